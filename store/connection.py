@@ -1,0 +1,131 @@
+"""DuckDB in memory over one moment of a store: a view per dataset, the named views and macros above them."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from store import queries
+from store.errors import QueryRefused, StoreDamaged
+from store.manifest import Manifest
+from store.schemas import OPEN_DATASETS, SCHEMAS
+
+_READING = {duckdb.StatementType.SELECT}
+_EXPLAIN = re.compile(r"\s*explain\s*(analyze\b|analyse\b|\([^)]*\))?", re.IGNORECASE)
+
+
+def connect(root: Path, manifest: Manifest) -> duckdb.DuckDBPyConnection:
+    """An in-memory database whose views show ``manifest``.
+
+    The raw parts are in the schema ``data``; what a user may rely on is in the main schema.
+
+    Raises:
+        StoreDamaged: a part the manifest names is missing or no Parquet file.
+    """
+    con = duckdb.connect(config={"temp_directory": str(Path(tempfile.gettempdir()) / "coldframe-duckdb")})
+    con.execute("set enable_progress_bar = false")
+    con.execute("set timezone = 'UTC'")
+    con.execute("create schema data")
+    for dataset in SCHEMAS:
+        _create_dataset(con, root, manifest, dataset)
+    con.execute(queries.text("macros"))
+    for name, select in queries.views():
+        con.execute(f"create view {name} as {select}")
+    return con
+
+
+def _create_dataset(
+    con: duckdb.DuckDBPyConnection, root: Path, manifest: Manifest, dataset: str
+) -> None:
+    # A store made before a dataset existed has no part of it: an empty table stands in.
+    parts = manifest.parts(dataset)
+    if not parts:
+        con.register(f"no_{dataset}", SCHEMAS[dataset].empty_table())
+        con.execute(f"create view data.{dataset} as select * from no_{dataset}")
+        return
+    files = ", ".join("'" + str(root / part.path).replace("'", "''") + "'" for part in parts)
+    by_name = str(dataset in OPEN_DATASETS).lower()
+    try:
+        con.execute(
+            f"create view data.{dataset} as select * from read_parquet([{files}], union_by_name = {by_name})"
+        )
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise StoreDamaged(
+            f"{root}: a part of {dataset} cannot be read ({_first_line(error)}): run 'coldframe verify --deep'"
+        ) from error
+
+
+def confine(con: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Refuse files outside ``root``, extensions and settings from here on."""
+    folder = str(root.resolve()).replace("'", "''")
+    con.execute(f"set allowed_directories = ['{folder}']")
+    con.execute("set enable_external_access = false")
+    con.execute("set lock_configuration = true")
+
+
+def check_reads_only(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Raise :class:`QueryRefused` unless ``sql`` is one statement that only reads.
+
+    ``explain analyze`` runs what it explains, so what stands behind it must be a query as well.
+    """
+    try:
+        statements = con.extract_statements(sql)
+    except duckdb.Error as error:
+        raise QueryRefused(f"the query cannot be read: {_first_line(error)}") from error
+    if len(statements) != 1:
+        raise QueryRefused(f"expected one query, got {len(statements)}: run them one by one")
+    kind = statements[0].type
+    if kind == duckdb.StatementType.EXPLAIN:
+        explained = _EXPLAIN.match(statements[0].query)
+        if explained is None:
+            raise QueryRefused("write EXPLAIN as the first word of the query, with no comment before it")
+        check_reads_only(con, statements[0].query[explained.end() :])
+    elif kind == duckdb.StatementType.MULTI:
+        raise QueryRefused("PIVOT needs its values named here: pivot … on column in (value, …) using …")
+    elif kind not in _READING:
+        raise QueryRefused(
+            f"sql only reads: {kind.name} is refused; a store changes through the other commands, and "
+            "--format writes results to standard output"
+        )
+
+
+def run(
+    con: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any], *, timeout: float | None = None
+) -> pa.Table:
+    """Run one query and return its rows, interrupted after ``timeout`` seconds.
+
+    Named parameters the query does not mention are left out; one it mentions and does not get is NULL.
+    """
+    statement = con.extract_statements(sql)[0]
+    values = {name: parameters.get(name) for name in statement.named_parameters}
+    timer = threading.Timer(timeout, con.interrupt) if timeout else None
+    if timer:
+        timer.daemon = True
+        timer.start()
+    try:
+        return con.execute(statement, values or None).to_arrow_table()
+    except duckdb.InterruptException as error:
+        raise QueryRefused(
+            f"the query ran longer than {timeout:g} seconds: narrow it, or give more with --timeout"
+        ) from error
+    finally:
+        if timer:
+            timer.cancel()
+
+
+def explain_failure(error: duckdb.Error) -> QueryRefused:
+    """A sentence for an error of DuckDB in a user's query."""
+    if isinstance(error, duckdb.PermissionException):
+        return QueryRefused(f"sql reads the store and nothing else: {_first_line(error)}")
+    return QueryRefused(str(error))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]

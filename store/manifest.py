@@ -1,0 +1,147 @@
+"""Manifests: numbered files, each of which names every live part. The highest whole one is the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from store.errors import ColdframeError, Locked
+from store.parts import Part, fsync_folder
+
+FORMAT = 1
+FOLDER = "manifests"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One moment of a store: its number, the number it was made from, and the parts of each dataset."""
+
+    number: int
+    parent: int
+    created_at: str
+    step: str
+    datasets: Mapping[str, tuple[Part, ...]]
+
+    def parts(self, dataset: str, key: str | None = None) -> tuple[Part, ...]:
+        """The live parts of a dataset, or of one slice of it."""
+        return tuple(part for part in self.datasets.get(dataset, ()) if key is None or part.key == key)
+
+
+EMPTY = Manifest(0, 0, "", "", {})
+
+
+def _encode(manifest: Manifest) -> bytes:
+    body = {
+        "format": FORMAT,
+        "number": manifest.number,
+        "parent": manifest.parent,
+        "created_at": manifest.created_at,
+        "step": manifest.step,
+        "datasets": {name: [asdict(part) for part in parts] for name, parts in manifest.datasets.items()},
+    }
+    text = json.dumps(body, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return (json.dumps({"sha256": digest, "manifest": body}, sort_keys=True, indent=1) + "\n").encode()
+
+
+def _decode(path: Path) -> Manifest | None:
+    """The manifest in ``path``, or None when it is torn: unreadable, or not what its checksum says."""
+    try:
+        whole = json.loads(path.read_bytes())
+        body = whole["manifest"]
+        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        if digest != whole["sha256"]:
+            return None
+    except (ValueError, KeyError, TypeError):
+        return None
+    if body["format"] != FORMAT:
+        raise ColdframeError(
+            f"{path}: the store has format {body['format']}, this coldframe reads format {FORMAT}: "
+            "use the version of coldframe that wrote it, or a newer one"
+        )
+    datasets = {name: tuple(Part(**part) for part in parts) for name, parts in body["datasets"].items()}
+    return Manifest(body["number"], body["parent"], body["created_at"], body["step"], datasets)
+
+
+def _numbers(root: Path) -> list[int]:
+    return sorted(int(path.stem) for path in (root / FOLDER).glob("*.json") if path.stem.isdigit())
+
+
+def _path(root: Path, number: int) -> Path:
+    return root / FOLDER / f"{number:08d}.json"
+
+
+def read(root: Path, at: int | None = None) -> Manifest:
+    """The highest whole manifest, or number ``at``; :data:`EMPTY` for a folder that has none yet.
+
+    Raises:
+        ColdframeError: there is no whole manifest of that number, or none at all is whole.
+    """
+    numbers = _numbers(root)
+    if at is not None:
+        found = _decode(_path(root, at)) if at in numbers else None
+        if found is None:
+            known = f"{numbers[0]} to {numbers[-1]}" if numbers else "none"
+            raise ColdframeError(f"{root}: no moment {at} to look back at (kept: {known})")
+        return found
+    for number in reversed(numbers):
+        found = _decode(_path(root, number))
+        if found is not None:
+            return found
+    if numbers:
+        raise ColdframeError(f"{root / FOLDER}: no manifest there is whole; restore one from a backup")
+    return EMPTY
+
+
+def torn(root: Path) -> list[Path]:
+    """Manifests that are not whole: the remains of a power cut, or damage."""
+    return [_path(root, number) for number in _numbers(root) if _decode(_path(root, number)) is None]
+
+
+def publish(root: Path, manifest: Manifest) -> None:
+    """Make ``manifest`` the store: written aside, then given its number, which must be free.
+
+    Raises:
+        Locked: another process took that number first (it holds no commit lock).
+    """
+    folder = root / FOLDER
+    final = _path(root, manifest.number)
+    temporary = folder / f"{uuid.uuid4().hex}.tmp"
+    try:
+        with temporary.open("wb") as file:
+            file.write(_encode(manifest))
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, final)  # unlike a rename, a link never replaces: creation is exclusive
+    except FileExistsError:
+        raise Locked(f"{final}: another process committed at the same moment; run the command again") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_folder(folder)
+
+
+def successor(root: Path, latest: Manifest, step: str, datasets: Mapping[str, tuple[Part, ...]]) -> Manifest:
+    """The manifest that follows ``latest``, above every number taken (a torn manifest keeps its own)."""
+    number = max([latest.number, *_numbers(root)]) + 1
+    return Manifest(number, latest.number, datetime.now(UTC).isoformat(), step, datasets)
+
+
+def merge(
+    datasets: Mapping[str, tuple[Part, ...]],
+    replaced: Iterable[tuple[str, str | None]],
+    added: Iterable[tuple[str, Part]],
+) -> dict[str, tuple[Part, ...]]:
+    """Drop the replaced slices (key None: the whole dataset), then append the added parts."""
+    result = dict(datasets)
+    for dataset, key in replaced:
+        kept = (part for part in result.get(dataset, ()) if key is not None and part.key != key)
+        result[dataset] = tuple(kept)
+    for dataset, part in added:
+        result[dataset] = (*result.get(dataset, ()), part)
+    return result

@@ -1,0 +1,50 @@
+"""Matrices out of vector columns, through Arrow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from store.store import Snapshot
+
+FloatMatrix = npt.NDArray[np.float32]
+
+
+def to_matrix(column: pa.ChunkedArray) -> FloatMatrix:
+    """A list column without NULLs, all of one length, as a float32 array of shape (rows, dimensions)."""
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # no chunk at all
+        return np.zeros((0, 0), np.float32)
+    flat = array.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    return flat.reshape(len(array), -1)
+
+
+def from_matrix(matrix: npt.NDArray[np.floating]) -> pa.FixedSizeListArray:
+    """An array of shape (rows, dimensions) as fixed-size lists of its own float type."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).ravel()), matrix.shape[1])
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The vectors of one feature set: row ``i`` of ``matrix`` belongs to ``content_ids[i]``; ids ascend."""
+
+    embedder: str
+    content_ids: npt.NDArray[np.object_]
+    matrix: FloatMatrix
+
+    def positions(self, content_ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+        """The row of each content in ``matrix``; -1 where it has no vector."""
+        wanted = content_ids.to_numpy().astype(object)
+        if not len(self.content_ids):
+            return np.full(len(wanted), -1, np.int64)
+        found = np.searchsorted(self.content_ids, wanted).clip(max=len(self.content_ids) - 1)
+        return np.where(self.content_ids[found] == wanted, found, -1)
+
+
+def vectors(snapshot: Snapshot, embedder: str) -> Vectors:
+    """The vectors (view 0) of a feature set for all images of the store, one row per content."""
+    table = snapshot.query("steps/vectors", embedder=embedder)
+    return Vectors(embedder, table["content_id"].to_numpy().astype(object), to_matrix(table["vector"]))

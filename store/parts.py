@@ -1,0 +1,85 @@
+"""Immutable files of a store: written whole or not at all, known by their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROW_GROUP_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Part:
+    """One live file of a dataset.
+
+    ``path`` is relative to the store; ``key`` is the slice of the dataset it belongs to (a feature set, a
+    plan, a run), so that a commit can replace that slice and no other.
+    """
+
+    path: str
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make renames and new names in ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_table(root: Path, dataset: str, key: str, table: pa.Table) -> Part:
+    """Write ``table`` as one Parquet part (zstd, row groups of some thousand rows)."""
+
+    def write(file: BinaryIO) -> None:
+        pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+
+    return _write(root, dataset, key, ".parquet", table.num_rows, write)
+
+
+def write_bytes(root: Path, dataset: str, key: str, suffix: str, content: bytes) -> Part:
+    """Write ``content`` as one part that is not Parquet, such as a trained head."""
+    return _write(root, dataset, key, suffix, 1, lambda file: file.write(content))
+
+
+def _write(
+    root: Path, dataset: str, key: str, suffix: str, rows: int, write: Callable[[BinaryIO], object]
+) -> Part:
+    """Temporary name in the same folder, fsync, rename, fsync the folder."""
+    folder = root / "parts" / dataset
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        fsync_folder(folder.parent)
+        fsync_folder(root)
+    final = folder / f"{uuid.uuid4().hex}{suffix}"
+    temporary = final.with_name(f"{final.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        size, digest = temporary.stat().st_size, sha256_of(temporary)
+        temporary.rename(final)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_folder(folder)
+    return Part(final.relative_to(root).as_posix(), key, rows, size, digest)

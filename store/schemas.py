@@ -1,0 +1,207 @@
+"""The datasets of a store and their columns.
+
+A part may have more columns than its schema (the user's own, in ``images`` and ``failures``), never fewer.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+FILE_FACTS = [
+    ("content_id", pa.string()),
+    ("bytes", pa.int64()),
+    ("format", pa.string()),
+    ("mode", pa.string()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+    ("frames", pa.int32()),
+    ("is_grey", pa.bool_()),
+    ("chroma", pa.int16()),
+    ("phash", pa.string()),
+]
+
+SCHEMAS: dict[str, pa.Schema] = {
+    # One row per file examined, so that an interrupted or repeated ingest decodes nothing twice.
+    "files": pa.schema([("path", pa.string()), ("mtime_ns", pa.int64()), ("decoding", pa.int32()), *FILE_FACTS]),
+    "images": pa.schema(
+        [("image_id", pa.string()), ("path", pa.string()), ("label", pa.string()), *FILE_FACTS]
+    ),
+    "failures": pa.schema(
+        [(name, pa.string()) for name in ("image_id", "path", "step", "name", "reason")]
+    ),
+    # One row per feature set: everything that went into its vectors.
+    "feature_sets": pa.schema(
+        [
+            ("embedder", pa.string()),
+            ("network", pa.string()),
+            ("dimensions", pa.int32()),
+            ("digest", pa.string()),
+            ("settings", pa.string()),
+            ("created_at", TIMESTAMP),
+        ]
+    ),
+    # Parts hold `vector` as a fixed-size list; the schema here is what DuckDB sees.
+    "embeddings": pa.schema(
+        [
+            ("content_id", pa.string()),
+            ("embedder", pa.string()),
+            ("view", pa.int32()),
+            ("vector", pa.list_(pa.float32())),
+        ]
+    ),
+    "scores": pa.schema(
+        [
+            ("image_id", pa.string()),
+            ("content_id", pa.string()),
+            ("scorer", pa.string()),
+            ("value", pa.float64()),
+        ]
+    ),
+    "verdicts": pa.schema(
+        [
+            ("image_id", pa.string()),
+            ("content_id", pa.string()),
+            ("verdict", pa.string()),
+            ("why", pa.string()),
+            ("created_at", TIMESTAMP),
+        ]
+    ),
+    # One row per stage of a plan, as it was last replayed.
+    "stages": pa.schema(
+        [
+            ("plan", pa.string()),
+            ("position", pa.int32()),
+            ("kind", pa.string()),
+            ("name", pa.string()),
+            ("settings", pa.string()),
+            ("rows_in", pa.int64()),
+            ("rows_out", pa.int64()),
+        ]
+    ),
+    "curation": pa.schema(
+        [
+            ("plan", pa.string()),
+            ("image_id", pa.string()),
+            ("rule", pa.string()),
+            ("pass", pa.int32()),
+            ("value", pa.float64()),
+            ("threshold", pa.float64()),
+            ("split", pa.string()),
+        ]
+    ),
+    # One row per content a split stage has seen, excluded since or not: what makes splits sticky.
+    "assignments": pa.schema(
+        [
+            ("plan", pa.string()),
+            ("stage", pa.string()),
+            ("seed", pa.int64()),
+            ("share", pa.float64()),
+            ("content_id", pa.string()),
+            ("split", pa.string()),
+        ]
+    ),
+    "runs": pa.schema(
+        [
+            ("run_id", pa.string()),
+            ("created_at", TIMESTAMP),
+            ("name", pa.string()),
+            ("head", pa.string()),
+            ("embedder", pa.string()),
+            ("plan", pa.string()),
+            ("features_digest", pa.string()),
+            ("classes", pa.list_(pa.string())),
+            ("train_rows", pa.int64()),
+            ("val_rows", pa.int64()),
+            ("epochs", pa.int32()),
+            ("parameters", pa.int64()),
+            ("seconds", pa.float64()),
+            ("settings", pa.string()),
+            ("history", pa.string()),
+            ("versions", pa.string()),
+        ]
+    ),
+    # One row per run and image it was trained or validated on.
+    "run_rows": pa.schema(
+        [
+            ("run_id", pa.string()),
+            ("image_id", pa.string()),
+            ("content_id", pa.string()),
+            ("label", pa.string()),
+            ("split", pa.string()),
+        ]
+    ),
+    "evaluations": pa.schema(
+        [
+            ("run_id", pa.string()),
+            ("evaluation", pa.string()),
+            ("split", pa.string()),
+            ("created_at", TIMESTAMP),
+            ("rows", pa.int64()),
+            ("classes", pa.int64()),
+            ("accuracy", pa.float64()),
+            ("f1_micro", pa.float64()),
+            ("f1_macro", pa.float64()),
+            ("f1_weighted", pa.float64()),
+            ("loss", pa.float64()),
+            ("loss_capped", pa.int64()),
+            ("label_masked", pa.int64()),
+            ("label_unseen", pa.int64()),
+            ("rows_unmasked", pa.int64()),
+            ("rows_trained_on", pa.int64()),
+        ]
+    ),
+    "predictions": pa.schema(
+        [
+            ("run_id", pa.string()),
+            ("evaluation", pa.string()),
+            ("image_id", pa.string()),
+            ("split", pa.string()),
+            ("label", pa.string()),
+            ("predicted", pa.string()),
+            ("probability", pa.float64()),
+            ("label_probability", pa.float64()),
+            ("rank", pa.int32()),
+        ]
+    ),
+    # One row each time a step finished: with what settings, and digests of what it read.
+    "steps": pa.schema(
+        [
+            ("step", pa.string()),
+            ("name", pa.string()),
+            ("created_at", TIMESTAMP),
+            ("seconds", pa.float64()),
+            ("rows_in", pa.int64()),
+            ("rows_out", pa.int64()),
+            ("settings", pa.string()),
+            ("inputs", pa.string()),
+        ]
+    ),
+}
+
+# Datasets whose parts are files of other kinds (a trained head): listed and checked, not queried.
+FILE_DATASETS = ("models",)
+
+# Datasets whose parts may carry the user's own columns, which differ from part to part.
+OPEN_DATASETS = ("images", "failures")
+
+
+def conform(dataset: str, table: pa.Table) -> pa.Table:
+    """Cast ``table`` to the dataset's column types and order; further columns follow as they are.
+
+    Raises:
+        ValueError: a column of the schema is missing, or a further one in a dataset that is not open.
+    """
+    schema = SCHEMAS[dataset]
+    missing = [name for name in schema.names if name not in table.column_names]
+    extra = [name for name in table.column_names if name not in schema.names]
+    if missing or (extra and dataset not in OPEN_DATASETS):
+        raise ValueError(f"{dataset}: missing columns {missing}, unexpected columns {extra}")
+    columns = {
+        field.name: table[field.name]
+        if pa.types.is_list(field.type) and pa.types.is_fixed_size_list(table[field.name].type)
+        else table[field.name].cast(field.type)
+        for field in schema
+    }
+    return pa.table(columns | {name: table[name] for name in extra})

@@ -1,0 +1,202 @@
+"""A store: open it, read one moment of it, commit to it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from store import connection, locks, manifest, queries
+from store.errors import ColdframeError
+from store.manifest import Manifest
+from store.parts import Part, write_bytes, write_table
+from store.schemas import SCHEMAS, conform
+
+COMMIT_WAIT_SECONDS = 60.0
+
+
+class Store:
+    """A folder of parts and manifests.
+
+    Every read goes through a :class:`Snapshot`, every write through a :class:`Commit`; both may be used while
+    other processes read and write.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """Open an existing store.
+
+        Raises:
+            ColdframeError: ``root`` holds no store.
+        """
+        if not (root / manifest.FOLDER).is_dir():
+            raise ColdframeError(
+                f"{root}: no store here; make one with 'coldframe ingest METADATA --images DIR', or name another "
+                "with --store"
+            )
+        return cls(root)
+
+    @classmethod
+    def create(cls, root: Path) -> Store:
+        """Open the store in ``root``, making an empty one if there is none.
+
+        Raises:
+            ColdframeError: ``root`` is a file, or a folder with other things in it.
+        """
+        if root.exists() and not root.is_dir():
+            raise ColdframeError(f"{root}: a file, expected a folder for the store: name another with --store")
+        if root.is_dir() and not (root / manifest.FOLDER).is_dir():
+            others = sorted(path.name for path in root.iterdir() if path.name not in ("parts", "locks"))
+            if others:
+                raise ColdframeError(
+                    f"{root}: not a store and not empty (it has {others[0]}): name another folder with --store"
+                )
+        (root / manifest.FOLDER).mkdir(parents=True, exist_ok=True)
+        store = cls(root)
+        if manifest.read(root) == manifest.EMPTY:
+            with store.commit("create") as commit:
+                commit.create_datasets()
+        return store
+
+    def snapshot(self, at: int | None = None) -> Snapshot:
+        """The store as it is now, or as manifest number ``at`` left it."""
+        return Snapshot(self.root, manifest.read(self.root, at))
+
+    def lock(self, name: str, *, wait: float = 0.0) -> AbstractContextManager[None]:
+        """Hold a lock against other writers of the same thing; see :func:`store.locks.held`."""
+        return locks.held(self.root, re.sub(r"[^\w.-]", "_", name), wait=wait)
+
+    @contextmanager
+    def commit(self, step: str) -> Iterator[Commit]:
+        """Collect changes and publish them as one manifest when the block ends without an error.
+
+        Parts are written as they are handed over, outside the commit lock; the lock is held for the manifest alone.
+        """
+        commit = Commit(self.root)
+        yield commit
+        if not commit.changes():
+            return
+        with self.lock("commit", wait=COMMIT_WAIT_SECONDS):
+            latest = manifest.read(self.root)
+            datasets = manifest.merge(latest.datasets, commit.replaced, commit.added)
+            manifest.publish(self.root, manifest.successor(self.root, latest, step, datasets))
+
+
+class Commit:
+    """The changes of one commit: slices replaced, parts added."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.replaced: list[tuple[str, str | None]] = []
+        self.added: list[tuple[str, Part]] = []
+
+    def changes(self) -> bool:
+        """Whether there is anything to publish."""
+        return bool(self.replaced or self.added)
+
+    def create_datasets(self) -> None:
+        """Give each dataset an empty typed part, so that any tool can read its columns."""
+        for dataset, schema in SCHEMAS.items():
+            self.added.append((dataset, write_table(self._root, dataset, "empty", schema.empty_table())))
+
+    def append(self, dataset: str, table: pa.Table, *, key: str = "") -> None:
+        """Add rows to a slice of a dataset."""
+        if table.num_rows:
+            self.added.append((dataset, write_table(self._root, dataset, key, conform(dataset, table))))
+
+    def replace(self, dataset: str, table: pa.Table, *, key: str = "") -> None:
+        """Put these rows in place of a slice of a dataset; other slices stay."""
+        self.replaced.append((dataset, key))
+        self.append(dataset, table, key=key)
+
+    def add_file(self, dataset: str, content: bytes, *, key: str, suffix: str) -> None:
+        """Add a file that is not Parquet, such as a trained head."""
+        self.added.append((dataset, write_bytes(self._root, dataset, key, suffix, content)))
+
+    def record_step(
+        self,
+        step: str,
+        name: str,
+        *,
+        settings: dict[str, Any],
+        inputs: dict[str, str] | None = None,
+        seconds: float,
+        rows_in: int,
+        rows_out: int,
+    ) -> None:
+        """Note that a step finished: its resolved settings, and a digest of each column it read."""
+        row = {
+            "step": step,
+            "name": name,
+            "created_at": datetime.now(UTC),
+            "seconds": seconds,
+            "rows_in": rows_in,
+            "rows_out": rows_out,
+            "settings": json.dumps(settings, sort_keys=True),
+            "inputs": json.dumps(inputs or {}, sort_keys=True),
+        }
+        self.replace("steps", pa.Table.from_pylist([row], SCHEMAS["steps"]), key=f"{step}/{name}")
+
+
+class Snapshot:
+    """One moment of a store. Queries are files of ``sql/``, named without their ending."""
+
+    def __init__(self, root: Path, moment: Manifest) -> None:
+        self.root = root
+        self.manifest = moment
+
+    @functools.cached_property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB with the views of this moment; made on first use."""
+        return connection.connect(self.root, self.manifest)
+
+    def query(self, name: str, /, **parameters: Any) -> pa.Table:
+        """Rows of ``sql/<name>.sql``."""
+        return connection.run(self.connection, queries.text(name), parameters)
+
+    def rows(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
+        """Rows of ``sql/<name>.sql`` as dictionaries."""
+        rows: list[dict[str, Any]] = self.query(name, **parameters).to_pylist()
+        return rows
+
+    def value(self, name: str, /, **parameters: Any) -> Any:
+        """The only value of ``sql/<name>.sql``."""
+        return self.query(name, **parameters).column(0)[0].as_py()
+
+    def ask(self, sql: str, parameters: dict[str, str], *, timeout: float | None = None) -> pa.Table:
+        """Rows of a user's own query, which may only read, and only the store.
+
+        Raises:
+            QueryRefused: the query would write, reach outside, is wrong, or takes too long.
+        """
+        con = connection.connect(self.root, self.manifest)
+        connection.confine(con, self.root)
+        try:
+            connection.check_reads_only(con, sql)
+            return connection.run(con, sql, parameters, timeout=timeout)
+        except duckdb.Error as error:
+            raise connection.explain_failure(error) from error
+        finally:
+            con.close()
+
+    def file(self, dataset: str, key: str) -> Path:
+        """The path of the file stored under ``key``.
+
+        Raises:
+            ColdframeError: there is none.
+        """
+        parts = self.manifest.parts(dataset, key)
+        if not parts:
+            raise ColdframeError(f"{self.root}: no {dataset} stored for {key}")
+        return self.root / parts[-1].path
