@@ -35,9 +35,9 @@ def connect(root: Path, manifest: Manifest) -> duckdb.DuckDBPyConnection:
     con.execute("create schema data")
     for dataset in SCHEMAS:
         _create_dataset(con, root, manifest, dataset)
-    con.execute(queries.text("macros"))
     for name, select in queries.views():
         con.execute(f"create view {name} as {select}")
+    con.execute(queries.text("macros"))
     return con
 
 
@@ -110,7 +110,7 @@ def run(
         timer.daemon = True
         timer.start()
     try:
-        return con.execute(statement, values or None).to_arrow_table()
+        return con.sql(sql, params=values or None).to_arrow_table()
     except duckdb.InterruptException as error:
         raise QueryRefused(
             f"the query ran longer than {timeout:g} seconds: narrow it, or give more with --timeout"

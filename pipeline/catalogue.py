@@ -1,0 +1,182 @@
+"""Reading a catalogue: a CSV, TSV or Parquet file of rows, or a folder of class folders."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from store.errors import ColdframeError
+from store.schemas import SCHEMAS
+
+PATH_COLUMNS = ("path", "file_path", "filepath", "file_name", "filename", "file", "image")
+LABEL_COLUMNS = ("label", "class", "family")
+DELIMITERS = (",", ";", "\t")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Rows to ingest.
+
+    ``rows`` has ``image_id``, ``path``, ``label`` (text, label may be NULL) and then the user's columns, renamed to
+    ``user_<name>`` where they would hide one of ours. ``notes`` are sentences for the person watching.
+    """
+
+    rows: pa.Table
+    notes: tuple[str, ...]
+
+
+def read(
+    source: Path,
+    *,
+    id_column: str | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+) -> Catalogue:
+    """Read ``source``, whatever kind of catalogue it is.
+
+    Raises:
+        ColdframeError: no such file, not readable as what its name says, a column named that it does not have, a row
+            without an id, or two rows with the same id (both are named).
+    """
+    if source.is_dir():
+        for option, value in (("--id", id_column), ("--path", path_column), ("--label", label_column)):
+            if value:
+                raise ColdframeError(
+                    f"{source}: a folder has no column {value!r}: leave out {option}, or give a CSV, TSV or Parquet file"
+                )
+        return _from_folder(source)
+    if not source.exists():
+        raise ColdframeError(f"{source}: no such file; expected a CSV, TSV or Parquet file, or a folder of class folders")
+    table = _read_parquet(source) if source.suffix.lower() in (".parquet", ".pq") else _read_delimited(source)
+    return _from_table(source, _with_unique_names(table), id_column, path_column, label_column)
+
+
+def _read_parquet(source: Path) -> pa.Table:
+    try:
+        return pq.read_table(source)
+    except (pa.ArrowException, OSError) as error:
+        raise ColdframeError(f"{source}: not a readable Parquet file ({error})") from error
+
+
+def _read_delimited(source: Path) -> pa.Table:
+    """All columns as text, as given; an empty cell is NULL."""
+    try:
+        with source.open("rb") as file:
+            header = file.readline().decode("utf-8-sig")
+        if not header.strip():
+            raise ColdframeError(f"{source}: empty; expected a header row with the names of the columns")
+        delimiter = "\t" if source.suffix.lower() == ".tsv" else max(DELIMITERS, key=header.count)
+        parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+        names = pa_csv.open_csv(
+            source, parse_options=parse, convert_options=pa_csv.ConvertOptions(check_utf8=False)
+        ).schema.names
+        convert = pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
+        )
+        return pa_csv.read_csv(source, parse_options=parse, convert_options=convert)
+    except UnicodeDecodeError as error:
+        raise ColdframeError(f"{source}: not UTF-8 text; save it as CSV with UTF-8 encoding") from error
+    except pa.ArrowInvalid as error:
+        hint = "save it as CSV with UTF-8 encoding" if "UTF8" in str(error) else "every row needs as many cells as the header"
+        raise ColdframeError(f"{source}: cannot be read as a table: {error}; {hint}") from error
+    except OSError as error:
+        raise ColdframeError(f"{source}: cannot be read: {error}") from error
+
+
+def _with_unique_names(table: pa.Table) -> pa.Table:
+    """Column names that SQL can tell apart, where case does not count: a repeated one gets a number."""
+    seen: Counter[str] = Counter()
+    names = []
+    for position, given in enumerate(table.column_names, start=1):
+        name = given.strip() or f"column_{position}"
+        seen[name.lower()] += 1
+        names.append(name if seen[name.lower()] == 1 else f"{name}_{seen[name.lower()]}")
+    return table.rename_columns(names)
+
+
+def _from_table(
+    source: Path, table: pa.Table, id_column: str | None, path_column: str | None, label_column: str | None
+) -> Catalogue:
+    path_name = _column(source, table, "--path", path_column, PATH_COLUMNS)
+    label_name = _column(source, table, "--label", label_column, LABEL_COLUMNS)
+    if path_name is None:
+        raise ColdframeError(
+            f"{source}: which column holds the image paths? Name it with --path; columns: {', '.join(table.column_names)}"
+        )
+    paths = _text(table, path_name)
+    if id_column is None:
+        ids, id_name = paths, path_name
+    else:
+        id_name = _column(source, table, "--id", id_column, ()) or id_column
+        ids = _text(table, id_name)
+    labels = _text(table, label_name) if label_name else pa.nulls(table.num_rows, pa.string())
+    _check_ids(source, ids.to_pylist(), id_name)
+    ours = {"image_id": ids, "path": paths, "label": labels}
+    renamed = _with_unique_names(table.rename_columns([_user_name(name) for name in table.column_names]))
+    user = {name: renamed[name] for name in renamed.column_names}
+    notes = () if label_name else (f"{source}: no label column; name it with --label to split and train by class",)
+    return Catalogue(pa.table(ours | user), notes)
+
+
+def _text(table: pa.Table, name: str) -> pa.ChunkedArray:
+    try:
+        return table[name].cast(pa.string())
+    except pa.ArrowException as error:
+        raise ColdframeError(f"column {name!r} holds {table[name].type}, expected text or numbers") from error
+
+
+def _column(source: Path, table: pa.Table, option: str, given: str | None, usual: tuple[str, ...]) -> str | None:
+    if given is not None and given not in table.column_names:
+        raise ColdframeError(
+            f"{source}: no column {given!r} for {option}; columns: {', '.join(table.column_names)}"
+        )
+    return given or next((name for name in usual if name in table.column_names), None)
+
+
+def _user_name(name: str) -> str:
+    """``user_<name>`` for a column that collides with one of ours."""
+    ours = {*SCHEMAS["images"].names, "split"}
+    return f"user_{name}" if name.lower() in ours else name
+
+
+def _check_ids(source: Path, ids: list[str | None], column: str) -> None:
+    first_rows: dict[str, int] = {}
+    for row, image_id in enumerate(ids, start=2):
+        if not image_id:
+            raise ColdframeError(f"{source}: row {row} (the header is row 1) has no id in column {column!r}")
+        if image_id in first_rows:
+            raise ColdframeError(
+                f"{source}: rows {first_rows[image_id]} and {row} (the header is row 1) have the same id {image_id!r} in "
+                f"column {column!r}: make the ids unique, or name another column with --id"
+            )
+        first_rows[image_id] = row
+
+
+def _from_folder(folder: Path) -> Catalogue:
+    """One row per image file below ``folder``; its label is the first folder on the way to it."""
+    from PIL import Image
+
+    known = Image.registered_extensions()
+    paths, skipped = [], Counter[str]()
+    for where, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if name.startswith("."):
+                continue
+            if Path(name).suffix.lower() in known:
+                paths.append((Path(where) / name).relative_to(folder).as_posix())
+            else:
+                skipped[Path(name).suffix.lower() or "no ending"] += 1
+    if not paths:
+        raise ColdframeError(f"{folder}: no image files in it; expected folders named after the classes, with images")
+    labels = [path.split("/", 1)[0] if "/" in path else None for path in paths]
+    ids = pa.array(paths)
+    rows = pa.table({"image_id": ids, "path": ids, "label": pa.array(labels, pa.string())})
+    kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(skipped.items()))
+    return Catalogue(rows, (f"{folder}: left out files that are not images by their name: {kinds}",) if skipped else ())

@@ -1,0 +1,116 @@
+"""Embedders: one file each, named as on the command line with underscores for hyphens.
+
+A file defines ``load(name, options)``, which returns an :class:`Embedder`. A file that serves several networks lists
+their names in ``NAMES``. Frameworks are imported inside ``load``, never at the top: listing embedders must stay quick.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from store.errors import ColdframeError
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person may ask of an embedder.
+
+    ``weights``: a hub name, a local folder, a local file, ``random``, or None for the embedder's own default.
+    ``size``: (height, width) in pixels, or None for the network's own. ``seed`` is for random weights.
+    """
+
+    weights: str | None = None
+    size: tuple[int, int] | None = None
+    seed: int = 0
+
+
+class Embedder(ABC):
+    """Turns pictures into vectors. A subclass says how one picture becomes an input and a batch of inputs vectors.
+
+    Attributes:
+        dimensions: length of a vector.
+        batch: pictures per call of the network, always exactly so many: the last batch is padded.
+        settings: what the vectors depend on (JSON types): weights digest, size, backend, precision, ….
+    """
+
+    dimensions: int
+    batch: int = 32
+    settings: dict[str, Any]
+
+    @abstractmethod
+    def prepare(self, image: Image.Image) -> npt.NDArray[Any]:
+        """One RGB picture as the array the network takes. Called in several threads at once."""
+
+    @abstractmethod
+    def forward(self, batch: npt.NDArray[Any]) -> FloatArray:
+        """Vectors of shape (n, dimensions), float32, for ``n == self.batch`` prepared pictures."""
+
+    def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> FloatArray:
+        """Vectors of up to ``batch`` prepared pictures, shape (len(prepared), dimensions), float32.
+
+        Raises:
+            ColdframeError: the network gave something else than finite vectors of the expected shape.
+        """
+        stacked = np.stack(prepared)
+        missing = self.batch - len(stacked)
+        if missing:
+            stacked = np.concatenate([stacked, np.repeat(stacked[-1:], missing, axis=0)])
+        vectors = np.asarray(self.forward(stacked), np.float32)[: len(prepared)]
+        if vectors.shape != (len(prepared), self.dimensions):
+            raise ColdframeError(
+                f"the network gave vectors of shape {vectors.shape}, expected {(len(prepared), self.dimensions)}: "
+                "are the weights those of another network?"
+            )
+        return vectors
+
+
+def weights_digest(arrays: Iterable[npt.NDArray[Any]]) -> str:
+    """Digest of a network's weights themselves, so that the same weights in another file are the same."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:32]
+
+
+@functools.cache
+def _modules() -> dict[str, ModuleType]:
+    found: dict[str, ModuleType] = {}
+    for info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        for name in getattr(module, "NAMES", (info.name.replace("_", "-"),)):
+            if name in found:
+                raise RuntimeError(f"two embedders are called {name}: {found[name].__name__} and {module.__name__}")
+            found[name] = module
+    return found
+
+
+def names() -> list[str]:
+    """The embedders there are, as written on the command line."""
+    return sorted(_modules())
+
+
+def load(name: str, options: Options) -> Embedder:
+    """Load an embedder with its weights.
+
+    Raises:
+        ColdframeError: no such embedder, or its weights cannot be had.
+    """
+    if name not in _modules():
+        raise ColdframeError(f"no embedder {name!r}; available: {', '.join(names())}")
+    embedder: Embedder = _modules()[name].load(name, options)
+    return embedder

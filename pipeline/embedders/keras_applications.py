@@ -1,0 +1,153 @@
+"""The networks of Keras Applications without their top, averaged over the picture."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pipeline.decoding import resize
+from pipeline.embedders import Embedder, FloatArray, Options, weights_digest
+from store.errors import ColdframeError
+
+# name: (module of keras.applications, class, its own side in pixels)
+NETWORKS = {
+    "convnext-base": ("convnext", "ConvNeXtBase", 224),
+    "convnext-large": ("convnext", "ConvNeXtLarge", 224),
+    "convnext-small": ("convnext", "ConvNeXtSmall", 224),
+    "convnext-tiny": ("convnext", "ConvNeXtTiny", 224),
+    "convnext-xlarge": ("convnext", "ConvNeXtXLarge", 224),
+    "densenet-121": ("densenet", "DenseNet121", 224),
+    "densenet-169": ("densenet", "DenseNet169", 224),
+    "densenet-201": ("densenet", "DenseNet201", 224),
+    "efficientnet-b0": ("efficientnet", "EfficientNetB0", 224),
+    "efficientnet-b1": ("efficientnet", "EfficientNetB1", 240),
+    "efficientnet-b2": ("efficientnet", "EfficientNetB2", 260),
+    "efficientnet-b3": ("efficientnet", "EfficientNetB3", 300),
+    "efficientnet-b4": ("efficientnet", "EfficientNetB4", 380),
+    "efficientnet-b5": ("efficientnet", "EfficientNetB5", 456),
+    "efficientnet-b6": ("efficientnet", "EfficientNetB6", 528),
+    "efficientnet-b7": ("efficientnet", "EfficientNetB7", 600),
+    "efficientnet-v2-b0": ("efficientnet_v2", "EfficientNetV2B0", 224),
+    "efficientnet-v2-b1": ("efficientnet_v2", "EfficientNetV2B1", 240),
+    "efficientnet-v2-b2": ("efficientnet_v2", "EfficientNetV2B2", 260),
+    "efficientnet-v2-b3": ("efficientnet_v2", "EfficientNetV2B3", 300),
+    "efficientnet-v2-l": ("efficientnet_v2", "EfficientNetV2L", 480),
+    "efficientnet-v2-m": ("efficientnet_v2", "EfficientNetV2M", 480),
+    "efficientnet-v2-s": ("efficientnet_v2", "EfficientNetV2S", 384),
+    "inception-resnet-v2": ("inception_resnet_v2", "InceptionResNetV2", 299),
+    "inception-v3": ("inception_v3", "InceptionV3", 299),
+    "mobilenet": ("mobilenet", "MobileNet", 224),
+    "mobilenet-v2": ("mobilenet_v2", "MobileNetV2", 224),
+    "mobilenet-v3-large": ("mobilenet_v3", "MobileNetV3Large", 224),
+    "mobilenet-v3-small": ("mobilenet_v3", "MobileNetV3Small", 224),
+    "nasnet-large": ("nasnet", "NASNetLarge", 331),
+    "nasnet-mobile": ("nasnet", "NASNetMobile", 224),
+    "resnet-101": ("resnet", "ResNet101", 224),
+    "resnet-101-v2": ("resnet_v2", "ResNet101V2", 224),
+    "resnet-152": ("resnet", "ResNet152", 224),
+    "resnet-152-v2": ("resnet_v2", "ResNet152V2", 224),
+    "resnet-50": ("resnet", "ResNet50", 224),
+    "resnet-50-v2": ("resnet_v2", "ResNet50V2", 224),
+    "vgg-16": ("vgg16", "VGG16", 224),
+    "vgg-19": ("vgg19", "VGG19", 224),
+    "xception": ("xception", "Xception", 299),
+}
+NAMES = tuple(NETWORKS)
+
+
+class KerasApplication(Embedder):
+    """A frozen backbone: raw 0-255 RGB in, the global average of its last feature map out."""
+
+    def __init__(self, network: Any, preprocess: Any, size: tuple[int, int]) -> None:
+        import keras
+
+        self._network, self._preprocess, self._size = network, preprocess, size
+        self.dimensions = int(network.output_shape[-1])
+        self.settings = {
+            "size": list(size),
+            "weights": weights_digest(network.get_weights()),
+            "backend": keras.backend.backend(),
+            "precision": "float32",
+        }
+
+    def prepare(self, image: Image.Image) -> npt.NDArray[Any]:
+        """The picture at the network's size, uint8 (height, width, 3)."""
+        return np.asarray(resize(image, *self._size))
+
+    def forward(self, batch: npt.NDArray[Any]) -> FloatArray:
+        """Float pictures through the network's own preprocessing, then the network, in inference."""
+        vectors: FloatArray = self._network.predict_on_batch(self._preprocess(batch.astype(np.float32)))
+        return vectors
+
+
+def load(name: str, options: Options) -> Embedder:
+    """Weights: ``imagenet`` (the default, from Keras), a local ``.h5`` or ``.keras`` file, or ``random``."""
+    module_name, class_name, side = NETWORKS[name]
+    size = options.size or (side, side)
+    network = backbone(name, weights=options.weights or "imagenet", size=size, seed=options.seed)
+    preprocess = importlib.import_module(f"keras.applications.{module_name}").preprocess_input
+    return KerasApplication(network, preprocess, size)
+
+
+def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -> Any:
+    """The network as a ``keras.Model`` from (height, width, 3) to one vector a picture.
+
+    Raises:
+        ColdframeError: the weights cannot be had or are not this network's.
+    """
+    import keras
+
+    module_name, class_name, _ = NETWORKS[name]
+    build = getattr(importlib.import_module(f"keras.applications.{module_name}"), class_name)
+    shape = {"include_top": False, "pooling": "avg", "input_shape": (*size, 3)}
+    if weights == "random":
+        keras.utils.set_random_seed(seed)
+        return build(weights=None, **shape)
+    if weights == "imagenet":
+        try:
+            return build(weights="imagenet", **shape)
+        except Exception as error:  # Keras raises a bare Exception for a failed download
+            raise ColdframeError(
+                f"{name}: its ImageNet weights cannot be had from Keras Applications ({_short(error)}). Give a local copy: "
+                f"--weights FILE, a .weights.h5 or .h5 of {class_name}(include_top=False), or a .keras file of the model"
+            ) from error
+    return _from_file(name, Path(weights), build, shape)
+
+
+def _from_file(name: str, file: Path, build: Any, shape: dict[str, Any]) -> Any:
+    import keras
+
+    if not file.is_file() or file.suffix not in (".h5", ".keras"):
+        raise ColdframeError(
+            f"{name}: no weights at {str(file)!r}; expected a local .h5 or .keras file, 'imagenet' (from Keras Applications) "
+            "or 'random'"
+        )
+    try:
+        if file.suffix == ".keras":
+            network = keras.saving.load_model(file, compile=False)
+        else:
+            network = build(weights=None, **shape)
+            network.load_weights(file)
+    except Exception as error:  # h5py, zipfile and Keras raise many kinds on a wrong file
+        raise ColdframeError(
+            f"{name}: {file} does not hold weights of this network without its top ({_short(error)})"
+        ) from error
+    if network.input_shape[1:] != shape["input_shape"] and None not in network.input_shape[1:3]:
+        raise ColdframeError(
+            f"{name}: {file} takes pictures of {network.input_shape[1:3]}, asked for {shape['input_shape'][:2]}: "
+            "give that size with --size HxW"
+        )
+    if len(network.output_shape) != 2:
+        raise ColdframeError(
+            f"{name}: {file} gives outputs of shape {network.output_shape[1:]}, expected one vector a picture (pooling='avg')"
+        )
+    return network
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

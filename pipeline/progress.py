@@ -1,0 +1,52 @@
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+import click
+from tqdm import tqdm
+
+PLAIN_LINE_SECONDS = 10.0
+
+
+def say(message: str, *, quiet: bool = False) -> None:
+    """One line for the person watching; data goes to stdout instead."""
+    if not quiet:
+        click.echo(message, err=True)
+
+
+class Progress:
+    """Counts things done out of ``total``."""
+
+    def __init__(self, total: int, what: str, *, quiet: bool = False) -> None:
+        self._total, self._what, self._quiet = total, what, quiet
+        self._done = 0
+        self._started = self._last_line = time.monotonic()
+        self._bar = tqdm(total=total, desc=what, unit="", leave=False) if sys.stderr.isatty() and not quiet else None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif self._done and kind is None:
+            self._line()
+
+    def advance(self, count: int) -> None:
+        """``count`` more are done."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.update(count)
+        elif time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
+            self._line()
+
+    def _line(self) -> None:
+        self._last_line = time.monotonic()
+        rate = self._done / max(self._last_line - self._started, 1e-9)
+        say(f"{self._what}: {self._done}/{self._total}, {rate:.1f}/s", quiet=self._quiet)

@@ -1,0 +1,2 @@
+-- One row per image, by id.
+select * from images order by image_id

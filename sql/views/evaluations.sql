@@ -1,0 +1,3 @@
+-- One row per run, evaluation and split, with its metrics.
+select *
+from data.evaluations
