@@ -52,7 +52,9 @@ def read(
                 )
         return _from_folder(source)
     if not source.exists():
-        raise ColdframeError(f"{source}: no such file; expected a CSV, TSV or Parquet file, or a folder of class folders")
+        raise ColdframeError(
+            f"{source}: no such file; expected a CSV, TSV or Parquet file, or a folder of class folders"
+        )
     table = _read_parquet(source) if source.suffix.lower() in (".parquet", ".pq") else _read_delimited(source)
     return _from_table(source, _with_unique_names(table), id_column, path_column, label_column)
 
@@ -83,7 +85,11 @@ def _read_delimited(source: Path) -> pa.Table:
     except UnicodeDecodeError as error:
         raise ColdframeError(f"{source}: not UTF-8 text; save it as CSV with UTF-8 encoding") from error
     except pa.ArrowInvalid as error:
-        hint = "save it as CSV with UTF-8 encoding" if "UTF8" in str(error) else "every row needs as many cells as the header"
+        hint = (
+            "save it as CSV with UTF-8 encoding"
+            if "UTF8" in str(error)
+            else "every row needs as many cells as the header"
+        )
         raise ColdframeError(f"{source}: cannot be read as a table: {error}; {hint}") from error
     except OSError as error:
         raise ColdframeError(f"{source}: cannot be read: {error}") from error
@@ -133,9 +139,7 @@ def _text(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 def _column(source: Path, table: pa.Table, option: str, given: str | None, usual: tuple[str, ...]) -> str | None:
     if given is not None and given not in table.column_names:
-        raise ColdframeError(
-            f"{source}: no column {given!r} for {option}; columns: {', '.join(table.column_names)}"
-        )
+        raise ColdframeError(f"{source}: no column {given!r} for {option}; columns: {', '.join(table.column_names)}")
     return given or next((name for name in usual if name in table.column_names), None)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import imagehash
 import numpy as np
-from PIL import Image, ImageChops, ImageCms
+from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
 
 # Part of every feature set's digest: raise it when a change here changes a pixel.
 RULES_VERSION = 1
@@ -28,6 +28,8 @@ MAX_PIXELS = 89_478_485
 # moves the channels of a grey picture by a few steps, the palest colour photographs measured differ by 15.
 GREY_CHROMA = 8
 GREY_PERCENTILE = 0.99
+
+MISSING = "missing: no such file"
 
 CONTENT_ID_BYTES = 16  # of a SHA-256
 
@@ -100,7 +102,7 @@ def read_bytes(file: Path) -> bytes:
             raise UnreadableImage("not a regular file")
         data = file.read_bytes()
     except FileNotFoundError:
-        raise UnreadableImage("missing: no such file") from None
+        raise UnreadableImage(MISSING) from None
     except OSError as error:
         raise UnreadableImage(f"cannot be read: {error.strerror or error}") from error
     if not data:
@@ -130,7 +132,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
                 image = to_rgb(opened)
     except UnreadableImage:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise UnreadableImage("not an image, or of a format that Pillow does not know") from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"over the pixel limit of {max_pixels}") from None

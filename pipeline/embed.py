@@ -206,7 +206,9 @@ class _Run:
             try:
                 items = iter(zip(content_ids, paths, strict=True))
                 while group := list(islice(items, self._network.batch)):
-                    ahead.append([(content_id, pool.submit(self._prepare, content_id, path)) for content_id, path in group])
+                    ahead.append(
+                        [(content_id, pool.submit(self._prepare, content_id, path)) for content_id, path in group]
+                    )
                     if len(ahead) > BATCHES_AHEAD:
                         yield [(content_id, future.result()) for content_id, future in ahead.pop(0)]
                 for rest in ahead:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from pipeline import catalogue, decoding
 from pipeline.progress import Progress
+from store import digests
 from store.errors import ColdframeError
 from store.schemas import FILE_FACTS, SCHEMAS
 from store.store import Snapshot, Store
@@ -71,9 +72,8 @@ def ingest(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
     started = time.monotonic()
     source = Path(settings.metadata)
     root = _image_root(source, settings.images)
-    listed = catalogue.read(
-        source, id_column=settings.id, path_column=settings.path, label_column=settings.label
-    )
+    read = inputs_read(source)
+    listed = catalogue.read(source, id_column=settings.id, path_column=settings.path, label_column=settings.label)
     with store.lock("ingest"):
         before = store.snapshot()
         paths, refused = _resolve(root, listed.rows["path"].to_pylist())
@@ -91,22 +91,51 @@ def ingest(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
             if outcome.added or outcome.updated or outcome.pruned or _first_ingest(before):
                 commit.replace("images", images)
                 commit.replace("failures", failures, key="ingest")
-            resolved = asdict(settings) | {
-                "metadata": str(source.resolve()),
-                "images": str(root.resolve()),
-                "prune": False,
-                "rehash": False,
-            }
             commit.record_step(
                 "ingest",
                 "",
-                settings=resolved,
-                inputs={"metadata": decoding.content_id(source.read_bytes()) if source.is_file() else ""},
+                settings=asdict(resolved(settings)),
+                inputs=read,
                 seconds=time.monotonic() - started,
                 rows_in=outcome.ready + outcome.failed,
                 rows_out=outcome.ready,
             )
     return outcome
+
+
+def resolved(settings: Settings) -> Settings:
+    """The settings with absolute paths, as a store remembers them."""
+    source = Path(settings.metadata)
+    return replace(settings, metadata=str(source.resolve()), images=str(_image_root(source, settings.images).resolve()))
+
+
+def inputs_read(source: Path) -> dict[str, str]:
+    """A digest of the catalogue: of the file's bytes, or of the names in the folder."""
+    if source.is_dir():
+        return {"metadata": digests.of_json(catalogue.read(source).rows["path"].to_pylist())}
+    if not source.is_file():
+        raise ColdframeError(
+            f"{source}: no such file; expected a CSV, TSV or Parquet file, or a folder of class folders"
+        )
+    return {"metadata": decoding.content_id(source.read_bytes())}
+
+
+def changed_on_disk(moment: Snapshot, root: Path) -> str | None:
+    """A sentence when files are not what they were at the last ingest, by size and mtime; None when all are."""
+    changed = 0
+    for path, ((size, mtime_ns), _) in _known_files(moment, rehash=False).items():
+        try:
+            status = (root / path).stat()
+            changed += (status.st_size, status.st_mtime_ns) != (size, mtime_ns)
+        except OSError:
+            changed += 1
+    appeared = sum(
+        row["reason"].startswith(decoding.MISSING) and (root / row["path"]).exists()
+        for row in moment.rows("steps/failures_of", step="ingest", name="")
+    )
+    if not changed and not appeared:
+        return None
+    return f"{changed} files have changed, {appeared} that were missing are there now"
 
 
 def _first_ingest(before: Snapshot) -> bool:

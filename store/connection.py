@@ -41,9 +41,7 @@ def connect(root: Path, manifest: Manifest) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def _create_dataset(
-    con: duckdb.DuckDBPyConnection, root: Path, manifest: Manifest, dataset: str
-) -> None:
+def _create_dataset(con: duckdb.DuckDBPyConnection, root: Path, manifest: Manifest, dataset: str) -> None:
     # A store made before a dataset existed has no part of it: an empty table stands in.
     parts = manifest.parts(dataset)
     if not parts:
@@ -53,9 +51,7 @@ def _create_dataset(
     files = ", ".join("'" + str(root / part.path).replace("'", "''") + "'" for part in parts)
     by_name = str(dataset in OPEN_DATASETS).lower()
     try:
-        con.execute(
-            f"create view data.{dataset} as select * from read_parquet([{files}], union_by_name = {by_name})"
-        )
+        con.execute(f"create view data.{dataset} as select * from read_parquet([{files}], union_by_name = {by_name})")
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
         raise StoreDamaged(
             f"{root}: a part of {dataset} cannot be read ({_first_line(error)}): run 'coldframe verify --deep'"
@@ -97,14 +93,13 @@ def check_reads_only(con: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 
 def run(
-    con: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any], *, timeout: float | None = None
+    con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any], *, timeout: float | None = None
 ) -> pa.Table:
     """Run one query and return its rows, interrupted after ``timeout`` seconds.
 
     Named parameters the query does not mention are left out; one it mentions and does not get is NULL.
     """
-    statement = con.extract_statements(sql)[0]
-    values = {name: parameters.get(name) for name in statement.named_parameters}
+    values = _values(con, sql, given)
     timer = threading.Timer(timeout, con.interrupt) if timeout else None
     if timer:
         timer.daemon = True
@@ -118,6 +113,20 @@ def run(
     finally:
         if timer:
             timer.cancel()
+
+
+def create_table(con: duckdb.DuckDBPyConnection, table: str, sql: str, values: Mapping[str, Any]) -> None:
+    """Make or replace the temporary table ``table`` out of a query, with parameters as in :func:`run`."""
+    con.execute(f"create or replace temp table {table} as {sql}", _values(con, sql, values) or None)
+
+
+def parameters(con: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
+    """The named parameters of one query."""
+    return set(con.extract_statements(sql)[0].named_parameters)
+
+
+def _values(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: given.get(name) for name in parameters(con, sql)}
 
 
 def explain_failure(error: duckdb.Error) -> QueryRefused:

@@ -18,7 +18,7 @@ def to_matrix(column: pa.ChunkedArray) -> FloatMatrix:
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # no chunk at all
         return np.zeros((0, 0), np.float32)
-    flat = array.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    flat: FloatMatrix = array.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     return flat.reshape(len(array), -1)
 
 

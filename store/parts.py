@@ -60,9 +60,7 @@ def write_bytes(root: Path, dataset: str, key: str, suffix: str, content: bytes)
     return _write(root, dataset, key, suffix, 1, lambda file: file.write(content))
 
 
-def _write(
-    root: Path, dataset: str, key: str, suffix: str, rows: int, write: Callable[[BinaryIO], object]
-) -> Part:
+def _write(root: Path, dataset: str, key: str, suffix: str, rows: int, write: Callable[[BinaryIO], object]) -> Part:
     """Temporary name in the same folder, fsync, rename, fsync the folder."""
     folder = root / "parts" / dataset
     if not folder.is_dir():

@@ -40,8 +40,6 @@ def views() -> list[tuple[str, str]]:
     """``(name, select)`` of each file in ``sql/views``, each after those it reads."""
     found = {path.stem: path.read_text(encoding="utf-8") for path in (folder() / "views").glob("*.sql")}
     reads = {
-        name: {other for other in found if other != name and uses(sql, other)}
-        for name, sql in sorted(found.items())
+        name: {other for other in found if other != name and uses(sql, other)} for name, sql in sorted(found.items())
     }
     return [(name, found[name]) for name in graphlib.TopologicalSorter(reads).static_order()]
-

@@ -25,12 +25,8 @@ FILE_FACTS = [
 SCHEMAS: dict[str, pa.Schema] = {
     # One row per file examined, so that an interrupted or repeated ingest decodes nothing twice.
     "files": pa.schema([("path", pa.string()), ("mtime_ns", pa.int64()), ("decoding", pa.int32()), *FILE_FACTS]),
-    "images": pa.schema(
-        [("image_id", pa.string()), ("path", pa.string()), ("label", pa.string()), *FILE_FACTS]
-    ),
-    "failures": pa.schema(
-        [(name, pa.string()) for name in ("image_id", "path", "step", "name", "reason")]
-    ),
+    "images": pa.schema([("image_id", pa.string()), ("path", pa.string()), ("label", pa.string()), *FILE_FACTS]),
+    "failures": pa.schema([(name, pa.string()) for name in ("image_id", "path", "step", "name", "reason")]),
     # One row per feature set: everything that went into its vectors.
     "feature_sets": pa.schema(
         [

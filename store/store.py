@@ -174,6 +174,20 @@ class Snapshot:
         """The only value of ``sql/<name>.sql``."""
         return self.query(name, **parameters).column(0)[0].as_py()
 
+    def materialise(self, table: str, name: str, /, **parameters: Any) -> None:
+        """Make a temporary table of this snapshot's connection out of ``sql/<name>.sql``, replacing one of that name."""
+        connection.create_table(self.connection, table, queries.text(name), parameters)
+
+    def register(self, table: str, rows: pa.Table) -> None:
+        """Show ``rows`` to this snapshot's connection as a temporary table, replacing one of that name."""
+        self.connection.register("given_rows", rows)
+        connection.create_table(self.connection, table, "select * from given_rows", {})
+        self.connection.unregister("given_rows")
+
+    def parameters(self, name: str, /) -> set[str]:
+        """The named parameters of ``sql/<name>.sql``."""
+        return connection.parameters(self.connection, queries.text(name))
+
     def ask(self, sql: str, parameters: dict[str, str], *, timeout: float | None = None) -> pa.Table:
         """Rows of a user's own query, which may only read, and only the store.
 

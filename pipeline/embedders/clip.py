@@ -60,7 +60,8 @@ class Clip(Embedder):
 
 
 def _unit_length(vectors: FloatArray) -> FloatArray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    unit: FloatArray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def _jsonable(settings: dict[str, Any]) -> dict[str, Any]:

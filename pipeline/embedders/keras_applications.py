@@ -87,7 +87,7 @@ class KerasApplication(Embedder):
 
 def load(name: str, options: Options) -> Embedder:
     """Weights: ``imagenet`` (the default, from Keras), a local ``.h5`` or ``.keras`` file, or ``random``."""
-    module_name, class_name, side = NETWORKS[name]
+    module_name, _, side = NETWORKS[name]
     size = options.size or (side, side)
     network = backbone(name, weights=options.weights or "imagenet", size=size, seed=options.seed)
     preprocess = importlib.import_module(f"keras.applications.{module_name}").preprocess_input

@@ -1,0 +1,55 @@
+"""Distances to class centroids, as pure functions on arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+CHUNK_ROWS = 65_536
+
+
+def class_centroids(
+    matrix: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], classes: npt.NDArray[np.int64], count: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Mean vector and size of each class, summed in float64 in the order given.
+
+    Args:
+        matrix: vectors, shape (n, d).
+        rows: row of ``matrix`` of each member.
+        classes: class of each member, 0 to ``count`` - 1.
+
+    Returns:
+        Centroids of shape (count, d), zero for a class without members; sizes of shape (count,).
+    """
+    sums = np.zeros((count, matrix.shape[1]))
+    sizes = np.bincount(classes, minlength=count)
+    order = np.argsort(classes, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    for label in range(count):
+        members = rows[order[starts[label] : starts[label + 1]]]
+        sums[label] = matrix[members].sum(axis=0, dtype=np.float64)
+    return sums / np.maximum(sizes, 1)[:, None], sizes
+
+
+def distances(
+    matrix: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    classes: npt.NDArray[np.int64],
+    centroids: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Euclidean distance of each member to the centroid of its class, shape (len(rows),)."""
+    result = np.empty(len(rows))
+    for start in range(0, len(rows), CHUNK_ROWS):
+        part = slice(start, start + CHUNK_ROWS)
+        result[part] = np.linalg.norm(matrix[rows[part]] - centroids[classes[part]], axis=1)
+    return result
+
+
+def leave_one_out(distance: npt.NDArray[np.float64], size: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Distance to the centroid of the *other* n - 1 members, from the distance d to that of all n.
+
+    The centroid without x is (n c - x) / (n - 1), and x - (n c - x) / (n - 1) = (x - c) n / (n - 1), hence d n / (n - 1).
+    A member alone in its class has no others: NaN.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(size > 1, distance * size / (size - 1), np.nan)

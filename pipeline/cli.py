@@ -1,0 +1,609 @@
+"""The command line: a command is a paragraph, the work is in the module of its step.
+
+Nothing heavy is imported at the top: ``--help`` has to answer at once, and one process loads one framework at most.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from store.errors import ColdframeError
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.curation import Replay
+    from pipeline.plans import Plan
+    from store.store import Snapshot, Store
+
+DEFAULT_STORE = "coldframe-store"
+SOME_FAILED = 3
+CHECK_FAILED = 4
+INTERRUPTED = 130
+
+
+@dataclass
+class Common:
+    """The options every command has, before or after its name."""
+
+    store: Path | None = None
+    config_file: Path | None = None
+    quiet: bool = False
+    verbose: bool = False
+
+    @functools.cached_property
+    def config(self) -> Config:
+        """The ``coldframe.toml`` in force."""
+        from pipeline import config
+
+        return config.load(self.config_file)
+
+    @property
+    def root(self) -> Path:
+        """The store's folder: flag, environment, file, default."""
+        given = self.config.tables.get("store")
+        if self.store is None and given is not None and not isinstance(given, str):
+            raise ColdframeError(f"{self.config.path}: store = {given!r}, expected the path of a folder")
+        return self.store or Path(self.config.locate(given) if given else DEFAULT_STORE)
+
+    def open(self) -> Store:
+        """The store, which must exist."""
+        from store.store import Store
+
+        return Store.open(self.root)
+
+    def create(self) -> Store:
+        """The store, made if there is none."""
+        from store.store import Store
+
+        return Store.create(self.root)
+
+    def say(self, message: str) -> None:
+        """A line on stderr, unless quiet."""
+        if not self.quiet:
+            click.echo(message, err=True)
+
+    def flags(self) -> list[str]:
+        """These options as arguments for another ``coldframe`` process."""
+        flags = ["--store", str(self.root)]
+        if self.config.path:
+            flags += ["--config", str(self.config.path)]
+        return flags + ["--quiet"] * self.quiet + ["--verbose"] * self.verbose
+
+
+class _Commands(click.Group):
+    """Turns the errors a user may meet into a sentence and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ColdframeError as error:
+            if ctx.ensure_object(Common).verbose:
+                raise
+            _fail(ctx, str(error), error.exit_code)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError) or ctx.ensure_object(Common).verbose:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(ctx, f"{where}{error.strerror or error}; what was committed before is safe", 1)
+        except KeyboardInterrupt:
+            _fail(ctx, "interrupted; what was committed before is safe", INTERRUPTED)
+
+
+def _fail(ctx: click.Context, message: str, exit_code: int) -> None:
+    click.echo(f"Error: {message}", err=True)
+    ctx.exit(exit_code)
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        common = ctx.ensure_object(Common)
+        # an environment variable, seen again behind the command's name, must not undo a flag before it
+        given = ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if value and (given or not getattr(common, name)):
+            setattr(common, name, value)
+
+    return callback
+
+
+def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--store``, ``--config``, ``--quiet``, ``--verbose``."""
+    path = click.Path(path_type=Path)
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, expose_value=False, callback=_set("verbose"), help="Say more; show tracebacks."),
+        click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_set("quiet"), help="Say nothing but errors and results."),
+        click.option("-c", "--config", type=path, expose_value=False, callback=_set("config_file"), envvar="COLDFRAME_CONFIG", help="Settings file.  [default: ./coldframe.toml if it exists]"),
+        click.option("-s", "--store", type=path, expose_value=False, callback=_set("store"), envvar="COLDFRAME_STORE", help="Folder of the store.  [default: ./coldframe-store]"),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def format_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--format`` for commands whose result is a table."""
+    from_output = ("table", "csv", "json", "ndjson", "parquet")
+    return click.option("--format", "fmt", type=click.Choice(from_output), default="table", show_default=True, help="How to print the result.")(function)  # fmt: skip
+
+
+plan_option = click.option("--plan", default="default", show_default=True, help="The plan to work on.")
+what_if_option = click.option("--what-if", is_flag=True, help="Show what would change, class by class; write nothing.")
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "COLDFRAME"})
+@click.version_option(package_name="coldframe")
+@common_options
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Freeze the backbone once, keep the features, ask anything in SQL, train a head in seconds."""
+    ctx.ensure_object(Common)
+
+
+def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command of ``cli`` with the common options, called with :class:`Common` first."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        return cli.command(name)(common_options(click.pass_obj(function)))
+
+    return decorate
+
+
+@command("ingest")
+@click.argument("metadata", required=False, type=click.Path())
+@click.option("--images", type=click.Path(), help="Folder the catalogue's paths count from.")
+@click.option("--id", "id", help="Column with a unique id.  [default: the path]")
+@click.option("--path", help="Column with the path of each image.  [default: path, file_path, filename, …]")
+@click.option("--label", help="Column with the class of each image.  [default: label, class or family]")
+@click.option("--prune", is_flag=True, default=None, help="Remove rows the catalogue no longer has.")
+@click.option(
+    "--rehash", is_flag=True, default=None, help="Read every file again, even where size and mtime are the same."
+)
+@click.option("--max-pixels", type=int, help="Largest picture to decode.  [default: 89478485]")
+@click.option("--workers", type=int, help="Processes that decode.  [default: the number of cores]")
+def ingest(common: Common, **flags: Any) -> None:
+    """Read a catalogue (CSV, TSV, Parquet, or a folder of class folders) and look at every image once."""
+    from pipeline import ingest as step
+    from pipeline import recipe
+
+    settings = recipe.ingest_settings(common.config, flags)
+    outcome = step.ingest(common.create(), settings, quiet=common.quiet)
+    for note in outcome.notes:
+        common.say(note)
+    gone = f"{outcome.gone} gone from the catalogue ({'removed' if outcome.pruned else 'kept; --prune removes them'})"
+    common.say(
+        f"{outcome.ready + outcome.failed} rows: {outcome.ready} ready, {outcome.failed} failed; {outcome.added} added, "
+        f"{outcome.updated} updated, {outcome.unchanged} unchanged, {gone}; {outcome.files_examined} files read"
+    )
+    if outcome.failed:
+        common.say("see: coldframe sql 'select path, reason from failures'")
+        sys.exit(SOME_FAILED)
+
+
+@command("inspect")
+@click.argument("section", required=False)
+@format_option
+def inspect(common: Common, section: str | None, fmt: str) -> None:
+    """Show classes, imbalance, sizes, modes, copies and failures; SECTION for one of them in any format."""
+    from pipeline import inspection, output
+
+    tables = inspection.inspect(common.open().snapshot())
+    if section is not None and section not in tables:
+        raise click.UsageError(f"no section {section!r}; sections: {', '.join(tables)}")
+    if section is not None:
+        return output.write(tables[section], fmt)
+    if fmt == "json":
+        return click.echo(
+            json.dumps({name: table.to_pylist() for name, table in tables.items()}, default=str, indent=1)
+        )
+    if fmt != "table":
+        raise click.UsageError(f"--format {fmt} needs one section: {', '.join(tables)}")
+    for name, table in tables.items():
+        click.echo(f"{name}\n{output.as_text(table, rows=12)}\n")
+    return None
+
+
+@command("embed")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--as", "as_name", metavar="SET", help="Name of the feature set.  [default: the embedder's]")
+@click.option("--weights", metavar="PATH|HUB-ID", help="Hub name, local folder, local .h5/.keras file, or 'random'.")
+@click.option("--size", metavar="HxW", help="Height and width in pixels.  [default: the network's own]")
+@click.option("--batch", type=click.IntRange(1), help="Pictures per call of the network.  [default: 32]")
+@click.option("--limit", type=click.IntRange(0), help="Embed at most so many now.")
+@click.option(
+    "--store-as", type=click.Choice(["float32", "float16"]), help="Type of the stored vectors.  [default: float32]"
+)
+@click.option("--seed", type=int, help="Seed of random weights.  [default: 0]")
+def embed(common: Common, names: tuple[str, ...], as_name: str | None, **flags: Any) -> None:
+    """Embed every image that has no vector yet with each NAME (efficientnet-b4, clip, mean-colour, …)."""
+    from pipeline import embed as step
+    from pipeline import recipe
+
+    if len(names) > 1:
+        if as_name:
+            raise click.UsageError("--as names one set: embed one NAME at a time with it")
+        given = [
+            part
+            for key, value in flags.items()
+            if value is not None
+            for part in (f"--{key.replace('_', '-')}", str(value))
+        ]
+        # one process each: two frameworks in one are trouble
+        sys.exit(max(_coldframe(common, ["embed", name, *given]) for name in names))
+    store = common.open()
+    name = as_name or names[0]
+    settings = recipe.embed_settings(common.config, name, {"embedder": names[0] if as_name else None, **flags})
+    outcome = step.embed(store, name, settings, quiet=common.quiet)
+    step.report(outcome, quiet=common.quiet)
+    if outcome.failed:
+        common.say(f"see: coldframe sql \"select path, reason from failures where name = '{name}'\"")
+        sys.exit(SOME_FAILED)
+
+
+@command("score")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--embedder", metavar="SET", help="Feature set to score.  [default: the scorer's]")
+@click.option(
+    "--aggregate", type=click.Choice(["best", "mean"]), help="clip-quality: over each prompt list.  [default: best]"
+)
+@click.option("--good", multiple=True, help="clip-quality: a good prompt, in place of the configured ones; repeatable.")
+@click.option("--bad", multiple=True, help="clip-quality: a bad prompt, in place of the configured ones; repeatable.")
+@click.option("--k", type=click.IntRange(1), help="knn: how many neighbours.  [default: 10]")
+def score(common: Common, names: tuple[str, ...], **flags: Any) -> None:
+    """Give each image a score that needs no curation: clip-quality, knn."""
+    from pipeline import score as step
+    from pipeline import scorers
+
+    store = common.open()
+    for name in names:
+        kind = scorers.module(name).Settings
+        unknown = [
+            key for key, value in flags.items() if value not in (None, ()) and key not in kind.__dataclass_fields__
+        ]
+        if unknown:
+            raise click.UsageError(f"{name} has no --{unknown[0]}")
+        own = {key: value for key, value in flags.items() if key in kind.__dataclass_fields__}
+        outcome = step.score(store, name, common.config.settings(kind, "score", name, flags=own))
+        missing = f", {outcome.without_vector} have no vector in {outcome.embedder}" if outcome.without_vector else ""
+        common.say(f"{name}: {outcome.scored} images scored{missing}")
+
+
+@command("filter")
+@click.argument("rule")
+@click.option("--percentile", type=float, multiple=True, help="centroid, knn: one pass per percentile; repeatable.")
+@click.option("--threshold", type=float, help="clip-quality: below it an image is out.")
+@click.option(
+    "--apply-to", type=click.Choice(["train", "all"]), help="centroid: which rows it may take out.  [default: train]"
+)
+@click.option("--embedder", metavar="SET", help="centroid: the feature set.")
+@click.option("--leave-one-out", is_flag=True, default=None, help="centroid: distances to the centroid of the others.")
+@click.option(
+    "--set", "others", metavar="NAME=VALUE", multiple=True, help="A setting of a rule of your own; repeatable."
+)
+@plan_option
+@what_if_option
+def filter_(common: Common, rule: str, others: tuple[str, ...], plan: str, what_if: bool, **flags: Any) -> None:
+    """Add a rule to a plan, or replace it, and replay the plan."""
+    from pipeline import plans
+
+    settings = {name: value for name, value in flags.items() if value not in (None, ())} | _pairs("--set", others)
+    if "percentile" in settings:
+        settings["percentile"] = list(settings["percentile"])
+    stage = plans.rule_stage(rule, settings)
+    _change_plan(common, plan, lambda present: present.with_stage(stage), what_if=what_if)
+
+
+@command("split")
+@click.argument("name")
+@click.argument("share", type=float)
+@click.option("--by", metavar="COL", help="Keep rows with the same value together.")
+@click.option("--seed", type=int, help="Seed of the plan; another one draws every split anew.  [default: 0]")
+@click.option("--reassign", is_flag=True, help="Forget where units were before and draw anew.")
+@plan_option
+@what_if_option
+def split(
+    common: Common, name: str, share: float, by: str | None, seed: int | None, reassign: bool, plan: str, what_if: bool
+) -> None:
+    """Carve NAME out of what is still train, stratified by class; equal files stay together."""
+    from dataclasses import replace
+
+    from pipeline import plans
+
+    stage = plans.split_stage(name, {"share": share, "by": by})
+
+    def change(present: Plan) -> Plan:
+        changed = present.with_stage(stage)
+        return changed if seed is None else replace(changed, seed=seed)
+
+    _change_plan(common, plan, change, what_if=what_if, reassign=reassign)
+
+
+@command("curate")
+@click.option("--reassign", is_flag=True, help="Forget where units were before and draw every split anew.")
+@plan_option
+@what_if_option
+def curate(common: Common, plan: str, reassign: bool, what_if: bool) -> None:
+    """Replay a whole plan from the top over images, scores and verdicts."""
+
+    def change(present: Plan) -> Plan:
+        if not present.stages:
+            raise ColdframeError(
+                f"plan {plan!r} has no stages: add them with 'coldframe filter' and 'coldframe split', or under "
+                f"[plans.{plan}] in coldframe.toml"
+            )
+        return present
+
+    _change_plan(common, plan, change, what_if=what_if, reassign=reassign)
+
+
+def _change_plan(
+    common: Common, name: str, change: Callable[[Plan], Plan], *, what_if: bool, reassign: bool = False
+) -> None:
+    """Change a plan and replay it; the file that defines it, if any, is kept in step."""
+    from pipeline import curation, output, plans
+
+    store = common.open()
+
+    def make_plan(moment: Snapshot) -> Plan:
+        return change(plans.current(common.config, moment, name) or plans.Plan(name))
+
+    if what_if:
+        snapshot = store.snapshot()
+        result, changes = curation.what_if(snapshot, make_plan(snapshot), reassign=reassign)
+        output.write(changes, "table", rows=len(changes))
+        _tell_replay(common, result)
+        common.say("nothing was written")
+        return
+
+    def save(plan: Plan) -> None:
+        if plans.write_to_config(common.config, plan):
+            common.say(f"{common.config.path}: plan {name!r} brought up to date")
+
+    _tell_replay(common, curation.curate(store, make_plan, reassign=reassign, before_commit=save))
+
+
+def _tell_replay(common: Common, result: Replay) -> None:
+    for stage, (rows_in, rows_out) in zip(result.plan.stages, result.stage_rows, strict=True):
+        common.say(f"{stage}: {rows_in} rows in, {rows_in - rows_out} out")
+    for note in result.notes:
+        common.say(f"note: {note}")
+    counts: dict[str, int] = {}
+    for name in result.curation["split"].to_pylist():
+        if name is not None:
+            counts[name] = counts.get(name, 0) + 1
+    kept = ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda one: -one[1]))
+    common.say(f"plan {result.plan.name}: {len(result.curation)} ready, {sum(counts.values())} kept ({kept})")
+
+
+def _pairs(option: str, given: tuple[str, ...]) -> dict[str, Any]:
+    """``NAME=VALUE`` options; numbers become numbers."""
+    pairs: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"{option} {one}: expected NAME=VALUE")
+        try:
+            pairs[name] = json.loads(value)
+        except ValueError:
+            pairs[name] = value
+    return pairs
+
+
+def _verdict_command(verdict: str, text: str, *, needs_why: bool) -> None:
+    @command(verdict)
+    @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+    @click.option(
+        "--why", required=needs_why, default=None if needs_why else "", help="The reason, for those who come after."
+    )
+    def judge(common: Common, images: tuple[str, ...], why: str) -> None:
+        from pipeline import verdicts
+
+        outcome = verdicts.judge(common.open(), common.config, list(images), verdict, why)
+        plans = f"replayed: {', '.join(outcome.replayed)}" if outcome.replayed else "no plan to replay yet"
+        common.say(f"{verdict}: {len(outcome.images)} images; {plans}")
+
+    judge.help = text
+
+
+_verdict_command("keep", "Keep images by id or path, whatever the rules say.", needs_why=True)
+_verdict_command("drop", "Drop images by id or path, whatever the rules say.", needs_why=True)
+_verdict_command("unset", "Take a verdict on images back: the rules decide again.", needs_why=False)
+
+
+@command("why")
+@click.argument("image")
+@click.option("--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def why(common: Common, image: str, fmt: str) -> None:
+    """Tell everything the store knows about one image, and why it is in or out."""
+    from pipeline import explain
+
+    story = explain.why(common.open().snapshot(), image)
+    click.echo(json.dumps(story, default=str, indent=1) if fmt == "json" else "\n".join(explain.tell(story)))
+
+
+@command("train")
+@click.option("--head", help="mlp or linear.  [default: mlp]")
+@click.option("--as", "as_name", metavar="NAME", help="Name of the run.  [default: the head's]")
+@click.option("--embedder", metavar="SET", help="Feature set.  [default: efficientnet-b4, or the only one]")
+@click.option("--plan", help="Plan whose splits to use.  [default: default]")
+@click.option("--units", type=click.IntRange(1), help="Width of the dense layer.  [default: 600]")
+@click.option(
+    "--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share dropped in training.  [default: 0.4]"
+)
+@click.option("--optimizer", help="adagrad, adam, adamw or sgd.  [default: adagrad]")
+@click.option("--learning-rate", type=float, help="[default: 0.01]")
+@click.option("--batch", type=click.IntRange(1), help="[default: 32]")
+@click.option("--epochs", type=click.IntRange(1), help="[default: 20]")
+@click.option("--early-stopping", type=click.IntRange(0), help="Epochs without improvement; 0 for never.  [default: 3]")
+@click.option("--class-weights/--no-class-weights", default=None, help="Weigh classes to balance.  [default: yes]")
+@click.option("--seed", type=int, help="[default: 0]")
+def train(common: Common, as_name: str | None, **flags: Any) -> None:
+    """Train a head on cached features; its run id goes to stdout."""
+    from pipeline import train as step
+
+    name = as_name or flags["head"] or "mlp"
+    if as_name is None:
+        flags["head"] = flags["head"] or common.config.section("train", name).get("head")
+    settings = common.config.settings(step.Settings, "train", name, flags=flags)
+    outcome = step.train(common.open(), name, settings)
+    for note in outcome.notes:
+        common.say(f"note: {note}")
+    last = {name: values[-1] for name, values in outcome.history.items()}
+    best = f", best val_accuracy {max(outcome.history['val_accuracy']):.4f}" if "val_accuracy" in last else ""
+    common.say(
+        f"{outcome.train_rows} training and {outcome.val_rows} validation rows, {outcome.classes} classes: {outcome.epochs} "
+        f"epochs in {outcome.seconds:.1f} s, loss {last['loss']:.4f}{best}"
+    )
+    click.echo(outcome.run_id)
+
+
+@command("evaluate")
+@click.argument("run", required=False)
+@click.option("--split", help="Which rows.  [default: test]")
+@click.option(
+    "--mask-by", metavar="COL", multiple=True, help="Also rule out classes never seen with a row's COL; repeatable."
+)
+@click.option("--plan", help="Whose splits.  [default: the run's plan]")
+@click.option("--per-class", is_flag=True, help="Print the classes, the worst first.")
+@click.option("--confusion", is_flag=True, help="Print the pairs of classes most often confused.")
+@format_option
+def evaluate(common: Common, run: str | None, per_class: bool, confusion: bool, fmt: str, **flags: Any) -> None:
+    """Evaluate a run (an id, the start of one, or a name; the newest if not given) on a split."""
+    from pipeline import evaluate as step
+    from pipeline import output
+
+    store = common.open()
+    settings = common.config.settings(step.Settings, "evaluate", flags=flags)
+    done = step.evaluate(store, run, settings)
+    snapshot = store.snapshot()
+    key = {"run_id": done[0].run_id, "split": settings.split}
+    if per_class or confusion:
+        output.write(snapshot.query("steps/worst_classes" if per_class else "steps/confused", **key), fmt)
+    else:
+        output.write(snapshot.query("steps/evaluations_of", **key, evaluations=[one.evaluation for one in done]), fmt)
+    for one in done:
+        for note in step.describe(one):
+            common.say(f"{one.evaluation}: {note}")
+
+
+@command("runs")
+@format_option
+def runs(common: Common, fmt: str) -> None:
+    """List trained runs, the newest first, with their test figures."""
+    from pipeline import output
+
+    output.write(common.open().snapshot().query("steps/leaderboard"), fmt)
+
+
+@command("sql")
+@click.argument("query")
+@click.option("--param", "params", metavar="NAME=VALUE", multiple=True, help="A value for $NAME, as text; repeatable.")
+@click.option("--at", type=click.IntRange(1), help="Ask an earlier moment of the store.")
+@click.option(
+    "--timeout", type=float, default=300.0, show_default=True, help="Seconds before the query is stopped; 0 for never."
+)
+@click.option("--rows", type=click.IntRange(1), default=40, show_default=True, help="Rows that the table format shows.")
+@format_option
+def sql(
+    common: Common, query: str, params: tuple[str, ...], at: int | None, timeout: float, rows: int, fmt: str
+) -> None:
+    """Ask the store a question in DuckDB's SQL. It can only read, and only the store."""
+    from pipeline import output
+
+    values = {}
+    for one in params:
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise click.UsageError(f"--param {one}: expected NAME=VALUE")
+        values[name] = value
+    output.write(common.open().snapshot(at).ask(query, values, timeout=timeout or None), fmt, rows=rows)
+
+
+@command("status")
+@format_option
+def status(common: Common, fmt: str) -> None:
+    """Show the books (catalogue = ready + failed, ready = kept + out), coverage, and what is out of date."""
+    from pipeline import output
+    from pipeline import status as step
+
+    now = step.status(common.open().snapshot(), common.config)
+    tables = {"books": now.books, "splits": now.splits, "coverage": now.coverage, "steps": now.steps}
+    if fmt != "table":
+        whole = {name: table.to_pylist() for name, table in tables.items()}
+        click.echo(json.dumps({"moment": now.moment, **whole, "stale": now.stale}, default=str, indent=1))
+        return
+    click.echo(f"{common.root}, moment {now.moment}\n")
+    for table in tables.values():
+        click.echo(output.as_text(table) + "\n")
+    for step_name, reason in now.stale:
+        click.echo(f"out of date: {step_name}: {reason}")
+    if not now.stale:
+        click.echo("everything is up to date")
+
+
+@command("verify")
+@click.option("--deep", is_flag=True, help="Also compare the SHA-256 of every part.")
+def verify(common: Common, deep: bool) -> None:
+    """Check every claim the store makes about itself; exit code 4 if one does not hold."""
+    from pipeline import verify as step
+
+    findings = step.verify(common.open(), deep=deep)
+    for finding in findings:
+        click.echo(f"{'FAILED' if finding.problems else 'ok':<7}{finding.check}")
+        for problem in finding.problems:
+            click.echo(f"       {problem}")
+    failed = sum(bool(finding.problems) for finding in findings)
+    click.echo(f"{len(findings) - failed} of {len(findings)} checks hold")
+    if failed:
+        sys.exit(CHECK_FAILED)
+
+
+@command("run")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--init", is_flag=True, help="Write the reference recipe to FILE (default coldframe.toml), and stop.")
+@click.option("--dry-run", is_flag=True, help="Say what would run and why; run nothing.")
+def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
+    """Run every step of a coldframe.toml that is out of date, in order, and say why."""
+    from pipeline import config, recipe
+
+    common.config_file = file or common.config_file
+    if init:
+        target = common.config_file or Path(config.DEFAULT_FILE)
+        with target.open("x", encoding="utf-8") as out:
+            out.write(recipe.reference_recipe())
+        common.say(f"{target}: the reference recipe; name your catalogue under [ingest], then 'coldframe run'")
+        return
+    if common.config.path is None:
+        raise ColdframeError("no coldframe.toml here; 'coldframe run --init' writes the reference recipe")
+    some_failed = False
+    for step in recipe.steps(common.config):
+        reason = step.out_of_date(common.create().snapshot())
+        common.say(f"{step}: {reason or 'up to date'}")
+        if reason and not dry_run:
+            code = _coldframe(common, [step.command, *step.arguments])
+            if code not in (0, SOME_FAILED):
+                common.say(f"{step}: stopped with exit code {code}; 'coldframe run' goes on from here")
+                sys.exit(code)
+            some_failed = some_failed or code == SOME_FAILED
+    if some_failed:
+        sys.exit(SOME_FAILED)
+
+
+def _coldframe(common: Common, arguments: list[str]) -> int:
+    """Run another ``coldframe`` with the same common options; its exit code."""
+    # -P: a folder called 'store' in the working folder must not pass for our package
+    return subprocess.run([sys.executable, "-P", "-m", "pipeline", *common.flags(), *arguments], check=False).returncode
+
+
+def main() -> None:
+    """The ``coldframe`` command."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    cli()

@@ -1,0 +1,109 @@
+"""``coldframe.toml`` and how settings are resolved: flag beats environment beats file beats default."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from store.errors import ColdframeError
+
+DEFAULT_FILE = "coldframe.toml"
+SECTIONS = ("store", "ingest", "embed", "score", "plans", "train", "evaluate")
+
+SettingsType = TypeVar("SettingsType")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A parsed ``coldframe.toml``; ``path`` is None where there is no file."""
+
+    path: Path | None = None
+    tables: Mapping[str, Any] = field(default_factory=dict)
+
+    def section(self, *keys: str) -> dict[str, Any]:
+        """A table of the file, empty where it is absent.
+
+        Raises:
+            ColdframeError: something else than a table stands there.
+        """
+        table: Any = self.tables
+        for key in keys:
+            table = table.get(key, {})
+            if not isinstance(table, Mapping):
+                raise ColdframeError(f"{self.path}: [{'.'.join(keys)}] should be a table of settings")
+        return dict(table)
+
+    def settings(self, kind: type[SettingsType], *keys: str, flags: Mapping[str, Any]) -> SettingsType:
+        """An instance of the dataclass ``kind``: what was given as flags, then the file's section, then defaults.
+
+        A flag of None (or an empty tuple) was not given.
+
+        Raises:
+            ColdframeError: the section has a setting that ``kind`` does not, or a value of another type.
+        """
+        where = f"{self.path} [{'.'.join(keys)}]"
+        hints = typing.get_type_hints(kind)
+        names = [one.name for one in dataclasses.fields(kind)]  # type: ignore[arg-type]
+        given = self.section(*keys)
+        for name, value in given.items():
+            if name not in names:
+                raise ColdframeError(f"{where}: no setting {name!r}; settings: {', '.join(names)}")
+            if not _fits(value, hints[name]):
+                raise ColdframeError(f"{where}: {name} = {value!r}, expected {_readable(hints[name])}")
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        values |= {name: value for name, value in flags.items() if value is not None and value != ()}
+        return kind(**values)
+
+    def locate(self, value: str) -> str:
+        """A path written in the file, which counts from the file's folder."""
+        return str(self.path.parent / value) if self.path else value
+
+
+def load(path: Path | None) -> Config:
+    """Read ``path``, or ``coldframe.toml`` in the working folder if there is one.
+
+    Raises:
+        ColdframeError: the named file is missing, is not TOML, or has a section nobody knows.
+    """
+    if path is None:
+        if not Path(DEFAULT_FILE).is_file():
+            return Config()
+        path = Path(DEFAULT_FILE)
+    if not path.is_file():
+        raise ColdframeError(f"{path}: no such file; 'coldframe run --init' writes the reference recipe")
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ColdframeError(f"{path}: not readable as TOML: {error}") from error
+    for name in tables:
+        if name not in SECTIONS:
+            raise ColdframeError(f"{path}: no section {name!r}; sections: {', '.join(SECTIONS)}")
+    return Config(path, tables)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, types.UnionType):
+        return any(_fits(value, one) for one in typing.get_args(hint))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if typing.get_origin(hint) is tuple:
+        return isinstance(value, list) and all(_fits(one, typing.get_args(hint)[0]) for one in value)
+    return isinstance(value, hint)
+
+
+def _readable(hint: Any) -> str:
+    if isinstance(hint, types.UnionType):
+        return " or ".join(_readable(one) for one in typing.get_args(hint) if one is not types.NoneType)
+    if typing.get_origin(hint) is tuple:
+        return f"a list of {_readable(typing.get_args(hint)[0])}"
+    return {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}.get(
+        getattr(hint, "__name__", ""), str(hint)
+    )

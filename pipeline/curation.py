@@ -1,0 +1,306 @@
+"""Curation: a plan replayed from the top over images, scores and verdicts, committed as one snapshot."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from pipeline import centroids, feature_sets
+from pipeline.plans import TRAIN, Plan, Stage, percentiles
+from store import queries
+from store.errors import ColdframeError
+from store.matrices import Vectors, vectors
+from store.schemas import SCHEMAS
+from store.store import Snapshot, Store
+
+LOCK_WAIT_SECONDS = 60.0
+
+
+@dataclass
+class Replay:
+    """A plan replayed over one moment of the store; nothing is written."""
+
+    plan: Plan
+    curation: pa.Table
+    assignments: pa.Table
+    stage_rows: list[tuple[int, int]]
+    notes: list[str] = field(default_factory=list)
+
+
+def replay(snapshot: Snapshot, plan: Plan, *, reassign: bool = False) -> Replay:
+    """Run every stage of ``plan`` in order.
+
+    With ``reassign`` the splits forget where units were before.
+
+    Raises:
+        ColdframeError: a stage needs scores or embeddings that do not exist, or names a column that does not.
+    """
+    state = _State(snapshot, plan, reassign=reassign)
+    for stage in plan.stages:
+        if stage.kind == "rule":
+            state.apply_rule(stage)
+        else:
+            state.carve(stage)
+    return Replay(
+        plan,
+        snapshot.query("steps/curation", plan=plan.name),
+        pa.concat_tables([SCHEMAS["assignments"].empty_table(), *state.assignments]),
+        state.stage_rows,
+        state.notes,
+    )
+
+
+def curate(
+    store: Store,
+    make_plan: Callable[[Snapshot], Plan],
+    *,
+    reassign: bool = False,
+    before_commit: Callable[[Plan], None] | None = None,
+) -> Replay:
+    """Replay a plan and commit the outcome as one snapshot.
+
+    ``make_plan`` gets the moment that is replayed, so that two processes cannot lose each other's stages;
+    ``before_commit`` is called when the replay has succeeded.
+
+    Raises:
+        Locked: another curation has been running for a minute.
+    """
+    started = time.monotonic()
+    with store.lock("curation", wait=LOCK_WAIT_SECONDS):
+        snapshot = store.snapshot()
+        plan = make_plan(snapshot)
+        inputs = inputs_read(snapshot, plan)
+        result = replay(snapshot, plan, reassign=reassign)
+        if before_commit:
+            before_commit(plan)
+        out = len(result.curation) - result.curation["rule"].null_count
+        with store.commit("curate") as commit:
+            commit.replace("curation", result.curation, key=plan.name)
+            commit.replace("assignments", result.assignments, key=plan.name)
+            commit.replace("stages", _stages_table(plan, result.stage_rows), key=plan.name)
+            commit.record_step(
+                "curate",
+                plan.name,
+                settings=plan_settings(plan),
+                inputs=inputs,
+                seconds=time.monotonic() - started,
+                rows_in=len(result.curation),
+                rows_out=len(result.curation) - out,
+            )
+    return result
+
+
+def what_if(snapshot: Snapshot, plan: Plan, *, reassign: bool = False) -> tuple[Replay, pa.Table]:
+    """A replay that is not committed, and what it would change: one row per class.
+
+    Compared with the plan as it was last replayed, or with nothing left out where it never was.
+    """
+    snapshot.materialise("before", "steps/curation_now", plan=plan.name)
+    if not snapshot.value("steps/rows_before"):
+        snapshot.register("before", replay(snapshot, Plan(plan.name)).curation)
+    result = replay(snapshot, plan, reassign=reassign)
+    snapshot.register("after", result.curation)
+    return result, snapshot.query("steps/class_changes")
+
+
+def plan_settings(plan: Plan) -> dict[str, Any]:
+    """A plan as JSON."""
+    return {"seed": plan.seed, "stages": [stage.to_table() for stage in plan.stages]}
+
+
+def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
+    """A digest of each thing a replay of ``plan`` reads: columns of images, verdicts, scores, feature sets."""
+    texts = [queries.text(rule_file(stage)) for stage in plan.stages if stage.kind == "rule"]
+    grouped = {stage.settings.get("by") for stage in plan.stages} - {None}
+    columns = [
+        name
+        for name in snapshot.query("steps/all_images").column_names
+        if name in ("content_id", "label") or name in grouped or any(queries.uses(text, name) for text in texts)
+    ]
+    inputs = feature_sets.column_digests(snapshot, columns)
+    inputs["verdicts"] = snapshot.value("steps/verdicts_digest")
+    if any(queries.uses(text, "scores") for text in texts):
+        inputs["scores"] = snapshot.value("steps/scores_digest")
+    for stage in plan.stages:
+        if stage.kind == "rule" and queries.uses(queries.text(rule_file(stage)), "centroid_distances"):
+            name = feature_sets.choose(snapshot, stage.settings.get("embedder"))
+            inputs[f"embeddings of {name}"] = feature_sets.digest(snapshot, name)
+    return inputs
+
+
+def rule_file(stage: Stage) -> str:
+    """The SQL file of a rule."""
+    return f"rules/{stage.name.replace('-', '_')}"
+
+
+def _stages_table(plan: Plan, stage_rows: list[tuple[int, int]]) -> pa.Table:
+    rows = [
+        {
+            "plan": plan.name,
+            "position": position,
+            "kind": stage.kind,
+            "name": stage.name,
+            "settings": json.dumps(dict(stage.settings)),
+            "rows_in": rows_in,
+            "rows_out": rows_out,
+        }
+        for position, (stage, (rows_in, rows_out)) in enumerate(zip(plan.stages, stage_rows, strict=True), start=1)
+    ]
+    return pa.Table.from_pylist(rows, SCHEMAS["stages"])
+
+
+class _State:
+    """The images while a plan is replayed: temporary tables ``state`` and ``candidates`` that rules and splits read."""
+
+    def __init__(self, snapshot: Snapshot, plan: Plan, *, reassign: bool) -> None:
+        self._snapshot, self._plan, self._reassign = snapshot, plan, reassign
+        self._vectors: dict[str, Vectors] = {}
+        self.assignments: list[pa.Table] = []
+        self.stage_rows: list[tuple[int, int]] = []
+        self.notes: list[str] = []
+        snapshot.materialise("state", "steps/replay_start")
+
+    def _candidates(self) -> pa.Table:
+        self._snapshot.materialise("candidates", "steps/candidates")
+        return self._snapshot.query("steps/candidate_rows")
+
+    def apply_rule(self, stage: Stage) -> None:
+        """Take out what a rule hits, pass by pass."""
+        rows_in = 0
+        for number, percentile in enumerate(percentiles(stage.settings), start=1):
+            candidates = self._candidates()
+            rows_in = rows_in or len(candidates)
+            self._prepare(stage, candidates)
+            settings = dict(stage.settings) | {"percentile": percentile}
+            try:
+                self._snapshot.materialise("hits", rule_file(stage), **settings)
+                self._snapshot.materialise("state", "steps/replay_exclude", rule=stage.name, **{"pass": number})
+            except duckdb.Error as error:
+                raise ColdframeError(
+                    f"rule {stage.name} (sql/{rule_file(stage)}.sql) failed: {error}; a rule selects image_id, value, threshold"
+                ) from error
+        self.stage_rows.append((rows_in, len(self._candidates())))
+
+    def _prepare(self, stage: Stage, candidates: pa.Table) -> None:
+        """Provide what a rule's SQL reads besides ``candidates``; scores and vectors that are missing are an error."""
+        text = queries.text(rule_file(stage))
+        known = {"percentile", *self._snapshot.parameters(rule_file(stage))}
+        if queries.uses(text, "centroid_distances"):
+            known |= {"embedder", "leave_one_out"}
+            self._snapshot.register("centroid_distances", self._centroid_distances(stage, candidates))
+        unknown = sorted(set(stage.settings) - known)
+        if unknown:
+            raise ColdframeError(f"rule {stage.name}: no setting {unknown[0]!r}; settings: {', '.join(sorted(known))}")
+        if queries.uses(text, "scores") and stage.name in _scorers():
+            scored = self._snapshot.value("steps/candidates_scored", scorer=stage.name)
+            if not scored:
+                raise ColdframeError(f"rule {stage.name}: no scores yet; run 'coldframe score {stage.name}' first")
+            self._note_missing(stage, len(candidates) - scored, "score")
+
+    def _note_missing(self, stage: Stage, missing: int, what: str) -> None:
+        if missing:
+            self.notes.append(f"rule {stage.name}: {missing} images have no {what} yet and stay in")
+
+    def _centroid_distances(self, stage: Stage, candidates: pa.Table) -> pa.Table:
+        """One row per candidate whose class has a centroid: ``image_id, label, split, distance, class_size``."""
+        name = feature_sets.choose(self._snapshot, stage.settings.get("embedder"))
+        if name not in self._vectors:
+            self._vectors[name] = vectors(self._snapshot, name)
+        known = self._vectors[name]
+        rows = known.positions(candidates["content_id"])
+        labels = candidates["label"].to_numpy(zero_copy_only=False)
+        has_vector = rows >= 0
+        self._note_missing(stage, int((~has_vector).sum()), f"embedding in {name}")
+        usable = has_vector & np.array([label is not None for label in labels], bool)
+        ids, split = candidates["image_id"].to_numpy()[usable], candidates["split"].to_numpy()[usable]
+        names, classes = np.unique(labels[usable].astype(str), return_inverse=True)
+        rows = rows[usable]
+        in_train = split == TRAIN
+        means, sizes = centroids.class_centroids(known.matrix, rows[in_train], classes[in_train], len(names))
+        distance = centroids.distances(known.matrix, rows, classes, means)
+        if stage.settings.get("leave_one_out"):
+            # only training rows are part of their centroid
+            distance = np.where(in_train, centroids.leave_one_out(distance, sizes[classes]), distance)
+        defined = (sizes[classes] > 0) & np.isfinite(distance)
+        return pa.table(
+            {
+                "image_id": pa.array(ids[defined], pa.string()),
+                "label": pa.array(names[classes][defined], pa.string()),
+                "split": pa.array(split[defined], pa.string()),
+                "distance": distance[defined],
+                "class_size": sizes[classes][defined],
+            }
+        )
+
+    def carve(self, stage: Stage) -> None:
+        """Move whole units out of train into a split."""
+        candidates = self._candidates()
+        by = stage.settings.get("by")
+        self._snapshot.register("groups", self._groups(stage, by))
+        links = self._snapshot.query("steps/unit_links")
+        self._snapshot.register("units", units(links))
+        place = {"plan": self._plan.name, "stage": stage.name, "seed": self._plan.seed}
+        share = float(stage.settings["share"])
+        if self._reassign:
+            self._snapshot.register("assigned", self._snapshot.query("steps/assigned", **place).slice(0, 0))
+        else:
+            self._snapshot.materialise("assigned", "steps/assigned", **place)
+        self._snapshot.materialise("carved", "steps/carve", share=share, seed=self._plan.seed)
+        self.assignments.append(self._snapshot.query("steps/assignments", share=share, **place))
+        for row in self._snapshot.rows("steps/mixed_units"):
+            self.notes.append(
+                f"split {stage.name}: {row['image_id']} and its copies have several labels ({', '.join(row['labels'])}) and "
+                "count for the most frequent"
+            )
+        self._snapshot.materialise("state", "steps/replay_split", split=stage.name)
+        self.stage_rows.append((len(candidates), len(candidates)))
+
+    def _groups(self, stage: Stage, by: str | None) -> pa.Table:
+        """The group of each image for ``--by``: ``image_id, group_value``."""
+        images = self._snapshot.query("steps/all_images")
+        if by is not None and by not in images.column_names:
+            raise ColdframeError(
+                f"split {stage.name}: no column {by!r} to keep together; columns: {', '.join(images.column_names)}"
+            )
+        values = images[by].cast(pa.string()) if by else pa.nulls(len(images), pa.string())
+        return pa.table({"image_id": images["image_id"], "group_value": values})
+
+
+def units(links: pa.Table) -> pa.Table:
+    """Connected components of images that share a link.
+
+    Args:
+        links: ``image_id, link``, one row per image and thing that ties it to others.
+
+    Returns:
+        ``image_id, unit``; a unit is named by the smallest link in it, so that row order does not matter.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ids, id_of = np.unique(links["image_id"].to_numpy().astype(str), return_inverse=True)
+    names, link_of = np.unique(links["link"].to_numpy().astype(str), return_inverse=True)
+    count = len(ids) + len(names)
+    edges = coo_array((np.ones(len(id_of), np.int8), (id_of, len(ids) + link_of)), shape=(count, count))
+    _, component = connected_components(edges, directed=False)
+    first = np.full(count, len(names))
+    np.minimum.at(first, component[len(ids) :], np.arange(len(names)))
+    return pa.table(
+        {
+            "image_id": pa.array(ids, pa.string()),
+            "unit": pa.array(names[first[component[: len(ids)]]], pa.string()),
+        }
+    )
+
+
+def _scorers() -> list[str]:
+    from pipeline import scorers
+
+    return scorers.names()

@@ -1,0 +1,38 @@
+"""Which feature set a step reads, and digests that say whether what it read has changed."""
+
+from __future__ import annotations
+
+from store.errors import ColdframeError
+from store.store import Snapshot
+
+DEFAULT_EMBEDDER = "efficientnet-b4"
+
+
+def choose(snapshot: Snapshot, asked: str | None) -> str:
+    """The feature set asked for; else ``efficientnet-b4`` if the store has it, else the only one there is.
+
+    Raises:
+        ColdframeError: no such set, none at all, or several to choose from.
+    """
+    available = [row["embedder"] for row in snapshot.rows("steps/feature_sets")]
+    if asked is not None and asked in available:
+        return asked
+    if asked is None and DEFAULT_EMBEDDER in available:
+        return DEFAULT_EMBEDDER
+    if asked is None and len(available) == 1:
+        return str(available[0])
+    wanted = f"no feature set {asked!r}" if asked else "which feature set? Name it with --embedder"
+    listed = f"the store has: {', '.join(available)}" if available else "the store has none"
+    raise ColdframeError(f"{wanted}; {listed}; 'coldframe embed {asked or DEFAULT_EMBEDDER}' makes it")
+
+
+def digest(snapshot: Snapshot, name: str) -> str:
+    """Changes when the set is made anew or gains or loses vectors of the store's images."""
+    value: str = snapshot.value("steps/feature_set_digest", embedder=name)
+    return value
+
+
+def column_digests(snapshot: Snapshot, columns: list[str]) -> dict[str, str]:
+    """A digest of each column of ``images`` over all rows; a path rename does not change that of ``label``."""
+    found = {row["name"]: row["digest"] for row in snapshot.rows("steps/column_digests", columns=columns)}
+    return {name: found.get(name, "empty") for name in columns}

@@ -1,0 +1,19 @@
+"""The reference head: BatchNorm, one dense layer, Dropout, softmax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.heads import HeadSettings
+
+
+def layers(classes: int, settings: HeadSettings) -> list[Any]:
+    """BatchNormalization → Dense(units, relu) → Dropout → Dense(classes, softmax)."""
+    import keras
+
+    return [
+        keras.layers.BatchNormalization(),
+        keras.layers.Dense(settings.units, activation="relu"),
+        keras.layers.Dropout(settings.dropout),
+        keras.layers.Dense(classes, activation="softmax"),
+    ]

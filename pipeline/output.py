@@ -1,0 +1,73 @@
+"""Results on stdout, in every format: table, csv, json, ndjson, parquet."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import Any
+
+import click
+import pyarrow as pa
+
+FORMATS = ("table", "csv", "json", "ndjson", "parquet")
+TABLE_ROWS = 40
+CELL_CHARACTERS = 60
+
+
+def write(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS) -> None:
+    """Write a table to stdout. ``table`` shows the first ``rows`` rows and says how many there are; the others all."""
+    if fmt == "table":
+        click.echo(as_text(table, rows=rows))
+    elif fmt == "parquet":
+        import pyarrow.parquet as pq
+
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
+        sys.stdout.buffer.write(buffer.getvalue())
+        sys.stdout.buffer.flush()
+    elif fmt == "csv":
+        _write_csv(table)
+    elif fmt == "ndjson":
+        for row in _rows(table):
+            click.echo(json.dumps(row, default=str))
+    else:
+        click.echo(json.dumps(list(_rows(table)), default=str, indent=1))
+
+
+def as_text(table: pa.Table, *, rows: int = TABLE_ROWS) -> str:
+    """The first rows under the names of the columns; long cells are cut, and numbers rounded to six digits."""
+    from tabulate import tabulate
+
+    shown = [[_cell(value) for value in row.values()] for row in table.slice(0, rows).to_pylist()]
+    text: str = tabulate(shown, headers=table.column_names, tablefmt="simple", disable_numparse=True)
+    if table.num_rows > rows:
+        text += f"\n({rows} of {table.num_rows} rows; the other formats give all)"
+    elif not table.num_rows:
+        text += "\n(no rows)"
+    return text
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list) and len(value) > 3:
+        return f"[{', '.join(_cell(one) for one in value[:3])}, … {len(value)}]"
+    text = " ".join(str(value).split())
+    return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
+
+
+def _rows(table: pa.Table) -> Any:
+    for batch in table.to_batches():
+        yield from batch.to_pylist()
+
+
+def _write_csv(table: pa.Table) -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(table.column_names)
+    for row in _rows(table):
+        writer.writerow(json.dumps(value) if isinstance(value, list | dict) else value for value in row.values())

@@ -1,0 +1,41 @@
+"""Scorers: one file each, named as on the command line with underscores for hyphens.
+
+A file defines a dataclass ``Settings`` with a field ``embedder``, and ``score(vectors, settings, features)``, which gives
+one value a content. Scores never depend on curation. Frameworks are imported where they are used, never at the top.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from store.errors import ColdframeError
+
+
+@dataclass(frozen=True)
+class Features:
+    """Where the vectors came from: the feature set's name and network, and the settings it was made with."""
+
+    name: str
+    network: str
+    weights: str | None
+    settings: dict[str, Any]
+
+
+def names() -> list[str]:
+    """The scorers there are, as written on the command line."""
+    return sorted(info.name.replace("_", "-") for info in pkgutil.iter_modules(__path__))
+
+
+def module(name: str) -> ModuleType:
+    """The file of a scorer.
+
+    Raises:
+        ColdframeError: no such scorer.
+    """
+    if name not in names():
+        raise ColdframeError(f"no scorer {name!r}; available: {', '.join(names())}")
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")

@@ -1,0 +1,77 @@
+"""CLIP quality: is a picture closer to what the catalogue should hold, or to what it should not?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import embedders
+from pipeline.scorers import Features
+from store.errors import ColdframeError
+from store.matrices import Vectors
+
+GOOD = (
+    "a photo of an animal in the wild",
+    "a wildlife photograph",
+    "a close-up photo of an animal",
+    "a photo of an insect",
+    "a photo of a bird",
+    "an underwater photo of a sea animal",
+)
+BAD = (
+    "an x-ray image",
+    "a scientific diagram",
+    "a page of text",
+    "a photo of food on a plate",
+    "a photo of a person",
+    "a map",
+    "a sign with writing on it",
+)
+AGGREGATES = ("best", "mean")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Prompts, how similarities to them are aggregated (``best`` or ``mean``), and the CLIP feature set."""
+
+    embedder: str | None = "clip"
+    good: tuple[str, ...] = GOOD
+    bad: tuple[str, ...] = BAD
+    aggregate: str = "best"
+
+
+def score(vectors: Vectors, settings: Settings, features: Features) -> npt.NDArray[np.float64]:
+    """Similarity to the good prompts minus similarity to the bad ones, shape (n,), -2 to 2; below 0 leans to bad.
+
+    Cosine similarities, aggregated over each list by its best or its mean.
+
+    Raises:
+        ColdframeError: an empty prompt list, an unknown aggregate, a feature set without a text side, or weights that
+            are not those the set was made with.
+    """
+    if not settings.good or not settings.bad:
+        raise ColdframeError("clip-quality: good and bad each need at least one prompt")
+    if settings.aggregate not in AGGREGATES:
+        raise ColdframeError(f"clip-quality: aggregate = {settings.aggregate!r}, expected {' or '.join(AGGREGATES)}")
+    network = embedders.load(features.network, embedders.Options(weights=features.weights))
+    embed_texts = getattr(network, "embed_texts", None)
+    if embed_texts is None:
+        raise ColdframeError(
+            f"clip-quality: the feature set {features.name!r} is of {features.network}, which reads no text; expected a CLIP set"
+        )
+    if network.settings["weights"] != features.settings["weights"]:
+        raise ColdframeError(
+            f"clip-quality: the weights at {features.weights or 'the default'} are not those that {features.name!r} was made with"
+        )
+    unit = vectors.matrix / np.maximum(np.linalg.norm(vectors.matrix, axis=1, keepdims=True), 1e-12)
+    return _aggregate(unit @ embed_texts(settings.good).T, settings.aggregate) - _aggregate(
+        unit @ embed_texts(settings.bad).T, settings.aggregate
+    )
+
+
+def _aggregate(similarities: npt.NDArray[np.float32], how: str) -> npt.NDArray[np.float64]:
+    wide = similarities.astype(np.float64)
+    aggregated: npt.NDArray[np.float64] = wide.max(axis=1) if how == "best" else wide.mean(axis=1)
+    return aggregated

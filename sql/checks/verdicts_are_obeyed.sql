@@ -1,0 +1,6 @@
+-- One row per plan and image that was replayed against a person's standing verdict.
+select c.plan, c.image_id, v.verdict, c.rule, c.split
+from data.curation as c
+join verdicts as v using (image_id)
+join steps as s on s.step = 'curate' and s.name = c.plan and s.created_at >= v.created_at
+where (v.verdict = 'keep' and c.rule is not null) or (v.verdict = 'drop' and c.rule is null)

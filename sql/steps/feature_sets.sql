@@ -1,0 +1,2 @@
+-- One row per feature set, by name.
+select embedder, network, dimensions from feature_sets order by embedder

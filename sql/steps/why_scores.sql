@@ -1,0 +1,9 @@
+-- One row per score of one image, with the share of images that score lower.
+with own as (
+    select scorer, value from scores where image_id = $image_id
+)
+select own.scorer, own.value, avg((s.value < own.value)::double) as share_below
+from own
+join scores as s using (scorer)
+group by own.scorer, own.value
+order by own.scorer
