@@ -16,6 +16,7 @@ from store.schemas import SCHEMAS
 
 PATH_COLUMNS = ("path", "file_path", "filepath", "file_name", "filename", "file", "image")
 LABEL_COLUMNS = ("label", "class", "family")
+KINDS = "a CSV, TSV or Parquet file, or a folder of class folders"
 DELIMITERS = (",", ";", "\t")
 
 

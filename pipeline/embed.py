@@ -25,7 +25,7 @@ from pipeline.progress import Progress, say
 from store import digests
 from store.errors import ColdframeError
 from store.matrices import from_matrix
-from store.schemas import SCHEMAS
+from store.schemas import FILE_FACTS, SCHEMAS, failure_columns
 from store.store import Snapshot, Store
 
 COMMIT_SECONDS = 5.0
@@ -255,14 +255,15 @@ class _Run:
 
 
 def _failures(before: Snapshot, name: str, failed: dict[str, str]) -> pa.Table:
-    """``failures`` rows, one per image of a content that could not be embedded."""
+    """``failures`` rows, one per image of a content that could not be embedded, with the user's columns."""
     images = before.query("steps/all_images")
-    rows = [
-        row | {"step": "embed", "name": name, "reason": failed[row["content_id"]]}
-        for row in images.select(["image_id", "path", "content_id"]).to_pylist()
-        if row["content_id"] in failed
-    ]
-    return pa.Table.from_pylist(rows, SCHEMAS["failures"])
+    contents = images["content_id"].to_pylist()
+    rows = images.filter(pa.array([content_id in failed for content_id in contents], pa.bool_()))
+    reasons = [failed[content_id] for content_id in rows["content_id"].to_pylist()]
+    rows = failure_columns(rows.drop_columns(["label", *(fact for fact, _ in FILE_FACTS)]))
+    for column, values in (("step", ["embed"] * len(rows)), ("name", [name] * len(rows)), ("reason", reasons)):
+        rows = rows.append_column(column, pa.array(values, pa.string()))
+    return rows
 
 
 def report(outcome: Outcome, *, quiet: bool = False) -> None:

@@ -24,7 +24,15 @@ FILE_FACTS = [
 
 SCHEMAS: dict[str, pa.Schema] = {
     # One row per file examined, so that an interrupted or repeated ingest decodes nothing twice.
-    "files": pa.schema([("path", pa.string()), ("mtime_ns", pa.int64()), ("decoding", pa.int32()), *FILE_FACTS]),
+    "files": pa.schema(
+        [
+            ("path", pa.string()),
+            ("mtime_ns", pa.int64()),
+            ("decoding", pa.int32()),
+            ("examined_at", TIMESTAMP),
+            *FILE_FACTS,
+        ]
+    ),
     "images": pa.schema([("image_id", pa.string()), ("path", pa.string()), ("label", pa.string()), *FILE_FACTS]),
     "failures": pa.schema([(name, pa.string()) for name in ("image_id", "path", "step", "name", "reason")]),
     # One row per feature set: everything that went into its vectors.
@@ -181,6 +189,12 @@ FILE_DATASETS = ("models",)
 
 # Datasets whose parts may carry the user's own columns, which differ from part to part.
 OPEN_DATASETS = ("images", "failures")
+
+
+def failure_columns(rows: pa.Table) -> pa.Table:
+    """Rows of a catalogue with the user's columns named as in ``failures``, where a few more names are ours."""
+    ours = {"step", "name", "reason"}
+    return rows.rename_columns([f"user_{name}" if name in ours else name for name in rows.column_names])
 
 
 def conform(dataset: str, table: pa.Table) -> pa.Table:

@@ -1,5 +1,5 @@
 -- One row per path examined under the decoding rules in force: the facts found last.
-select * exclude (decoding)
+select *
 from data.files
 where decoding = $decoding
-qualify row_number() over (partition by path order by mtime_ns desc) = 1
+qualify row_number() over (partition by path order by examined_at desc) = 1

@@ -1,0 +1,12 @@
+-- One row per failure of ingest the store should have: the catalogue's unreadable rows with their reason, and those gone
+-- from it unless they are pruned.
+with unreadable as (
+    select l.* exclude (label), 'ingest' as step, '' as name, r.reason
+    from listed_for_failures as l
+    join reasons as r on r.path is not distinct from l.path
+)
+select * from unreadable
+union all by name
+select *
+from failures
+where step = 'ingest' and image_id not in (select image_id from listed) and not (select prune from options)
