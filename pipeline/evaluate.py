@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipeline import feature_sets, features, metrics
 from pipeline.features import Rows
+from pipeline.frameworks import load_keras
 from pipeline.plans import TRAIN
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS
@@ -128,7 +129,7 @@ def inputs_read(snapshot: Snapshot, run: dict[str, Any], settings: Settings) -> 
 
 def predict(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> metrics.Probabilities:
     """Class probabilities of each row, shape (n, classes), float64."""
-    import keras
+    keras = load_keras()
 
     model = keras.saving.load_model(snapshot.file("models", run["run_id"]), compile=False)
     if model.input_shape[-1] != rows.matrix.shape[1]:

@@ -70,7 +70,7 @@ def tell(story: dict[str, Any]) -> list[str]:
 def _in_or_out(row: dict[str, Any]) -> str:
     if row["rule"] is None:
         place = f"plan {row['plan']}: in, split {row['split']}"
-        return place + (f"; kept by a person against {row['stages']} stages" if row["kept_by_verdict"] else "")
+        return place + (", kept by a person whatever the rules say" if row["kept_by_verdict"] else "")
     if row["rule"] == "verdict":
         return f"plan {row['plan']}: out, dropped by a person before any stage"
     numbers = ""

@@ -39,6 +39,8 @@ def as_text(table: pa.Table, *, rows: int = TABLE_ROWS) -> str:
     """The first rows under the names of the columns; long cells are cut, and numbers rounded to six digits."""
     from tabulate import tabulate
 
+    if table.column_names == ["explain_key", "explain_value"]:  # a drawing: cells would break it
+        return "\n".join(table["explain_value"].to_pylist())
     shown = [[_cell(value) for value in row.values()] for row in table.slice(0, rows).to_pylist()]
     text: str = tabulate(shown, headers=table.column_names, tablefmt="simple", disable_numparse=True)
     if table.num_rows > rows:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from pipeline import feature_sets, features, heads
 from pipeline.features import Rows
+from pipeline.frameworks import load_keras
 from pipeline.plans import DEFAULT_PLAN, TRAIN
 from store import digests
 from store.errors import ColdframeError
@@ -168,7 +169,7 @@ def _fit(
     settings: dict[str, Any], training: Rows, validation: Rows, classes: npt.NDArray[np.str_]
 ) -> tuple[Any, dict[str, list[float]]]:
     """The trained ``keras.Model`` and its history, one value an epoch."""
-    import keras
+    keras = load_keras()
     from sklearn.utils.class_weight import compute_class_weight
 
     keras.utils.set_random_seed(settings["seed"])
@@ -233,7 +234,7 @@ def _run_rows(run_id: str, training: Rows, validation: Rows) -> pa.Table:
 
 
 def _versions() -> dict[str, str]:
-    import keras
+    keras = load_keras()
 
     versions = {"python": platform.python_version(), "keras_backend": keras.backend.backend()}
     for library in LIBRARIES:

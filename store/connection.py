@@ -76,7 +76,7 @@ def check_reads_only(con: duckdb.DuckDBPyConnection, sql: str) -> None:
     except duckdb.Error as error:
         raise QueryRefused(f"the query cannot be read: {_first_line(error)}") from error
     if len(statements) != 1:
-        raise QueryRefused(f"expected one query, got {len(statements)}: run them one by one")
+        raise QueryRefused(f"expected one query, got {len(statements) or 'none'}: ask one at a time")
     kind = statements[0].type
     if kind == duckdb.StatementType.EXPLAIN:
         explained = _EXPLAIN.match(statements[0].query)

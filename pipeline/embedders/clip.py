@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,11 @@ def _jsonable(settings: dict[str, Any]) -> dict[str, Any]:
 def load(name: str, options: Options) -> Embedder:
     """Weights: a hub name (default :data:`DEFAULT_WEIGHTS`), a local folder in Hugging Face format, or ``random``."""
     from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel
+    from transformers.utils import logging as transformers_logging
 
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # says each of its retries otherwise
     weights = options.weights or DEFAULT_WEIGHTS
     if weights == "random":
         import torch
@@ -88,7 +93,7 @@ def load(name: str, options: Options) -> Embedder:
             "tokenizer and preprocessor files) or a hub name"
         )
     try:
-        model = CLIPModel.from_pretrained(weights).eval()
+        model, loaded = CLIPModel.from_pretrained(weights, output_loading_info=True)
         processor = CLIPImageProcessorPil.from_pretrained(weights)
         tokenizer = AutoTokenizer.from_pretrained(weights)
     except Exception as error:  # the hub client, safetensors and JSON each raise their own kinds
@@ -97,4 +102,8 @@ def load(name: str, options: Options) -> Embedder:
             f"{name}: weights {weights!r} cannot be had from {where} ({' '.join(str(error).split())[:200]}). Give a local copy "
             "of the model's folder (config.json, model.safetensors, tokenizer and preprocessor files): --weights DIR"
         ) from error
-    return Clip(model, processor, tokenizer, options.size)
+    if loaded["missing_keys"]:  # transformers only warns of them, and leaves them random
+        raise ColdframeError(
+            f"{name}: {weights} lacks weights of the network, such as {sorted(loaded['missing_keys'])[0]}; expected a whole CLIP"
+        )
+    return Clip(model.eval(), processor, tokenizer, options.size)

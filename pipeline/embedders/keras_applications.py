@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from PIL import Image
 
 from pipeline.decoding import resize
 from pipeline.embedders import Embedder, FloatArray, Options, weights_digest
+from pipeline.frameworks import load_keras
 from store.errors import ColdframeError
 
 # name: (module of keras.applications, class, its own side in pixels)
@@ -64,7 +68,7 @@ class KerasApplication(Embedder):
     """A frozen backbone: raw 0-255 RGB in, the global average of its last feature map out."""
 
     def __init__(self, network: Any, preprocess: Any, size: tuple[int, int]) -> None:
-        import keras
+        keras = load_keras()
 
         self._network, self._preprocess, self._size = network, preprocess, size
         self.dimensions = int(network.output_shape[-1])
@@ -100,7 +104,7 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -
     Raises:
         ColdframeError: the weights cannot be had or are not this network's.
     """
-    import keras
+    keras = load_keras()
 
     module_name, class_name, _ = NETWORKS[name]
     build = getattr(importlib.import_module(f"keras.applications.{module_name}"), class_name)
@@ -110,7 +114,8 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -
         return build(weights=None, **shape)
     if weights == "imagenet":
         try:
-            return build(weights="imagenet", **shape)
+            with contextlib.redirect_stdout(sys.stderr):  # where Keras shows a download's progress
+                return build(weights="imagenet", **shape)
         except Exception as error:  # Keras raises a bare Exception for a failed download
             raise ColdframeError(
                 f"{name}: its ImageNet weights cannot be had from Keras Applications ({_short(error)}). Give a local copy: "
@@ -120,7 +125,7 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -
 
 
 def _from_file(name: str, file: Path, build: Any, shape: dict[str, Any]) -> Any:
-    import keras
+    keras = load_keras()
 
     if not file.is_file() or file.suffix not in (".h5", ".keras"):
         raise ColdframeError(
@@ -128,11 +133,14 @@ def _from_file(name: str, file: Path, build: Any, shape: dict[str, Any]) -> Any:
             "or 'random'"
         )
     try:
-        if file.suffix == ".keras":
-            network = keras.saving.load_model(file, compile=False)
-        else:
-            network = build(weights=None, **shape)
-            network.load_weights(file)
+        with warnings.catch_warnings():
+            # Keras only warns of layers that the file lacks, and leaves them random
+            warnings.filterwarnings("error", message=".*freshly-initialized")
+            if file.suffix == ".keras":
+                network = keras.saving.load_model(file, compile=False)
+            else:
+                network = build(weights=None, **shape)
+                network.load_weights(file)
     except Exception as error:  # h5py, zipfile and Keras raise many kinds on a wrong file
         raise ColdframeError(
             f"{name}: {file} does not hold weights of this network without its top ({_short(error)})"

@@ -10,6 +10,7 @@ import pkgutil
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.frameworks import load_keras
 from store.errors import ColdframeError
 
 
@@ -32,7 +33,7 @@ def build(name: str, dimensions: int, classes: int, settings: HeadSettings) -> A
     Raises:
         ColdframeError: no such head.
     """
-    import keras
+    keras = load_keras()
 
     return keras.Sequential([keras.Input((dimensions,)), *_layers(name, classes, settings)], name="head")
 
@@ -42,7 +43,7 @@ def on_backbone(backbone: Any, name: str, classes: int, settings: HeadSettings) 
 
     The backbone is called in inference, so that neither its Dropout nor its BatchNormalization is live in training.
     """
-    import keras
+    keras = load_keras()
 
     backbone.trainable = False
     pictures = keras.Input(backbone.input_shape[1:])

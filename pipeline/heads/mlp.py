@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.frameworks import load_keras
 from pipeline.heads import HeadSettings
 
 
 def layers(classes: int, settings: HeadSettings) -> list[Any]:
     """BatchNormalization → Dense(units, relu) → Dropout → Dense(classes, softmax)."""
-    import keras
+    keras = load_keras()
 
     return [
         keras.layers.BatchNormalization(),

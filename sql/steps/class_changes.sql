@@ -1,17 +1,21 @@
--- One row per class, between two replays of a plan: kept before, out by which change, kept after.
-with totals as (
+-- One row per class between two replays of a plan, and a last one for all: kept before, what goes, what comes back.
+with changes as (
     select
-        coalesce(i.label, '') as label,
-        count(*) filter (b.rule is null and b.image_id is not null) as kept_before,
-        count(*) filter (a.rule is null) as kept_after,
-        count(*) filter (a.rule is not null and b.rule is null and b.image_id is not null) as goes,
-        count(*) filter (a.rule is null and b.rule is not null) as comes_back,
-        count(*) filter (a.rule is null and b.rule is null and a.split <> b.split) as changes_split
+        coalesce(i.label, '(no label)') as label,
+        b.image_id is not null and b.rule is null as was_kept,
+        a.rule is null as is_kept,
+        a.split is distinct from b.split as has_moved
     from after as a
     join images as i using (image_id)
     left join before as b using (image_id)
-    group by all
 )
-select label, kept_before, goes, comes_back, changes_split, kept_after
-from totals
-order by goes desc, label
+select
+    if(grouping(label) = 1, '(all)', label) as label,
+    count(*) filter (was_kept) as kept_before,
+    count(*) filter (was_kept and not is_kept) as goes,
+    count(*) filter (is_kept and not was_kept) as comes_back,
+    count(*) filter (was_kept and is_kept and has_moved) as changes_split,
+    count(*) filter (is_kept) as kept_after
+from changes
+group by rollup (label)
+order by grouping(changes.label), goes desc, label
