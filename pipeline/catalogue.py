@@ -57,7 +57,7 @@ def read(
             f"{source}: no such file; expected a CSV, TSV or Parquet file, or a folder of class folders"
         )
     table = _read_parquet(source) if source.suffix.lower() in (".parquet", ".pq") else _read_delimited(source)
-    return _from_table(source, _with_unique_names(table), id_column, path_column, label_column)
+    return _from_table(source, table, id_column, path_column, label_column)
 
 
 def _read_parquet(source: Path) -> pa.Table:
@@ -110,38 +110,46 @@ def _with_unique_names(table: pa.Table) -> pa.Table:
 def _from_table(
     source: Path, table: pa.Table, id_column: str | None, path_column: str | None, label_column: str | None
 ) -> Catalogue:
-    path_name = _column(source, table, "--path", path_column, PATH_COLUMNS)
-    label_name = _column(source, table, "--label", label_column, LABEL_COLUMNS)
-    if path_name is None:
+    paths = _column(source, table, "--path", path_column, PATH_COLUMNS)
+    labels = _column(source, table, "--label", label_column, LABEL_COLUMNS)
+    if paths is None:
         raise ColdframeError(
             f"{source}: which column holds the image paths? Name it with --path; columns: {', '.join(table.column_names)}"
         )
-    paths = _text(table, path_name)
-    if id_column is None:
-        ids, id_name = paths, path_name
-    else:
-        id_name = _column(source, table, "--id", id_column, ()) or id_column
-        ids = _text(table, id_name)
-    labels = _text(table, label_name) if label_name else pa.nulls(table.num_rows, pa.string())
-    _check_ids(source, ids.to_pylist(), id_name)
-    ours = {"image_id": ids, "path": paths, "label": labels}
-    renamed = _with_unique_names(table.rename_columns([_user_name(name) for name in table.column_names]))
-    user = {name: renamed[name] for name in renamed.column_names}
-    notes = () if label_name else (f"{source}: no label column; name it with --label to split and train by class",)
-    return Catalogue(pa.table(ours | user), notes)
+    ids = _column(source, table, "--id", id_column, ())
+    if ids is None:
+        ids = paths
+    _check_ids(source, ids.to_pylist(), id_column)
+    user = _with_unique_names(table.rename_columns([_user_name(name.strip()) for name in table.column_names]))
+    ours = {
+        "image_id": ids,
+        "path": paths,
+        "label": pa.nulls(table.num_rows, pa.string()) if labels is None else labels,
+    }
+    notes = (
+        () if labels is not None else (f"{source}: no label column; name it with --label to split and train by class",)
+    )
+    return Catalogue(pa.table(ours | {name: user[name] for name in user.column_names}), notes)
 
 
-def _text(table: pa.Table, name: str) -> pa.ChunkedArray:
+def _column(
+    source: Path, table: pa.Table, option: str, given: str | None, usual: tuple[str, ...]
+) -> pa.ChunkedArray | None:
+    """The column asked for, or the first with a usual name in any case; as text. None where there is none."""
+    names = table.column_names
+    if given is not None and given not in names:
+        raise ColdframeError(f"{source}: no column {given!r} for {option}; columns: {', '.join(names)}")
+    lower = [name.strip().lower() for name in names]
+    chosen = given or next((names[lower.index(name)] for name in usual if name in lower), None)
+    if chosen is None:
+        return None
+    column = table.column(names.index(chosen))
     try:
-        return table[name].cast(pa.string())
+        return column.cast(pa.string())
     except pa.ArrowException as error:
-        raise ColdframeError(f"column {name!r} holds {table[name].type}, expected text or numbers") from error
-
-
-def _column(source: Path, table: pa.Table, option: str, given: str | None, usual: tuple[str, ...]) -> str | None:
-    if given is not None and given not in table.column_names:
-        raise ColdframeError(f"{source}: no column {given!r} for {option}; columns: {', '.join(table.column_names)}")
-    return given or next((name for name in usual if name in table.column_names), None)
+        raise ColdframeError(
+            f"{source}: column {chosen!r} holds {column.type}, expected text or numbers for {option}"
+        ) from error
 
 
 def _user_name(name: str) -> str:
@@ -150,15 +158,16 @@ def _user_name(name: str) -> str:
     return f"user_{name}" if name.lower() in ours else name
 
 
-def _check_ids(source: Path, ids: list[str | None], column: str) -> None:
+def _check_ids(source: Path, ids: list[str | None], column: str | None) -> None:
+    where = f"column {column!r}" if column else "the column of paths"
     first_rows: dict[str, int] = {}
     for row, image_id in enumerate(ids, start=2):
         if not image_id:
-            raise ColdframeError(f"{source}: row {row} (the header is row 1) has no id in column {column!r}")
+            raise ColdframeError(f"{source}: row {row} (the header is row 1) has no id in {where}")
         if image_id in first_rows:
             raise ColdframeError(
                 f"{source}: rows {first_rows[image_id]} and {row} (the header is row 1) have the same id {image_id!r} in "
-                f"column {column!r}: make the ids unique, or name another column with --id"
+                f"{where}: make the ids unique, or name another column with --id"
             )
         first_rows[image_id] = row
 

@@ -120,11 +120,41 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--store``, ``--config``, ``--quiet``, ``--verbose``."""
     path = click.Path(path_type=Path)
     for option in (
-        click.option("-v", "--verbose", is_flag=True, expose_value=False, callback=_set("verbose"), help="Say more; show tracebacks."),
-        click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_set("quiet"), help="Say nothing but errors and results."),
-        click.option("-c", "--config", type=path, expose_value=False, callback=_set("config_file"), envvar="COLDFRAME_CONFIG", help="Settings file.  [default: ./coldframe.toml if it exists]"),
-        click.option("-s", "--store", type=path, expose_value=False, callback=_set("store"), envvar="COLDFRAME_STORE", help="Folder of the store.  [default: ./coldframe-store]"),
-    ):  # fmt: skip
+        click.option(
+            "-v",
+            "--verbose",
+            is_flag=True,
+            expose_value=False,
+            callback=_set("verbose"),
+            help="Say more; show tracebacks.",
+        ),
+        click.option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            callback=_set("quiet"),
+            help="Say nothing but errors and results.",
+        ),
+        click.option(
+            "-c",
+            "--config",
+            type=path,
+            expose_value=False,
+            callback=_set("config_file"),
+            envvar="COLDFRAME_CONFIG",
+            help="Settings file.  [default: ./coldframe.toml if it exists]",
+        ),
+        click.option(
+            "-s",
+            "--store",
+            type=path,
+            expose_value=False,
+            callback=_set("store"),
+            envvar="COLDFRAME_STORE",
+            help="Folder of the store.  [default: ./coldframe-store]",
+        ),
+    ):
         function = option(function)
     return function
 
@@ -132,7 +162,14 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def format_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--format`` for commands whose result is a table."""
     from_output = ("table", "csv", "json", "ndjson", "parquet")
-    return click.option("--format", "fmt", type=click.Choice(from_output), default="table", show_default=True, help="How to print the result.")(function)  # fmt: skip
+    return click.option(
+        "--format",
+        "fmt",
+        type=click.Choice(from_output),
+        default="table",
+        show_default=True,
+        help="How to print the result.",
+    )(function)
 
 
 plan_option = click.option("--plan", default="default", show_default=True, help="The plan to work on.")
@@ -169,6 +206,7 @@ def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 )
 @click.option("--max-pixels", type=int, help="Largest picture to decode.  [default: 89478485]")
 @click.option("--workers", type=int, help="Processes that decode.  [default: the number of cores]")
+@click.option("--commit-seconds", type=click.FloatRange(0), help="Seconds of work a kill may cost.  [default: 5]")
 def ingest(common: Common, **flags: Any) -> None:
     """Read a catalogue (CSV, TSV, Parquet, or a folder of class folders) and look at every image once."""
     from pipeline import ingest as step
@@ -201,9 +239,7 @@ def inspect(common: Common, section: str | None, fmt: str) -> None:
     if section is not None:
         return output.write(tables[section], fmt)
     if fmt == "json":
-        return click.echo(
-            json.dumps({name: table.to_pylist() for name, table in tables.items()}, default=str, indent=1)
-        )
+        return click.echo(output.to_json({name: table.to_pylist() for name, table in tables.items()}, indent=1))
     if fmt != "table":
         raise click.UsageError(f"--format {fmt} needs one section: {', '.join(tables)}")
     for name, table in tables.items():
@@ -222,6 +258,8 @@ def inspect(common: Common, section: str | None, fmt: str) -> None:
     "--store-as", type=click.Choice(["float32", "float16"]), help="Type of the stored vectors.  [default: float32]"
 )
 @click.option("--seed", type=int, help="Seed of random weights.  [default: 0]")
+@click.option("--max-pixels", type=int, help="Largest picture to decode.  [default: 89478485]")
+@click.option("--commit-seconds", type=click.FloatRange(0), help="Seconds of work a kill may cost.  [default: 5]")
 def embed(common: Common, names: tuple[str, ...], as_name: str | None, **flags: Any) -> None:
     """Embed every image that has no vector yet with each NAME (efficientnet-b4, clip, mean-colour, …)."""
     from pipeline import embed as step
@@ -423,10 +461,10 @@ _verdict_command("unset", "Take a verdict on images back: the rules decide again
 @click.option("--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def why(common: Common, image: str, fmt: str) -> None:
     """Tell everything the store knows about one image, and why it is in or out."""
-    from pipeline import explain
+    from pipeline import explain, output
 
     story = explain.why(common.open().snapshot(), image)
-    click.echo(json.dumps(story, default=str, indent=1) if fmt == "json" else "\n".join(explain.tell(story)))
+    click.echo(output.to_json(story, indent=1) if fmt == "json" else "\n".join(explain.tell(story)))
 
 
 @command("train")
@@ -538,7 +576,7 @@ def status(common: Common, fmt: str) -> None:
     tables = {"books": now.books, "splits": now.splits, "coverage": now.coverage, "steps": now.steps}
     if fmt != "table":
         whole = {name: table.to_pylist() for name, table in tables.items()}
-        click.echo(json.dumps({"moment": now.moment, **whole, "stale": now.stale}, default=str, indent=1))
+        click.echo(output.to_json({"moment": now.moment, **whole, "stale": now.stale}, indent=1))
         return
     click.echo(f"{common.root}, moment {now.moment}\n")
     for table in tables.values():

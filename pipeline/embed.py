@@ -28,7 +28,6 @@ from store.matrices import from_matrix
 from store.schemas import FILE_FACTS, SCHEMAS, failure_columns
 from store.store import Snapshot, Store
 
-COMMIT_SECONDS = 5.0
 BATCHES_AHEAD = 3
 STORE_TYPES = {"float32": np.float32, "float16": np.float16}
 
@@ -45,6 +44,7 @@ class Settings:
     store_as: str = "float32"
     seed: int = 0
     max_pixels: int = decoding.MAX_PIXELS
+    commit_seconds: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,8 @@ class _Run:
 
     def __init__(self, store: Store, name: str, settings: Settings, network: Embedder, root: Path) -> None:
         self._store, self._name, self._network, self._root = store, name, network, root
-        self._max_pixels, self._type = settings.max_pixels, STORE_TYPES[settings.store_as]
+        self._max_pixels, self._commit_seconds = settings.max_pixels, settings.commit_seconds
+        self._type = STORE_TYPES[settings.store_as]
         self._ids: list[str] = []
         self._vectors: list[npt.NDArray[np.floating]] = []
 
@@ -193,7 +194,7 @@ class _Run:
                 if good:
                     embedded += self._embed(good, failed)
                 progress.advance(len(batch))
-                if time.monotonic() - last_commit > COMMIT_SECONDS:
+                if time.monotonic() - last_commit > self._commit_seconds:
                     self._commit()
                     last_commit = time.monotonic()
         self._commit()

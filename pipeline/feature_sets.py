@@ -34,5 +34,7 @@ def digest(snapshot: Snapshot, name: str) -> str:
 
 def column_digests(snapshot: Snapshot, columns: list[str]) -> dict[str, str]:
     """A digest of each column of ``images`` over all rows; a path rename does not change that of ``label``."""
+    if not columns:
+        return {}
     found = {row["name"]: row["digest"] for row in snapshot.rows("steps/column_digests", columns=columns)}
     return {name: found.get(name, "empty") for name in columns}

@@ -20,8 +20,6 @@ from store.errors import ColdframeError
 from store.schemas import SCHEMAS, failure_columns
 from store.store import Snapshot, Store
 
-COMMIT_SECONDS = 5.0
-
 REASONS = pa.schema([("path", pa.string()), ("reason", pa.string())])
 
 
@@ -38,6 +36,7 @@ class Settings:
     rehash: bool = False
     max_pixels: int = decoding.MAX_PIXELS
     workers: int | None = None
+    commit_seconds: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ def _examine(store: Store, root: Path, paths: list[str], settings: Settings, *, 
             else:
                 pending.append(result)
             progress.advance(1)
-            if time.monotonic() - last_commit > COMMIT_SECONDS:
+            if time.monotonic() - last_commit > settings.commit_seconds:
                 commit_facts()
                 last_commit = time.monotonic()
     commit_facts()

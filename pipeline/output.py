@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -30,9 +31,9 @@ def write(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS) -> None:
         _write_csv(table)
     elif fmt == "ndjson":
         for row in _rows(table):
-            click.echo(json.dumps(row, default=str))
+            click.echo(to_json(row))
     else:
-        click.echo(json.dumps(list(_rows(table)), default=str, indent=1))
+        click.echo(to_json(list(_rows(table)), indent=1))
 
 
 def as_text(table: pa.Table, *, rows: int = TABLE_ROWS) -> str:
@@ -59,6 +60,18 @@ def _cell(value: Any) -> str:
         return f"[{', '.join(_cell(one) for one in value[:3])}, … {len(value)}]"
     text = " ".join(str(value).split())
     return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON of rows out of the store."""
+    return json.dumps(value, default=_plain, indent=indent)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no type for: sums come as decimals, times as text."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)
 
 
 def _rows(table: pa.Table) -> Any:

@@ -18,7 +18,7 @@ from store.errors import ColdframeError
 from store.store import Snapshot
 
 # Settings that change how a step runs, not what it makes.
-INCIDENTAL = {"limit", "prune", "rehash", "workers"}
+INCIDENTAL = {"commit_seconds", "limit", "prune", "rehash", "workers"}
 
 REFERENCE = """\
 # The reference recipe. Every setting shown is the default, but for the paths and columns of the catalogue.
@@ -125,10 +125,9 @@ def _ingest_reason(config: Config, moment: Snapshot | None) -> str | None:
         return "never run"
     source = Path(settings.metadata)
     wanted = asdict(ingest.resolved(settings))
-    return (
-        _difference(record, wanted, ingest.inputs_read(source))
-        or ingest.changed_on_disk(moment, Path(wanted["images"]))
-    )  # fmt: skip
+    return _difference(record, wanted, ingest.inputs_read(source)) or ingest.changed_on_disk(
+        moment, Path(wanted["images"])
+    )
 
 
 def ingest_settings(config: Config, flags: Mapping[str, Any]) -> ingest.Settings:

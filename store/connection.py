@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def connect(root: Path, manifest: Manifest) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(config={"temp_directory": str(Path(tempfile.gettempdir()) / "coldframe-duckdb")})
     con.execute("set enable_progress_bar = false")
     con.execute("set timezone = 'UTC'")
+    con.execute("set python_enable_replacements = false")  # a name in a query is never one of our variables
     con.execute("create schema data")
     for dataset in SCHEMAS:
         _create_dataset(con, root, manifest, dataset)
@@ -92,27 +93,33 @@ def check_reads_only(con: duckdb.DuckDBPyConnection, sql: str) -> None:
         )
 
 
-def run(
-    con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any], *, timeout: float | None = None
-) -> pa.Table:
-    """Run one query and return its rows, interrupted after ``timeout`` seconds.
+def run(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> pa.Table:
+    """Run one query and return its rows.
 
     Named parameters the query does not mention are left out; one it mentions and does not get is NULL.
     """
-    values = _values(con, sql, given)
-    timer = threading.Timer(timeout, con.interrupt) if timeout else None
-    if timer:
-        timer.daemon = True
-        timer.start()
-    try:
-        return con.sql(sql, params=values or None).to_arrow_table()
-    except duckdb.InterruptException as error:
-        raise QueryRefused(
-            f"the query ran longer than {timeout:g} seconds: narrow it, or give more with --timeout"
-        ) from error
-    finally:
-        if timer:
-            timer.cancel()
+    return con.sql(sql, params=_values(con, sql, given) or None).to_arrow_table()
+
+
+def run_interruptibly(
+    con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any], *, timeout: float | None
+) -> pa.Table:
+    """Like :func:`run`, but it ends with Ctrl-C, and after ``timeout`` seconds.
+
+    Raises:
+        QueryRefused: the time is over.
+    """
+    # In a thread of its own: DuckDB keeps Python from seeing a signal while it works.
+    with ThreadPoolExecutor(1) as pool:
+        rows = pool.submit(run, con, sql, given)
+        try:
+            return rows.result(timeout)
+        except TimeoutError:
+            raise QueryRefused(
+                f"the query ran longer than {timeout:g} seconds: narrow it, or give more with --timeout"
+            ) from None
+        finally:
+            con.interrupt()
 
 
 def create_table(con: duckdb.DuckDBPyConnection, table: str, sql: str, values: Mapping[str, Any]) -> None:

@@ -198,7 +198,7 @@ class Snapshot:
         connection.confine(con, self.root)
         try:
             connection.check_reads_only(con, sql)
-            return connection.run(con, sql, parameters, timeout=timeout)
+            return connection.run_interruptibly(con, sql, parameters, timeout=timeout)
         except duckdb.Error as error:
             raise connection.explain_failure(error) from error
         finally:

@@ -67,10 +67,23 @@ def _unit_length(vectors: FloatArray) -> FloatArray:
 
 def _jsonable(settings: dict[str, Any]) -> dict[str, Any]:
     """The processor's settings that change a pixel."""
-    wanted = ("resample", "size", "crop_size", "do_resize", "do_center_crop", "do_rescale", "rescale_factor",
-              "do_normalize", "image_mean", "image_std")  # fmt: skip
-    return {name: settings[name] if not hasattr(settings[name], "value") else settings[name].value
-            for name in wanted if settings.get(name) is not None}  # fmt: skip
+    wanted = (
+        "resample",
+        "size",
+        "crop_size",
+        "do_resize",
+        "do_center_crop",
+        "do_rescale",
+        "rescale_factor",
+        "do_normalize",
+        "image_mean",
+        "image_std",
+    )
+    return {
+        name: settings[name] if not hasattr(settings[name], "value") else settings[name].value
+        for name in wanted
+        if settings.get(name) is not None
+    }
 
 
 def load(name: str, options: Options) -> Embedder:

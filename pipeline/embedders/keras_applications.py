@@ -106,8 +106,7 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -
     """
     keras = load_keras()
 
-    module_name, class_name, _ = NETWORKS[name]
-    build = getattr(importlib.import_module(f"keras.applications.{module_name}"), class_name)
+    build = getattr(keras.applications, NETWORKS[name][1])
     shape = {"include_top": False, "pooling": "avg", "input_shape": (*size, 3)}
     if weights == "random":
         keras.utils.set_random_seed(seed)
@@ -119,7 +118,7 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -
         except Exception as error:  # Keras raises a bare Exception for a failed download
             raise ColdframeError(
                 f"{name}: its ImageNet weights cannot be had from Keras Applications ({_short(error)}). Give a local copy: "
-                f"--weights FILE, a .weights.h5 or .h5 of {class_name}(include_top=False), or a .keras file of the model"
+                f"--weights FILE, a .weights.h5 or .h5 of {NETWORKS[name][1]}(include_top=False), or a .keras file of the model"
             ) from error
     return _from_file(name, Path(weights), build, shape)
 

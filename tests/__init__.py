@@ -1,0 +1,1 @@
+"""Tests: real behaviour through commands, queries and files."""

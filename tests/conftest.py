@@ -1,0 +1,157 @@
+"""Small drawn catalogues, and two ways to run a command: in this process, or in one of its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from pipeline.cli import cli
+from store.store import Store
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED = REPOSITORY.parent / "shared"
+
+COLOURS = {"finch": (200, 60, 40), "heron": (40, 90, 200), "moth": (60, 180, 70)}
+PHYLUM = {"finch": "chordata", "heron": "chordata", "moth": "arthropoda"}
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("COLDFRAME_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def picture(label: str, seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
+    """A noisy patch of the class's colour."""
+    noise = np.random.default_rng(seed).normal(0, 40, (size[1], size[0], 3))
+    return Image.fromarray((np.array(COLOURS[label]) + noise).clip(0, 255).astype(np.uint8))
+
+
+@dataclass
+class Catalogue:
+    """A metadata file and an image folder that a test may add to."""
+
+    folder: Path
+    rows: list[dict[str, str]]
+
+    @property
+    def metadata(self) -> Path:
+        """The CSV."""
+        return self.folder / "metadata.csv"
+
+    @property
+    def images(self) -> Path:
+        """The image folder."""
+        return self.folder / "images"
+
+    def add(self, image_id: str, label: str, image: Image.Image | None = None, name: str = "") -> Path:
+        """One more row, with its picture if one is given."""
+        path = name or f"{label}/{image_id}.png"
+        self.rows.append({"id": image_id, "file_path": path, "label": label, "phylum": PHYLUM.get(label, "")})
+        file = self.images / path
+        if image is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            image.save(file)
+        return file
+
+    def write(self, rows: list[dict[str, str]] | None = None) -> Path:
+        """Write the CSV, of all rows or of those given."""
+        with self.metadata.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["id", "file_path", "label", "phylum"])
+            writer.writeheader()
+            writer.writerows(self.rows if rows is None else rows)
+        return self.metadata
+
+
+def drawn(folder: Path, per_class: int = 8) -> Catalogue:
+    """A catalogue of ``per_class`` pictures of each class."""
+    catalogue = Catalogue(folder, [])
+    for label in COLOURS:
+        for number in range(per_class):
+            seed = 1000 * list(COLOURS).index(label) + number
+            catalogue.add(f"{label}-{number:02d}", label, picture(label, seed))
+    catalogue.write()
+    return catalogue
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Catalogue:
+    """24 pictures of three classes."""
+    return drawn(tmp_path / "catalogue")
+
+
+class Coldframe:
+    """Runs ``coldframe`` against one store."""
+
+    def __init__(self, store: Path) -> None:
+        self.path = store
+
+    def __call__(self, *arguments: object, code: int = 0) -> Result:
+        """Run a command in this process and check its exit code."""
+        result = CliRunner().invoke(cli, ["-s", str(self.path), *map(str, arguments)])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, f"{arguments}: exit code {result.exit_code}\n{result.output}"
+        return result
+
+    def process(self, *arguments: object, code: int = 0, **more: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command in a process of its own: for torch, which does not share one with TensorFlow."""
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False, **more)
+        assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def command(self, *arguments: object) -> list[str]:
+        """The command line of a process."""
+        return [sys.executable, "-P", "-m", "pipeline", "-s", str(self.path), *map(str, arguments)]
+
+    def rows(self, query: str, *options: object) -> list[dict[str, Any]]:
+        """The rows of a query."""
+        rows: list[dict[str, Any]] = json.loads(self("sql", query, "--format", "json", *options).stdout)
+        return rows
+
+    def value(self, query: str) -> Any:
+        """The only value of a query."""
+        return next(iter(self.rows(query)[0].values()))
+
+    def ingest(self, catalogue: Catalogue, *options: object, code: int = 0) -> Result:
+        """Ingest a test's catalogue by its id column."""
+        return self("ingest", catalogue.metadata, "--images", catalogue.images, "--id", "id", *options, code=code)
+
+    @property
+    def store(self) -> Store:
+        """The store itself."""
+        return Store(self.path)
+
+
+@pytest.fixture
+def cf(tmp_path: Path) -> Coldframe:
+    """``coldframe`` on an empty store."""
+    return Coldframe(tmp_path / "store")
+
+
+@pytest.fixture
+def ready(cf: Coldframe, catalogue: Catalogue) -> Coldframe:
+    """``coldframe`` on a store with the drawn catalogue, embedded by its colours."""
+    cf.ingest(catalogue)
+    cf("embed", "mean-colour")
+    return cf
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("no ../shared beside this checkout: tests on real photographs need it")
+    return SHARED

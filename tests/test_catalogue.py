@@ -1,0 +1,119 @@
+"""Reading catalogues as people write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import catalogue
+from store.errors import ColdframeError
+from tests.conftest import picture
+
+
+def write(folder: Path, text: str | bytes, name: str = "metadata.csv") -> Path:
+    file = folder / name
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "path,label\nx.jpg,moth\n"),
+        ("a.csv", "path;label\r\nx.jpg;moth\r\n"),
+        ("a.csv", "\ufeffpath,label\nx.jpg,moth\n"),
+        ("a.tsv", "path\tlabel\nx.jpg\tmoth\n"),
+        ("a.csv", '"path","label"\n"x.jpg","moth"\n'),
+    ],
+)
+def test_dialects(tmp_path: Path, name: str, text: str) -> None:
+    rows = catalogue.read(write(tmp_path, text, name)).rows
+    assert rows.select(["image_id", "path", "label"]).to_pylist() == [
+        {"image_id": "x.jpg", "path": "x.jpg", "label": "moth"}
+    ]
+
+
+def test_cells_stay_as_given_and_empty_ones_are_null(tmp_path: Path) -> None:
+    file = write(tmp_path, 'path,label,code,note\nx.jpg,moth,007,"two\nlines"\ny.jpg,,NA,\n')
+    rows = catalogue.read(file).rows.to_pylist()
+    assert [row["code"] for row in rows] == ["007", "NA"]
+    assert [row["note"] for row in rows] == ["two\nlines", None]
+    assert rows[1]["label"] is None
+
+
+def test_columns_that_collide_with_ours_are_kept_under_another_name(tmp_path: Path) -> None:
+    file = write(tmp_path, "Path,family,width,split,name,Name,path\na,moth,9,train,n,m,x.jpg\n")
+    rows = catalogue.read(file, path_column="path", label_column="family").rows
+    assert rows.to_pylist()[0] == {
+        "image_id": "x.jpg",
+        "path": "x.jpg",
+        "label": "moth",
+        "user_Path": "a",
+        "family": "moth",
+        "user_width": "9",
+        "user_split": "train",
+        "name": "n",
+        "Name_2": "m",
+        "user_path_2": "x.jpg",
+    }
+
+
+def test_parquet_keeps_its_types(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"key": [7, 8], "path": ["a", "b"], "depth": [1.5, None]}), tmp_path / "m.parquet")
+    rows = catalogue.read(tmp_path / "m.parquet", id_column="key").rows
+    assert rows["image_id"].to_pylist() == ["7", "8"]
+    assert rows["depth"].type == pa.float64()
+
+
+def test_a_folder_of_class_folders(tmp_path: Path) -> None:
+    for name in ("moth/a.png", "moth/deep/b.png", "heron/c.jpg", "loose.png", ".hidden/d.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        picture("moth", 1).save(tmp_path / name)
+    (tmp_path / "moth" / "notes.txt").touch()
+    found = catalogue.read(tmp_path)
+    assert {row["path"]: row["label"] for row in found.rows.to_pylist()} == {
+        "heron/c.jpg": "heron",
+        "loose.png": None,
+        "moth/a.png": "moth",
+        "moth/deep/b.png": "moth",
+    }
+    assert "1 .txt" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("", {}, "empty; expected a header row"),
+        ("path,label\na\n", {}, "cannot be read as a table.*Expected 2 columns, got 1"),
+        (b"path,label\n\xff\xfe,moth\n", {}, "UTF-8"),
+        (b"p\xffth,label\na,moth\n", {}, "not UTF-8 text"),
+        ("where,label\na,moth\n", {}, "which column holds the image paths.*columns: where, label"),
+        ("path\na\n", {"label_column": "genus"}, "no column 'genus' for --label; columns: path"),
+        ("path,key\na,1\nb,2\nc,1\n", {"id_column": "key"}, "rows 2 and 4 .* have the same id '1'"),
+        ("path,key\na,1\nb,\n", {"id_column": "key"}, "row 3 .* has no id in column 'key'"),
+    ],
+)
+def test_errors_name_the_file_the_row_and_what_to_do(
+    tmp_path: Path, text: str | bytes, options: dict[str, str], message: str
+) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(ColdframeError, match=rf"(?s)metadata.csv: .*{message}"):
+        catalogue.read(file, **options)
+
+
+def test_other_errors(tmp_path: Path) -> None:
+    with pytest.raises(ColdframeError, match="no such file; expected a CSV, TSV or Parquet file"):
+        catalogue.read(tmp_path / "gone.csv")
+    with pytest.raises(ColdframeError, match="not a readable Parquet file"):
+        catalogue.read(write(tmp_path, "no", "m.parquet"))
+    with pytest.raises(ColdframeError, match="a folder has no column 'key': leave out --id"):
+        catalogue.read(tmp_path, id_column="key")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ColdframeError, match="no image files in it"):
+        catalogue.read(tmp_path / "empty")
+    pq.write_table(pa.table({"path": [["a"]]}), tmp_path / "nested.parquet")
+    with pytest.raises(ColdframeError, match=r"column 'path' holds list<.*expected text or numbers"):
+        catalogue.read(tmp_path / "nested.parquet")

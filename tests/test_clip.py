@@ -1,0 +1,115 @@
+"""CLIP: the real loading code and scorer, on a tiny model saved in the Hugging Face format."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import REPOSITORY, Catalogue, Coldframe
+
+TINY = """
+import json, string, sys
+from pathlib import Path
+import torch
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
+folder = Path(sys.argv[1])
+folder.mkdir()
+letters = list(string.ascii_lowercase)
+words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+(folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
+(folder / "merges.txt").write_text("#version: 0.2\\n")
+tower = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
+text = dict(tower, vocab_size=len(words), bos_token_id=52, eos_token_id=53, pad_token_id=53)
+config = CLIPConfig(text_config=text, vision_config=dict(tower, image_size=32, patch_size=8), projection_dim=12)
+torch.manual_seed(0)
+model = CLIPModel(config).eval()
+model.save_pretrained(folder)
+CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt")).save_pretrained(folder)
+processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+processor.save_pretrained(folder)
+"""
+
+REFERENCE = """
+import json, sys
+import torch
+from PIL import Image
+from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
+
+folder, prompts, paths = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:]
+model, processor = CLIPModel.from_pretrained(folder).eval(), CLIPImageProcessorPil.from_pretrained(folder)
+tokens = AutoTokenizer.from_pretrained(folder)(prompts, return_tensors="pt", padding=True)
+with torch.inference_mode():
+    pixels = processor(images=[Image.open(path).convert("RGB") for path in paths], return_tensors="pt")
+    logits = model(**tokens, **pixels).logits_per_image / model.logit_scale.exp()
+print(json.dumps(logits.tolist()))
+"""
+
+
+def in_own_process(code: str, *arguments: object) -> str:
+    command = [sys.executable, "-P", "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP of two one-layer towers, with tokenizer and processor."""
+    folder = tmp_path_factory.mktemp("clip") / "tiny"
+    in_own_process(TINY, folder)
+    return folder
+
+
+def test_clip_quality_is_best_good_minus_best_bad(cf: Coldframe, catalogue: Catalogue, tiny: Path) -> None:
+    cf.ingest(catalogue)
+    cf.process("embed", "clip", "--weights", tiny)
+    good, bad = ["a bird", "wild moth"], ["an xray", "a map", "food"]
+    Path("coldframe.toml").write_text(f"[score.clip-quality]\ngood = {json.dumps(good)}\nbad = {json.dumps(bad)}\n")
+    cf.process("score", "clip-quality")
+    best = {row["image_id"]: row["value"] for row in cf.rows("select * from scores")}
+    cf.process("score", "clip-quality", "--aggregate", "mean")
+    mean = {row["image_id"]: row["value"] for row in cf.rows("select * from scores")}
+
+    paths = [catalogue.images / row["file_path"] for row in catalogue.rows]
+    logits = np.array(json.loads(in_own_process(REFERENCE, tiny, json.dumps(good + bad), *paths)))
+    for row, similarity in zip(catalogue.rows, logits, strict=True):
+        assert best[row["id"]] == pytest.approx(similarity[:2].max() - similarity[2:].max(), abs=1e-5)
+        assert mean[row["id"]] == pytest.approx(similarity[:2].mean() - similarity[2:].mean(), abs=1e-5)
+
+    middle = float(np.median(list(mean.values())))
+    cf("filter", "clip-quality", "--threshold", middle)
+    out = {row["image_id"]: row for row in cf.rows("select * from exclusions")}
+    assert set(out) == {image_id for image_id, value in mean.items() if value < middle}
+    assert {row["threshold"] for row in out.values()} == {middle}
+
+
+def test_weights_that_are_not_whole_or_not_there(cf: Coldframe, catalogue: Catalogue, tiny: Path) -> None:
+    cf.ingest(catalogue)
+    Path("empty").mkdir()
+    said = cf.process("embed", "clip", "--weights", "empty", code=1).stderr
+    assert "clip: weights 'empty' cannot be had from the local folder" in said
+    assert "Give a local copy of the model's folder" in said
+    said = cf.process("embed", "clip", "--weights", tiny / "config.json", code=1).stderr
+    assert "is a file; expected a folder in Hugging Face format" in said
+    import safetensors.numpy
+
+    half = Path("half")
+    half.mkdir()
+    for file in tiny.iterdir():
+        (half / file.name).write_bytes(file.read_bytes())
+    arrays = safetensors.numpy.load_file(half / "model.safetensors")
+    del arrays["visual_projection.weight"]
+    safetensors.numpy.save_file(arrays, half / "model.safetensors", {"format": "pt"})
+    said = cf.process("embed", "clip", "--weights", half, code=1).stderr
+    assert "half lacks weights of the network, such as visual_projection.weight" in said
+
+
+def test_clip_quality_wants_a_set_with_a_text_side_and_its_own_weights(ready: Coldframe, tiny: Path) -> None:
+    said = ready.process("score", "clip-quality", "--embedder", "mean-colour", code=1).stderr
+    assert "'mean-colour' is of mean-colour, which reads no text; expected a CLIP set" in said
+    said = ready("score", "clip-quality", code=1).stderr
+    assert "no feature set 'clip'; the store has: mean-colour; 'coldframe embed clip' makes it" in said

@@ -1,0 +1,150 @@
+"""Embed: once for each content, continued after a stop, never mixing vectors of different making."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import embedders
+from pipeline.embed import parse_size
+from pipeline.embedders import Options
+from store.errors import ColdframeError
+from store.matrices import vectors
+from tests.conftest import Catalogue, Coldframe, picture
+
+
+def test_each_content_is_embedded_once(cf: Coldframe, catalogue: Catalogue) -> None:
+    for number in range(3):
+        catalogue.add(f"copy-{number}", "finch", picture("finch", 0))
+    catalogue.write()
+    cf.ingest(catalogue)
+    assert "0 cached, 24 embedded, 0 failed, 0 left" in cf("embed", "mean-colour").stderr
+    assert "24 cached, 0 embedded" in cf("embed", "mean-colour").stderr
+    assert cf.value("select count(*) from embeddings") == 27
+    assert cf.value("select count(distinct content_id) from embeddings") == 24
+
+
+def test_vectors_are_what_the_embedder_says(ready: Coldframe, catalogue: Catalogue) -> None:
+    embedder = embedders.load("mean-colour", Options())
+    row = catalogue.rows[3]
+    from PIL import Image
+
+    wanted = embedder.embed([embedder.prepare(Image.open(catalogue.images / row["file_path"]))])[0]
+    got = ready.rows(f"select vector from embeddings where image_id = '{row['id']}'")[0]["vector"]
+    assert np.allclose(got, wanted, atol=1e-6)
+
+
+def test_limit_then_the_rest_gives_the_same_vectors(cf: Coldframe, catalogue: Catalogue) -> None:
+    cf.ingest(catalogue)
+    cf("embed", "mean-colour")
+    cf("embed", "mean-colour", "--as", "parts", "--limit", 10, "--batch", 4)
+    assert cf.value("select count(*) from embeddings where embedder = 'parts'") == 10
+    assert (
+        "10 cached, 14 embedded, 0 failed, 0 left" in cf("embed", "mean-colour", "--as", "parts", "--batch", 7).stderr
+    )
+    snapshot = cf.store.snapshot()
+    assert np.allclose(vectors(snapshot, "parts").matrix, vectors(snapshot, "mean-colour").matrix, atol=1e-5)
+
+
+def test_a_set_of_another_making_is_refused(ready: Coldframe) -> None:
+    said = ready("embed", "mean-colour", "--size", "2x3", code=1).stderr
+    assert "'mean-colour' was made with other settings" in said
+    assert "size was [4, 4], is now [2, 3]" in said
+    assert "--as NAME" in said
+    ready("embed", "mean-colour", "--size", "2x3", "--as", "coarse")
+    assert ready.value("select len(vector) from embeddings where embedder = 'coarse' limit 1") == 18
+
+
+def test_float16_on_disk_reads_as_float(ready: Coldframe) -> None:
+    ready("embed", "mean-colour", "--as", "half", "--store-as", "float16")
+    part = ready.store.snapshot().manifest.parts("embeddings", "half")[0]
+    assert pq.read_schema(ready.path / part.path).field("vector").type.value_type == "halffloat"
+    query = "select min(similarity(a.vector, b.vector)) from embeddings a join embeddings b using (image_id)"
+    assert ready.value(f"{query} where a.embedder = 'half' and b.embedder = 'mean-colour'") > 0.9999
+
+
+def test_a_file_that_changed_or_went_away_fails_alone(cf: Coldframe, catalogue: Catalogue) -> None:
+    cf.ingest(catalogue)
+    picture("finch", 500).save(catalogue.images / catalogue.rows[0]["file_path"])
+    (catalogue.images / catalogue.rows[1]["file_path"]).unlink()
+    assert "22 embedded, 2 failed" in cf("embed", "mean-colour", code=3).stderr
+    reasons = [row["reason"] for row in cf.rows("select * from failures where step = 'embed' order by image_id")]
+    assert reasons == ["changed since it was ingested: run 'coldframe ingest' again", "missing: no such file"]
+    assert cf.value("select phylum from failures limit 1") == "chordata"
+
+
+def test_embed_waits_for_a_catalogue(cf: Coldframe, catalogue: Catalogue) -> None:
+    assert "no store here; make one with" in cf("embed", "mean-colour", code=1).stderr
+    cf.ingest(catalogue)
+    catalogue.images.rename(catalogue.folder / "moved")
+    said = cf("embed", "mean-colour", code=1).stderr
+    assert "the image folder is not there any more; run 'coldframe ingest' again with --images" in said
+
+
+def test_two_embeds_of_one_set_do_not_run_at_once(ready: Coldframe) -> None:
+    with ready.store.lock("embed-mean-colour"):
+        assert (
+            "another coldframe process is writing 'embed mean-colour'" in ready("embed", "mean-colour", code=5).stderr
+        )
+        ready("keep", "finch-00", "--why", "the lock of a set is no lock on the store")
+
+
+def test_errors_of_options(ready: Coldframe) -> None:
+    assert "no embedder 'nosuch'; available: clip, " in ready("embed", "nosuch", code=1).stderr
+    assert "mean-colour has no weights" in ready("embed", "mean-colour", "--as", "x", "--weights", "y", code=1).stderr
+    assert "--as names one set" in ready("embed", "mean-colour", "clip", "--as", "x", code=2).stderr
+
+
+@pytest.mark.parametrize(("text", "size"), [("380", (380, 380)), ("375x500", (375, 500)), ("8X9", (8, 9))])
+def test_sizes(text: str, size: tuple[int, int]) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0x5", "ax3", "1x2x3", "-4"])
+def test_sizes_that_are_none(text: str) -> None:
+    with pytest.raises(ColdframeError, match="expected HEIGHTxWIDTH in pixels"):
+        parse_size(text)
+
+
+def test_a_keras_application_from_random_and_from_its_own_file(ready: Coldframe, tmp_path: Path) -> None:
+    name, size = "mobilenet-v3-small", ("--size", "48x64")
+    ready("embed", name, "--weights", "random", *size)
+    from pipeline.embedders.keras_applications import backbone
+
+    network = backbone(name, weights="random", size=(48, 64))
+    network.save_weights(tmp_path / "own.weights.h5")
+    network.save(tmp_path / "own.keras")
+    for number, file in enumerate(("own.weights.h5", "own.keras")):
+        ready("embed", name, "--as", f"file{number}", "--weights", tmp_path / file, *size)
+    snapshot = ready.store.snapshot()
+    matrix = vectors(snapshot, name).matrix
+    assert matrix.shape == (24, 576)
+    for number in range(2):
+        assert np.allclose(vectors(snapshot, f"file{number}").matrix, matrix, atol=1e-5)
+    digests = ready.rows(
+        "select distinct settings->>'weights' as w from feature_sets where network = 'mobilenet-v3-small'"
+    )
+    assert len(digests) == 1, "equal weights have one digest, whatever file they are in"
+    said = ready("embed", "efficientnet-b0", "--weights", tmp_path / "own.weights.h5", *size, code=1).stderr
+    assert "own.weights.h5 does not hold weights of this network" in said
+    said = ready("embed", name, "--as", "other", "--weights", tmp_path / "own.keras", "--size", "32x32", code=1).stderr
+    assert "takes pictures of (48, 64), asked for (32, 32)" in said
+
+
+def test_weights_that_cannot_be_had(ready: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = ready("embed", "efficientnet-b0", "--weights", "gone.h5", code=1).stderr
+    assert "no weights at 'gone.h5'; expected a local .h5 or .keras file, 'imagenet'" in said
+    import keras
+
+    def no_network(*_: object, **__: object) -> None:
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.utils, "get_file", no_network)
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", no_network)
+    said = ready("embed", "efficientnet-b4", code=1).stderr
+    assert "efficientnet-b4: its ImageNet weights cannot be had from Keras Applications (URL fetch failure" in said
+    assert "Give a local copy: --weights FILE" in said
+    assert ready.value("select count(*) from feature_sets where embedder = 'efficientnet-b4'") == 0

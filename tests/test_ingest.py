@@ -1,0 +1,126 @@
+"""Ingest: every row accounted for, and only what changed looked at again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from tests.conftest import Catalogue, Coldframe, picture
+
+
+def test_every_row_is_an_image_or_a_failure_with_its_reason(cf: Coldframe, catalogue: Catalogue) -> None:
+    catalogue.add("empty", "moth").touch()
+    catalogue.add("text", "moth").write_text("<html>")
+    whole = catalogue.add("cut", "moth", picture("moth", 99, (200, 150)), "moth/cut.jpg")
+    whole.write_bytes(whole.read_bytes()[:-500])
+    catalogue.add("folder", "moth").mkdir()
+    catalogue.add("missing", "moth")
+    catalogue.add("outside", "moth", name="../metadata.csv")
+    catalogue.add("absolute", "moth", name="/etc/hostname")
+    catalogue.add("nameless", "moth", name=" ").parent.mkdir(exist_ok=True)
+    catalogue.write()
+    result = cf.ingest(catalogue, "--max-pixels", 200 * 150, code=3)
+    assert "32 rows: 24 ready, 8 failed" in result.stderr
+    reasons = {row["image_id"]: row["reason"] for row in cf.rows("select image_id, reason from failures")}
+    expected = {
+        "empty": "empty file",
+        "text": "not an image",
+        "cut": "truncated",
+        "folder": "a folder",
+        "missing": "missing",
+        "outside": "leaves the image folder",
+        "absolute": "absolute path",
+        "nameless": "missing",
+    }
+    assert set(reasons) == set(expected)
+    for image_id, words in expected.items():
+        assert words in reasons[image_id], image_id
+    assert cf.value("select phylum from failures where image_id = 'empty'") == "arthropoda"
+    assert "ok     catalogue-is-ready-or-failed" in cf("verify").stdout
+
+
+def test_what_is_recorded_of_an_image(cf: Coldframe, catalogue: Catalogue) -> None:
+    catalogue.add("grey", "moth", picture("moth", 50).convert("L").convert("RGB"), "moth/grey.jpg")
+    catalogue.write()
+    cf.ingest(catalogue)
+    row = cf.rows("select * from images where image_id = 'grey'")[0]
+    assert (row["format"], row["mode"], row["width"], row["height"], row["frames"]) == ("JPEG", "RGB", 40, 30, 1)
+    assert row["is_grey"] is True
+    assert row["label"] == "moth"
+    assert row["phylum"] == "arthropoda"
+    assert len(row["content_id"]) == 32
+    assert len(row["phash"]) == 16
+    assert cf.value("select count(*) from images where is_grey") == 1
+
+
+def test_again_does_only_what_changed(cf: Coldframe, catalogue: Catalogue) -> None:
+    cf.ingest(catalogue)
+    assert "24 unchanged" in cf.ingest(catalogue).stderr
+    assert "0 files read" in cf.ingest(catalogue).stderr
+    picture("finch", 77).save(catalogue.images / catalogue.rows[0]["file_path"])
+    catalogue.rows[1]["label"] = "heron"
+    catalogue.add("new", "moth", picture("moth", 78))
+    gone = catalogue.rows.pop(5)["id"]
+    catalogue.write()
+    said = cf.ingest(catalogue).stderr
+    assert "1 added, 2 updated, 21 unchanged, 1 gone from the catalogue (kept" in said
+    assert "2 files read" in said
+    assert cf.value("select label from images where image_id = 'finch-01'") == "heron"
+    assert cf.value(f"select count(*) from images where image_id = '{gone}'") == 1
+    assert "1 gone from the catalogue (removed)" in cf.ingest(catalogue, "--prune").stderr
+    assert cf.value(f"select count(*) from images where image_id = '{gone}'") == 0
+    assert "24 of" not in cf("verify").stdout
+
+
+def test_rehash_looks_into_files_of_equal_size_and_time(cf: Coldframe, catalogue: Catalogue) -> None:
+    file = catalogue.images / catalogue.rows[0]["file_path"]
+    picture("finch", 1).save(file, "BMP")
+    cf.ingest(catalogue)
+    before = file.stat()
+    picture("finch", 2).save(file, "BMP")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert "0 updated" in cf.ingest(catalogue).stderr
+    assert "1 updated" in cf.ingest(catalogue, "--rehash").stderr
+
+
+def test_a_row_moves_between_images_and_failures(cf: Coldframe, catalogue: Catalogue) -> None:
+    file = catalogue.images / catalogue.rows[0]["file_path"]
+    aside = file.with_suffix(".aside")
+    cf.ingest(catalogue)
+    file.rename(aside)
+    cf.ingest(catalogue, code=3)
+    assert cf.value("select count(*) from images") == 23
+    assert cf.value("select reason from failures") == "missing: no such file"
+    aside.rename(file)
+    cf.ingest(catalogue)
+    assert cf.value("select count(*) from images") == 24
+    assert cf.value("select count(*) from failures") == 0
+
+
+def test_a_rename_keeps_the_content(cf: Coldframe, catalogue: Catalogue) -> None:
+    cf.ingest(catalogue)
+    cf("embed", "mean-colour")
+    shutil.move(catalogue.images / "moth", catalogue.images / "butterfly")
+    for row in catalogue.rows:
+        row["file_path"] = row["file_path"].replace("moth/", "butterfly/")
+    catalogue.write()
+    cf.ingest(catalogue)
+    assert "24 cached, 0 embedded" in cf("embed", "mean-colour").stderr
+
+
+def test_a_folder_of_class_folders(cf: Coldframe, catalogue: Catalogue) -> None:
+    cf("ingest", catalogue.images)
+    assert {row["label"] for row in cf.rows("select distinct label from images")} == {"finch", "heron", "moth"}
+
+
+def test_the_image_folder_must_exist(cf: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
+    said = cf("ingest", catalogue.metadata, "--images", tmp_path / "gone", code=1).stderr
+    assert "gone: no such folder; name the folder the catalogue's paths start from with --images DIR" in said
+    assert "no image folder given" in cf("ingest", catalogue.metadata, code=1).stderr
+
+
+def test_two_ingests_do_not_run_at_once(cf: Coldframe, catalogue: Catalogue) -> None:
+    cf.ingest(catalogue)
+    with cf.store.lock("ingest"):
+        assert "another coldframe process is writing 'ingest'" in cf.ingest(catalogue, code=5).stderr
