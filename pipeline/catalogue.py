@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from store.errors import ColdframeError
-from store.schemas import SCHEMAS
+from store.schemas import SCHEMAS, as_text, unique_names
 
 PATH_COLUMNS = ("path", "file_path", "filepath", "file_name", "filename", "file", "image")
 LABEL_COLUMNS = ("label", "class", "family")
@@ -62,7 +63,11 @@ def read(
 
 def _read_parquet(source: Path) -> pa.Table:
     try:
-        return pq.read_table(source)
+        table = pq.read_table(source)
+        for position, column in enumerate(table.columns):
+            if pa.types.is_duration(column.type):  # which DuckDB cannot write back
+                table = table.set_column(position, table.column_names[position], as_text(column))
+        return table
     except (pa.ArrowException, OSError) as error:
         raise ColdframeError(f"{source}: not a readable Parquet file ({error})") from error
 
@@ -70,11 +75,11 @@ def _read_parquet(source: Path) -> pa.Table:
 def _read_delimited(source: Path) -> pa.Table:
     """All columns as text, as given; an empty cell is NULL."""
     try:
-        with source.open("rb") as file:
-            header = file.readline().decode("utf-8-sig")
-        if not header.strip():
+        with source.open(encoding="utf-8-sig") as file:
+            header = next((line for line in file if line.strip()), None)
+        if header is None:
             raise ColdframeError(f"{source}: empty; expected a header row with the names of the columns")
-        delimiter = "\t" if source.suffix.lower() == ".tsv" else max(DELIMITERS, key=header.count)
+        delimiter = "\t" if source.suffix.lower() == ".tsv" else max(DELIMITERS, key=_unquoted(header).count)
         parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
         names = pa_csv.open_csv(
             source, parse_options=parse, convert_options=pa_csv.ConvertOptions(check_utf8=False)
@@ -96,15 +101,8 @@ def _read_delimited(source: Path) -> pa.Table:
         raise ColdframeError(f"{source}: cannot be read: {error}") from error
 
 
-def _with_unique_names(table: pa.Table) -> pa.Table:
-    """Column names that SQL can tell apart, where case does not count: a repeated one gets a number."""
-    seen: Counter[str] = Counter()
-    names = []
-    for position, given in enumerate(table.column_names, start=1):
-        name = given.strip() or f"column_{position}"
-        seen[name.lower()] += 1
-        names.append(name if seen[name.lower()] == 1 else f"{name}_{seen[name.lower()]}")
-    return table.rename_columns(names)
+def _unquoted(line: str) -> str:
+    return re.sub(r'"[^"]*"', "", line)
 
 
 def _from_table(
@@ -120,7 +118,8 @@ def _from_table(
     if ids is None:
         ids = paths
     _check_ids(source, ids.to_pylist(), id_column)
-    user = _with_unique_names(table.rename_columns([_user_name(name.strip()) for name in table.column_names]))
+    names = [name.strip() or f"column_{position}" for position, name in enumerate(table.column_names, start=1)]
+    user = table.rename_columns(unique_names(_user_name(name) for name in names))
     ours = {
         "image_id": ids,
         "path": paths,
@@ -173,18 +172,28 @@ def _check_ids(source: Path, ids: list[str | None], column: str | None) -> None:
 
 
 def _from_folder(folder: Path) -> Catalogue:
-    """One row per image file below ``folder``; its label is the first folder on the way to it."""
+    """One row per image file below ``folder``; its label is the first folder on the way to it.
+
+    Raises:
+        ColdframeError: a folder cannot be listed, or there is no image file.
+    """
     from PIL import Image
+
+    def cannot_list(error: OSError) -> None:
+        raise ColdframeError(f"{error.filename}: this folder cannot be listed: {error.strerror}") from error
 
     known = Image.registered_extensions()
     paths, skipped = [], Counter[str]()
-    for where, folders, files in os.walk(folder):
+    for where, folders, files in os.walk(folder, onerror=cannot_list):
+        skipped["linked folders"] += sum((Path(where) / name).is_symlink() for name in folders)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if name.startswith("."):
                 continue
             if Path(name).suffix.lower() in known:
-                paths.append((Path(where) / name).relative_to(folder).as_posix())
+                path = (Path(where) / name).relative_to(folder).as_posix()
+                # a name that is not UTF-8 cannot be stored as it is: it becomes a row that fails
+                paths.append(path.encode(errors="surrogateescape").decode(errors="backslashreplace"))
             else:
                 skipped[Path(name).suffix.lower() or "no ending"] += 1
     if not paths:
@@ -192,5 +201,5 @@ def _from_folder(folder: Path) -> Catalogue:
     labels = [path.split("/", 1)[0] if "/" in path else None for path in paths]
     ids = pa.array(paths)
     rows = pa.table({"image_id": ids, "path": ids, "label": pa.array(labels, pa.string())})
-    kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(skipped.items()))
-    return Catalogue(rows, (f"{folder}: left out files that are not images by their name: {kinds}",) if skipped else ())
+    kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(skipped.items()) if count)
+    return Catalogue(rows, (f"{folder}: left out what is no image by its name: {kinds}",) if kinds else ())

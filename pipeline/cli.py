@@ -176,7 +176,7 @@ plan_option = click.option("--plan", default="default", show_default=True, help=
 what_if_option = click.option("--what-if", is_flag=True, help="Show what would change, class by class; write nothing.")
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "COLDFRAME"})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="coldframe")
 @common_options
 @click.pass_context
@@ -351,15 +351,13 @@ def split(
     common: Common, name: str, share: float, by: str | None, seed: int | None, reassign: bool, plan: str, what_if: bool
 ) -> None:
     """Carve NAME out of what is still train, stratified by class; equal files stay together."""
-    from dataclasses import replace
-
     from pipeline import plans
 
     stage = plans.split_stage(name, {"share": share, "by": by})
 
     def change(present: Plan) -> Plan:
         changed = present.with_stage(stage)
-        return changed if seed is None else replace(changed, seed=seed)
+        return changed if seed is None else plans.with_seed(changed, seed)
 
     _change_plan(common, plan, change, what_if=what_if, reassign=reassign)
 
@@ -438,11 +436,13 @@ def _pairs(option: str, given: tuple[str, ...]) -> dict[str, Any]:
 def _verdict_command(verdict: str, text: str, *, needs_why: bool) -> None:
     @command(verdict)
     @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
-    @click.option(
-        "--why", required=needs_why, default=None if needs_why else "", help="The reason, for those who come after."
-    )
-    def judge(common: Common, images: tuple[str, ...], why: str) -> None:
+    @click.option("--why", required=needs_why, help="The reason, for those who come after.")
+    def judge(common: Common, images: tuple[str, ...], why: str | None) -> None:
         from pipeline import verdicts
+
+        why = (why or "").strip()
+        if needs_why and not why:
+            raise click.UsageError("--why is empty: say why, for those who come after")
 
         outcome = verdicts.judge(common.open(), common.config, list(images), verdict, why)
         plans = f"replayed: {', '.join(outcome.replayed)}" if outcome.replayed else "no plan to replay yet"
@@ -546,7 +546,11 @@ def runs(common: Common, fmt: str) -> None:
 @click.option("--param", "params", metavar="NAME=VALUE", multiple=True, help="A value for $NAME, as text; repeatable.")
 @click.option("--at", type=click.IntRange(1), help="Ask an earlier moment of the store.")
 @click.option(
-    "--timeout", type=float, default=300.0, show_default=True, help="Seconds before the query is stopped; 0 for never."
+    "--timeout",
+    type=click.FloatRange(0),
+    default=300.0,
+    show_default=True,
+    help="Seconds until it is stopped; 0: never.",
 )
 @click.option("--rows", type=click.IntRange(1), default=40, show_default=True, help="Rows that the table format shows.")
 @format_option
@@ -623,7 +627,7 @@ def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
         raise ColdframeError("no coldframe.toml here; 'coldframe run --init' writes the reference recipe")
     some_failed = False
     for step in recipe.steps(common.config):
-        reason = step.out_of_date(common.create().snapshot())
+        reason = step.out_of_date(None if dry_run and not common.root.exists() else common.create().snapshot())
         common.say(f"{step}: {reason or 'up to date'}")
         if reason and not dry_run:
             code = _coldframe(common, [step.command, *step.arguments])

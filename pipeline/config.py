@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import tomllib
 import types
 import typing
@@ -40,9 +42,10 @@ class Config:
         return dict(table)
 
     def settings(self, kind: type[SettingsType], *keys: str, flags: Mapping[str, Any]) -> SettingsType:
-        """An instance of the dataclass ``kind``: what was given as flags, then the file's section, then defaults.
+        """An instance of the dataclass ``kind``: flags, then the environment, then the file's section, then defaults.
 
-        A flag of None (or an empty tuple) was not given.
+        A flag of None (or an empty tuple) was not given. The variable of ``epochs`` of ``train`` is
+        ``COLDFRAME_TRAIN_EPOCHS``; a list is JSON.
 
         Raises:
             ColdframeError: the section has a setting that ``kind`` does not, or a value of another type.
@@ -50,7 +53,7 @@ class Config:
         where = f"{self.path} [{'.'.join(keys)}]"
         hints = typing.get_type_hints(kind)
         names = [one.name for one in dataclasses.fields(kind)]  # type: ignore[arg-type]
-        given = self.section(*keys)
+        given = self.section(*keys) | _from_environment(keys[0], hints)
         for name, value in given.items():
             if name not in names:
                 raise ColdframeError(f"{where}: no setting {name!r}; settings: {', '.join(names)}")
@@ -85,6 +88,24 @@ def load(path: Path | None) -> Config:
         if name not in SECTIONS:
             raise ColdframeError(f"{path}: no section {name!r}; sections: {', '.join(SECTIONS)}")
     return Config(path, tables)
+
+
+def _from_environment(command: str, hints: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a command out of ``COLDFRAME_<COMMAND>_<SETTING>``."""
+    found: dict[str, Any] = {}
+    for name, hint in hints.items():
+        variable = f"COLDFRAME_{command}_{name}".upper()
+        text = os.environ.get(variable)
+        if not text:
+            continue
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        found[name] = value if _fits(value, hint) else text
+        if not _fits(found[name], hint):
+            raise ColdframeError(f"{variable}={text}: expected {_readable(hint)}")
+    return found
 
 
 def _fits(value: Any, hint: Any) -> bool:

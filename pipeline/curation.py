@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import centroids, feature_sets
-from pipeline.plans import TRAIN, Plan, Stage, percentiles
+from pipeline.plans import TRAIN, Plan, Stage, from_store, percentiles
 from store import queries
 from store.errors import ColdframeError
 from store.matrices import Vectors, vectors
@@ -246,21 +246,46 @@ class _State:
         self._snapshot.register("groups", self._groups(stage, by))
         links = self._snapshot.query("steps/unit_links")
         self._snapshot.register("units", units(links))
+        self._check_same_units(stage)
         place = {"plan": self._plan.name, "stage": stage.name, "seed": self._plan.seed}
         share = float(stage.settings["share"])
-        if self._reassign:
-            self._snapshot.register("assigned", self._snapshot.query("steps/assigned", **place).slice(0, 0))
-        else:
-            self._snapshot.materialise("assigned", "steps/assigned", **place)
-        self._snapshot.materialise("carved", "steps/carve", share=share, seed=self._plan.seed)
+        others = [] if self._reassign else [one.name for one in self._plan.stages if one.kind == "split"]
+        remembered = {**place, "seed": None} if self._reassign else place
+        self._snapshot.materialise("assigned", "steps/assigned", **remembered)
+        self._snapshot.materialise("assigned_elsewhere", "steps/assigned_elsewhere", stages=others, **remembered)
+        self._snapshot.materialise("split_units", "steps/split_units", share=share)
+        self._snapshot.materialise("split_quotas", "steps/split_quotas", share=share, seed=self._plan.seed)
+        self._snapshot.materialise("carved", "steps/carve", seed=self._plan.seed)
         self.assignments.append(self._snapshot.query("steps/assignments", share=share, **place))
         for row in self._snapshot.rows("steps/mixed_units"):
             self.notes.append(
                 f"split {stage.name}: {row['image_id']} and its copies have several labels ({', '.join(row['labels'])}) and "
                 "count for the most frequent"
             )
+        shortfall = self._snapshot.value("steps/split_shortfall")
+        if shortfall:
+            self.notes.append(
+                f"split {stage.name}: {shortfall} units short of its share, since units placed before stay: new images fill "
+                "it, --reassign draws anew"
+            )
         self._snapshot.materialise("state", "steps/replay_split", split=stage.name)
         self.stage_rows.append((len(candidates), len(candidates)))
+
+    def _check_same_units(self, stage: Stage) -> None:
+        """Another ``by`` makes other units: those placed before could not all stay where they are."""
+        for row in self._snapshot.rows("steps/plan_stages", plan=self._plan.name):
+            if (row["kind"], row["name"]) != ("split", stage.name) or self._reassign or not self._is_same_seed():
+                continue
+            before, now = json.loads(row["settings"]).get("by"), stage.settings.get("by")
+            if before != now:
+                raise ColdframeError(
+                    f"split {stage.name}: it kept {before or 'nothing but equal files'} together, now {now or 'nothing else'}: "
+                    "units placed before would have to move; add --reassign to draw anew"
+                )
+
+    def _is_same_seed(self) -> bool:
+        before = from_store(self._snapshot, self._plan.name)
+        return before is not None and before.seed == self._plan.seed
 
     def _groups(self, stage: Stage, by: str | None) -> pa.Table:
         """The group of each image for ``--by``: ``image_id, group_value``."""

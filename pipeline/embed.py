@@ -78,6 +78,11 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         ColdframeError: the weights cannot be had, or the set was made with other settings (it says which).
         Locked: another embed is filling the same set.
     """
+    if (settings.batch or 1) < 1 or (settings.limit or 0) < 0 or settings.max_pixels < 1:
+        raise ColdframeError(
+            f"embed {name}: batch = {settings.batch}, limit = {settings.limit}, max_pixels = {settings.max_pixels}: expected "
+            "at least 1, 0 and 1"
+        )
     if settings.store_as not in STORE_TYPES:
         raise ColdframeError(f"--store-as {settings.store_as}: expected one of {', '.join(STORE_TYPES)}")
     with store.lock(f"embed-{name}"):

@@ -17,7 +17,7 @@ from pipeline.examining import Facts, examine
 from pipeline.progress import Progress
 from store import digests
 from store.errors import ColdframeError
-from store.schemas import SCHEMAS, failure_columns
+from store.schemas import SCHEMAS, as_text, failure_columns
 from store.store import Snapshot, Store
 
 REASONS = pa.schema([("path", pa.string()), ("reason", pa.string())])
@@ -62,13 +62,14 @@ def ingest(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
         Locked: another ingest is running on this store.
     """
     started = time.monotonic()
+    _check(settings)
     source = Path(settings.metadata)
     root = _image_root(source, settings.images)
     read = inputs_read(source)
     listed = catalogue.read(source, id_column=settings.id, path_column=settings.path, label_column=settings.label)
     with store.lock("ingest"):
         found, refused = _look_up(root, listed.rows["path"].unique().to_pylist())
-        to_examine = _to_examine(store.snapshot(), found, rehash=settings.rehash)
+        to_examine = _to_examine(store.snapshot(), found, max_pixels=settings.max_pixels, rehash=settings.rehash)
         unreadable = _examine(store, root, to_examine, settings, quiet=quiet)
         now = store.snapshot()
         reasons = pa.concat_tables([refused, unreadable])
@@ -91,6 +92,12 @@ def ingest(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
     return outcome
 
 
+def _check(settings: Settings) -> None:
+    for name, value in (("max_pixels", settings.max_pixels), ("workers", settings.workers or 1)):
+        if value < 1:
+            raise ColdframeError(f"ingest: {name} = {value}, expected at least 1")
+
+
 def resolved(settings: Settings) -> Settings:
     """The settings with absolute paths, as a store remembers them."""
     source = Path(settings.metadata)
@@ -107,11 +114,11 @@ def inputs_read(source: Path) -> dict[str, str]:
     return {"metadata": decoding.content_id(source.read_bytes())}
 
 
-def changed_on_disk(moment: Snapshot, root: Path) -> str | None:
+def changed_on_disk(moment: Snapshot, root: Path, max_pixels: int) -> str | None:
     """A sentence when files are not what they were at the last ingest, by size and mtime; None when all are."""
     known = moment.query("steps/known_files", decoding=decoding.RULES_VERSION)
     found, _ = _look_up(root, known["path"].to_pylist())
-    changed = len(_to_examine(moment, found, rehash=False)) + len(known) - len(found)
+    changed = len(_to_examine(moment, found, max_pixels=max_pixels)) + len(known) - len(found)
     appeared = sum(
         row["reason"] == decoding.MISSING and (root / row["path"]).exists()
         for row in moment.rows("steps/failures_of", step="ingest", name="")
@@ -156,13 +163,14 @@ def _reasons(rows: list[tuple[str | None, str]]) -> pa.Table:
     return pa.Table.from_pylist([{"path": path, "reason": reason} for path, reason in rows], REASONS)
 
 
-def _to_examine(moment: Snapshot, found: pa.Table, *, rehash: bool) -> list[str]:
-    """Paths of files not examined yet under the present decoding rules, or changed since by size or mtime."""
+def _to_examine(moment: Snapshot, found: pa.Table, *, max_pixels: int, rehash: bool = False) -> list[str]:
+    """Paths of files not examined yet under the present rules and limit, or changed since by size or mtime."""
     if rehash:
         paths: list[str] = found["path"].to_pylist()
         return paths
     moment.register("found", found)
-    rows: list[str] = moment.query("steps/files_to_examine", decoding=decoding.RULES_VERSION)["path"].to_pylist()
+    limits = {"decoding": decoding.RULES_VERSION, "max_pixels": max_pixels}
+    rows: list[str] = moment.query("steps/files_to_examine", **limits)["path"].to_pylist()
     return rows
 
 
@@ -191,9 +199,17 @@ def _examine(store: Store, root: Path, paths: list[str], settings: Settings, *, 
     return _reasons(unreadable)
 
 
+def _with_types_of(before: pa.Schema, rows: pa.Table) -> pa.Table:
+    """``rows`` with each column as text whose type is another than it was before: the store keeps one type a column."""
+    for position, field in enumerate(rows.schema):
+        if field.name in before.names and before.field(field.name).type != field.type:
+            rows = rows.set_column(position, field.name, as_text(rows[field.name]))
+    return rows
+
+
 def _merge(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, examined: int, prune: bool) -> Outcome:
     """Make the temporary tables ``ready`` and ``failed`` of the catalogue as it should be, and compare with the store."""
-    now.register("listed", listed.rows)
+    now.register("listed", _with_types_of(now.query("steps/all_images").schema, listed.rows))
     now.register("listed_for_failures", failure_columns(listed.rows))
     now.register("reasons", reasons)
     now.register("options", pa.table({"prune": [prune]}))

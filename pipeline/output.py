@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
 from decimal import Decimal
 from typing import Any
@@ -11,13 +12,28 @@ from typing import Any
 import click
 import pyarrow as pa
 
+from store.errors import ColdframeError
+
 FORMATS = ("table", "csv", "json", "ndjson", "parquet")
 TABLE_ROWS = 40
 CELL_CHARACTERS = 60
 
 
 def write(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS) -> None:
-    """Write a table to stdout. ``table`` shows the first ``rows`` rows and says how many there are; the others all."""
+    """Write a table to stdout. ``table`` shows the first ``rows`` rows and says how many there are; the others all.
+
+    Raises:
+        ColdframeError: a value that the format, or Python, has no word for, such as an infinite date.
+    """
+    try:
+        _write(table, fmt, rows)
+    except (pa.ArrowException, OverflowError, ValueError) as error:
+        raise ColdframeError(
+            f"the result cannot be written as {fmt} ({error}): cast the column with ::varchar"
+        ) from error
+
+
+def _write(table: pa.Table, fmt: str, rows: int) -> None:
     if fmt == "table":
         click.echo(as_text(table, rows=rows))
     elif fmt == "parquet":
@@ -63,8 +79,19 @@ def _cell(value: Any) -> str:
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    """JSON of rows out of the store."""
-    return json.dumps(value, default=_plain, indent=indent)
+    """JSON of rows out of the store; a number that JSON cannot say (NaN, infinity) is null."""
+    try:
+        return json.dumps(value, default=_plain, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(value), default=_plain, indent=indent)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _without_nan(one) for name, one in value.items()}
+    return [_without_nan(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:

@@ -72,8 +72,10 @@ def rule_stage(name: str, settings: Mapping[str, Any]) -> Stage:
     if name not in queries.names("rules"):
         raise ColdframeError(f"no rule {name!r}; available: {', '.join(queries.names('rules'))}")
     for percentile in percentiles(settings):
-        if percentile is not None and not 0 < percentile < 100:
+        if percentile is not None and not (_is_number(percentile) and 0 < percentile < 100):
             raise ColdframeError(f"rule {name}: percentile {percentile}, expected a number between 0 and 100")
+    if not isinstance(settings.get("leave_one_out", False), bool):
+        raise ColdframeError(f"rule {name}: leave_one_out = {settings['leave_one_out']!r}, expected true or false")
     if settings.get("apply_to", TRAIN) not in (TRAIN, "all"):
         raise ColdframeError(f"rule {name}: apply_to = {settings['apply_to']!r}, expected 'train' or 'all'")
     return Stage("rule", name, dict(settings))
@@ -88,12 +90,29 @@ def split_stage(name: str, settings: Mapping[str, Any]) -> Stage:
     unknown = sorted(set(settings) - {"share", "by"})
     if unknown:
         raise ColdframeError(f"split {name}: no setting {unknown[0]!r}; settings: share, by")
-    share = settings.get("share")
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+    share, by = settings.get("share"), settings.get("by")
+    if by is not None and not isinstance(by, str):
+        raise ColdframeError(f"split {name}: by = {by!r}, expected the name of one column")
+    if share is None or not _is_number(share) or not 0 < share < 1:
         raise ColdframeError(f"split {name}: share {share!r}, expected a number between 0 and 1, such as 0.15")
     if name == TRAIN or not name:
         raise ColdframeError(f"split {name!r}: splits are carved out of train: choose another name")
     return Stage("split", name, {key: value for key, value in settings.items() if value is not None})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def with_seed(plan: Plan, seed: Any) -> Plan:
+    """The plan with another seed.
+
+    Raises:
+        ColdframeError: not a whole number of at most 63 bits.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not -(2**63) <= seed < 2**63:
+        raise ColdframeError(f"plan {plan.name}: seed = {seed!r}, expected a whole number of at most 63 bits")
+    return replace(plan, seed=seed)
 
 
 def percentiles(settings: Mapping[str, Any]) -> list[float | None]:
@@ -126,9 +145,7 @@ def from_config(config: Config, name: str) -> Plan | None:
     stages, seed = table.get("stages", []), table.get("seed", 0)
     if not isinstance(stages, list) or not all(isinstance(one, Mapping) for one in stages):
         raise ColdframeError(f"{where}: stages should be a list of tables such as {{ rule = 'greyscale' }}")
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ColdframeError(f"{where}: seed = {seed!r}, expected a whole number")
-    plan = Plan(name, tuple(_stage_from_table(where, one) for one in stages), seed)
+    plan = with_seed(Plan(name, tuple(_stage_from_table(where, one) for one in stages)), seed)
     doubled = [
         str(one) for one in plan.stages if sum((one.kind, one.name) == (s.kind, s.name) for s in plan.stages) > 1
     ]

@@ -126,7 +126,7 @@ def _ingest_reason(config: Config, moment: Snapshot | None) -> str | None:
     source = Path(settings.metadata)
     wanted = asdict(ingest.resolved(settings))
     return _difference(record, wanted, ingest.inputs_read(source)) or ingest.changed_on_disk(
-        moment, Path(wanted["images"])
+        moment, Path(wanted["images"]), settings.max_pixels
     )
 
 

@@ -70,7 +70,7 @@ def judge(store: Store, config: Config, given: list[str], verdict: str, why: str
         except ColdframeError as error:
             error.args = (f"the verdict is recorded, but plan {name!r} could not be replayed: {error}",)
             raise
-    return Outcome(tuple(image_ids), tuple(plans))
+    return Outcome(tuple(dict.fromkeys(image_ids)), tuple(plans))
 
 
 def _plan_in_force(config: Config, name: str, moment: Snapshot) -> Plan:

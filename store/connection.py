@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from store.errors import QueryRefused, StoreDamaged
 from store.manifest import Manifest
 from store.schemas import OPEN_DATASETS, SCHEMAS
 
+# The kinds of error that Parquet files cause; DuckDB has no kind of its own for a file that makes no sense.
+_DAMAGE = (duckdb.IOException, duckdb.InvalidInputException, duckdb.Error)
 _READING = {duckdb.StatementType.SELECT}
 _EXPLAIN = re.compile(r"\s*explain\s*(analyze\b|analyse\b|\([^)]*\))?", re.IGNORECASE)
 
@@ -29,7 +33,9 @@ def connect(root: Path, manifest: Manifest) -> duckdb.DuckDBPyConnection:
     Raises:
         StoreDamaged: a part the manifest names is missing or no Parquet file.
     """
-    con = duckdb.connect(config={"temp_directory": str(Path(tempfile.gettempdir()) / "coldframe-duckdb")})
+    # Of this connection alone: DuckDB lets a confined query read its temporary folder.
+    spill = Path(tempfile.gettempdir()) / f"coldframe-{uuid.uuid4().hex}"
+    con = duckdb.connect(config={"temp_directory": str(spill)})
     con.execute("set enable_progress_bar = false")
     con.execute("set timezone = 'UTC'")
     con.execute("set python_enable_replacements = false")  # a name in a query is never one of our variables
@@ -49,14 +55,10 @@ def _create_dataset(con: duckdb.DuckDBPyConnection, root: Path, manifest: Manife
         con.register(f"no_{dataset}", SCHEMAS[dataset].empty_table())
         con.execute(f"create view data.{dataset} as select * from no_{dataset}")
         return
-    files = ", ".join("'" + str(root / part.path).replace("'", "''") + "'" for part in parts)
+    files = ", ".join("'" + str(root.resolve() / part.path).replace("'", "''") + "'" for part in parts)
     by_name = str(dataset in OPEN_DATASETS).lower()
-    try:
+    with noticing_damage(root):
         con.execute(f"create view data.{dataset} as select * from read_parquet([{files}], union_by_name = {by_name})")
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        raise StoreDamaged(
-            f"{root}: a part of {dataset} cannot be read ({_first_line(error)}): run 'coldframe verify --deep'"
-        ) from error
 
 
 def confine(con: duckdb.DuckDBPyConnection, root: Path) -> None:
@@ -119,7 +121,9 @@ def run_interruptibly(
                 f"the query ran longer than {timeout:g} seconds: narrow it, or give more with --timeout"
             ) from None
         finally:
-            con.interrupt()
+            while not rows.done():  # an interrupt before the query has begun is lost
+                con.interrupt()
+                wait([rows], 0.05)
 
 
 def create_table(con: duckdb.DuckDBPyConnection, table: str, sql: str, values: Mapping[str, Any]) -> None:
@@ -134,6 +138,23 @@ def parameters(con: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
 
 def _values(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: given.get(name) for name in parameters(con, sql)}
+
+
+@contextmanager
+def noticing_damage(root: Path) -> Iterator[None]:
+    """Turn what DuckDB says of a part it cannot read into a sentence.
+
+    Raises:
+        StoreDamaged: a part is missing or is not what was written.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        if type(error) in _DAMAGE:
+            raise StoreDamaged(
+                f"{root}: a part cannot be read ({_first_line(error)}): 'coldframe verify --deep' says which"
+            ) from error
+        raise
 
 
 def explain_failure(error: duckdb.Error) -> QueryRefused:

@@ -15,9 +15,9 @@ FloatMatrix = npt.NDArray[np.float32]
 
 def to_matrix(column: pa.ChunkedArray) -> FloatMatrix:
     """A list column without NULLs, all of one length, as a float32 array of shape (rows, dimensions)."""
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # no chunk at all
+    if not len(column):
         return np.zeros((0, 0), np.float32)
+    array = column.combine_chunks()
     flat: FloatMatrix = array.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     return flat.reshape(len(array), -1)
 

@@ -5,6 +5,8 @@ A part may have more columns than its schema (the user's own, in ``images`` and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -191,10 +193,37 @@ FILE_DATASETS = ("models",)
 OPEN_DATASETS = ("images", "failures")
 
 
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Names that SQL can tell apart, where case does not count: a repeated one gets a number."""
+    taken: set[str] = set()
+    result = []
+    for given in names:
+        name, number = given, 2
+        while name.lower() in taken:
+            name, number = f"{given}_{number}", number + 1
+        taken.add(name.lower())
+        result.append(name)
+    return result
+
+
 def failure_columns(rows: pa.Table) -> pa.Table:
-    """Rows of a catalogue with the user's columns named as in ``failures``, where a few more names are ours."""
+    """Rows of a catalogue as in ``failures``: the user's columns as text, and not under the few more names that are ours."""
     ours = {"step", "name", "reason"}
-    return rows.rename_columns([f"user_{name}" if name in ours else name for name in rows.column_names])
+    names = [f"user_{name}" if name.lower() in ours else name for name in rows.column_names]
+    return pa.table([as_text(column) for column in rows.columns], unique_names(names))
+
+
+def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Any column as text, NULL where it is NULL."""
+    if pa.types.is_string(column.type):
+        return column
+    try:
+        if not pa.types.is_duration(column.type):  # which would become a bare number
+            return column.cast(pa.string())
+    except pa.ArrowNotImplementedError:  # lists, structs and the like
+        pass
+    values = [None if value is None else str(value) for value in column.to_pylist()]
+    return pa.chunked_array([pa.array(values, pa.string())])
 
 
 def conform(dataset: str, table: pa.Table) -> pa.Table:

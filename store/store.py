@@ -18,7 +18,7 @@ from store import connection, locks, manifest, queries
 from store.errors import ColdframeError
 from store.manifest import Manifest
 from store.parts import Part, write_bytes, write_table
-from store.schemas import SCHEMAS, conform
+from store.schemas import SCHEMAS, conform, unique_names
 
 COMMIT_WAIT_SECONDS = 60.0
 
@@ -44,6 +44,10 @@ class Store:
             raise ColdframeError(
                 f"{root}: no store here; make one with 'coldframe ingest METADATA --images DIR', or name another "
                 "with --store"
+            )
+        if manifest.read(root) == manifest.EMPTY:
+            raise ColdframeError(
+                f"{root / manifest.FOLDER}: no manifest there; restore one from a backup, or ingest anew"
             )
         return cls(root)
 
@@ -163,7 +167,8 @@ class Snapshot:
 
     def query(self, name: str, /, **parameters: Any) -> pa.Table:
         """Rows of ``sql/<name>.sql``."""
-        return connection.run(self.connection, queries.text(name), parameters)
+        with connection.noticing_damage(self.root):
+            return connection.run(self.connection, queries.text(name), parameters)
 
     def rows(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Rows of ``sql/<name>.sql`` as dictionaries."""
@@ -176,7 +181,8 @@ class Snapshot:
 
     def materialise(self, table: str, name: str, /, **parameters: Any) -> None:
         """Make a temporary table of this snapshot's connection out of ``sql/<name>.sql``, replacing one of that name."""
-        connection.create_table(self.connection, table, queries.text(name), parameters)
+        with connection.noticing_damage(self.root):
+            connection.create_table(self.connection, table, queries.text(name), parameters)
 
     def register(self, table: str, rows: pa.Table) -> None:
         """Show ``rows`` to this snapshot's connection as a temporary table, replacing one of that name."""
@@ -198,7 +204,8 @@ class Snapshot:
         connection.confine(con, self.root)
         try:
             connection.check_reads_only(con, sql)
-            return connection.run_interruptibly(con, sql, parameters, timeout=timeout)
+            rows = connection.run_interruptibly(con, sql, parameters, timeout=timeout)
+            return rows.rename_columns(unique_names(rows.column_names))
         except duckdb.Error as error:
             raise connection.explain_failure(error) from error
         finally:

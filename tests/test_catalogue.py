@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,6 +28,8 @@ def write(folder: Path, text: str | bytes, name: str = "metadata.csv") -> Path:
         ("a.csv", "\ufeffpath,label\nx.jpg,moth\n"),
         ("a.tsv", "path\tlabel\nx.jpg\tmoth\n"),
         ("a.csv", '"path","label"\n"x.jpg","moth"\n'),
+        ("a.csv", '\npath,label,"a; b; c; d"\nx.jpg,moth,1\n'),
+        ("a.csv", "Path,Label\nx.jpg,moth\n"),
     ],
 )
 def test_dialects(tmp_path: Path, name: str, text: str) -> None:
@@ -81,6 +84,15 @@ def test_a_folder_of_class_folders(tmp_path: Path) -> None:
         "moth/deep/b.png": "moth",
     }
     assert "1 .txt" in found.notes[0]
+
+
+def test_names_and_links_in_a_folder_that_cannot_be_rows(tmp_path: Path) -> None:
+    picture("moth", 1).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
+    (tmp_path / "linked").symlink_to(tmp_path.parent)
+    found = catalogue.read(tmp_path)
+    assert found.rows["path"].to_pylist() == ["\\xff.png"]
+    assert "1 linked folders" in found.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,8 @@ def test_flag_beats_environment_beats_file_beats_default(
     assert cf.value("select count(distinct label) from images") == 24
     cf("ingest", "--images", catalogue.images, "--id", "id", "--label", "label")
     assert cf.value("select count(distinct label) from images") == 3
+    monkeypatch.setenv("COLDFRAME_INGEST_MAX_PIXELS", "many")
+    assert "COLDFRAME_INGEST_MAX_PIXELS=many: expected a whole number" in cf("run", code=1).stderr
     monkeypatch.setenv("COLDFRAME_STORE", str(tmp_path / "from-environment"))
     assert cf.value("select count(*) from images") == 24  # -s before the command still counts
 
@@ -99,6 +101,13 @@ def test_flag_beats_environment_beats_file_beats_default(
         ),
         ("[plans.default]\nstages = [{ rule = 'cmyk' }, { rule = 'cmyk' }]\n", "rule cmyk stands twice"),
         ("[plans.default]\nstages = [{ rule = 'centroid', apply_to = 'test' }]\n", "expected 'train' or 'all'"),
+        ("[plans.default]\nstages = [{ rule = 'centroid', percentile = '95' }]\n", "percentile 95, expected a number"),
+        ("[plans.default]\nstages = [{ rule = 'centroid', leave_one_out = 'off' }]\n", "expected true or false"),
+        (
+            "[plans.default]\nstages = [{ split = 'test', share = 0.1, by = ['a'] }]\n",
+            "expected the name of one column",
+        ),
+        ("[plans.default]\nseed = 9223372036854775808\n", "expected a whole number of at most 63 bits"),
         ("store = 3\n", "store = 3, expected the path of a folder"),
     ],
 )
@@ -173,7 +182,15 @@ def test_verify_finds_damage(ready: Coldframe) -> None:
     assert "bytes, expected" in ready("verify", code=4).stdout
     part.unlink()
     assert "missing, 24 rows of curation are lost" in ready("verify", code=4).stdout
-    assert "run 'coldframe verify --deep'" in ready("sql", "select 1", code=1).stderr
+    for question in (["sql", "select 1"], ["status"], ["curate"]):
+        assert "a part cannot be read" in ready(*question, code=1).stderr
+        assert "'coldframe verify --deep' says which" in ready(*question, code=1).stderr
+
+
+def test_a_store_without_a_manifest_is_no_empty_store(ready: Coldframe) -> None:
+    for file in (ready.path / "manifests").iterdir():
+        file.unlink()
+    assert "no manifest there; restore one from a backup" in ready("status", code=1).stderr
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes into read-only folders")

@@ -181,6 +181,44 @@ def test_another_seed_draws_anew_and_the_old_one_comes_back(tmp_path: Path) -> N
     assert replayed(store, usual_splits(seed=0)) == first
 
 
+def test_a_larger_test_split_takes_from_train_and_not_from_val(tmp_path: Path) -> None:
+    store = fresh_store(tmp_path)
+    put_images(store, [image(f"i{n:03d}", "ab"[n % 2]) for n in range(200)])
+    before = replayed(store, usual_splits())
+    larger = plan_of(split_stage("test", {"share": 0.3}), split_stage("val", {"share": 0.1}))
+    after = replayed(store, larger)
+    assert Counter(after.values())["test"] == 60
+    assert all(after[one] == place for one, place in before.items() if place != "train")
+
+
+def test_a_split_that_shrank_is_reported_and_filled_by_new_images_only(tmp_path: Path) -> None:
+    store = fresh_store(tmp_path)
+    rows = [image(f"i{n:03d}", "ab"[n % 2]) for n in range(100)]
+    put_images(store, rows)
+    before = replayed(store, usual_splits())
+    left = [row for row in rows if before[row["image_id"]] != "test" or row["image_id"] < "i050"]
+    put_images(store, left)
+    result = curation.curate(store, lambda _: usual_splits())
+    assert any("units short of its share, since units placed before stay" in note for note in result.notes)
+    put_images(store, left + [image(f"new{n:02d}", "ab"[n % 2]) for n in range(10)])
+    after = replayed(store, usual_splits())
+    assert all(after[row["image_id"]] == before[row["image_id"]] for row in left)
+    assert sum(place == "test" for one, place in after.items() if one.startswith("new")) > 1
+
+
+def test_another_by_needs_reassign(tmp_path: Path) -> None:
+    store = fresh_store(tmp_path)
+    put_images(store, [image(f"i{n:03d}", "ab"[n % 2], site=f"s{n // 5}") for n in range(100)])
+    replayed(store, usual_splits())
+    by_site = plan_of(split_stage("test", {"share": 0.15, "by": "site"}), split_stage("val", {"share": 0.1}))
+    with pytest.raises(
+        ColdframeError, match=r"it kept nothing but equal files together, now site: .* --reassign to draw anew"
+    ):
+        replayed(store, by_site)
+    where = replayed(store, by_site, reassign=True)
+    assert Counter(where.values())["test"] == 15
+
+
 def test_groups_are_kept_together(tmp_path: Path) -> None:
     store = fresh_store(tmp_path)
     rows = [image(f"i{n:03d}", "ab"[n % 2], site=f"s{n // 5}" if n < 90 else None) for n in range(100)]

@@ -120,6 +120,48 @@ def test_the_image_folder_must_exist(cf: Coldframe, catalogue: Catalogue, tmp_pa
     assert "no image folder given" in cf("ingest", catalogue.metadata, code=1).stderr
 
 
+def test_columns_named_like_ours_in_failures(cf: Coldframe, catalogue: Catalogue) -> None:
+    catalogue.metadata.write_text("path,label,Name,user_name,Reason\nfinch/finch-00.png,a,n,u,r\nmissing.png,b,m,v,s\n")
+    cf("ingest", catalogue.metadata, "--images", catalogue.images, code=3)
+    assert cf.rows("select Name, user_name, Reason from images") == [{"Name": "n", "user_name": "u", "Reason": "r"}]
+    row = cf.rows("select * from failures")[0]
+    assert (row["reason"], row["user_Name"], row["user_name_2"], row["user_Reason"]) == (
+        "missing: no such file",
+        "m",
+        "v",
+        "s",
+    )
+
+
+def test_a_column_whose_type_changes_becomes_text(cf: Coldframe, catalogue: Catalogue) -> None:
+    import datetime
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    paths = [row["file_path"] for row in catalogue.rows[:2]]
+    whens: tuple[list[object], ...] = (
+        [datetime.date(2026, 1, 2)] * 2,
+        [7, None],
+        [[1], [2]],
+        [datetime.timedelta(1)] * 2,
+    )
+    for when, shown in zip(whens, ("2026-01-02", "7", "[1]", "1 day"), strict=True):
+        pq.write_table(pa.table({"path": [*paths, "gone.png"], "when": [*when, None]}), catalogue.folder / "m.parquet")
+        cf("ingest", catalogue.folder / "m.parquet", "--images", catalogue.images, code=3)
+        assert shown in str(cf.value('select "when" from images order by image_id limit 1'))
+    assert "FAILED" not in cf("verify").stdout
+
+
+def test_a_lower_pixel_limit_counts_for_files_seen_before(cf: Coldframe, catalogue: Catalogue) -> None:
+    cf.ingest(catalogue)
+    cf.ingest(catalogue, "--max-pixels", 1000, code=3)
+    assert cf.value("select count(*) from failures where reason like '%over the pixel limit of 1000'") == 24
+    cf.ingest(catalogue)
+    assert cf.value("select count(*) from images") == 24
+    assert "ingest: max_pixels = 0, expected at least 1" in cf.ingest(catalogue, "--max-pixels", 0, code=1).stderr
+
+
 def test_two_ingests_do_not_run_at_once(cf: Coldframe, catalogue: Catalogue) -> None:
     cf.ingest(catalogue)
     with cf.store.lock("ingest"):

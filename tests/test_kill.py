@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -10,47 +11,58 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from store.matrices import vectors
 from tests.conftest import Coldframe, drawn
 
 KILLS = 10  # for each command
+OFTEN = ["--commit-seconds", "0"]  # so that kills fall between commits too
 
 
-def killed_until_done(cf: Coldframe, arguments: list[str], seconds: float, seed: int) -> int:
-    """Run a command, killing it at random moments of its usual time, until it has been killed often enough."""
-    chance = random.Random(seed)
-    killed = 0
-    for _ in range(KILLS):
-        process = subprocess.Popen(
-            cf.command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        time.sleep(chance.uniform(0.05, seconds))
-        process.send_signal(signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
-    cf.process(*arguments)
-    return killed
+def killed(cf: Coldframe, arguments: list[str], after: float) -> bool:
+    """Start a command and kill it after some seconds; False if it had ended by then."""
+    process = subprocess.Popen(cf.command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(after)
+    process.send_signal(signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
 
 
-def facts(cf: Coldframe) -> list[dict[str, Any]]:
-    return cf.rows("select * from images order by image_id")
+def state(cf: Coldframe) -> tuple[list[dict[str, Any]], list[str], npt.NDArray[np.float32]]:
+    """Images, and the vectors with their contents."""
+    known = vectors(cf.store.snapshot(), "mean-colour")
+    return cf.rows("select * from images order by image_id"), known.content_ids.tolist(), known.matrix
+
+
+def assert_as_if_never_killed(broken: Coldframe, whole: Coldframe) -> None:
+    (images, contents, matrix), (images_2, contents_2, matrix_2) = state(broken), state(whole)
+    assert images == images_2
+    assert contents == contents_2
+    assert np.allclose(matrix, matrix_2, atol=1e-5)
+    assert broken.value("select count(*) from data.embeddings") == len(contents)
+    assert "FAILED" not in broken("verify", "--deep").stdout
 
 
 def test_killed_ingest_and_embed_end_as_if_never_killed(tmp_path: Path) -> None:
     catalogue = drawn(tmp_path / "catalogue", per_class=40)
-    often = ["--commit-seconds", "0"]  # so that kills fall between commits too
-    ingest = ["ingest", str(catalogue.metadata), "--images", str(catalogue.images), "--id", "id", *often]
-    embed = ["embed", "mean-colour", "--batch", "2", *often]
+    ingest = ["ingest", str(catalogue.metadata), "--images", str(catalogue.images), "--id", "id", *OFTEN]
+    embed = ["embed", "mean-colour", "--batch", "2", *OFTEN]
     whole, broken = Coldframe(tmp_path / "whole"), Coldframe(tmp_path / "broken")
-    killed = 0
-    for number, arguments in enumerate((ingest, embed)):
+    chance = random.Random(7)
+    for arguments in (ingest, embed):
+        before = tmp_path / f"before-{arguments[0]}"
+        if whole.path.exists():
+            shutil.copytree(whole.path, before)
         started = time.monotonic()
         whole.process(*arguments)
-        killed += killed_until_done(broken, arguments, time.monotonic() - started, number)
-    assert killed > KILLS  # most of them were still at work
-    assert facts(broken) == facts(whole)
-    one, other = (vectors(cf.store.snapshot(), "mean-colour") for cf in (whole, broken))
-    assert one.content_ids.tolist() == other.content_ids.tolist()
-    assert np.allclose(one.matrix, other.matrix, atol=1e-5)
-    assert broken.value("select count(*) from data.embeddings") == 120
-    assert "FAILED" not in broken("verify", "--deep").stdout
+        seconds, kills = time.monotonic() - started, 0
+        while kills < KILLS:
+            if killed(broken, arguments, chance.uniform(0.2, seconds)):
+                kills += 1
+            else:  # it came to its end before: begin again
+                assert_as_if_never_killed(broken, whole)
+                shutil.rmtree(broken.path)
+                if before.exists():
+                    shutil.copytree(before, broken.path)
+        broken.process(*arguments)
+        assert_as_if_never_killed(broken, whole)

@@ -95,6 +95,29 @@ def test_long_cells_and_numbers_are_cut_for_reading() -> None:
     assert "0.333333" in text
 
 
+def test_columns_of_one_name_are_told_apart(ready: Coldframe) -> None:
+    query = (
+        "select a.image_id, b.image_id, 1 as image_id from images a join images b using (label) order by 1, 2 limit 1"
+    )
+    rows = ready.rows(query)
+    assert rows == [{"image_id": "finch-00", "image_id_2": "finch-00", "image_id_3": 1}]
+    assert ready("sql", query, "--format", "csv").stdout == "image_id,image_id_2,image_id_3\nfinch-00,finch-00,1\n"
+
+
+def test_values_that_a_format_has_no_word_for(ready: Coldframe) -> None:
+    assert ready.rows("select 'nan'::double as n, ['inf'::double] as l, 1.5::decimal as d, 3::hugeint as h") == [
+        {"n": None, "l": [None], "d": 1.5, "h": 3}
+    ]
+    assert "cast the column with ::varchar" in ready("sql", "select 'infinity'::date", code=1).stderr
+
+
+def test_another_query_cannot_read_the_spill_folder(ready: Coldframe, tmp_path: Path) -> None:
+    import tempfile
+
+    folder = Path(tempfile.gettempdir())
+    assert "sql reads the store and nothing else" in ready("sql", f"from glob('{folder}/*')", code=1).stderr
+
+
 def test_parameters(ready: Coldframe) -> None:
     query = "select count(*) n from images where label = $label and width > $width"
     assert ready.rows(query, "--param", "label=moth", "--param", "width=39") == [{"n": 8}]

@@ -1,0 +1,1 @@
+"""Comparisons that take minutes; their results are in BENCHMARKS.md."""
