@@ -20,5 +20,8 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench-heads: install
+	$(BIN)/python -m tests.benchmarks.heads
+
 clean:
 	rm -rf .venv build dist *.egg-info

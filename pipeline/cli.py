@@ -275,7 +275,8 @@ def embed(common: Common, names: tuple[str, ...], as_name: str | None, **flags: 
             for part in (f"--{key.replace('_', '-')}", str(value))
         ]
         # one process each: two frameworks in one are trouble
-        sys.exit(max(_coldframe(common, ["embed", name, *given]) for name in names))
+        codes = [_coldframe(common, ["embed", name, *given]) for name in names]
+        sys.exit(next((code for code in codes if code not in (0, SOME_FAILED)), max(codes)))
     store = common.open()
     name = as_name or names[0]
     settings = recipe.embed_settings(common.config, name, {"embedder": names[0] if as_name else None, **flags})

@@ -1,0 +1,112 @@
+"""The documentation is true: each command in the README runs, each query answers, each example file works as it stands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from pipeline import config, plans, recipe, train
+from pipeline.cli import cli
+from store.store import Store
+from tests.conftest import REPOSITORY, Coldframe
+
+README = (REPOSITORY / "README.md").read_text()
+COMMANDS = [
+    line.removeprefix("$ ").removeprefix(".venv/bin/").split("  #")[0].strip()
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("$ ")
+]
+QUERIES = [query for query in re.findall(r"```sql\n(.*?)```", README, re.DOTALL) if not query.startswith("--")]
+
+
+def example(kind: str) -> tuple[str, str]:
+    """The name and text of an example file."""
+    found = re.search(rf"<!-- {kind}: ([\w-]+) -->\n```\w+\n(.*?)```", README, re.DOTALL)
+    assert found is not None, kind
+    return found[1], found[2]
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("coldframe ")])
+def test_each_command_shown_parses(line: str) -> None:
+    words = shlex.split(line)[1:]
+    command = cli.commands[words[0]]
+    command.make_context(words[0], words[1:], parent=click.Context(cli))
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if not line.startswith("coldframe ")])
+def test_each_make_target_shown_exists(line: str) -> None:
+    target = line.removeprefix("make ")
+    assert re.search(rf"^{target}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_every_command_stands_in_the_readme() -> None:
+    for name in cli.commands:
+        assert re.search(rf"\b{name}\b", README), name
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_each_query_shown_answers(ready: Coldframe, query: str) -> None:
+    ready("score", "knn")
+    ready("split", "test", 0.2)
+    query = query.replace("efficientnet-b4", "mean-colour")
+    options = ["--param", "image=moth-00"] if "$image" in query else []
+    assert ready("sql", query, "--format", "json", *options).stdout.startswith("[")
+
+
+def test_five_queries_are_shown() -> None:
+    assert len(QUERIES) == 5
+
+
+def test_each_view_is_in_the_readme() -> None:
+    for view in (path.stem for path in (REPOSITORY / "sql" / "views").glob("*.sql")):
+        assert f"`{view}`" in README or f"{view}`" in README, view
+
+
+def test_the_recipe_shown_is_a_whole_one(tmp_path: Path) -> None:
+    _, text = example("recipe")
+    file = tmp_path / "coldframe.toml"
+    file.write_text(text)
+    read = config.load(file)
+    assert tomllib.loads(text)["train"] == {"mlp": {}}
+    assert [str(step) for step in recipe.steps(read)] == [
+        "ingest",
+        "embed efficientnet-v2-b0",
+        "curate --plan default",
+        "train --as mlp",
+        "evaluate mlp",
+    ]
+    plan = plans.from_config(read, "default")
+    assert plan is not None
+    assert [stage.name for stage in plan.stages] == ["greyscale", "cmyk", "test", "centroid", "val"]
+    assert read.settings(train.Settings, "train", "mlp", flags={}) == train.Settings()
+
+
+@pytest.fixture
+def extended(tmp_path: Path, ready: Coldframe) -> Coldframe:
+    """``coldframe`` out of a copy of the code that has the README's example files added."""
+    copy = tmp_path / "code"
+    for folder in ("pipeline", "store", "sql"):
+        shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    places = {"rule": "sql/rules/{}.sql", "scorer": "pipeline/scorers/{}.py", "embedder": "pipeline/embedders/{}.py"}
+    for kind, place in places.items():
+        name, text = example(kind)
+        (copy / place.format(name)).write_text(text)
+    return ready
+
+
+def test_an_embedder_a_scorer_and_a_rule_are_added_by_one_file_each(extended: Coldframe, tmp_path: Path) -> None:
+    where = {"PYTHONPATH": str(tmp_path / "code"), "PATH": "/usr/bin:/bin"}
+    extended.process("embed", "brightness", env=where)
+    extended.process("score", "norm", "--embedder", "brightness", env=where)
+    extended.process("filter", "tiny", "--set", "side=31", env=where)
+    assert extended.value("select count(*) from embeddings where embedder = 'brightness'") == 24
+    assert extended.value("select count(*) from scores where scorer = 'norm' and value > 0") == 24
+    assert extended.value("select count(*) from exclusions where rule = 'tiny' and threshold = 31 and value = 30") == 24
+    assert isinstance(extended.store, Store)
