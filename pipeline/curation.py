@@ -17,7 +17,7 @@ from pipeline.plans import TRAIN, Plan, Stage, from_store, percentiles
 from store import queries
 from store.errors import ColdframeError
 from store.matrices import Vectors, vectors
-from store.schemas import SCHEMAS
+from store.schemas import SCHEMAS, as_text
 from store.store import Snapshot, Store
 
 LOCK_WAIT_SECONDS = 60.0
@@ -121,7 +121,7 @@ def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
     grouped = {stage.settings.get("by") for stage in plan.stages} - {None}
     columns = [
         name
-        for name in snapshot.query("steps/all_images").column_names
+        for name in snapshot.columns("images")
         if name in ("content_id", "label") or name in grouped or any(queries.uses(text, name) for text in texts)
     ]
     inputs = feature_sets.column_digests(snapshot, columns)
@@ -289,13 +289,15 @@ class _State:
 
     def _groups(self, stage: Stage, by: str | None) -> pa.Table:
         """The group of each image for ``--by``: ``image_id, group_value``."""
-        images = self._snapshot.query("steps/all_images")
-        if by is not None and by not in images.column_names:
+        columns = self._snapshot.columns("images")
+        if by is None:
+            return pa.table({"image_id": pa.array([], pa.string()), "group_value": pa.array([], pa.string())})
+        if by not in columns:
             raise ColdframeError(
-                f"split {stage.name}: no column {by!r} to keep together; columns: {', '.join(images.column_names)}"
+                f"split {stage.name}: no column {by!r} to keep together; columns: {', '.join(columns)}"
             )
-        values = images[by].cast(pa.string()) if by else pa.nulls(len(images), pa.string())
-        return pa.table({"image_id": images["image_id"], "group_value": values})
+        images = self._snapshot.select("images", "image_id", by)
+        return pa.table({"image_id": images["image_id"], "group_value": as_text(images[by])})
 
 
 def units(links: pa.Table) -> pa.Table:

@@ -16,7 +16,7 @@ from pipeline.features import Rows
 from pipeline.frameworks import load_keras
 from pipeline.plans import TRAIN
 from store.errors import ColdframeError
-from store.schemas import SCHEMAS
+from store.schemas import SCHEMAS, as_text
 from store.store import Snapshot, Store
 
 PLAIN = "plain"
@@ -166,11 +166,11 @@ def _mask(
     """Rule out the classes that never occur with a row's value of ``column`` among the rows trained on."""
     if column is None:
         return _Masked(probabilities)
-    images = snapshot.query("steps/all_images")
-    if column not in images.column_names:
-        raise ColdframeError(f"no column {column!r} to mask by; columns: {', '.join(images.column_names)}")
-    values = images[column].cast(pa.string()).to_pylist()
-    group_of = dict(zip(images["image_id"].to_pylist(), values, strict=True))
+    columns = snapshot.columns("images")
+    if column not in columns:
+        raise ColdframeError(f"no column {column!r} to mask by; columns: {', '.join(columns)}")
+    images = snapshot.select("images", "image_id", column)
+    group_of = dict(zip(images["image_id"].to_pylist(), as_text(images[column]).to_pylist(), strict=True))
     trained = snapshot.query("steps/run_labels", run_id=run["run_id"], split=TRAIN)
     pairs = {
         (group_of[image_id], label)

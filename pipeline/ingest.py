@@ -209,7 +209,7 @@ def _with_types_of(before: pa.Schema, rows: pa.Table) -> pa.Table:
 
 def _merge(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, examined: int, prune: bool) -> Outcome:
     """Make the temporary tables ``ready`` and ``failed`` of the catalogue as it should be, and compare with the store."""
-    now.register("listed", _with_types_of(now.query("steps/all_images").schema, listed.rows))
+    now.register("listed", _with_types_of(now.select("images").schema, listed.rows))
     now.register("listed_for_failures", failure_columns(listed.rows))
     now.register("reasons", reasons)
     now.register("options", pa.table({"prune": [prune]}))

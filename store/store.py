@@ -179,6 +179,18 @@ class Snapshot:
         """The only value of ``sql/<name>.sql``."""
         return self.query(name, **parameters).column(0)[0].as_py()
 
+    def columns(self, view: str) -> list[str]:
+        """The names of a view's columns."""
+        names: list[str] = self.connection.view(view).columns
+        return names
+
+    def select(self, view: str, *columns: str) -> pa.Table:
+        """Some columns of a view, which it must have; no columns give their types alone."""
+        relation = self.connection.view(view)
+        if not columns:
+            return relation.limit(0).to_arrow_table()
+        return relation.select(*(duckdb.ColumnExpression(name) for name in dict.fromkeys(columns))).to_arrow_table()
+
     def materialise(self, table: str, name: str, /, **parameters: Any) -> None:
         """Make a temporary table of this snapshot's connection out of ``sql/<name>.sql``, replacing one of that name."""
         with connection.noticing_damage(self.root):

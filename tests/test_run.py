@@ -84,7 +84,7 @@ def test_the_whole_path_and_what_makes_each_step_run_again(recipe: Coldframe, ca
     assert again["ingest"] == "changed since: metadata"
     assert again["embed mean-colour"] == "1 contents have no vector"
     assert again["score knn"] == "changed since: embeddings of mean-colour"
-    assert again["curate --plan default"] == "changed since: content_id, embeddings of mean-colour, label"
+    assert again["curate --plan default"] == "changed since: chroma, content_id, embeddings of mean-colour, label"
     assert re.fullmatch(r"changed since: .*label of plan default.*", again["train --as mlp"])
     assert "run" in again["evaluate mlp"]
     assert states(recipe.process("run").stderr) == dict.fromkeys(STEPS, "up to date")
