@@ -18,6 +18,7 @@ from store.schemas import SCHEMAS, as_text, unique_names
 PATH_COLUMNS = ("path", "file_path", "filepath", "file_name", "filename", "file", "image")
 LABEL_COLUMNS = ("label", "class", "family")
 KINDS = "a CSV, TSV or Parquet file, or a folder of class folders"
+PARQUET_ENDINGS = (".parquet", ".pq")
 DELIMITERS = (",", ";", "\t")
 
 
@@ -57,7 +58,7 @@ def read(
         raise ColdframeError(
             f"{source}: no such file; expected a CSV, TSV or Parquet file, or a folder of class folders"
         )
-    table = _read_parquet(source) if source.suffix.lower() in (".parquet", ".pq") else _read_delimited(source)
+    table = _read_parquet(source) if source.suffix.lower() in PARQUET_ENDINGS else _read_delimited(source)
     return _from_table(source, table, id_column, path_column, label_column)
 
 
@@ -116,7 +117,9 @@ def _from_table(
         )
     ids = _column(source, table, "--id", id_column, ())
     if ids is None:
-        ids = paths
+        # a row without a path has no picture either: it is kept, to fail under the number of its row
+        numbered = [path or f"row {row}" for row, path in enumerate(paths.to_pylist(), start=_first_row(source))]
+        ids = pa.chunked_array([pa.array(numbered, pa.string())])
     _check_ids(source, ids.to_pylist(), id_column)
     names = [name.strip() or f"column_{position}" for position, name in enumerate(table.column_names, start=1)]
     user = table.rename_columns(unique_names(_user_name(name) for name in names))
@@ -157,16 +160,21 @@ def _user_name(name: str) -> str:
     return f"user_{name}" if name.lower() in ours else name
 
 
+def _first_row(source: Path) -> int:
+    """The number people give the first row: a spreadsheet counts the header too."""
+    return 1 if source.suffix.lower() in PARQUET_ENDINGS else 2
+
+
 def _check_ids(source: Path, ids: list[str | None], column: str | None) -> None:
     where = f"column {column!r}" if column else "the column of paths"
     first_rows: dict[str, int] = {}
-    for row, image_id in enumerate(ids, start=2):
+    for row, image_id in enumerate(ids, start=_first_row(source)):
         if not image_id:
-            raise ColdframeError(f"{source}: row {row} (the header is row 1) has no id in {where}")
+            raise ColdframeError(f"{source}: row {row} has no id in {where}: give it one, or leave out --id")
         if image_id in first_rows:
             raise ColdframeError(
-                f"{source}: rows {first_rows[image_id]} and {row} (the header is row 1) have the same id {image_id!r} in "
-                f"{where}: make the ids unique, or name another column with --id"
+                f"{source}: rows {first_rows[image_id]} and {row} have the same id {image_id!r} in {where}: make the ids "
+                "unique, or name another column with --id"
             )
         first_rows[image_id] = row
 

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from store.errors import ColdframeError
+from store.errors import CheckFailed, ColdframeError
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from pipeline.plans import Plan
     from store.store import Snapshot, Store
 
+FORMATS = ("table", "csv", "json", "ndjson", "parquet")
 DEFAULT_STORE = "coldframe-store"
 SOME_FAILED = 3
-CHECK_FAILED = 4
 INTERRUPTED = 130
 
 
@@ -88,16 +89,21 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ColdframeError as error:
-            if ctx.ensure_object(Common).verbose:
-                raise
+            _trace(ctx)
             _fail(ctx, str(error), error.exit_code)
         except OSError as error:
-            if isinstance(error, BrokenPipeError) or ctx.ensure_object(Common).verbose:
+            if isinstance(error, BrokenPipeError):
                 raise
+            _trace(ctx)
             where = f"{error.filename}: " if error.filename else ""
             _fail(ctx, f"{where}{error.strerror or error}; what was committed before is safe", 1)
         except KeyboardInterrupt:
             _fail(ctx, "interrupted; what was committed before is safe", INTERRUPTED)
+
+
+def _trace(ctx: click.Context) -> None:
+    if ctx.ensure_object(Common).verbose:
+        click.echo(traceback.format_exc(), err=True)
 
 
 def _fail(ctx: click.Context, message: str, exit_code: int) -> None:
@@ -126,7 +132,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             expose_value=False,
             callback=_set("verbose"),
-            help="Say more; show tracebacks.",
+            help="Show where in the code an error came from.",
         ),
         click.option(
             "-q",
@@ -161,11 +167,10 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def format_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--format`` for commands whose result is a table."""
-    from_output = ("table", "csv", "json", "ndjson", "parquet")
     return click.option(
         "--format",
         "fmt",
-        type=click.Choice(from_output),
+        type=click.Choice(FORMATS),
         default="table",
         show_default=True,
         help="How to print the result.",
@@ -213,7 +218,8 @@ def ingest(common: Common, **flags: Any) -> None:
     from pipeline import recipe
 
     settings = recipe.ingest_settings(common.config, flags)
-    outcome = step.ingest(common.create(), settings, quiet=common.quiet)
+    reading = step.read(settings)  # before there is a store: a wrong name should not leave one behind
+    outcome = step.ingest(common.create(), settings, reading, quiet=common.quiet)
     for note in outcome.notes:
         common.say(note)
     gone = f"{outcome.gone} gone from the catalogue ({'removed' if outcome.pruned else 'kept; --prune removes them'})"
@@ -263,7 +269,6 @@ def inspect(common: Common, section: str | None, fmt: str) -> None:
 def embed(common: Common, names: tuple[str, ...], as_name: str | None, **flags: Any) -> None:
     """Embed every image that has no vector yet with each NAME (efficientnet-b4, clip, mean-colour, …)."""
     from pipeline import embed as step
-    from pipeline import recipe
 
     if len(names) > 1:
         if as_name:
@@ -279,9 +284,14 @@ def embed(common: Common, names: tuple[str, ...], as_name: str | None, **flags: 
         sys.exit(next((code for code in codes if code not in (0, SOME_FAILED)), max(codes)))
     store = common.open()
     name = as_name or names[0]
-    settings = recipe.embed_settings(common.config, name, {"embedder": names[0] if as_name else None, **flags})
+    flags["embedder"] = names[0] if as_name else None
+    settings = common.config.settings(step.Settings, "embed", name, flags=flags)
     outcome = step.embed(store, name, settings, quiet=common.quiet)
-    step.report(outcome, quiet=common.quiet)
+    rate = outcome.embedded / outcome.seconds if outcome.seconds > 0 else 0.0
+    common.say(
+        f"{outcome.embedder}: {outcome.cached} cached, {outcome.embedded} embedded, {outcome.failed} failed, "
+        f"{outcome.left} left; {rate:.1f} images/s after {outcome.startup_seconds:.1f} s of start-up"
+    )
     if outcome.failed:
         common.say(f"see: coldframe sql \"select path, reason from failures where name = '{name}'\"")
         sys.exit(SOME_FAILED)
@@ -459,7 +469,9 @@ _verdict_command("unset", "Take a verdict on images back: the rules decide again
 
 @command("why")
 @click.argument("image")
-@click.option("--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+)
 def why(common: Common, image: str, fmt: str) -> None:
     """Tell everything the store knows about one image, and why it is in or out."""
     from pipeline import explain, output
@@ -488,7 +500,7 @@ def train(common: Common, as_name: str | None, **flags: Any) -> None:
     """Train a head on cached features; its run id goes to stdout."""
     from pipeline import train as step
 
-    name = as_name or flags["head"] or "mlp"
+    name = as_name or flags["head"] or os.environ.get("COLDFRAME_TRAIN_HEAD") or "mlp"
     if as_name is None:
         flags["head"] = flags["head"] or common.config.section("train", name).get("head")
     settings = common.config.settings(step.Settings, "train", name, flags=flags)
@@ -519,6 +531,8 @@ def evaluate(common: Common, run: str | None, per_class: bool, confusion: bool, 
     from pipeline import evaluate as step
     from pipeline import output
 
+    if per_class and confusion:
+        raise click.UsageError("--per-class and --confusion print different tables: ask for one at a time")
     store = common.open()
     settings = common.config.settings(step.Settings, "evaluate", flags=flags)
     done = step.evaluate(store, run, settings)
@@ -571,7 +585,9 @@ def sql(
 
 
 @command("status")
-@format_option
+@click.option(
+    "--format", "fmt", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it."
+)
 def status(common: Common, fmt: str) -> None:
     """Show the books (catalogue = ready + failed, ready = kept + out), coverage, and what is out of date."""
     from pipeline import output
@@ -606,7 +622,7 @@ def verify(common: Common, deep: bool) -> None:
     failed = sum(bool(finding.problems) for finding in findings)
     click.echo(f"{len(findings) - failed} of {len(findings)} checks hold")
     if failed:
-        sys.exit(CHECK_FAILED)
+        raise CheckFailed(f"{failed} checks do not hold: see above")
 
 
 @command("run")
@@ -620,8 +636,9 @@ def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
     common.config_file = file or common.config_file
     if init:
         target = common.config_file or Path(config.DEFAULT_FILE)
-        with target.open("x", encoding="utf-8") as out:
-            out.write(recipe.reference_recipe())
+        if target.exists():
+            raise ColdframeError(f"{target}: is there already; name another FILE, or remove it first")
+        target.write_text(recipe.reference_recipe(), encoding="utf-8")
         common.say(f"{target}: the reference recipe; name your catalogue under [ingest], then 'coldframe run'")
         return
     if common.config.path is None:
@@ -641,9 +658,10 @@ def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
 
 
 def _coldframe(common: Common, arguments: list[str]) -> int:
-    """Run another ``coldframe`` with the same common options; its exit code."""
+    """Run another ``coldframe`` with the same common options; its exit code, 1 if it was killed."""
     # -P: a folder called 'store' in the working folder must not pass for our package
-    return subprocess.run([sys.executable, "-P", "-m", "pipeline", *common.flags(), *arguments], check=False).returncode
+    code = subprocess.run([sys.executable, "-P", "-m", "pipeline", *common.flags(), *arguments], check=False).returncode
+    return code if code >= 0 else 1
 
 
 def main() -> None:

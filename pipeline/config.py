@@ -18,6 +18,10 @@ from store.errors import ColdframeError
 DEFAULT_FILE = "coldframe.toml"
 SECTIONS = ("store", "ingest", "embed", "score", "plans", "train", "evaluate")
 
+# Marks of a settings field, as its ``metadata``.
+PATH = {"holds": "a path"}
+PATH_OR_NAME = {"holds": "a path, or a name if nothing is there"}
+
 SettingsType = TypeVar("SettingsType")
 
 
@@ -53,7 +57,7 @@ class Config:
         where = f"{self.path} [{'.'.join(keys)}]"
         hints = typing.get_type_hints(kind)
         names = [one.name for one in dataclasses.fields(kind)]  # type: ignore[arg-type]
-        given = self.section(*keys) | _from_environment(keys[0], hints)
+        given = self._located(self.section(*keys), kind) | _from_environment(keys[0], hints)
         for name, value in given.items():
             if name not in names:
                 raise ColdframeError(f"{where}: no setting {name!r}; settings: {', '.join(names)}")
@@ -66,6 +70,16 @@ class Config:
     def locate(self, value: str) -> str:
         """A path written in the file, which counts from the file's folder."""
         return str(self.path.parent / value) if self.path else value
+
+    def _located(self, section: dict[str, Any], kind: type[SettingsType]) -> dict[str, Any]:
+        """A section with its paths located: those of fields marked ``PATH``, and of ``PATH_OR_NAME`` if something is there."""
+        for one in dataclasses.fields(kind):  # type: ignore[arg-type]
+            value = section.get(one.name)
+            if not isinstance(value, str):
+                continue
+            if one.metadata == PATH or (one.metadata == PATH_OR_NAME and Path(self.locate(value)).exists()):
+                section[one.name] = self.locate(value)
+        return section
 
 
 def load(path: Path | None) -> Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +13,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipeline import centroids, feature_sets
+from pipeline import centroids, feature_sets, scorers
 from pipeline.plans import TRAIN, Plan, Stage, from_store, percentiles
-from store import queries
+from store import digests, queries
 from store.errors import ColdframeError
-from store.matrices import Vectors, vectors
+from store.matrices import Vectors
 from store.schemas import SCHEMAS, as_text
 from store.store import Snapshot, Store
 
@@ -72,28 +73,44 @@ def curate(
     Raises:
         Locked: another curation has been running for a minute.
     """
+    with lock(store):
+        return replay_and_commit(store, make_plan, reassign=reassign, before_commit=before_commit)
+
+
+def lock(store: Store) -> AbstractContextManager[None]:
+    """Held by whoever replays a plan or changes what every replay reads."""
+    return store.lock("curation", wait=LOCK_WAIT_SECONDS)
+
+
+def replay_and_commit(
+    store: Store,
+    make_plan: Callable[[Snapshot], Plan],
+    *,
+    reassign: bool = False,
+    before_commit: Callable[[Plan], None] | None = None,
+) -> Replay:
+    """:func:`curate` for those who hold :func:`lock` already."""
     started = time.monotonic()
-    with store.lock("curation", wait=LOCK_WAIT_SECONDS):
-        snapshot = store.snapshot()
-        plan = make_plan(snapshot)
-        inputs = inputs_read(snapshot, plan)
-        result = replay(snapshot, plan, reassign=reassign)
-        if before_commit:
-            before_commit(plan)
-        out = len(result.curation) - result.curation["rule"].null_count
-        with store.commit("curate") as commit:
-            commit.replace("curation", result.curation, key=plan.name)
-            commit.replace("assignments", result.assignments, key=plan.name)
-            commit.replace("stages", _stages_table(plan, result.stage_rows), key=plan.name)
-            commit.record_step(
-                "curate",
-                plan.name,
-                settings=plan_settings(plan),
-                inputs=inputs,
-                seconds=time.monotonic() - started,
-                rows_in=len(result.curation),
-                rows_out=len(result.curation) - out,
-            )
+    snapshot = store.snapshot()
+    plan = make_plan(snapshot)
+    inputs = inputs_read(snapshot, plan)
+    result = replay(snapshot, plan, reassign=reassign)
+    if before_commit:
+        before_commit(plan)
+    kept = result.curation["rule"].null_count
+    with store.commit("curate") as commit:
+        commit.replace("curation", result.curation, key=plan.name)
+        commit.replace("assignments", result.assignments, key=plan.name)
+        commit.replace("stages", _stages_table(plan, result.stage_rows), key=plan.name)
+        commit.record_step(
+            "curate",
+            plan.name,
+            settings=plan_settings(plan),
+            inputs=inputs,
+            seconds=time.monotonic() - started,
+            rows_in=len(result.curation),
+            rows_out=kept,
+        )
     return result
 
 
@@ -125,6 +142,9 @@ def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
         if name in ("content_id", "label") or name in grouped or any(queries.uses(text, name) for text in texts)
     ]
     inputs = feature_sets.column_digests(snapshot, columns)
+    for stage in plan.stages:
+        if stage.kind == "rule":
+            inputs[f"the text of rule {stage.name}"] = digests.of_json(queries.text(rule_file(stage)))
     inputs["verdicts"] = snapshot.value("steps/verdicts_digest")
     if any(queries.uses(text, "scores") for text in texts):
         inputs["scores"] = snapshot.value("steps/scores_digest")
@@ -181,6 +201,7 @@ class _State:
             settings = dict(stage.settings) | {"percentile": percentile}
             try:
                 self._snapshot.materialise("hits", rule_file(stage), **settings)
+                self._check_hits(stage)
                 self._snapshot.materialise("state", "steps/replay_exclude", rule=stage.name, **{"pass": number})
             except duckdb.Error as error:
                 raise ColdframeError(
@@ -191,18 +212,29 @@ class _State:
     def _prepare(self, stage: Stage, candidates: pa.Table) -> None:
         """Provide what a rule's SQL reads besides ``candidates``; scores and vectors that are missing are an error."""
         text = queries.text(rule_file(stage))
-        known = {"percentile", *self._snapshot.parameters(rule_file(stage))}
+        known = self._snapshot.parameters(rule_file(stage))
         if queries.uses(text, "centroid_distances"):
             known |= {"embedder", "leave_one_out"}
             self._snapshot.register("centroid_distances", self._centroid_distances(stage, candidates))
         unknown = sorted(set(stage.settings) - known)
         if unknown:
             raise ColdframeError(f"rule {stage.name}: no setting {unknown[0]!r}; settings: {', '.join(sorted(known))}")
-        if queries.uses(text, "scores") and stage.name in _scorers():
-            scored = self._snapshot.value("steps/candidates_scored", scorer=stage.name)
+        if queries.uses(text, "scores"):
+            # a rule named after a scorer reads that one; another may read any
+            scorer = stage.name if stage.name in scorers.names() else None
+            scored = self._snapshot.value("steps/candidates_scored", scorer=scorer)
             if not scored:
-                raise ColdframeError(f"rule {stage.name}: no scores yet; run 'coldframe score {stage.name}' first")
+                raise ColdframeError(
+                    f"rule {stage.name}: no scores yet; run 'coldframe score {scorer or 'NAME'}' first"
+                )
             self._note_missing(stage, len(candidates) - scored, "score")
+
+    def _check_hits(self, stage: Stage) -> None:
+        for row in self._snapshot.rows("steps/wrong_hits"):
+            raise ColdframeError(
+                f"rule {stage.name} (sql/{rule_file(stage)}.sql) gave {row['image_id']!r} {row['hits']} times"
+                f"{'' if row['is_candidate'] else ', which is no candidate'}: a rule gives each candidate at most once"
+            )
 
     def _note_missing(self, stage: Stage, missing: int, what: str) -> None:
         if missing:
@@ -212,7 +244,7 @@ class _State:
         """One row per candidate whose class has a centroid: ``image_id, label, split, distance, class_size``."""
         name = feature_sets.choose(self._snapshot, stage.settings.get("embedder"))
         if name not in self._vectors:
-            self._vectors[name] = vectors(self._snapshot, name)
+            self._vectors[name] = feature_sets.vectors(self._snapshot, name)
         known = self._vectors[name]
         rows = known.positions(candidates["content_id"])
         labels = candidates["label"].to_numpy(zero_copy_only=False)
@@ -325,9 +357,3 @@ def units(links: pa.Table) -> pa.Table:
             "unit": pa.array(names[first[component[: len(ids)]]], pa.string()),
         }
     )
-
-
-def _scorers() -> list[str]:
-    from pipeline import scorers
-
-    return scorers.names()

@@ -18,8 +18,12 @@ import imagehash
 import numpy as np
 from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
 
-# Part of every feature set's digest: raise it when a change here changes a pixel.
+# Part of every feature set's digest, and of what ingest remembers of a file: raise it when a change here changes a pixel,
+# the chroma or the perceptual hash.
 RULES_VERSION = 1
+
+# What Pillow warns of is either an error below or of no consequence; threads decode, so this is set once.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Pillow's own limit, beyond which it warns of a decompression bomb.
 MAX_PIXELS = 89_478_485
@@ -118,18 +122,14 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """
     Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow guards the pictures inside pictures (icons) by it
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as opened:
-                if opened.width * opened.height > max_pixels:
-                    raise UnreadableImage(
-                        f"{opened.width}x{opened.height} pixels, over the pixel limit of {max_pixels}"
-                    )
-                opened.load()
-                format_, mode = opened.format or "", opened.mode
-                frames = int(getattr(opened, "n_frames", 1))
-                opened.seek(0)  # counting the frames of some formats moves on
-                image = to_rgb(opened)
+        with Image.open(io.BytesIO(data)) as opened:
+            if opened.width * opened.height > max_pixels:
+                raise UnreadableImage(f"{opened.width}x{opened.height} pixels, over the pixel limit of {max_pixels}")
+            opened.load()
+            format_, mode = opened.format or "", opened.mode
+            frames = int(getattr(opened, "n_frames", 1))
+            opened.seek(0)  # counting the frames of some formats moves on
+            image = to_rgb(opened)
     except UnreadableImage:
         raise
     except UnidentifiedImageError:

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -20,8 +20,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline import decoding, embedders
+from pipeline.config import PATH_OR_NAME
 from pipeline.embedders import Embedder
-from pipeline.progress import Progress, say
+from pipeline.progress import Progress
 from store import digests
 from store.errors import ColdframeError
 from store.matrices import from_matrix
@@ -37,7 +38,7 @@ class Settings:
     """What ``embed`` can be told. ``size`` is ``HxW`` or one number; ``embedder`` the network's name."""
 
     embedder: str | None = None
-    weights: str | None = None
+    weights: str | None = field(default=None, metadata=PATH_OR_NAME)
     size: str | None = None
     batch: int | None = None
     limit: int | None = None
@@ -83,14 +84,14 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
             f"embed {name}: batch = {settings.batch}, limit = {settings.limit}, max_pixels = {settings.max_pixels}: expected "
             "at least 1, 0 and 1"
         )
+    if not 0 <= settings.seed < 2**32:
+        raise ColdframeError(f"embed {name}: seed = {settings.seed}, expected from 0 to 4294967295")
     if settings.store_as not in STORE_TYPES:
         raise ColdframeError(f"--store-as {settings.store_as}: expected one of {', '.join(STORE_TYPES)}")
     with store.lock(f"embed-{name}"):
         started = time.monotonic()
-        network = embedders.load(
-            settings.embedder or name,
-            embedders.Options(settings.weights, parse_size(settings.size), settings.seed),
-        )
+        settings = resolved(settings)
+        network = embedders.load(settings.embedder or name, _options(settings))
         if settings.batch:
             network.batch = settings.batch
         before = store.snapshot()
@@ -103,7 +104,7 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
             todo = todo.slice(0, settings.limit)
         startup = time.monotonic() - started
         run = _Run(store, name, settings, network, root)
-        embedded, failed = run.fill(todo["content_id"].to_pylist(), todo["path"].to_pylist(), quiet=quiet)
+        embedded, failed = run.fill(todo["content_id"].to_pylist(), todo["paths"].to_pylist(), quiet=quiet)
         seconds = time.monotonic() - started
         with store.commit("embed") as commit:
             if failed or before.query("steps/failures_of", step="embed", name=name).num_rows:
@@ -112,7 +113,6 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
                 "embed",
                 name,
                 settings=asdict(settings),
-                inputs={"feature_set": digests.of_json(set_settings(settings, name, network))},
                 seconds=seconds,
                 rows_in=contents,
                 rows_out=contents - missing + embedded,
@@ -121,6 +121,17 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
     return Outcome(
         name, contents - missing, embedded, len(failed), left, network.dimensions, startup, seconds - startup
     )
+
+
+def resolved(settings: Settings) -> Settings:
+    """The settings with an absolute path to weights that are a local file or folder, as a store remembers them."""
+    if settings.weights and Path(settings.weights).exists():
+        return replace(settings, weights=str(Path(settings.weights).resolve()))
+    return settings
+
+
+def _options(settings: Settings) -> embedders.Options:
+    return embedders.Options(settings.weights, parse_size(settings.size), settings.seed)
 
 
 def image_root(snapshot: Snapshot) -> Path:
@@ -172,6 +183,7 @@ def _open_set(store: Store, before: Snapshot, name: str, settings: Settings, net
         "dimensions": network.dimensions,
         "digest": digests.of_json(wanted),
         "settings": json.dumps(wanted, sort_keys=True),
+        "source": json.dumps(_options(settings).to_json()),
         "created_at": datetime.now(UTC),
     }
     with store.commit("embed") as commit:
@@ -188,8 +200,8 @@ class _Run:
         self._ids: list[str] = []
         self._vectors: list[npt.NDArray[np.floating]] = []
 
-    def fill(self, content_ids: list[str], paths: list[str], *, quiet: bool) -> tuple[int, dict[str, str]]:
-        """How many were embedded, and the reason of each content that failed."""
+    def fill(self, content_ids: list[str], paths: list[list[str]], *, quiet: bool) -> tuple[int, dict[str, str]]:
+        """How many were embedded, and the reason of each content that failed; each has one path or more."""
         failed: dict[str, str] = {}
         embedded, last_commit = 0, time.monotonic()
         with Progress(len(paths), f"embed {self._name}", quiet=quiet) as progress:
@@ -205,7 +217,7 @@ class _Run:
         self._commit()
         return embedded, failed
 
-    def _prepared(self, content_ids: list[str], paths: list[str]) -> Iterator[list[tuple[str, Any]]]:
+    def _prepared(self, content_ids: list[str], paths: list[list[str]]) -> Iterator[list[tuple[str, Any]]]:
         """Batches of ``(content_id, prepared picture or reason)``; a few batches are decoded ahead."""
         ahead: list[list[tuple[str, Future[Any]]]] = []
         with ThreadPoolExecutor() as pool:
@@ -213,7 +225,7 @@ class _Run:
                 items = iter(zip(content_ids, paths, strict=True))
                 while group := list(islice(items, self._network.batch)):
                     ahead.append(
-                        [(content_id, pool.submit(self._prepare, content_id, path)) for content_id, path in group]
+                        [(content_id, pool.submit(self._prepare, content_id, files)) for content_id, files in group]
                     )
                     if len(ahead) > BATCHES_AHEAD:
                         yield [(content_id, future.result()) for content_id, future in ahead.pop(0)]
@@ -222,14 +234,18 @@ class _Run:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _prepare(self, content_id: str, path: str) -> npt.NDArray[Any] | str:
-        try:
-            data = decoding.read_bytes(decoding.locate(self._root, path))
-            if decoding.content_id(data) != content_id:
-                return "changed since it was ingested: run 'coldframe ingest' again"
-            return self._network.prepare(decoding.decode(data, max_pixels=self._max_pixels).image)
-        except decoding.UnreadableImage as error:
-            return str(error)
+    def _prepare(self, content_id: str, paths: list[str]) -> npt.NDArray[Any] | str:
+        """The picture from the first of its equal files that still holds it, or the reason of the last."""
+        reason = ""
+        for path in paths:
+            try:
+                data = decoding.read_bytes(decoding.locate(self._root, path))
+                if decoding.content_id(data) == content_id:
+                    return self._network.prepare(decoding.decode(data, max_pixels=self._max_pixels).image)
+                reason = "changed since it was ingested: run 'coldframe ingest' again"
+            except decoding.UnreadableImage as error:
+                reason = str(error)
+        return reason
 
     def _embed(self, good: list[tuple[str, npt.NDArray[Any]]], failed: dict[str, str]) -> int:
         vectors = self._network.embed([array for _, array in good]).astype(self._type)
@@ -270,13 +286,3 @@ def _failures(before: Snapshot, name: str, failed: dict[str, str]) -> pa.Table:
     for column, values in (("step", ["embed"] * len(rows)), ("name", [name] * len(rows)), ("reason", reasons)):
         rows = rows.append_column(column, pa.array(values, pa.string()))
     return rows
-
-
-def report(outcome: Outcome, *, quiet: bool = False) -> None:
-    """Say what an embed did."""
-    rate = outcome.embedded / outcome.seconds if outcome.seconds > 0 else 0.0
-    say(
-        f"{outcome.embedder}: {outcome.cached} cached, {outcome.embedded} embedded, {outcome.failed} failed, "
-        f"{outcome.left} left; {rate:.1f} images/s after {outcome.startup_seconds:.1f} s of start-up",
-        quiet=quiet,
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pipeline import verdicts
+from pipeline import lookup
 from store.errors import ColdframeError
 from store.store import Snapshot
 
@@ -20,7 +20,7 @@ def why(snapshot: Snapshot, given: str) -> dict[str, Any]:
     """
     failures = snapshot.rows("steps/find_failure", name=given)
     try:
-        image_id = verdicts.find_images(snapshot, [given])[0]
+        image_id = lookup.find_images(snapshot, [given])[0]
     except ColdframeError:
         if not failures:
             raise

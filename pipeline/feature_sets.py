@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from store.errors import ColdframeError
+from store.matrices import Vectors, to_matrix
 from store.store import Snapshot
 
 DEFAULT_EMBEDDER = "efficientnet-b4"
@@ -23,7 +24,14 @@ def choose(snapshot: Snapshot, asked: str | None) -> str:
         return str(available[0])
     wanted = f"no feature set {asked!r}" if asked else "which feature set? Name it with --embedder"
     listed = f"the store has: {', '.join(available)}" if available else "the store has none"
-    raise ColdframeError(f"{wanted}; {listed}; 'coldframe embed {asked or DEFAULT_EMBEDDER}' makes it")
+    way_out = "" if available and not asked else f"; 'coldframe embed {asked or DEFAULT_EMBEDDER}' makes it"
+    raise ColdframeError(f"{wanted}; {listed}{way_out}")
+
+
+def vectors(snapshot: Snapshot, name: str) -> Vectors:
+    """The vectors (view 0) of a feature set for all images of the store, one row per content."""
+    table = snapshot.query("steps/vectors", embedder=name)
+    return Vectors(name, table["content_id"].to_numpy().astype(object), to_matrix(table["vector"]))
 
 
 def digest(snapshot: Snapshot, name: str) -> str:

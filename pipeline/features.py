@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from store.matrices import FloatMatrix, vectors
+from pipeline import feature_sets
+from store.matrices import FloatMatrix
 from store.store import Snapshot
 
 Strings = npt.NDArray[np.str_]
@@ -54,7 +55,7 @@ def load(snapshot: Snapshot, plan: str, embedder: str, splits: list[str]) -> tup
         The rows, and how many more there are without a vector.
     """
     table = snapshot.query("steps/labelled_rows", plan=plan, splits=splits)
-    known = vectors(snapshot, embedder)
+    known = feature_sets.vectors(snapshot, embedder)
     positions = known.positions(table["content_id"])
     has_vector = positions >= 0
 

@@ -7,12 +7,13 @@ change in one commit at the end, so that a reader never sees half a catalogue an
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from pipeline import catalogue, decoding
+from pipeline.config import PATH
 from pipeline.examining import Facts, examine
 from pipeline.progress import Progress
 from store import digests
@@ -27,8 +28,8 @@ REASONS = pa.schema([("path", pa.string()), ("reason", pa.string())])
 class Settings:
     """What ``ingest`` can be told. Paths are as given; the store remembers them absolute."""
 
-    metadata: str = ""
-    images: str | None = None
+    metadata: str = field(default="", metadata=PATH)
+    images: str | None = field(default=None, metadata=PATH)
     id: str | None = None
     path: str | None = None
     label: str | None = None
@@ -54,19 +55,39 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def ingest(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
+@dataclass(frozen=True)
+class Reading:
+    """A catalogue as it was read: its rows, the image folder, and a digest of each thing read."""
+
+    listed: catalogue.Catalogue
+    root: Path
+    inputs: dict[str, str]
+
+
+def read(settings: Settings) -> Reading:
+    """Read a catalogue, without touching a store.
+
+    Raises:
+        ColdframeError: the catalogue or the image folder cannot be used as asked.
+    """
+    for name, value in (("max_pixels", settings.max_pixels), ("workers", settings.workers or 1)):
+        if value < 1:
+            raise ColdframeError(f"ingest: {name} = {value}, expected at least 1")
+    source = Path(settings.metadata)
+    root = _image_root(source, settings.images)
+    inputs = inputs_read(source)
+    listed = catalogue.read(source, id_column=settings.id, path_column=settings.path, label_column=settings.label)
+    return Reading(listed, root, inputs)
+
+
+def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = False) -> Outcome:
     """Bring the store's ``images`` and ``failures`` in line with a catalogue.
 
     Raises:
-        ColdframeError: the catalogue or the image folder cannot be used as asked; nothing is changed.
         Locked: another ingest is running on this store.
     """
     started = time.monotonic()
-    _check(settings)
-    source = Path(settings.metadata)
-    root = _image_root(source, settings.images)
-    read = inputs_read(source)
-    listed = catalogue.read(source, id_column=settings.id, path_column=settings.path, label_column=settings.label)
+    listed, root = reading.listed, reading.root
     with store.lock("ingest"):
         found, refused = _look_up(root, listed.rows["path"].unique().to_pylist())
         to_examine = _to_examine(store.snapshot(), found, max_pixels=settings.max_pixels, rehash=settings.rehash)
@@ -84,18 +105,12 @@ def ingest(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
                 "ingest",
                 "",
                 settings=asdict(resolved(settings)),
-                inputs=read,
+                inputs=reading.inputs,
                 seconds=time.monotonic() - started,
                 rows_in=outcome.ready + outcome.failed,
                 rows_out=outcome.ready,
             )
     return outcome
-
-
-def _check(settings: Settings) -> None:
-    for name, value in (("max_pixels", settings.max_pixels), ("workers", settings.workers or 1)):
-        if value < 1:
-            raise ColdframeError(f"ingest: {name} = {value}, expected at least 1")
 
 
 def resolved(settings: Settings) -> Settings:
@@ -119,13 +134,20 @@ def changed_on_disk(moment: Snapshot, root: Path, max_pixels: int) -> str | None
     known = moment.query("steps/known_files", decoding=decoding.RULES_VERSION)
     found, _ = _look_up(root, known["path"].to_pylist())
     changed = len(_to_examine(moment, found, max_pixels=max_pixels)) + len(known) - len(found)
-    appeared = sum(
-        row["reason"] == decoding.MISSING and (root / row["path"]).exists()
-        for row in moment.rows("steps/failures_of", step="ingest", name="")
-    )
-    if not changed and not appeared:
+    failed = moment.query("steps/failures_of", step="ingest", name="")["path"].to_pylist()
+    last = moment.rows("steps/step", step="ingest", name="")[0]["created_at"].timestamp()
+    mended = sum(_changed_since(root, path, last) for path in failed)
+    if not changed and not mended:
         return None
-    return f"{changed} files have changed, {appeared} that were missing are there now"
+    return f"{changed} files have changed, and {mended} of those that failed"
+
+
+def _changed_since(root: Path, path: str | None, moment: float) -> bool:
+    """Whether a file that could not be read was written, moved here or made readable since; by its ctime."""
+    try:
+        return decoding.locate(root, path or "").stat().st_ctime > moment
+    except (decoding.UnreadableImage, OSError):
+        return False
 
 
 def _image_root(source: Path, images: str | None) -> Path:
@@ -201,9 +223,9 @@ def _examine(store: Store, root: Path, paths: list[str], settings: Settings, *, 
 
 def _with_types_of(before: pa.Schema, rows: pa.Table) -> pa.Table:
     """``rows`` with each column as text whose type is another than it was before: the store keeps one type a column."""
-    for position, field in enumerate(rows.schema):
-        if field.name in before.names and before.field(field.name).type != field.type:
-            rows = rows.set_column(position, field.name, as_text(rows[field.name]))
+    for position, column in enumerate(rows.schema):
+        if column.name in before.names and before.field(column.name).type != column.type:
+            rows = rows.set_column(position, column.name, as_text(rows[column.name]))
     return rows
 
 

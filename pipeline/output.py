@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from store.errors import ColdframeError
 
-FORMATS = ("table", "csv", "json", "ndjson", "parquet")
 TABLE_ROWS = 40
 CELL_CHARACTERS = 60
 

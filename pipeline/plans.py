@@ -57,11 +57,6 @@ class Plan:
                 return replace(self, stages=tuple(stages))
         return replace(self, stages=(*stages, stage))
 
-    def before(self, stage: Stage) -> Plan:
-        """The stages above the one of ``stage``'s kind and name."""
-        names = [(one.kind, one.name) for one in self.stages]
-        return replace(self, stages=self.stages[: names.index((stage.kind, stage.name))])
-
 
 def rule_stage(name: str, settings: Mapping[str, Any]) -> Stage:
     """A stage for a rule file.

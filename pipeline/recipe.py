@@ -17,11 +17,14 @@ from pipeline.config import Config
 from store.errors import ColdframeError
 from store.store import Snapshot
 
-# Settings that change how a step runs, not what it makes.
-INCIDENTAL = {"commit_seconds", "limit", "prune", "rehash", "workers"}
+# Settings, by step, that change how it runs and not what it makes.
+INCIDENTAL = {
+    "ingest": {"commit_seconds", "rehash", "workers"},
+    "embed": {"batch", "commit_seconds", "limit"},
+}
 
 REFERENCE = """\
-# The reference recipe. Every setting shown is the default, but for the paths and columns of the catalogue.
+# The reference recipe. Settings that are not shown have their defaults; see 'coldframe STEP --help'.
 # Run it with 'coldframe run'; what is up to date is skipped.
 
 store = "coldframe-store"
@@ -112,7 +115,7 @@ def steps(config: Config) -> Iterator[Step]:
     for name in config.section("score"):
         yield Step("score", (name,), lambda moment, name=name: _score_reason(config, name, moment))  # type: ignore[misc]
     for name in config.section("plans"):
-        yield Step("curate", ("--plan", name), lambda moment, name=name: _curate_reason(config, name, moment))  # type: ignore[misc]
+        yield _curate_step(config, name)
     for name in config.section("train"):
         yield Step("train", ("--as", name), lambda moment, name=name: _train_reason(config, name, moment))  # type: ignore[misc]
         yield Step("evaluate", (name,), lambda moment, name=name: _evaluate_reason(config, name, moment))  # type: ignore[misc]
@@ -131,34 +134,23 @@ def _ingest_reason(config: Config, moment: Snapshot | None) -> str | None:
 
 
 def ingest_settings(config: Config, flags: Mapping[str, Any]) -> ingest.Settings:
-    """Settings of ``ingest``; paths written in the file count from the file's folder."""
-    section = config.section("ingest")
-    located = {
-        name: config.locate(section[name])
-        for name in ("metadata", "images")
-        if isinstance(section.get(name), str) and flags.get(name) is None
-    }
-    settings = config.settings(ingest.Settings, "ingest", flags={**flags, **located})
+    """Settings of ``ingest``.
+
+    Raises:
+        ColdframeError: neither a flag nor the file names the catalogue.
+    """
+    settings = config.settings(ingest.Settings, "ingest", flags=flags)
     if not settings.metadata:
         raise ColdframeError("which catalogue? Give METADATA, or 'metadata' under [ingest] in coldframe.toml")
     return settings
 
 
-def embed_settings(config: Config, name: str, flags: Mapping[str, Any]) -> embed.Settings:
-    """Settings of ``embed NAME``; weights that name a file beside the ``coldframe.toml`` are that file."""
-    weights = config.section("embed", name).get("weights")
-    located = {}
-    if isinstance(weights, str) and flags.get("weights") is None and Path(config.locate(weights)).exists():
-        located["weights"] = config.locate(weights)
-    return config.settings(embed.Settings, "embed", name, flags={**flags, **located})
-
-
 def _embed_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:
-    settings = embed_settings(config, name, {})
+    settings = config.settings(embed.Settings, "embed", name, flags={})
     record = _record(moment, "embed", name)
     if record is None or moment is None:
         return "never run"
-    changed = _difference(record, asdict(settings), {})
+    changed = _difference(record, asdict(embed.resolved(settings)), {})
     if changed:
         return changed
     missing = moment.query("steps/missing_embeddings", embedder=name).num_rows
@@ -208,22 +200,25 @@ def _evaluate_reason(config: Config, name: str, moment: Snapshot | None) -> str 
 
 def stale(snapshot: Snapshot, config: Config) -> list[tuple[str, str]]:
     """``(step, reason)`` of each step that would run now: those of the file, and plans that only the store knows."""
+    asked = list(steps(config))
+    known = {str(step) for step in asked}
+    for row in snapshot.rows("steps/plans"):
+        step = _curate_step(config, row["plan"])
+        if str(step) not in known:
+            asked.append(step)
     found = []
-    known = set()
-    for step in steps(config):
-        known.add(str(step))
+    for step in asked:
         try:
             reason = step.out_of_date(snapshot)
         except ColdframeError as error:
             reason = str(error)
         if reason:
             found.append((str(step), reason))
-    for row in snapshot.rows("steps/plans"):
-        name = row["plan"]
-        reason = _curate_reason(config, name, snapshot)
-        if f"curate --plan {name}" not in known and reason:
-            found.append((f"curate --plan {name}", reason))
     return found
+
+
+def _curate_step(config: Config, name: str) -> Step:
+    return Step("curate", ("--plan", name), lambda moment: _curate_reason(config, name, moment))
 
 
 def _record(moment: Snapshot | None, step: str, name: str) -> dict[str, Any] | None:
@@ -233,9 +228,9 @@ def _record(moment: Snapshot | None, step: str, name: str) -> dict[str, Any] | N
 
 def _difference(record: Mapping[str, Any], settings: Mapping[str, Any], inputs: Mapping[str, str]) -> str | None:
     """What differs from a recorded step, settings first; None where nothing does."""
-    before = json.loads(record["settings"])
+    before, incidental = json.loads(record["settings"]), INCIDENTAL.get(record["step"], set())
     now = json.loads(json.dumps(settings))
-    changed = sorted(key for key in before | now if key not in INCIDENTAL and before.get(key) != now.get(key))
+    changed = sorted(key for key in before | now if key not in incidental and before.get(key) != now.get(key))
     if changed:
         return f"settings changed: {', '.join(changed)}"
     read = json.loads(record["inputs"])

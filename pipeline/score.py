@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from pipeline import feature_sets, scorers
 from store.errors import ColdframeError
-from store.matrices import vectors
 from store.store import Store
 
 
@@ -39,15 +38,16 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
     with store.lock(f"score-{name}"):
         snapshot = store.snapshot()
         embedder = feature_sets.choose(snapshot, settings.embedder)
-        known = vectors(snapshot, embedder)
+        known = feature_sets.vectors(snapshot, embedder)
         if not len(known.content_ids):
             raise ColdframeError(
                 f"{name}: the feature set {embedder!r} is empty; run 'coldframe embed {embedder}' first"
             )
         set_row = snapshot.rows("steps/feature_set", embedder=embedder)[0]
-        made_with = json.loads(snapshot.rows("steps/step", step="embed", name=embedder)[0]["settings"])
-        features = scorers.Features(embedder, set_row["network"], made_with["weights"], json.loads(set_row["settings"]))
-        values = scorers.module(name).score(known, settings, features)
+        feature_set = scorers.FeatureSet(
+            embedder, set_row["network"], json.loads(set_row["settings"]), json.loads(set_row["source"])
+        )
+        values = scorers.module(name).score(known, settings, feature_set)
         images = snapshot.query("steps/image_contents")
         rows = known.positions(images["content_id"])
         has_vector = rows >= 0

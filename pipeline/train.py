@@ -132,8 +132,19 @@ def inputs_read(snapshot: Snapshot, plan: str, embedder: str) -> dict[str, str]:
 def _check(settings: Settings) -> None:
     if settings.optimizer not in OPTIMIZERS:
         raise ColdframeError(f"no optimiser {settings.optimizer!r}; available: {', '.join(OPTIMIZERS)}")
-    if settings.epochs < 1 or settings.batch < 1:
-        raise ColdframeError(f"epochs = {settings.epochs}, batch = {settings.batch}: expected at least 1 of each")
+    for name, is_right, expected in (
+        ("epochs", settings.epochs >= 1, "at least 1"),
+        ("batch", settings.batch >= 1, "at least 1"),
+        ("units", settings.units >= 1, "at least 1"),
+        ("dropout", 0 <= settings.dropout < 1, "from 0 to below 1"),
+        ("learning_rate", settings.learning_rate > 0, "above 0"),
+        ("early_stopping", settings.early_stopping >= 0, "epochs, 0 for never"),
+        ("reduce_lr_patience", settings.reduce_lr_patience >= 0, "epochs, 0 for never"),
+        ("reduce_lr_factor", 0 < settings.reduce_lr_factor < 1, "between 0 and 1"),
+        ("seed", 0 <= settings.seed < 2**32, "from 0 to 4294967295"),
+    ):
+        if not is_right:
+            raise ColdframeError(f"train: {name} = {getattr(settings, name)}, expected {expected}")
 
 
 def _prepare(snapshot: Snapshot, plan: str, embedder: str, rows: Rows, missing: int) -> tuple[Rows, Rows, list[str]]:

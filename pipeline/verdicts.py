@@ -10,12 +10,11 @@ import pyarrow as pa
 
 from pipeline import curation
 from pipeline.config import Config
+from pipeline.lookup import find_images
 from pipeline.plans import Plan, current
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
-
-KINDS = ("keep", "drop", "unset")
 
 
 @dataclass(frozen=True)
@@ -26,50 +25,31 @@ class Outcome:
     replayed: tuple[str, ...]
 
 
-def find_images(snapshot: Snapshot, given: list[str]) -> list[str]:
-    """The ids of images named by id or by path.
-
-    Raises:
-        ColdframeError: one names no readable image; a failed row is said to be one, with its reason.
-    """
-    found = []
-    for name in given:
-        rows = snapshot.rows("steps/find_image", name=name)
-        if not rows:
-            failures = snapshot.rows("steps/find_failure", name=name)
-            if failures:
-                raise ColdframeError(f"{name}: not readable, so there is nothing to judge ({failures[0]['reason']})")
-            raise ColdframeError(f"{name}: no image with this id or path; expected one of the catalogue's ids or paths")
-        if len(rows) > 1:
-            ids = ", ".join(row["image_id"] for row in rows)
-            raise ColdframeError(f"{name}: the path of several images ({ids}): name one by its id")
-        found.append(rows[0]["image_id"])
-    return found
-
-
 def judge(store: Store, config: Config, given: list[str], verdict: str, why: str) -> Outcome:
     """Record a verdict on each image, all or none, then replay every plan the store has.
 
     Raises:
+        Locked: another curation has been running for a minute; nothing is recorded.
         ColdframeError: an image is not known (nothing is recorded), or a plan cannot be replayed (the verdicts stand).
     """
-    snapshot = store.snapshot()
-    image_ids = find_images(snapshot, given)
-    contents = {row["image_id"]: row["content_id"] for row in snapshot.rows("steps/image_contents")}
-    now = datetime.now(UTC)
-    rows = [
-        {"image_id": one, "content_id": contents[one], "verdict": verdict, "why": why, "created_at": now}
-        for one in dict.fromkeys(image_ids)
-    ]
-    with store.commit(verdict) as commit:
-        commit.append("verdicts", pa.Table.from_pylist(rows, SCHEMAS["verdicts"]))
-    plans = [row["plan"] for row in snapshot.rows("steps/plans")]
-    for name in plans:
-        try:
-            curation.curate(store, partial(_plan_in_force, config, name))
-        except ColdframeError as error:
-            error.args = (f"the verdict is recorded, but plan {name!r} could not be replayed: {error}",)
-            raise
+    with curation.lock(store):
+        snapshot = store.snapshot()
+        image_ids = find_images(snapshot, given)
+        contents = {row["image_id"]: row["content_id"] for row in snapshot.rows("steps/image_contents")}
+        now = datetime.now(UTC)
+        rows = [
+            {"image_id": one, "content_id": contents[one], "verdict": verdict, "why": why, "created_at": now}
+            for one in dict.fromkeys(image_ids)
+        ]
+        with store.commit(verdict) as commit:
+            commit.append("verdicts", pa.Table.from_pylist(rows, SCHEMAS["verdicts"]))
+        plans = [row["plan"] for row in snapshot.rows("steps/plans")]
+        for name in plans:
+            try:
+                curation.replay_and_commit(store, partial(_plan_in_force, config, name))
+            except ColdframeError as error:
+                error.args = (f"the verdict is recorded, but plan {name!r} could not be replayed: {error}",)
+                raise
     return Outcome(tuple(dict.fromkeys(image_ids)), tuple(plans))
 
 

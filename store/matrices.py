@@ -8,8 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from store.store import Snapshot
-
 FloatMatrix = npt.NDArray[np.float32]
 
 
@@ -42,9 +40,3 @@ class Vectors:
             return np.full(len(wanted), -1, np.int64)
         found = np.searchsorted(self.content_ids, wanted).clip(max=len(self.content_ids) - 1)
         return np.where(self.content_ids[found] == wanted, found, -1)
-
-
-def vectors(snapshot: Snapshot, embedder: str) -> Vectors:
-    """The vectors (view 0) of a feature set for all images of the store, one row per content."""
-    table = snapshot.query("steps/vectors", embedder=embedder)
-    return Vectors(embedder, table["content_id"].to_numpy().astype(object), to_matrix(table["vector"]))

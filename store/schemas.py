@@ -45,6 +45,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("dimensions", pa.int32()),
             ("digest", pa.string()),
             ("settings", pa.string()),
+            # how to load the network again, for its text side: weights, size and seed as JSON
+            ("source", pa.string()),
             ("created_at", TIMESTAMP),
         ]
     ),
@@ -186,9 +188,6 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 
-# Datasets whose parts are files of other kinds (a trained head): listed and checked, not queried.
-FILE_DATASETS = ("models",)
-
 # Datasets whose parts may carry the user's own columns, which differ from part to part.
 OPEN_DATASETS = ("images", "failures")
 
@@ -207,7 +206,7 @@ def unique_names(names: Iterable[str]) -> list[str]:
 
 
 def failure_columns(rows: pa.Table) -> pa.Table:
-    """Rows of a catalogue as in ``failures``: the user's columns as text, and not under the few more names that are ours."""
+    """Rows of a catalogue as ``failures`` holds them: as text, a user's ``step``, ``name`` or ``reason`` as ``user_<name>``."""
     ours = {"step", "name", "reason"}
     names = [f"user_{name}" if name.lower() in ours else name for name in rows.column_names]
     return pa.table([as_text(column) for column in rows.columns], unique_names(names))

@@ -50,7 +50,14 @@ def put_images(store: Store, rows: list[dict[str, Any]]) -> None:
 def put_vectors(store: Store, embedder: str, vectors: dict[str, list[float]]) -> None:
     """Give contents their vectors in a feature set."""
     matrix = np.array(list(vectors.values()), np.float32)
-    row = {"embedder": embedder, "network": embedder, "dimensions": matrix.shape[1], "digest": "d", "settings": "{}"}
+    row = {
+        "embedder": embedder,
+        "network": embedder,
+        "dimensions": matrix.shape[1],
+        "digest": "d",
+        "settings": "{}",
+        "source": "{}",
+    }
     table = pa.table(
         {
             "content_id": list(vectors),

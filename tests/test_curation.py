@@ -301,13 +301,32 @@ def test_what_a_rule_needs_is_said(tmp_path: Path) -> None:
         replayed(store, plan_of(rule_stage("centroid", {"embedder": "clip"})))
     with pytest.raises(ColdframeError, match="rule centroid: no setting 'percentil'; settings: apply_to, embedder"):
         replayed(store, plan_of(rule_stage("centroid", {"percentil": 95})))
+    with pytest.raises(ColdframeError, match="rule greyscale: no setting 'percentile'; settings: "):
+        replayed(store, plan_of(rule_stage("greyscale", {"percentile": 95})))
     with pytest.raises(ColdframeError, match="no rule 'grayscale'; available: centroid, clip-quality, cmyk, greyscale"):
         rule_stage("grayscale", {})
     with pytest.raises(ColdframeError, match="percentile 101, expected a number between 0 and 100"):
         rule_stage("centroid", {"percentile": [95, 101]})
 
 
-def test_images_without_a_vector_or_score_stay_in_and_are_counted(tmp_path: Path) -> None:
+def test_a_rule_that_gives_an_image_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from store import queries
+
+    store, whole = centroid_store(tmp_path), queries.text
+    for text, message in (
+        (
+            "select image_id, 1.0 as value, 2.0 as threshold from candidates, range(2)",
+            "gave 'a00' 2 times: a rule gives",
+        ),
+        ("select 'nobody' as image_id, 1.0 as value, 2.0 as threshold", "gave 'nobody' 1 times, which is no candidate"),
+        ("select 1 as wrong", "a rule selects image_id, value, threshold"),
+    ):
+        monkeypatch.setattr(queries, "text", lambda name, text=text: text if name == "rules/cmyk" else whole(name))
+        with pytest.raises(ColdframeError, match=message):
+            replayed(store, plan_of(rule_stage("cmyk", {})))
+
+
+def test_images_without_a_vector_stay_in_and_are_counted(tmp_path: Path) -> None:
     store = centroid_store(tmp_path)
     rows = store.snapshot().ask("select * from images", {}).to_pylist()
     put_images(store, [*rows, image("late", "a")])

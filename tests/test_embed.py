@@ -11,8 +11,8 @@ import pytest
 from pipeline import embedders
 from pipeline.embed import parse_size
 from pipeline.embedders import Options
+from pipeline.feature_sets import vectors
 from store.errors import ColdframeError
-from store.matrices import vectors
 from tests.conftest import Catalogue, Coldframe, picture
 
 
@@ -74,6 +74,14 @@ def test_a_file_that_changed_or_went_away_fails_alone(cf: Coldframe, catalogue: 
     reasons = [row["reason"] for row in cf.rows("select * from failures where step = 'embed' order by image_id")]
     assert reasons == ["changed since it was ingested: run 'coldframe ingest' again", "missing: no such file"]
     assert cf.value("select phylum from failures limit 1") == "chordata"
+
+
+def test_any_of_equal_files_will_do(cf: Coldframe, catalogue: Catalogue) -> None:
+    catalogue.add("a-copy", "moth", picture("moth", 2000), "a.png")
+    catalogue.write()
+    cf.ingest(catalogue)
+    (catalogue.images / "a.png").unlink()
+    assert "24 embedded, 0 failed" in cf("embed", "mean-colour").stderr
 
 
 def test_embed_waits_for_a_catalogue(cf: Coldframe, catalogue: Catalogue) -> None:

@@ -70,7 +70,7 @@ def test_again_does_only_what_changed(cf: Coldframe, catalogue: Catalogue) -> No
     assert cf.value(f"select count(*) from images where image_id = '{gone}'") == 1
     assert "1 gone from the catalogue (removed)" in cf.ingest(catalogue, "--prune").stderr
     assert cf.value(f"select count(*) from images where image_id = '{gone}'") == 0
-    assert "24 of" not in cf("verify").stdout
+    assert "FAILED" not in cf("verify").stdout
 
 
 def test_rehash_looks_into_files_of_equal_size_and_time(cf: Coldframe, catalogue: Catalogue) -> None:
@@ -160,6 +160,19 @@ def test_a_lower_pixel_limit_counts_for_files_seen_before(cf: Coldframe, catalog
     cf.ingest(catalogue)
     assert cf.value("select count(*) from images") == 24
     assert "ingest: max_pixels = 0, expected at least 1" in cf.ingest(catalogue, "--max-pixels", 0, code=1).stderr
+
+
+def test_a_row_without_a_path_fails_under_its_number(cf: Coldframe, catalogue: Catalogue) -> None:
+    catalogue.metadata.write_text("path,label\nfinch/finch-00.png,a\n,b\n")
+    cf("ingest", catalogue.metadata, "--images", catalogue.images, code=3)
+    assert cf.rows("select image_id, reason from failures") == [
+        {"image_id": "row 3", "reason": "no path given in this row"}
+    ]
+
+
+def test_a_wrong_name_leaves_no_store_behind(cf: Coldframe, catalogue: Catalogue) -> None:
+    cf("ingest", "gone.csv", "--images", catalogue.images, code=1)
+    assert not cf.path.exists()
 
 
 def test_two_ingests_do_not_run_at_once(cf: Coldframe, catalogue: Catalogue) -> None:

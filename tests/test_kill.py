@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from store.matrices import vectors
+from pipeline.feature_sets import vectors
 from tests.conftest import Coldframe, drawn
 
 KILLS = 10  # for each command
@@ -31,7 +31,8 @@ def killed(cf: Coldframe, arguments: list[str], after: float) -> bool:
 def state(cf: Coldframe) -> tuple[list[dict[str, Any]], list[str], npt.NDArray[np.float32]]:
     """Images, and the vectors with their contents."""
     known = vectors(cf.store.snapshot(), "mean-colour")
-    return cf.rows("select * from images order by image_id"), known.content_ids.tolist(), known.matrix
+    rows = cf.rows("select * from images order by image_id") + cf.rows("select * from failures")
+    return rows, known.content_ids.tolist(), known.matrix
 
 
 def assert_as_if_never_killed(broken: Coldframe, whole: Coldframe) -> None:
@@ -45,6 +46,8 @@ def assert_as_if_never_killed(broken: Coldframe, whole: Coldframe) -> None:
 
 def test_killed_ingest_and_embed_end_as_if_never_killed(tmp_path: Path) -> None:
     catalogue = drawn(tmp_path / "catalogue", per_class=40)
+    catalogue.add("missing", "moth")
+    catalogue.write()
     ingest = ["ingest", str(catalogue.metadata), "--images", str(catalogue.images), "--id", "id", *OFTEN]
     embed = ["embed", "mean-colour", "--batch", "2", *OFTEN]
     whole, broken = Coldframe(tmp_path / "whole"), Coldframe(tmp_path / "broken")
@@ -54,7 +57,8 @@ def test_killed_ingest_and_embed_end_as_if_never_killed(tmp_path: Path) -> None:
         if whole.path.exists():
             shutil.copytree(whole.path, before)
         started = time.monotonic()
-        whole.process(*arguments)
+        code = 3 if arguments[0] == "ingest" else 0  # one row fails
+        whole.process(*arguments, code=code)
         seconds, kills = time.monotonic() - started, 0
         while kills < KILLS:
             if killed(broken, arguments, chance.uniform(0.2, seconds)):
@@ -64,5 +68,5 @@ def test_killed_ingest_and_embed_end_as_if_never_killed(tmp_path: Path) -> None:
                 shutil.rmtree(broken.path)
                 if before.exists():
                     shutil.copytree(before, broken.path)
-        broken.process(*arguments)
+        broken.process(*arguments, code=code)
         assert_as_if_never_killed(broken, whole)

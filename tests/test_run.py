@@ -94,7 +94,7 @@ def test_the_whole_path_and_what_makes_each_step_run_again(recipe: Coldframe, ca
     Path("coldframe.toml").write_text(text.replace("epochs = 3", "epochs = 2"))
     picture("moth", 902).save(catalogue.images / catalogue.rows[-1]["file_path"])
     again = states(recipe.process("run", "--dry-run").stderr)
-    assert again["ingest"] == "1 files have changed, 0 that were missing are there now"
+    assert again["ingest"] == "1 files have changed, and 0 of those that failed"
     assert again["train --as mlp"] == "settings changed: epochs"
     assert again["score knn"] == "up to date"
 
@@ -121,18 +121,30 @@ def test_some_rows_failed_is_exit_code_3(recipe: Coldframe, catalogue: Catalogue
     assert recipe.value("select count(*) from scores") == 24
 
 
+def test_a_file_that_was_mended_is_taken_up(recipe: Coldframe, catalogue: Catalogue) -> None:
+    broken = catalogue.add("cut", "moth")
+    broken.write_bytes(b"\xff\xd8\xff")
+    catalogue.write()
+    Path("coldframe.toml").write_text(Path("coldframe.toml").read_text().split("[train.mlp]")[0])
+    recipe.process("run", code=3)
+    picture("moth", 44).save(broken)
+    again = states(recipe.process("run").stderr)
+    assert again["ingest"] == "0 files have changed, and 1 of those that failed"
+    assert again["embed mean-colour"] == "1 contents have no vector"
+
+
 def test_init_writes_the_reference_recipe(cf: Coldframe) -> None:
     assert "no coldframe.toml here; 'coldframe run --init' writes the reference recipe" in cf("run", code=1).stderr
     cf("run", "--init")
     text = Path("coldframe.toml").read_text()
     for words in ("clip-quality", "percentile = [95, 97.5]", "learning_rate = 0.01", 'mask_by = ["phylum"]'):
         assert words in text
-    assert "File exists" in cf("run", "--init", code=1).stderr
+    assert "is there already; name another FILE, or remove it first" in cf("run", "--init", code=1).stderr
     assert "images: no such folder" in cf.process("run", code=1).stderr
 
 
 def test_the_reference_recipe_is_the_default(cf: Coldframe) -> None:
-    from pipeline import config, embed, plans, recipe, train
+    from pipeline import config, embed, plans, train
     from pipeline.scorers import clip_quality
 
     cf("run", "--init")
@@ -141,7 +153,9 @@ def test_the_reference_recipe_is_the_default(cf: Coldframe) -> None:
         written, default = file.settings(kind, *keys, flags={}), kind()
         differing = {name for name in vars(default) if vars(default)[name] != vars(written)[name]}
         assert differing <= {"embedder"}
-    assert recipe.embed_settings(file, "efficientnet-b4", {}) == embed.Settings(weights="imagenet", size="380x380")
+    assert file.settings(embed.Settings, "embed", "efficientnet-b4", flags={}) == embed.Settings(
+        weights="imagenet", size="380x380"
+    )
     plan = plans.from_config(file, "default")
     assert plan is not None
     assert [stage.name for stage in plan.stages] == ["greyscale", "cmyk", "clip-quality", "test", "centroid", "val"]

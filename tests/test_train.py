@@ -67,7 +67,7 @@ def test_evaluate_prints_and_states_the_label_set(trained: Coldframe) -> None:
     assert "precision" in trained("evaluate", "mlp", "--per-class").stdout
     assert "predicted" in trained("evaluate", "mlp", "--confusion").stdout
     assert "test_accuracy" in trained("runs").stdout
-    assert trained.store.snapshot().manifest.number > 0
+    assert "ask for one at a time" in trained("evaluate", "--per-class", "--confusion", code=2).stderr
 
 
 def test_runs_are_found_by_id_name_and_start_of_id(trained: Coldframe) -> None:
@@ -134,6 +134,7 @@ def test_what_training_needs_is_said(cf: Coldframe, catalogue: Catalogue) -> Non
     cf("split", "test", 0.2)
     assert "no head 'nosuch'; available: linear, mlp" in cf("train", "--head", "nosuch", code=1).stderr
     assert "no optimiser 'lion'; available: adagrad" in cf("train", "--optimizer", "lion", code=1).stderr
+    assert "train: seed = -1, expected from 0" in cf("train", "--seed", -1, code=1).stderr
     assert "no run yet; 'coldframe train --head mlp' makes one" in cf("evaluate", code=1).stderr
     said = cf("train", "--head", "linear", "--epochs", 1).stderr
     assert "no validation split: training stops by the training loss" in said

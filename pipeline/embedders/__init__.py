@@ -37,6 +37,16 @@ class Options:
     size: tuple[int, int] | None = None
     seed: int = 0
 
+    def to_json(self) -> dict[str, Any]:
+        """As the store remembers it."""
+        return {"weights": self.weights, "size": self.size, "seed": self.seed}
+
+    @classmethod
+    def from_json(cls, source: dict[str, Any]) -> Options:
+        """From what the store remembers."""
+        size = source.get("size")
+        return cls(source.get("weights"), (size[0], size[1]) if size else None, source.get("seed", 0))
+
 
 class Embedder(ABC):
     """Turns pictures into vectors. A subclass says how one picture becomes an input and a batch of inputs vectors.
@@ -63,7 +73,7 @@ class Embedder(ABC):
         """Vectors of up to ``batch`` prepared pictures, shape (len(prepared), dimensions), float32.
 
         Raises:
-            ColdframeError: the network gave something else than finite vectors of the expected shape.
+            ColdframeError: the network gave vectors of another shape.
         """
         stacked = np.stack(prepared)
         missing = self.batch - len(stacked)

@@ -54,6 +54,10 @@ class Clip(Embedder):
         """Text features of unit length, shape (len(texts), dimensions), float32."""
         import torch
 
+        if self._tokenizer is None:
+            raise ColdframeError(
+                "clip: random weights have no tokenizer, so they read no text: give real ones with --weights"
+            )
         tokens = self._tokenizer(list(texts), return_tensors="pt", padding=True, truncation=True)
         with torch.inference_mode():
             text = self._model.text_model(**{key: tokens[key] for key in ("input_ids", "attention_mask")})

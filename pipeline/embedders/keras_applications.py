@@ -142,7 +142,8 @@ def _from_file(name: str, file: Path, build: Any, shape: dict[str, Any]) -> Any:
                 network.load_weights(file)
     except Exception as error:  # h5py, zipfile and Keras raise many kinds on a wrong file
         raise ColdframeError(
-            f"{name}: {file} does not hold weights of this network without its top ({_short(error)})"
+            f"{name}: {file} does not hold weights of this network without its top ({_short(error)}): expected "
+            f"those of {NETWORKS[name][1]}(include_top=False)"
         ) from error
     if network.input_shape[1:] != shape["input_shape"] and None not in network.input_shape[1:3]:
         raise ColdframeError(

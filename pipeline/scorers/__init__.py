@@ -1,6 +1,6 @@
 """Scorers: one file each, named as on the command line with underscores for hyphens.
 
-A file defines a dataclass ``Settings`` with a field ``embedder``, and ``score(vectors, settings, features)``, which gives
+A file defines a dataclass ``Settings`` with a field ``embedder``, and ``score(vectors, settings, feature_set)``, which gives
 one value a content. Scores never depend on curation. Frameworks are imported where they are used, never at the top.
 """
 
@@ -16,13 +16,13 @@ from store.errors import ColdframeError
 
 
 @dataclass(frozen=True)
-class Features:
-    """Where the vectors came from: the feature set's name and network, and the settings it was made with."""
+class FeatureSet:
+    """Where the vectors came from: name and network of the set, the settings it was made with, and how to load the network."""
 
     name: str
     network: str
-    weights: str | None
     settings: dict[str, Any]
+    source: dict[str, Any]
 
 
 def names() -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import embedders
-from pipeline.scorers import Features
+from pipeline.scorers import FeatureSet
 from store.errors import ColdframeError
 from store.matrices import Vectors
 
@@ -42,7 +42,7 @@ class Settings:
     aggregate: str = "best"
 
 
-def score(vectors: Vectors, settings: Settings, features: Features) -> npt.NDArray[np.float64]:
+def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.NDArray[np.float64]:
     """Similarity to the good prompts minus similarity to the bad ones, shape (n,), -2 to 2; below 0 leans to bad.
 
     Cosine similarities, aggregated over each list by its best or its mean.
@@ -55,15 +55,17 @@ def score(vectors: Vectors, settings: Settings, features: Features) -> npt.NDArr
         raise ColdframeError("clip-quality: good and bad each need at least one prompt")
     if settings.aggregate not in AGGREGATES:
         raise ColdframeError(f"clip-quality: aggregate = {settings.aggregate!r}, expected {' or '.join(AGGREGATES)}")
-    network = embedders.load(features.network, embedders.Options(weights=features.weights))
+    network = embedders.load(feature_set.network, embedders.Options.from_json(feature_set.source))
     embed_texts = getattr(network, "embed_texts", None)
     if embed_texts is None:
         raise ColdframeError(
-            f"clip-quality: the feature set {features.name!r} is of {features.network}, which reads no text; expected a CLIP set"
+            f"clip-quality: the feature set {feature_set.name!r} is of {feature_set.network}, which reads no text; expected a "
+            "CLIP set"
         )
-    if network.settings["weights"] != features.settings["weights"]:
+    if network.settings["weights"] != feature_set.settings["weights"]:
         raise ColdframeError(
-            f"clip-quality: the weights at {features.weights or 'the default'} are not those that {features.name!r} was made with"
+            f"clip-quality: the weights at {feature_set.source.get('weights') or 'the default place'} are not those that "
+            f"{feature_set.name!r} was made with"
         )
     unit = vectors.matrix / np.maximum(np.linalg.norm(vectors.matrix, axis=1, keepdims=True), 1e-12)
     return _aggregate(unit @ embed_texts(settings.good).T, settings.aggregate) - _aggregate(

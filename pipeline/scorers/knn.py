@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.scorers import Features
+from pipeline.scorers import FeatureSet
 from store.errors import ColdframeError
 from store.matrices import Vectors
 
@@ -22,7 +22,7 @@ class Settings:
     k: int = 10
 
 
-def score(vectors: Vectors, settings: Settings, features: Features) -> npt.NDArray[np.float64]:
+def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.NDArray[np.float64]:
     """Mean cosine distance (0 to 2) of each content to its k nearest other contents, shape (n,).
 
     Exact, all pairs. Fewer neighbours where there are fewer contents; a content all alone scores 0.

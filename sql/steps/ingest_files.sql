@@ -1,6 +1,2 @@
--- One row per file of an image the store should have: the facts found last.
-select *
-from data.files
-semi join ready using (path)
-qualify row_number() over (partition by path order by examined_at desc) = 1
-order by path
+-- One row per file of an image the store should have.
+select * from files semi join ready using (path) order by path

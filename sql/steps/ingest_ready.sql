@@ -1,12 +1,7 @@
 -- One row per image the store should have: the catalogue's readable rows, and those gone from it unless they are pruned.
-with facts as (
-    select * exclude (mtime_ns, decoding, examined_at)
-    from data.files
-    anti join reasons using (path)
-    qualify row_number() over (partition by path order by examined_at desc) = 1
-),
-readable as (
-    select * from listed join facts using (path)
+with readable as (
+    select * from listed
+    join (select * exclude (mtime_ns, decoding, examined_at) from files anti join reasons using (path)) using (path)
 )
 select * from readable
 union all by name

@@ -3,10 +3,8 @@ select
     (select digest from feature_sets where embedder = $embedder)
     || ':' || count(*) || ':' || coalesce(bit_xor(md5_number(content_id)), 0) as digest
 from (
-    select distinct i.content_id
-    from images as i
-    join splits as s using (image_id)
+    select distinct l.content_id
+    from labelled as l
     join data.embeddings as e using (content_id)
-    where s.plan = $plan and list_contains($splits, s.split) and i.label is not null
-        and e.embedder = $embedder and e.view = 0
+    where l.plan = $plan and list_contains($splits, l.split) and e.embedder = $embedder and e.view = 0
 )
