@@ -539,9 +539,11 @@ def evaluate(common: Common, run: str | None, per_class: bool, confusion: bool, 
     snapshot = store.snapshot()
     key = {"run_id": done[0].run_id, "split": settings.split}
     if per_class or confusion:
-        output.write(snapshot.query("steps/worst_classes" if per_class else "steps/confused", **key), fmt)
+        output.write(snapshot.query("steps/train/worst_classes" if per_class else "steps/train/confused", **key), fmt)
     else:
-        output.write(snapshot.query("steps/evaluations_of", **key, evaluations=[one.evaluation for one in done]), fmt)
+        output.write(
+            snapshot.query("steps/train/evaluations_of", **key, evaluations=[one.evaluation for one in done]), fmt
+        )
     for one in done:
         for note in step.describe(one):
             common.say(f"{one.evaluation}: {note}")
@@ -553,7 +555,7 @@ def runs(common: Common, fmt: str) -> None:
     """List trained runs, the newest first, with their test figures."""
     from pipeline import output
 
-    output.write(common.open().snapshot().query("steps/leaderboard"), fmt)
+    output.write(common.open().snapshot().query("steps/train/leaderboard"), fmt)
 
 
 @command("sql")

@@ -51,7 +51,7 @@ def replay(snapshot: Snapshot, plan: Plan, *, reassign: bool = False) -> Replay:
             state.carve(stage)
     return Replay(
         plan,
-        snapshot.query("steps/curation", plan=plan.name),
+        snapshot.query("steps/curate/curation", plan=plan.name),
         pa.concat_tables([SCHEMAS["assignments"].empty_table(), *state.assignments]),
         state.stage_rows,
         state.notes,
@@ -119,12 +119,12 @@ def what_if(snapshot: Snapshot, plan: Plan, *, reassign: bool = False) -> tuple[
 
     Compared with the plan as it was last replayed, or with nothing left out where it never was.
     """
-    snapshot.materialise("before", "steps/curation_now", plan=plan.name)
-    if not snapshot.value("steps/rows_before"):
+    snapshot.materialise("before", "steps/curate/curation_now", plan=plan.name)
+    if not snapshot.value("steps/curate/rows_before"):
         snapshot.register("before", replay(snapshot, Plan(plan.name)).curation)
     result = replay(snapshot, plan, reassign=reassign)
     snapshot.register("after", result.curation)
-    return result, snapshot.query("steps/class_changes")
+    return result, snapshot.query("steps/curate/class_changes")
 
 
 def plan_settings(plan: Plan) -> dict[str, Any]:
@@ -145,9 +145,9 @@ def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
     for stage in plan.stages:
         if stage.kind == "rule":
             inputs[f"the text of rule {stage.name}"] = digests.of_json(queries.text(rule_file(stage)))
-    inputs["verdicts"] = snapshot.value("steps/verdicts_digest")
+    inputs["verdicts"] = snapshot.value("steps/curate/verdicts_digest")
     if any(queries.uses(text, "scores") for text in texts):
-        inputs["scores"] = snapshot.value("steps/scores_digest")
+        inputs["scores"] = snapshot.value("steps/curate/scores_digest")
     for stage in plan.stages:
         if stage.kind == "rule" and queries.uses(queries.text(rule_file(stage)), "centroid_distances"):
             name = feature_sets.choose(snapshot, stage.settings.get("embedder"))
@@ -177,7 +177,13 @@ def _stages_table(plan: Plan, stage_rows: list[tuple[int, int]]) -> pa.Table:
 
 
 class _State:
-    """The images while a plan is replayed: temporary tables ``state`` and ``candidates`` that rules and splits read."""
+    """The images while a plan is replayed, in temporary tables that the SQL of rules and splits reads.
+
+    ``state`` has every ready image and where it stands; ``candidates`` those the stages so far have left, made anew for
+    each pass. A rule may also read ``centroid_distances``, and what it selects is ``hits``. A split reads ``groups`` (of
+    ``by``), ``units`` (images that stay together), ``assigned`` and ``assigned_elsewhere`` (where they were before), and makes
+    ``split_units``, ``split_quotas`` and ``carved``, one after the other.
+    """
 
     def __init__(self, snapshot: Snapshot, plan: Plan, *, reassign: bool) -> None:
         self._snapshot, self._plan, self._reassign = snapshot, plan, reassign
@@ -185,11 +191,11 @@ class _State:
         self.assignments: list[pa.Table] = []
         self.stage_rows: list[tuple[int, int]] = []
         self.notes: list[str] = []
-        snapshot.materialise("state", "steps/replay_start")
+        snapshot.materialise("state", "steps/curate/replay_start")
 
     def _candidates(self) -> pa.Table:
-        self._snapshot.materialise("candidates", "steps/candidates")
-        return self._snapshot.query("steps/candidate_rows")
+        self._snapshot.materialise("candidates", "steps/curate/candidates")
+        return self._snapshot.query("steps/curate/candidate_rows")
 
     def apply_rule(self, stage: Stage) -> None:
         """Take out what a rule hits, pass by pass."""
@@ -202,7 +208,7 @@ class _State:
             try:
                 self._snapshot.materialise("hits", rule_file(stage), **settings)
                 self._check_hits(stage)
-                self._snapshot.materialise("state", "steps/replay_exclude", rule=stage.name, **{"pass": number})
+                self._snapshot.materialise("state", "steps/curate/replay_exclude", rule=stage.name, **{"pass": number})
             except duckdb.Error as error:
                 raise ColdframeError(
                     f"rule {stage.name} (sql/{rule_file(stage)}.sql) failed: {error}; a rule selects image_id, value, threshold"
@@ -222,7 +228,7 @@ class _State:
         if queries.uses(text, "scores"):
             # a rule named after a scorer reads that one; another may read any
             scorer = stage.name if stage.name in scorers.names() else None
-            scored = self._snapshot.value("steps/candidates_scored", scorer=scorer)
+            scored = self._snapshot.value("steps/curate/candidates_scored", scorer=scorer)
             if not scored:
                 raise ColdframeError(
                     f"rule {stage.name}: no scores yet; run 'coldframe score {scorer or 'NAME'}' first"
@@ -230,7 +236,7 @@ class _State:
             self._note_missing(stage, len(candidates) - scored, "score")
 
     def _check_hits(self, stage: Stage) -> None:
-        for row in self._snapshot.rows("steps/wrong_hits"):
+        for row in self._snapshot.rows("steps/curate/wrong_hits"):
             raise ColdframeError(
                 f"rule {stage.name} (sql/{rule_file(stage)}.sql) gave {row['image_id']!r} {row['hits']} times"
                 f"{'' if row['is_candidate'] else ', which is no candidate'}: a rule gives each candidate at most once"
@@ -276,36 +282,36 @@ class _State:
         candidates = self._candidates()
         by = stage.settings.get("by")
         self._snapshot.register("groups", self._groups(stage, by))
-        links = self._snapshot.query("steps/unit_links")
+        links = self._snapshot.query("steps/curate/unit_links")
         self._snapshot.register("units", units(links))
         self._check_same_units(stage)
         place = {"plan": self._plan.name, "stage": stage.name, "seed": self._plan.seed}
         share = float(stage.settings["share"])
         others = [] if self._reassign else [one.name for one in self._plan.stages if one.kind == "split"]
         remembered = {**place, "seed": None} if self._reassign else place
-        self._snapshot.materialise("assigned", "steps/assigned", **remembered)
-        self._snapshot.materialise("assigned_elsewhere", "steps/assigned_elsewhere", stages=others, **remembered)
-        self._snapshot.materialise("split_units", "steps/split_units", share=share)
-        self._snapshot.materialise("split_quotas", "steps/split_quotas", share=share, seed=self._plan.seed)
-        self._snapshot.materialise("carved", "steps/carve", seed=self._plan.seed)
-        self.assignments.append(self._snapshot.query("steps/assignments", share=share, **place))
-        for row in self._snapshot.rows("steps/mixed_units"):
+        self._snapshot.materialise("assigned", "steps/curate/assigned", **remembered)
+        self._snapshot.materialise("assigned_elsewhere", "steps/curate/assigned_elsewhere", stages=others, **remembered)
+        self._snapshot.materialise("split_units", "steps/curate/split_units", share=share)
+        self._snapshot.materialise("split_quotas", "steps/curate/split_quotas", share=share, seed=self._plan.seed)
+        self._snapshot.materialise("carved", "steps/curate/carve", seed=self._plan.seed)
+        self.assignments.append(self._snapshot.query("steps/curate/assignments", share=share, **place))
+        for row in self._snapshot.rows("steps/curate/mixed_units"):
             self.notes.append(
                 f"split {stage.name}: {row['image_id']} and its copies have several labels ({', '.join(row['labels'])}) and "
                 "count for the most frequent"
             )
-        shortfall = self._snapshot.value("steps/split_shortfall")
+        shortfall = self._snapshot.value("steps/curate/split_shortfall")
         if shortfall:
             self.notes.append(
                 f"split {stage.name}: {shortfall} units short of its share, since units placed before stay: new images fill "
                 "it, --reassign draws anew"
             )
-        self._snapshot.materialise("state", "steps/replay_split", split=stage.name)
+        self._snapshot.materialise("state", "steps/curate/replay_split", split=stage.name)
         self.stage_rows.append((len(candidates), len(candidates)))
 
     def _check_same_units(self, stage: Stage) -> None:
         """Another ``by`` makes other units: those placed before could not all stay where they are."""
-        for row in self._snapshot.rows("steps/plan_stages", plan=self._plan.name):
+        for row in self._snapshot.rows("steps/curate/plan_stages", plan=self._plan.name):
             if (row["kind"], row["name"]) != ("split", stage.name) or self._reassign or not self._is_same_seed():
                 continue
             before, now = json.loads(row["settings"]).get("by"), stage.settings.get("by")

@@ -97,8 +97,8 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         before = store.snapshot()
         root = image_root(before)
         _open_set(store, before, name, settings, network)
-        todo = before.query("steps/missing_embeddings", embedder=name)
-        contents = before.value("steps/contents")
+        todo = before.query("steps/embed/missing", embedder=name)
+        contents = before.value("steps/embed/contents")
         missing = todo.num_rows
         if settings.limit is not None:
             todo = todo.slice(0, settings.limit)
@@ -107,7 +107,7 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         embedded, failed = run.fill(todo["content_id"].to_pylist(), todo["paths"].to_pylist(), quiet=quiet)
         seconds = time.monotonic() - started
         with store.commit("embed") as commit:
-            if failed or before.query("steps/failures_of", step="embed", name=name).num_rows:
+            if failed or before.query("steps/ingest/failures_of", step="embed", name=name).num_rows:
                 commit.replace("failures", _failures(before, name, failed), key=f"embed/{name}")
             commit.record_step(
                 "embed",
@@ -140,7 +140,7 @@ def image_root(snapshot: Snapshot) -> Path:
     Raises:
         ColdframeError: nothing was ingested yet, or the folder is gone.
     """
-    records = snapshot.rows("steps/step", step="ingest", name="")
+    records = snapshot.rows("steps/status/step", step="ingest", name="")
     if not records:
         raise ColdframeError(f"{snapshot.root}: no catalogue yet; start with 'coldframe ingest METADATA --images DIR'")
     root = Path(json.loads(records[0]["settings"])["images"])
@@ -166,7 +166,7 @@ def set_settings(settings: Settings, name: str, network: Embedder) -> dict[str, 
 def _open_set(store: Store, before: Snapshot, name: str, settings: Settings, network: Embedder) -> None:
     """Record a new set, or see that an existing one was made the same way."""
     wanted = json.loads(json.dumps(set_settings(settings, name, network)))
-    existing = before.rows("steps/feature_set", embedder=name)
+    existing = before.rows("steps/embed/feature_set", embedder=name)
     if existing:
         made = json.loads(existing[0]["settings"])
         differing = sorted(key for key in made | wanted if made.get(key) != wanted.get(key))
@@ -278,7 +278,7 @@ class _Run:
 
 def _failures(before: Snapshot, name: str, failed: dict[str, str]) -> pa.Table:
     """``failures`` rows, one per image of a content that could not be embedded, with the user's columns."""
-    images = before.query("steps/all_images")
+    images = before.query("steps/images/all")
     contents = images["content_id"].to_pylist()
     rows = images.filter(pa.array([content_id in failed for content_id in contents], pa.bool_()))
     reasons = [failed[content_id] for content_id in rows["content_id"].to_pylist()]

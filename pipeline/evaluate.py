@@ -53,7 +53,7 @@ def find_run(snapshot: Snapshot, run_id: str | None) -> dict[str, Any]:
     Raises:
         ColdframeError: no such run, or none yet.
     """
-    runs = snapshot.rows("steps/runs")
+    runs = snapshot.rows("steps/train/runs")
     if not runs:
         raise ColdframeError("no run yet; 'coldframe train --head mlp' makes one")
     chosen = [run for run in runs if run_id is None or run["run_id"] == run_id]
@@ -76,7 +76,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings) -> list[Evalu
     plan = settings.plan or run["plan"]
     rows, missing = features.load(snapshot, plan, run["embedder"], [settings.split])
     if not len(rows):
-        known = ", ".join(row["split"] for row in snapshot.rows("steps/split_sizes", plan=plan))
+        known = ", ".join(row["split"] for row in snapshot.rows("steps/train/split_sizes", plan=plan))
         raise ColdframeError(
             f"plan {plan!r} has no labelled rows with vectors in split {settings.split!r}; splits: {known}"
         )
@@ -122,7 +122,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings) -> list[Evalu
 def inputs_read(snapshot: Snapshot, run: dict[str, Any], settings: Settings) -> dict[str, str]:
     """The run, and a digest of each column of the rows evaluated and of each column masked by."""
     plan = settings.plan or run["plan"]
-    rows = snapshot.rows("steps/labelled_rows_digests", plan=plan, splits=[settings.split])
+    rows = snapshot.rows("steps/train/labelled_rows_digests", plan=plan, splits=[settings.split])
     inputs = {f"{row['name']} of plan {plan}": row["digest"] for row in rows}
     return inputs | {"run": run["run_id"]} | feature_sets.column_digests(snapshot, list(settings.mask_by))
 
@@ -142,7 +142,7 @@ def predict(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> metrics.Prob
 
 def _trained_on(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> int:
     """Rows with the bytes of an image the run was trained on: a later plan may have moved them."""
-    seen = snapshot.query("steps/run_contents", run_id=run["run_id"], split=TRAIN)["content_id"].to_pylist()
+    seen = snapshot.query("steps/train/run_contents", run_id=run["run_id"], split=TRAIN)["content_id"].to_pylist()
     return int(np.isin(rows.content_ids, seen).sum())
 
 
@@ -171,7 +171,7 @@ def _mask(
         raise ColdframeError(f"no column {column!r} to mask by; columns: {', '.join(columns)}")
     images = snapshot.select("images", "image_id", column)
     group_of = dict(zip(images["image_id"].to_pylist(), as_text(images[column]).to_pylist(), strict=True))
-    trained = snapshot.query("steps/run_labels", run_id=run["run_id"], split=TRAIN)
+    trained = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN)
     pairs = {
         (group_of[image_id], label)
         for image_id, label in zip(trained["image_id"].to_pylist(), trained["label"].to_pylist(), strict=True)

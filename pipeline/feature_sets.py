@@ -15,7 +15,7 @@ def choose(snapshot: Snapshot, asked: str | None) -> str:
     Raises:
         ColdframeError: no such set, none at all, or several to choose from.
     """
-    available = [row["embedder"] for row in snapshot.rows("steps/feature_sets")]
+    available = [row["embedder"] for row in snapshot.rows("steps/embed/feature_sets")]
     if asked is not None and asked in available:
         return asked
     if asked is None and DEFAULT_EMBEDDER in available:
@@ -30,13 +30,13 @@ def choose(snapshot: Snapshot, asked: str | None) -> str:
 
 def vectors(snapshot: Snapshot, name: str) -> Vectors:
     """The vectors (view 0) of a feature set for all images of the store, one row per content."""
-    table = snapshot.query("steps/vectors", embedder=name)
+    table = snapshot.query("steps/embed/vectors", embedder=name)
     return Vectors(name, table["content_id"].to_numpy().astype(object), to_matrix(table["vector"]))
 
 
 def digest(snapshot: Snapshot, name: str) -> str:
     """Changes when the set is made anew or gains or loses vectors of the store's images."""
-    value: str = snapshot.value("steps/feature_set_digest", embedder=name)
+    value: str = snapshot.value("steps/embed/feature_set_digest", embedder=name)
     return value
 
 
@@ -44,5 +44,5 @@ def column_digests(snapshot: Snapshot, columns: list[str]) -> dict[str, str]:
     """A digest of each column of ``images`` over all rows; a path rename does not change that of ``label``."""
     if not columns:
         return {}
-    found = {row["name"]: row["digest"] for row in snapshot.rows("steps/column_digests", columns=columns)}
+    found = {row["name"]: row["digest"] for row in snapshot.rows("steps/images/column_digests", columns=columns)}
     return {name: found.get(name, "empty") for name in columns}

@@ -54,7 +54,7 @@ def load(snapshot: Snapshot, plan: str, embedder: str, splits: list[str]) -> tup
     Returns:
         The rows, and how many more there are without a vector.
     """
-    table = snapshot.query("steps/labelled_rows", plan=plan, splits=splits)
+    table = snapshot.query("steps/train/labelled_rows", plan=plan, splits=splits)
     known = feature_sets.vectors(snapshot, embedder)
     positions = known.positions(table["content_id"])
     has_vector = positions >= 0

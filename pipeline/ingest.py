@@ -97,10 +97,10 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
         outcome = _merge(now, listed, reasons, examined=len(to_examine), prune=settings.prune)
         with store.commit("ingest") as commit:
             if to_examine or outcome.pruned:
-                commit.replace("files", now.query("steps/ingest_files"))
+                commit.replace("files", now.query("steps/ingest/files"))
             if outcome.added or outcome.updated or outcome.pruned:
-                commit.replace("images", now.query("steps/ingest_images"))
-                commit.replace("failures", now.query("steps/ingest_failures"), key="ingest")
+                commit.replace("images", now.query("steps/ingest/images"))
+                commit.replace("failures", now.query("steps/ingest/failures"), key="ingest")
             commit.record_step(
                 "ingest",
                 "",
@@ -131,11 +131,11 @@ def inputs_read(source: Path) -> dict[str, str]:
 
 def changed_on_disk(moment: Snapshot, root: Path, max_pixels: int) -> str | None:
     """A sentence when files are not what they were at the last ingest, by size and mtime; None when all are."""
-    known = moment.query("steps/known_files", decoding=decoding.RULES_VERSION)
+    known = moment.query("steps/ingest/known_files", decoding=decoding.RULES_VERSION)
     found, _ = _look_up(root, known["path"].to_pylist())
     changed = len(_to_examine(moment, found, max_pixels=max_pixels)) + len(known) - len(found)
-    failed = moment.query("steps/failures_of", step="ingest", name="")["path"].to_pylist()
-    last = moment.rows("steps/step", step="ingest", name="")[0]["created_at"].timestamp()
+    failed = moment.query("steps/ingest/failures_of", step="ingest", name="")["path"].to_pylist()
+    last = moment.rows("steps/status/step", step="ingest", name="")[0]["created_at"].timestamp()
     mended = sum(_changed_since(root, path, last) for path in failed)
     if not changed and not mended:
         return None
@@ -192,7 +192,7 @@ def _to_examine(moment: Snapshot, found: pa.Table, *, max_pixels: int, rehash: b
         return paths
     moment.register("found", found)
     limits = {"decoding": decoding.RULES_VERSION, "max_pixels": max_pixels}
-    rows: list[str] = moment.query("steps/files_to_examine", **limits)["path"].to_pylist()
+    rows: list[str] = moment.query("steps/ingest/to_examine", **limits)["path"].to_pylist()
     return rows
 
 
@@ -235,11 +235,11 @@ def _merge(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, exa
     now.register("listed_for_failures", failure_columns(listed.rows))
     now.register("reasons", reasons)
     now.register("options", pa.table({"prune": [prune]}))
-    now.materialise("ready", "steps/ingest_ready")
-    now.materialise("failed", "steps/ingest_failed")
-    now.materialise("catalogue_before", "steps/catalogue_before")
-    now.materialise("catalogue_now", "steps/catalogue_now")
-    counts = now.rows("steps/ingest_changes")[0]
+    now.materialise("ready", "steps/ingest/ready")
+    now.materialise("failed", "steps/ingest/failed")
+    now.materialise("catalogue_before", "steps/ingest/catalogue_before")
+    now.materialise("catalogue_now", "steps/ingest/catalogue_now")
+    counts = now.rows("steps/ingest/changes")[0]
     return Outcome(
         added=counts["added"],
         updated=counts["updated"],

@@ -151,10 +151,10 @@ def from_config(config: Config, name: str) -> Plan | None:
 
 def from_store(snapshot: Snapshot, name: str) -> Plan | None:
     """The plan as it was last replayed, or None."""
-    rows = snapshot.rows("steps/plan_stages", plan=name)
+    rows = snapshot.rows("steps/curate/plan_stages", plan=name)
     if not rows:
         return None
-    record = snapshot.rows("steps/step", step="curate", name=name)
+    record = snapshot.rows("steps/status/step", step="curate", name=name)
     seed = json.loads(record[0]["settings"])["seed"] if record else 0
     stages = tuple(Stage(row["kind"], row["name"], json.loads(row["settings"])) for row in rows)
     return Plan(name, stages, seed)

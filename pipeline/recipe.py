@@ -153,8 +153,8 @@ def _embed_reason(config: Config, name: str, moment: Snapshot | None) -> str | N
     changed = _difference(record, asdict(embed.resolved(settings)), {})
     if changed:
         return changed
-    missing = moment.query("steps/missing_embeddings", embedder=name).num_rows
-    failed = moment.value("steps/failed_contents", embedder=name)
+    missing = moment.query("steps/embed/missing", embedder=name).num_rows
+    failed = moment.value("steps/embed/failed_contents", embedder=name)
     return f"{missing - failed} contents have no vector" if missing > failed else None
 
 
@@ -202,7 +202,7 @@ def stale(snapshot: Snapshot, config: Config) -> list[tuple[str, str]]:
     """``(step, reason)`` of each step that would run now: those of the file, and plans that only the store knows."""
     asked = list(steps(config))
     known = {str(step) for step in asked}
-    for row in snapshot.rows("steps/plans"):
+    for row in snapshot.rows("steps/curate/plans"):
         step = _curate_step(config, row["plan"])
         if str(step) not in known:
             asked.append(step)
@@ -222,7 +222,7 @@ def _curate_step(config: Config, name: str) -> Step:
 
 
 def _record(moment: Snapshot | None, step: str, name: str) -> dict[str, Any] | None:
-    rows = moment.rows("steps/step", step=step, name=name) if moment else []
+    rows = moment.rows("steps/status/step", step=step, name=name) if moment else []
     return rows[0] if rows else None
 
 

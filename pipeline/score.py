@@ -43,12 +43,12 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
             raise ColdframeError(
                 f"{name}: the feature set {embedder!r} is empty; run 'coldframe embed {embedder}' first"
             )
-        set_row = snapshot.rows("steps/feature_set", embedder=embedder)[0]
+        set_row = snapshot.rows("steps/embed/feature_set", embedder=embedder)[0]
         feature_set = scorers.FeatureSet(
             embedder, set_row["network"], json.loads(set_row["settings"]), json.loads(set_row["source"])
         )
         values = scorers.module(name).score(known, settings, feature_set)
-        images = snapshot.query("steps/image_contents")
+        images = snapshot.query("steps/images/contents")
         rows = known.positions(images["content_id"])
         has_vector = rows >= 0
         table = images.filter(pa.array(has_vector))

@@ -27,9 +27,9 @@ def status(snapshot: Snapshot, config: Config) -> Status:
     """Everything ``coldframe status`` prints."""
     return Status(
         snapshot.manifest.number,
-        snapshot.query("steps/books"),
-        snapshot.query("steps/status_splits"),
-        snapshot.query("steps/coverage"),
-        snapshot.query("steps/status_steps"),
+        snapshot.query("steps/status/books"),
+        snapshot.query("steps/status/splits"),
+        snapshot.query("steps/status/coverage"),
+        snapshot.query("steps/status/steps"),
         recipe.stale(snapshot, config),
     )

@@ -123,9 +123,11 @@ def train(store: Store, name: str, settings: Settings) -> Outcome:
 
 def inputs_read(snapshot: Snapshot, plan: str, embedder: str) -> dict[str, str]:
     """A digest of each column of the training and validation rows, and of their feature set."""
-    rows = snapshot.rows("steps/labelled_rows_digests", plan=plan, splits=[TRAIN, VALIDATION])
+    rows = snapshot.rows("steps/train/labelled_rows_digests", plan=plan, splits=[TRAIN, VALIDATION])
     inputs = {f"{row['name']} of plan {plan}": row["digest"] for row in rows}
-    vectors = snapshot.value("steps/labelled_vectors_digest", plan=plan, splits=[TRAIN, VALIDATION], embedder=embedder)
+    vectors = snapshot.value(
+        "steps/train/labelled_vectors_digest", plan=plan, splits=[TRAIN, VALIDATION], embedder=embedder
+    )
     return inputs | {f"embeddings of {embedder}": vectors}
 
 
@@ -152,7 +154,7 @@ def _prepare(snapshot: Snapshot, plan: str, embedder: str, rows: Rows, missing: 
     if missing:
         notes.append(f"{missing} rows have no vector in {embedder} and are left out: run 'coldframe embed {embedder}'")
     training, validation = rows.of(TRAIN), rows.of(VALIDATION)
-    if not snapshot.rows("steps/plan_stages", plan=plan):
+    if not snapshot.rows("steps/curate/plan_stages", plan=plan):
         raise ColdframeError(
             f"no plan {plan!r} has been replayed; run 'coldframe curate' or 'coldframe split test 0.15'"
         )

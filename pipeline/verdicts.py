@@ -35,7 +35,7 @@ def judge(store: Store, config: Config, given: list[str], verdict: str, why: str
     with curation.lock(store):
         snapshot = store.snapshot()
         image_ids = find_images(snapshot, given)
-        contents = {row["image_id"]: row["content_id"] for row in snapshot.rows("steps/image_contents")}
+        contents = {row["image_id"]: row["content_id"] for row in snapshot.rows("steps/images/contents")}
         now = datetime.now(UTC)
         rows = [
             {"image_id": one, "content_id": contents[one], "verdict": verdict, "why": why, "created_at": now}
@@ -43,7 +43,7 @@ def judge(store: Store, config: Config, given: list[str], verdict: str, why: str
         ]
         with store.commit(verdict) as commit:
             commit.append("verdicts", pa.Table.from_pylist(rows, SCHEMAS["verdicts"]))
-        plans = [row["plan"] for row in snapshot.rows("steps/plans")]
+        plans = [row["plan"] for row in snapshot.rows("steps/curate/plans")]
         for name in plans:
             try:
                 curation.replay_and_commit(store, partial(_plan_in_force, config, name))

@@ -21,13 +21,14 @@ def folder() -> Path:
 
 
 def text(name: str) -> str:
-    """The text of ``sql/<name>.sql``, for instance ``steps/carve``."""
+    """The text of ``sql/<name>.sql``, for instance ``steps/curate/carve``."""
     return (folder() / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def names(kind: str) -> list[str]:
-    """File names in ``sql/<kind>``, sorted, as they are written on the command line (hyphens)."""
-    return sorted(path.stem.replace("_", "-") for path in (folder() / kind).glob("*.sql"))
+    """Files in ``sql/<kind>`` and below, sorted, as they are written on the command line (hyphens, no ending)."""
+    root = folder() / kind
+    return sorted(path.relative_to(root).with_suffix("").as_posix().replace("_", "-") for path in root.rglob("*.sql"))
 
 
 def uses(sql: str, relation: str) -> bool:

@@ -26,7 +26,7 @@ from tests.synthetic import fresh_store, image, put_images, put_scores, put_vect
 
 Rows = list[dict[str, Any]]
 
-some_catalogues = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+some_catalogues = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @contextmanager

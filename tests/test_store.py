@@ -177,17 +177,11 @@ def test_each_sql_file_is_one_select_that_begins_with_its_grain(kind: str) -> No
 
 
 def test_each_sql_step_is_used() -> None:
-    sources = "".join(
-        path.read_text()
-        for folder in ("pipeline", "store")
-        for path in Path(queries.folder().parent, folder).rglob("*.py")
-    )
-    sections = [f"{prefix}_{one}" for prefix, names in _SECTIONS.items() for one in names]
+    from pipeline import explain, inspection
+
+    root = queries.folder().parent
+    sources = "".join(path.read_text() for name in ("pipeline", "store") for path in (root / name).rglob("*.py"))
+    by_section = {f"why/{one}" for one in explain.SECTIONS} | {f"inspect/{one}" for one in inspection.SECTIONS}
     for name in queries.names("steps"):
         file = name.replace("-", "_")
-        assert f'"steps/{file}"' in sources or file in sections, f"nothing runs sql/steps/{file}.sql"
-
-
-from pipeline import explain, inspection  # noqa: E402
-
-_SECTIONS = {"why": explain.SECTIONS, "inspect": inspection.SECTIONS}
+        assert f'"steps/{file}"' in sources or file in by_section, f"nothing runs sql/steps/{file}.sql"
