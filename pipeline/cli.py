@@ -343,7 +343,8 @@ def filter_(common: Common, rule: str, others: tuple[str, ...], plan: str, what_
     """Add a rule to a plan, or replace it, and replay the plan."""
     from pipeline import plans
 
-    settings = {name: value for name, value in flags.items() if value not in (None, ())} | _pairs("--set", others)
+    settings = {name: value for name, value in flags.items() if value not in (None, ())}
+    settings |= {name: _from_json(value) for name, value in _pairs("--set", others).items()}
     if "percentile" in settings:
         settings["percentile"] = list(settings["percentile"])
     stage = plans.rule_stage(rule, settings)
@@ -430,18 +431,23 @@ def _tell_replay(common: Common, result: Replay) -> None:
     common.say(f"plan {result.plan.name}: {len(result.curation)} ready, {sum(counts.values())} kept ({kept})")
 
 
-def _pairs(option: str, given: tuple[str, ...]) -> dict[str, Any]:
-    """``NAME=VALUE`` options; numbers become numbers."""
-    pairs: dict[str, Any] = {}
+def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=VALUE`` options."""
+    pairs = {}
     for one in given:
         name, equals, value = one.partition("=")
         if not equals or not name:
             raise click.UsageError(f"{option} {one}: expected NAME=VALUE")
-        try:
-            pairs[name] = json.loads(value)
-        except ValueError:
-            pairs[name] = value
+        pairs[name] = value
     return pairs
+
+
+def _from_json(text: str) -> Any:
+    """A number, list or truth value where the text is one, else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _verdict_command(verdict: str, text: str, *, needs_why: bool) -> None:
@@ -577,12 +583,7 @@ def sql(
     """Ask the store a question in DuckDB's SQL. It can only read, and only the store."""
     from pipeline import output
 
-    values = {}
-    for one in params:
-        name, equals, value = one.partition("=")
-        if not equals:
-            raise click.UsageError(f"--param {one}: expected NAME=VALUE")
-        values[name] = value
+    values = _pairs("--param", params)
     output.write(common.open().snapshot(at).ask(query, values, timeout=timeout or None), fmt, rows=rows)
 
 

@@ -107,7 +107,7 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         embedded, failed = run.fill(todo["content_id"].to_pylist(), todo["paths"].to_pylist(), quiet=quiet)
         seconds = time.monotonic() - started
         with store.commit("embed") as commit:
-            if failed or before.query("steps/ingest/failures_of", step="embed", name=name).num_rows:
+            if failed or before.query("steps/images/failures_of", step="embed", name=name).num_rows:
                 commit.replace("failures", _failures(before, name, failed), key=f"embed/{name}")
             commit.record_step(
                 "embed",

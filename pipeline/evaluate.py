@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipeline import feature_sets, features, metrics
 from pipeline.features import Rows
 from pipeline.frameworks import load_keras
-from pipeline.plans import TRAIN
+from pipeline.plans import TRAIN, VALIDATION
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS, as_text
 from store.store import Snapshot, Store
@@ -242,6 +242,6 @@ def describe(one: Evaluation) -> list[str]:
         )
     if one.without_vector:
         notes.append(f"{one.without_vector} rows of the split have no vector and are not evaluated")
-    if one.split == "val":
+    if one.split == VALIDATION:
         notes.append("validation rows were carved out after filtering, so they are cleaner than test rows")
     return notes

@@ -27,7 +27,10 @@ class Rows:
 
     def of(self, split: str) -> Rows:
         """The rows of one split."""
-        chosen = self.splits == split
+        return self.where(self.splits == split)
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Rows:
+        """The rows chosen, in their order."""
         return Rows(
             self.image_ids[chosen],
             self.content_ids[chosen],

@@ -21,6 +21,7 @@ from store.store import Snapshot
 
 DEFAULT_PLAN = "default"
 TRAIN = "train"
+VALIDATION = "val"
 
 
 @dataclass(frozen=True)

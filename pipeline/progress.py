@@ -12,12 +12,6 @@ from tqdm import tqdm
 PLAIN_LINE_SECONDS = 10.0
 
 
-def say(message: str, *, quiet: bool = False) -> None:
-    """One line for the person watching; data goes to stdout instead."""
-    if not quiet:
-        click.echo(message, err=True)
-
-
 class Progress:
     """Counts things done out of ``total``."""
 
@@ -49,4 +43,5 @@ class Progress:
     def _line(self) -> None:
         self._last_line = time.monotonic()
         rate = self._done / max(self._last_line - self._started, 1e-9)
-        say(f"{self._what}: {self._done}/{self._total}, {rate:.1f}/s", quiet=self._quiet)
+        if not self._quiet:
+            click.echo(f"{self._what}: {self._done}/{self._total}, {rate:.1f}/s", err=True)

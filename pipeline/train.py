@@ -19,13 +19,12 @@ import pyarrow as pa
 from pipeline import feature_sets, features, heads
 from pipeline.features import Rows
 from pipeline.frameworks import load_keras
-from pipeline.plans import DEFAULT_PLAN, TRAIN
+from pipeline.plans import DEFAULT_PLAN, TRAIN, VALIDATION
 from store import digests
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
-VALIDATION = "val"
 OPTIMIZERS = ("adagrad", "adam", "adamw", "sgd")
 LIBRARIES = ("coldframe", "keras", "tensorflow", "torch", "numpy", "scikit-learn", "duckdb", "pyarrow", "pillow")
 
@@ -166,13 +165,7 @@ def _prepare(snapshot: Snapshot, plan: str, embedder: str, rows: Rows, missing: 
     known = np.isin(validation.labels, training.labels)
     if not known.all():
         notes.append(f"{int((~known).sum())} validation rows are of classes without a training row and are left out")
-        validation = Rows(
-            validation.image_ids[known],
-            validation.content_ids[known],
-            validation.labels[known],
-            validation.splits[known],
-            validation.matrix[known],
-        )
+        validation = validation.where(known)
     if not len(validation):
         notes.append("no validation split: training stops by the training loss; 'coldframe split val 0.10' makes one")
     return training, validation, notes

@@ -25,6 +25,12 @@ def from_matrix(matrix: npt.NDArray[np.floating]) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).ravel()), matrix.shape[1])
 
 
+def unit_length(matrix: FloatMatrix) -> FloatMatrix:
+    """Each row scaled to Euclidean length 1; a row of zeros stays."""
+    unit: FloatMatrix = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
+    return unit
+
+
 @dataclass(frozen=True)
 class Vectors:
     """The vectors of one feature set: row ``i`` of ``matrix`` belongs to ``content_ids[i]``; ids ascend."""

@@ -13,6 +13,7 @@ from PIL import Image
 
 from pipeline.embedders import Embedder, FloatArray, Options, weights_digest
 from store.errors import ColdframeError
+from store.matrices import unit_length
 
 DEFAULT_WEIGHTS = "openai/clip-vit-base-patch32"
 
@@ -48,7 +49,7 @@ class Clip(Embedder):
 
         with torch.inference_mode():
             vision = self._model.vision_model(pixel_values=torch.from_numpy(np.ascontiguousarray(batch)))
-            return _unit_length(self._model.visual_projection(vision.pooler_output).numpy())
+            return unit_length(self._model.visual_projection(vision.pooler_output).numpy())
 
     def embed_texts(self, texts: Sequence[str]) -> FloatArray:
         """Text features of unit length, shape (len(texts), dimensions), float32."""
@@ -61,12 +62,7 @@ class Clip(Embedder):
         tokens = self._tokenizer(list(texts), return_tensors="pt", padding=True, truncation=True)
         with torch.inference_mode():
             text = self._model.text_model(**{key: tokens[key] for key in ("input_ids", "attention_mask")})
-            return _unit_length(self._model.text_projection(text.pooler_output).numpy())
-
-
-def _unit_length(vectors: FloatArray) -> FloatArray:
-    unit: FloatArray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return unit
+            return unit_length(self._model.text_projection(text.pooler_output).numpy())
 
 
 def _jsonable(settings: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pipeline import embedders
 from pipeline.scorers import FeatureSet
 from store.errors import ColdframeError
-from store.matrices import Vectors
+from store.matrices import Vectors, unit_length
 
 GOOD = (
     "a photo of an animal in the wild",
@@ -67,7 +67,7 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
             f"clip-quality: the weights at {feature_set.source.get('weights') or 'the default place'} are not those that "
             f"{feature_set.name!r} was made with"
         )
-    unit = vectors.matrix / np.maximum(np.linalg.norm(vectors.matrix, axis=1, keepdims=True), 1e-12)
+    unit = unit_length(vectors.matrix)
     return _aggregate(unit @ embed_texts(settings.good).T, settings.aggregate) - _aggregate(
         unit @ embed_texts(settings.bad).T, settings.aggregate
     )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pipeline.scorers import FeatureSet
 from store.errors import ColdframeError
-from store.matrices import Vectors
+from store.matrices import Vectors, unit_length
 
 CHUNK_ROWS = 1024
 
@@ -37,7 +37,7 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
     k = min(settings.k, count - 1)
     if k < 1:
         return np.zeros(count)
-    unit = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
+    unit = unit_length(matrix)
     result = np.empty(count)
     for start in range(0, count, CHUNK_ROWS):
         similarity = unit[start : start + CHUNK_ROWS] @ unit.T
