@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import decoding
+from pipeline.processes import cores, pool
 
 CHUNK = 8
 
@@ -56,13 +53,13 @@ def examine(root: Path, paths: list[str], *, max_pixels: int, workers: int | Non
     A file that takes its process down with it (memory, a fault in a decoder) is looked at again alone, so that it is
     the only one to fail.
     """
-    count = workers or os.cpu_count() or 1
+    count = workers or cores()
     look = partial(file_facts, root, max_pixels=max_pixels)
     while paths:
         done = 0
         try:
-            with _pool(min(count, len(paths))) as pool:
-                for path, result in zip(paths, pool.map(look, paths, chunksize=CHUNK), strict=True):
+            with pool(min(count, len(paths))) as processes:
+                for path, result in zip(paths, processes.map(look, paths, chunksize=CHUNK), strict=True):
                     done += 1
                     yield path, result
             return
@@ -75,25 +72,7 @@ def examine(root: Path, paths: list[str], *, max_pixels: int, workers: int | Non
 
 def _alone(look: partial[Facts | str], path: str) -> Facts | str:
     try:
-        with _pool(1) as pool:
-            return pool.submit(look, path).result()
+        with pool(1) as alone:
+            return alone.submit(look, path).result()
     except BrokenProcessPool:
         return "cannot be decoded: the decoder crashed or ran out of memory on this file"
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # Spawned, not forked: the parent has threads of DuckDB and Arrow.
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
-
-
-def _start_worker() -> None:
-    """End with the parent, even one killed; keep the C libraries' complaints about bad files off the terminal."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-
-    def follow_parent() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow_parent, daemon=True).start()

@@ -1,0 +1,33 @@
+"""A pool of processes for work on many files."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from concurrent.futures import ProcessPoolExecutor
+
+
+def cores() -> int:
+    """Cores this process may use: those of its container, where it is in one."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
+def pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that end with their parent, even a killed one, and keep what C libraries write off the terminal."""
+    # spawned, not forked: the parent has threads of DuckDB and Arrow
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
+
+
+def _start_worker() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+    def follow_parent() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow_parent, daemon=True).start()
