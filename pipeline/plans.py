@@ -74,6 +74,9 @@ def rule_stage(name: str, settings: Mapping[str, Any]) -> Stage:
         raise ColdframeError(f"rule {name}: leave_one_out = {settings['leave_one_out']!r}, expected true or false")
     if settings.get("apply_to", TRAIN) not in (TRAIN, "all"):
         raise ColdframeError(f"rule {name}: apply_to = {settings['apply_to']!r}, expected 'train' or 'all'")
+    bits = settings.get("bits")
+    if name == "copies" and bits is not None and not (type(bits) is int and 0 <= bits <= 7):
+        raise ColdframeError(f"rule copies: bits = {bits!r}, expected a whole number from 0 to 7")
     return Stage("rule", name, dict(settings))
 
 

@@ -255,6 +255,36 @@ def centroid_store(folder: Path) -> Store:
     return store
 
 
+HASHES = st.lists(
+    st.tuples(
+        st.sampled_from([0, 2**64 - 1, 0x0123456789ABCDEF]), st.sets(st.integers(0, 63), max_size=9), st.integers(1, 3)
+    ),
+    min_size=2,
+    max_size=12,
+)
+
+
+@settings(some_catalogues, max_examples=5)
+@given(drawn=HASHES, bits=st.integers(0, 7))
+def test_of_copies_the_largest_stays(drawn: list[tuple[int, set[int], int]], bits: int) -> None:
+    hashes = {f"i{at:02d}": base ^ sum(1 << bit for bit in flipped) for at, (base, flipped, _) in enumerate(drawn)}
+    widths = {f"i{at:02d}": width for at, (_, _, width) in enumerate(drawn)}
+    rows = [image(name, "a", phash=f"{value:016x}", width=widths[name]) for name, value in hashes.items()]
+    with temporary_store(rows) as store:
+        found = replayed(store, plan_of(rule_stage("copies", {"bits": bits})))
+
+    def better(one: str, other: str) -> bool:
+        return (-widths[one], one) < (-widths[other], other)
+
+    for name, value in hashes.items():
+        copied = any(
+            better(other, name) and (value ^ theirs).bit_count() <= bits
+            for other, theirs in hashes.items()
+            if other != name
+        )
+        assert (found[name] == "out:copies") == copied, name
+
+
 def test_centroid_passes_recompute_the_centroids(tmp_path: Path) -> None:
     store = centroid_store(tmp_path)
     replayed(store, plan_of(rule_stage("centroid", {"percentile": [90, 50], "embedder": "line"})))
@@ -381,6 +411,7 @@ def test_curate_without_a_plan_says_how_to_make_one(ready: Coldframe) -> None:
         (("split", "test", 1.5), "share 1.5, expected a number between 0 and 1"),
         (("split", "train", 0.5), "splits are carved out of train: choose another name"),
         (("filter", "centroid", "--set", "no"), "--set no: expected NAME=VALUE"),
+        (("filter", "copies", "--set", "bits=8"), "rule copies: bits = 8, expected a whole number from 0 to 7"),
     ],
 )
 def test_stages_that_cannot_be(ready: Coldframe, arguments: tuple[object, ...], message: str) -> None:
