@@ -106,7 +106,8 @@ def load(name: str, options: Options) -> Embedder:
             "tokenizer and preprocessor files) or a hub name"
         )
     try:
-        model, loaded = CLIPModel.from_pretrained(weights, output_loading_info=True)
+        # whatever the file holds: half precision would be slow here, and another network by its numbers
+        model, loaded = CLIPModel.from_pretrained(weights, dtype="float32", output_loading_info=True)
         processor = CLIPImageProcessorPil.from_pretrained(weights)
         tokenizer = AutoTokenizer.from_pretrained(weights)
     except Exception as error:  # the hub client, safetensors and JSON each raise their own kinds
