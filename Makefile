@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test lint bench-heads clean
+.PHONY: install demo test lint drawings models bench-drawing bench-demo bench-heads clean
 
 install: .venv/installed
 
@@ -12,6 +12,9 @@ install: .venv/installed
 	$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+demo: install
+	$(BIN)/coldframe demo
+
 test: install
 	$(BIN)/python -m pytest tests
 
@@ -19,6 +22,21 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The demo's pictures alone, and its two models from random weights (about 25 minutes on two cores).
+drawings: install
+	$(BIN)/coldframe demo --draw-only
+	cp coldframe-demo/pictures.jpg pipeline/demo/pictures.jpg
+
+models: install
+	$(BIN)/python -P -m pipeline.demo.training.efficientnet
+	$(BIN)/python -P -m pipeline.demo.training.clip
+
+bench-drawing: install
+	$(BIN)/python -m tests.benchmarks.drawing
+
+bench-demo: install
+	$(BIN)/python -m tests.benchmarks.demo
 
 bench-heads: install
 	$(BIN)/python -m tests.benchmarks.heads

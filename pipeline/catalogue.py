@@ -54,12 +54,20 @@ def read(
                     f"{source}: a folder has no column {value!r}: leave out {option}, or give a CSV, TSV or Parquet file"
                 )
         return _from_folder(source)
+    return _from_table(source, read_table(source), id_column, path_column, label_column)
+
+
+def read_table(source: Path) -> pa.Table:
+    """The rows of a file as they are: of a CSV or TSV all columns as text, an empty cell NULL.
+
+    Raises:
+        ColdframeError: no such file, or not readable as what its name says.
+    """
     if not source.exists():
         raise ColdframeError(
             f"{source}: no such file; expected a CSV, TSV or Parquet file, or a folder of class folders"
         )
-    table = _read_parquet(source) if source.suffix.lower() in PARQUET_ENDINGS else _read_delimited(source)
-    return _from_table(source, table, id_column, path_column, label_column)
+    return _read_parquet(source) if source.suffix.lower() in PARQUET_ENDINGS else _read_delimited(source)
 
 
 def _read_parquet(source: Path) -> pa.Table:
@@ -118,7 +126,7 @@ def _from_table(
     ids = _column(source, table, "--id", id_column, ())
     if ids is None:
         # a row without a path has no picture either: it is kept, to fail under the number of its row
-        numbered = [path or f"row {row}" for row, path in enumerate(paths.to_pylist(), start=_first_row(source))]
+        numbered = [path or f"row {row}" for row, path in enumerate(paths.to_pylist(), start=first_row(source))]
         ids = pa.chunked_array([pa.array(numbered, pa.string())])
     _check_ids(source, ids.to_pylist(), id_column)
     names = [name.strip() or f"column_{position}" for position, name in enumerate(table.column_names, start=1)]
@@ -160,7 +168,7 @@ def _user_name(name: str) -> str:
     return f"user_{name}" if name.lower() in ours else name
 
 
-def _first_row(source: Path) -> int:
+def first_row(source: Path) -> int:
     """The number people give the first row: a spreadsheet counts the header too."""
     return 1 if source.suffix.lower() in PARQUET_ENDINGS else 2
 
@@ -168,7 +176,7 @@ def _first_row(source: Path) -> int:
 def _check_ids(source: Path, ids: list[str | None], column: str | None) -> None:
     where = f"column {column!r}" if column else "the column of paths"
     first_rows: dict[str, int] = {}
-    for row, image_id in enumerate(ids, start=_first_row(source)):
+    for row, image_id in enumerate(ids, start=first_row(source)):
         if not image_id:
             raise ColdframeError(f"{source}: row {row} has no id in {where}: give it one, or leave out --id")
         if image_id in first_rows:

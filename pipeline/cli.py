@@ -660,10 +660,65 @@ def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
         sys.exit(SOME_FAILED)
 
 
-def _coldframe(common: Common, arguments: list[str]) -> int:
-    """Run another ``coldframe`` with the same common options; its exit code, 1 if it was killed."""
+@command("demo")
+@click.argument("folder", metavar="[DIR]", default="coldframe-demo", type=click.Path(path_type=Path))
+@click.option("--rows", type=click.IntRange(120), help="Pictures to draw.  [default: 1000]")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Another seed, other creatures."
+)
+@click.option(
+    "--catalogue", metavar="METADATA", type=click.Path(path_type=Path), help="Draw a picture for each row of this file."
+)
+@click.option(
+    "--plant",
+    type=click.Choice(["sample", "report", "none"]),
+    help="Faults to plant: a fifth of the rows, the report's own counts, or none.  [default: sample; none with --catalogue]",
+)
+@click.option("--draw-only", is_flag=True, help="Draw the pictures and write the recipe; run no step.")
+def demo(
+    common: Common,
+    folder: Path,
+    rows: int | None,
+    seed: int,
+    catalogue: Path | None,
+    plant: str | None,
+    draw_only: bool,
+) -> None:
+    """Draw a sample catalogue into DIR (default ./coldframe-demo) and run every step on it, offline.
+
+    The store is DIR/coldframe-store and the settings are DIR/coldframe.toml, whatever --store and --config say.
+    """
+    from pipeline.demo import summary, world
+
+    if rows is not None and catalogue is not None:
+        raise click.UsageError("--rows is for an invented catalogue; with --catalogue every row is drawn")
+    settings = world.Settings(
+        rows or world.Settings.rows, seed, catalogue, plant or ("none" if catalogue else "sample")
+    )
+    drawn = world.prepare(folder, settings, quiet=common.quiet)
+    common.say(f"{folder}: {drawn.drawn} of {len(drawn.rows)} pictures drawn in {drawn.seconds:.1f} s")
+    if draw_only:
+        return
+    common.store, common.config_file = drawn.store, drawn.config
+    for arguments in drawn.commands():
+        code = _coldframe(common, arguments, results=False)
+        if code not in (0, SOME_FAILED):
+            common.say(
+                f"{arguments[0]}: stopped with exit code {code}; once its cause is gone, the same command goes on"
+            )
+            sys.exit(code)
+    for paragraph in summary.tell(common.open().snapshot(), drawn):
+        click.echo(paragraph)
+
+
+def _coldframe(common: Common, arguments: list[str], *, results: bool = True) -> int:
+    """Run another ``coldframe`` with the same common options; its exit code, 1 if it was killed.
+
+    Without ``results``, what it writes to stdout is dropped.
+    """
     # -P: a folder called 'store' in the working folder must not pass for our package
-    code = subprocess.run([sys.executable, "-P", "-m", "pipeline", *common.flags(), *arguments], check=False).returncode
+    command = [sys.executable, "-P", "-m", "pipeline", *common.flags(), *arguments]
+    code = subprocess.run(command, check=False, stdout=None if results else subprocess.DEVNULL).returncode
     return code if code >= 0 else 1
 
 

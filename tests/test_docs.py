@@ -46,6 +46,11 @@ def test_each_make_target_shown_exists(line: str) -> None:
     assert re.search(rf"^{target}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
 
 
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)\)", README))
+def test_each_link_leads_somewhere(link: str) -> None:
+    assert (REPOSITORY / link).exists()
+
+
 def test_every_command_stands_in_the_readme() -> None:
     for name in cli.commands:
         assert re.search(rf"\b{name}\b", README), name

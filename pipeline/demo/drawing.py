@@ -1,0 +1,82 @@
+"""The files of a catalogue: each row's picture drawn and saved, in as many processes as there are cores.
+
+A file depends on the seed and its row alone, and is there whole or not at all; so a drawing that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from PIL import Image, ImageEnhance
+
+from pipeline.demo.families import family, rng_of
+from pipeline.demo.faults import SKETCH
+from pipeline.demo.files import put
+from pipeline.demo.pictures import picture
+from pipeline.demo.planting import EXACT_COPY, NEAR_COPY, TRUNCATED, Row
+from pipeline.processes import cores, pool
+from pipeline.progress import Progress
+
+CHUNK = 16
+# Part of what a drawn folder is known by: raise it with every change to what is drawn.
+VERSION = 1
+
+
+def draw(rows: Sequence[Row], folder: Path, seed: int, *, quiet: bool = False) -> int:
+    """Draw the files that ``folder`` does not have yet; how many those were."""
+    todo = [row for row in rows if not (folder / row.path).exists()]
+    if not todo:
+        return 0
+    for parent in {(folder / row.path).parent for row in todo}:
+        parent.mkdir(parents=True, exist_ok=True)
+    workers = min(cores(), len(todo))
+    with (
+        Progress(len(todo), "draw", quiet=quiet) as progress,
+        pool(workers) as processes,
+    ):
+        for _ in processes.map(partial(_draw, folder=folder, seed=seed), todo, chunksize=CHUNK):
+            progress.advance(1)
+    return len(todo)
+
+
+def _draw(row: Row, folder: Path, seed: int) -> None:
+    put(folder / row.path, encoded(row, seed))
+
+
+def encoded(row: Row, seed: int) -> bytes:
+    """The bytes of a row's file, always a JPEG, whatever its name ends in."""
+    if row.kind == EXACT_COPY:
+        return _jpeg(_picture(row, seed, of=row.copy_of), row)
+    if row.kind == NEAR_COPY:
+        return _jpeg(_reworked(_picture(row, seed, of=row.copy_of), row, seed), row, quality=72)
+    data = _jpeg(_picture(row, seed, of=row.path), row)
+    return data[: len(data) * 3 // 5] if row.kind == TRUNCATED else data
+
+
+def _picture(row: Row, seed: int, *, of: str) -> Image.Image:
+    """What a row shows; ``of`` is the path of the row that it was first drawn for."""
+    return picture(row.kind, family(*row.shown, seed), rng_of("picture", seed, of))
+
+
+def _reworked(original: Image.Image, row: Row, seed: int) -> Image.Image:
+    """A copy as people make them: smaller, cropped a little, brighter or darker."""
+    rng = rng_of("reworked", seed, row.path)
+    width, height = original.size
+    left, top = (int(side * rng.uniform(0.0, 0.015)) for side in original.size)
+    cropped = original.crop((left, top, width - left, height - top))
+    share = rng.uniform(0.6, 0.9)
+    small = cropped.resize((round(width * share), round(height * share)), Image.Resampling.BICUBIC)
+    return ImageEnhance.Brightness(small).enhance(rng.uniform(0.93, 1.07))
+
+
+def _jpeg(drawn: Image.Image, row: Row, quality: int = 88) -> bytes:
+    if row.cmyk:
+        drawn = drawn.convert("CMYK")
+    elif row.kind == SKETCH and rng_of("mode", row.path).random() < 0.6:
+        drawn = drawn.convert("L")
+    buffer = io.BytesIO()
+    drawn.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()

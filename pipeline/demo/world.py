@@ -1,0 +1,197 @@
+"""The demo's folder: pictures, catalogue, truth, models and a recipe, so that every command works in it afterwards."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.demo import MODELS, drawing, planting
+from pipeline.demo.files import PART, put
+from pipeline.demo.planting import Row
+from pipeline.demo.prompts import BAD_PROMPTS, THRESHOLD
+from pipeline.demo.sheet import contact_sheet
+from pipeline.plans import DEFAULT_PLAN
+from store import digests
+from store.errors import ColdframeError
+from store.store import Store
+
+REPORT_PLAN = "report"
+SHEET = "pictures.jpg"
+
+RECIPE = """\
+# The reference recipe, on drawn pictures with two small models of the demo's own.
+# Change something and say 'coldframe run': it does what is out of date.
+
+store = "coldframe-store"
+
+[ingest]
+metadata = "metadata.csv"
+images = "images"
+id = "rare_species_id"
+path = "file_path"
+label = "family"
+
+[embed.clip]
+weights = "models/clip"
+
+[embed.efficientnet]
+embedder = "efficientnet-b0"     # how its pictures are prepared; the network itself is the file's
+weights = "models/efficientnet/model.keras"
+size = "80x80"
+
+[score.clip-quality]
+embedder = "clip"
+bad = [                          # without "a map", which its model was never told of, and with two more
+{bad}
+]
+{plans}
+[evaluate]
+split = "test"
+mask_by = ["phylum"]
+"""
+
+PLAN = """
+[plans.{plan}]
+seed = {seed}
+stages = [
+    {{ rule = "greyscale" }},
+    {{ rule = "cmyk" }},
+{copies}    {{ rule = "clip-quality", threshold = {threshold} }},
+    {{ split = "test", share = 0.15 }},
+    {{ rule = "centroid", embedder = "efficientnet", percentile = [95, 97.5], apply_to = "{apply_to}" }},
+    {{ split = "val", share = 0.10 }},
+]
+
+[train.mlp{suffix}]
+head = "mlp"
+embedder = "efficientnet"
+plan = "{plan}"
+"""
+LINEAR = """
+[train.linear]
+embedder = "efficientnet"
+"""
+COPIES = '    { rule = "copies" },\n'
+
+
+@dataclass(frozen=True)
+class World:
+    """A drawn folder. ``drawn`` files were drawn, in ``seconds``; the others were there."""
+
+    folder: Path
+    rows: tuple[Row, ...]
+    plant: str
+    drawn: int
+    seconds: float
+
+    @property
+    def config(self) -> Path:
+        """The recipe."""
+        return self.folder / "coldframe.toml"
+
+    @property
+    def store(self) -> Path:
+        """The store the recipe names."""
+        return self.folder / "coldframe-store"
+
+    def commands(self) -> Iterator[list[str]]:
+        """The ``coldframe`` commands that make the demo, each to be run before the next is asked for."""
+        yield ["ingest"]
+        # once, as a person would: what that person decides later stands
+        judged = {row["image_id"] for row in Store.open(self.store).snapshot().rows("steps/demo/judged")}
+        good = [row.image_id for row in self.rows if row.kind == planting.CMYK_GOOD and row.image_id not in judged]
+        if good:
+            yield ["keep", "--why", "a good photograph, only stored in CMYK", "--", *good]
+        yield ["run"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to draw: ``rows`` of an invented catalogue or all of ``catalogue``, with the faults that ``plant`` names."""
+
+    rows: int = 1000
+    seed: int = 0
+    catalogue: Path | None = None
+    plant: str = "sample"
+
+
+def prepare(folder: Path, settings: Settings, *, quiet: bool = False) -> World:
+    """Draw a world into ``folder``, or what is missing of it; files that are there are left as they are.
+
+    Raises:
+        ColdframeError: the folder holds other things or another world, or the catalogue cannot be drawn.
+    """
+    rows = _rows(settings)
+    _claim(folder, settings, rows)
+    started = time.monotonic()
+    drawn = drawing.draw(rows, folder / "images", settings.seed, quiet=quiet)
+    seconds = time.monotonic() - started
+    if not (folder / SHEET).exists():
+        sheet = io.BytesIO()
+        contact_sheet(rows, folder / "images").save(sheet, "JPEG", quality=85)
+        put(folder / SHEET, sheet.getvalue())
+    world = World(folder, tuple(rows), settings.plant, drawn, seconds)
+    if not world.config.exists():
+        put(world.config, recipe(settings).encode())
+    return world
+
+
+def _rows(settings: Settings) -> list[Row]:
+    if settings.catalogue is None:
+        rows = planting.sample(settings.rows, settings.seed)
+    else:
+        rows = planting.of_catalogue(settings.catalogue)
+    if settings.plant == "report":
+        return planting.plant_report(rows, settings.seed)
+    return planting.plant_sample(rows, settings.seed) if settings.plant == "sample" else rows
+
+
+def _claim(folder: Path, settings: Settings, rows: list[Row]) -> None:
+    """Make the folder this world's, or see that it is."""
+    mark = folder / "demo.json"
+    metadata, truth = planting.metadata_csv(rows), planting.truth_csv(rows)
+    described: dict[str, Any] = {"rows": len(rows), "seed": settings.seed, "plant": settings.plant}
+    described["drawing"] = digests.of_json([drawing.VERSION, metadata, truth])
+    if folder.exists() and not folder.is_dir():
+        raise ColdframeError(f"{folder}: a file, expected a folder for the demo: name another DIR")
+    if mark.exists():
+        try:
+            there = dict(json.loads(mark.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise ColdframeError(f"{mark}: not a demo's ({error}): name another DIR") from error
+        if there != described:
+            was = ", ".join(f"{name} {there.get(name)}" for name in ("rows", "seed", "plant"))
+            raise ColdframeError(
+                f"{folder}: holds another demo ({was}, or of another catalogue or version): name another DIR, or remove this one"
+            )
+    elif folder.is_dir() and any(path.suffix != PART for path in folder.iterdir()):
+        raise ColdframeError(f"{folder}: not empty, and not a demo's folder: name another DIR")
+    folder.mkdir(parents=True, exist_ok=True)
+    # first of all: by it a demo that was stopped is known again
+    put(mark, (json.dumps(described, indent=1) + "\n").encode())
+    for name, text in (("metadata.csv", metadata), ("truth.csv", truth)):
+        if not (folder / name).exists():
+            put(folder / name, text.encode())
+    for file in (path for path in MODELS.rglob("*") if path.is_file()):
+        target = folder / "models" / file.relative_to(MODELS)
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            put(target, file.read_bytes())
+
+
+def recipe(settings: Settings) -> str:
+    """The text of the world's ``coldframe.toml``: one plan, or two where the report's counts are rehearsed."""
+    copies = COPIES if settings.plant == "sample" else ""
+    plan = functools.partial(PLAN.format, seed=settings.seed, threshold=THRESHOLD)
+    plans = [plan(plan=DEFAULT_PLAN, suffix="", apply_to="train", copies=copies)]
+    if settings.plant == "report":
+        plans.append(plan(plan=REPORT_PLAN, suffix="-report", apply_to="all", copies=""))
+    plans.append(LINEAR)
+    bad = "\n".join(f'    "{prompt}",' for prompt in BAD_PROMPTS)
+    return RECIPE.format(plans="".join(plans), bad=bad)

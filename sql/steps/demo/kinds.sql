@@ -1,0 +1,17 @@
+-- One row per kind of planted fault: how many there are, how many were found, and by what.
+with counted as (
+    select t.kind, t.standing, o.rule, count(*) as images
+    from outcomes as o
+    join truth as t using (image_id)
+    where t.standing <> 'good'
+    group by all
+)
+select
+    kind,
+    case standing when 'trained' then 'yes' when 'untrained' then 'no' else '' end as trained_on,
+    sum(images)::int as planted,
+    coalesce(sum(images) filter (rule is not null), 0)::int as found,
+    string_agg(rule || ' ' || images, ', ' order by images desc, rule) as found_by
+from counted
+group by kind, standing
+order by standing, kind
