@@ -333,10 +333,13 @@ def test_what_a_rule_needs_is_said(tmp_path: Path) -> None:
         replayed(store, plan_of(rule_stage("centroid", {"percentil": 95})))
     with pytest.raises(ColdframeError, match="rule greyscale: no setting 'percentile'; settings: "):
         replayed(store, plan_of(rule_stage("greyscale", {"percentile": 95})))
-    with pytest.raises(ColdframeError, match="no rule 'grayscale'; available: centroid, clip-quality, cmyk, greyscale"):
+    with pytest.raises(ColdframeError, match="no rule 'grayscale'; available: centroid, clip-quality, cmyk, copies"):
         rule_stage("grayscale", {})
     with pytest.raises(ColdframeError, match="percentile 101, expected a number between 0 and 100"):
         rule_stage("centroid", {"percentile": [95, 101]})
+    for bits in (8, -1, 1.0, True):
+        with pytest.raises(ColdframeError, match=f"rule copies: bits = {bits}, expected a whole number from 0 to 7"):
+            rule_stage("copies", {"bits": bits})
 
 
 def test_a_rule_that_gives_an_image_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,7 +414,6 @@ def test_curate_without_a_plan_says_how_to_make_one(ready: Coldframe) -> None:
         (("split", "test", 1.5), "share 1.5, expected a number between 0 and 1"),
         (("split", "train", 0.5), "splits are carved out of train: choose another name"),
         (("filter", "centroid", "--set", "no"), "--set no: expected NAME=VALUE"),
-        (("filter", "copies", "--set", "bits=8"), "rule copies: bits = 8, expected a whole number from 0 to 7"),
     ],
 )
 def test_stages_that_cannot_be(ready: Coldframe, arguments: tuple[object, ...], message: str) -> None:
