@@ -23,7 +23,7 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The demo's pictures alone, and its two models from random weights (about 25 minutes on two cores).
+# The demo's pictures alone, and its two models from random weights (half an hour on two busy cores).
 drawings: install
 	$(BIN)/coldframe demo --draw-only
 	cp coldframe-demo/pictures.jpg pipeline/demo/pictures.jpg

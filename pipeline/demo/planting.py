@@ -22,7 +22,6 @@ from pipeline.demo.families import PLANS, invented_names, rng_of
 from pipeline.demo.faults import NOT_ANIMALS, SKETCH
 from store.errors import ColdframeError
 
-COLUMNS = ("rare_species_id", "eol_content_id", "eol_page_id", "kingdom", "phylum", "family", "file_path")
 NEEDED = ("rare_species_id", "phylum", "family", "file_path")
 TRUTH_COLUMNS = ("rare_species_id", "file_path", "kind", "note")
 ROWS_PER_FAMILY = 42

@@ -15,7 +15,7 @@ MOST_FAMILIES = 18
 
 
 def contact_sheet(rows: Sequence[Row], images: Path) -> Image.Image:
-    """The sheet, RGB: up to 18 families, then the faults that are pictures of their own."""
+    """The sheet, RGB: up to 18 families, then one row of each kind of fault."""
     families = {row.family: row for row in reversed(rows) if row.kind == PHOTO}
     faults = {row.kind: row for row in reversed(rows) if row.kind not in (PHOTO, TRUNCATED)}
     chosen = [(f"{row.family} ({row.phylum})", row) for _, row in sorted(families.items())[:MOST_FAMILIES]]

@@ -49,15 +49,15 @@ class Quality:
         return self.trained_found + self.untrained_found
 
 
-def with_truth(snapshot: Snapshot, world: World, plan: str = DEFAULT_PLAN) -> Snapshot:
-    """The snapshot with two more tables: ``truth`` (image_id, kind, standing) and ``outcomes`` of the plan."""
+def with_truth(snapshot: Snapshot, world: World) -> Snapshot:
+    """The snapshot with two more tables: ``truth`` (image_id, kind, standing) and ``outcomes`` of the default plan."""
     truth = {
         "image_id": [row.image_id for row in world.rows],
         "kind": [row.kind for row in world.rows],
         "standing": [_standing(row.kind) for row in world.rows],
     }
     snapshot.register("truth", pa.table(truth))
-    snapshot.materialise("outcomes", "steps/demo/outcomes", plan=plan)
+    snapshot.materialise("outcomes", "steps/demo/outcomes", plan=DEFAULT_PLAN)
     return snapshot
 
 
