@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 SUPERSAMPLING = 2
+SMALL_DOT = 5  # pixels of a supersampled radius under which ten corners are a circle
 
 Colour = tuple[int, int, int]
 Outline = npt.NDArray[np.float64]
@@ -79,7 +80,9 @@ def tube(spine: Points, widths: Sequence[float], samples: int = 28) -> Outline:
     """Outline of a spine with half-widths along it, both smoothed, shape (2 * samples, 2)."""
     line = smooth(spine, samples)
     half = _catmull_rom(len(widths), samples) @ np.asarray(widths, float)
-    along = np.gradient(line, axis=0)
+    along = np.empty_like(line)
+    along[1:-1] = line[2:] - line[:-2]
+    along[0], along[-1] = line[1] - line[0], line[-1] - line[-2]
     along /= np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)[:, None]
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) * np.maximum(half, 0)[:, None]
     return np.concatenate([line + across, (line - across)[::-1]])
@@ -93,8 +96,8 @@ def _circle(samples: int) -> Outline:
 
 def ellipse(centre: tuple[float, float], radii: tuple[float, float], angle: float = 0.0) -> Outline:
     """Outline of an ellipse; the angle, in radians, turns it clockwise."""
-    outline: Outline = turned(_circle(28) * radii, angle) + centre
-    return outline
+    outline = _circle(28) * radii
+    return (turned(outline, angle) if angle else outline) + centre
 
 
 def turned(points: Points, angle: float) -> Outline:
@@ -119,7 +122,10 @@ class Canvas:
         self, centre: tuple[float, float], radii: tuple[float, float], colour: Colour, angle: float = 0.0
     ) -> None:
         """A filled ellipse."""
-        self.polygon(ellipse(centre, radii, angle), colour)
+        if max(radii) * self._scale < SMALL_DOT:
+            self.polygon(_circle(10) * radii + centre, colour)
+        else:
+            self.polygon(ellipse(centre, radii, angle), colour)
 
     def tube(self, spine: Points, widths: Sequence[float], colour: Colour) -> None:
         """A filled tube with round ends."""
@@ -154,7 +160,8 @@ class Layer(Canvas):
     ) -> None:
         cos, sin, mirror = math.cos(angle), math.sin(angle), -1.0 if flip else 1.0
         super().__init__(
-            Image.new("RGBA", (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)),
+            # premultiplied: halving it needs no conversion, and a colour with full alpha is the same in both
+            Image.new("RGBa", (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)),
             np.array([[cos * mirror, sin * mirror], [-sin, cos]]) * scale * SUPERSAMPLING,
             np.array(centre) * SUPERSAMPLING,
             scale * SUPERSAMPLING,
@@ -168,7 +175,7 @@ class Layer(Canvas):
         right, bottom = (
             min(int(value) + 2, side) for value, side in zip(everything.max(axis=0), self.image.size, strict=True)
         )
-        image = Image.new("RGB", (max(right - left, 1), max(bottom - top, 1)))
+        image = Image.new(self.image.mode, (max(right - left, 1), max(bottom - top, 1)))
         other = Canvas(image, self._matrix, self._offset - (left, top), self._scale)
         mask = Image.new("L", other.image.size)
         draw = ImageDraw.Draw(mask)
@@ -190,7 +197,7 @@ class Layer(Canvas):
             -(-bottom // SUPERSAMPLING),
         )
         wide = (box[0] * SUPERSAMPLING, box[1] * SUPERSAMPLING, box[2] * SUPERSAMPLING, box[3] * SUPERSAMPLING)
-        return self.image.crop(wide).reduce(SUPERSAMPLING), box
+        return self.image.reduce(SUPERSAMPLING, wide).convert("RGBA"), box
 
 
 def lit(figure: Image.Image, *, strength: float, towards: tuple[float, float]) -> Image.Image:
@@ -203,7 +210,7 @@ def lit(figure: Image.Image, *, strength: float, towards: tuple[float, float]) -
     shifted = ImageChops.offset(depth, round(towards[0] * 3), round(towards[1] * 3))
     # where the blurred shape falls away from the light, it is dark
     relief = ImageChops.subtract(shifted, depth, scale=1.0, offset=128)
-    light = relief.point([min(max(round(238 - (value - 128) * 1.9 * strength), 70), 255) for value in range(256)])
+    light = relief.point((238 - (np.arange(256) - 128) * 1.9 * strength).clip(70, 255).tolist())
     shade = light.resize(figure.size, Image.Resampling.BILINEAR)
     picture = ImageChops.multiply(figure.convert("RGB"), Image.merge("RGB", (shade, shade, shade)))
     picture.putalpha(alpha)
@@ -211,22 +218,31 @@ def lit(figure: Image.Image, *, strength: float, towards: tuple[float, float]) -
 
 
 GRAIN_SIDE = 640
+MAX_GRAIN = 12
 
 
 @functools.lru_cache(maxsize=4)
 def _grain(level: int) -> Image.Image:
-    """A tile of noise, fine and coarse, around middle grey, RGB."""
+    """A tile of noise, fine and coarse, at most ``MAX_GRAIN`` up or down, modulo 256, RGB."""
     fine = np.random.default_rng(1).normal(0, 1, (GRAIN_SIDE, GRAIN_SIDE))
     coarse = np.random.default_rng(2).normal(0, 1, (GRAIN_SIDE // 4, GRAIN_SIDE // 4)).repeat(4, 0).repeat(4, 1)
-    grey = (128 + (1.5 + 1.5 * level) * fine + 2.5 * coarse).clip(0, 255).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+    grey = ((1.2 + 1.2 * level) * fine + 2.0 * coarse).clip(-MAX_GRAIN, MAX_GRAIN)
+    return Image.fromarray(grey.astype(np.int8).view(np.uint8)).convert("RGB")
 
 
-def grained(picture: Image.Image, rng: Rng) -> Image.Image:
-    """The picture with a camera's grain, RGB, up to ``GRAIN_SIDE`` pixels a side."""
+AS_THEY_ARE = np.tile(np.arange(256.0), (3, 1))
+
+
+def grained(picture: Image.Image, rng: Rng, levels: npt.NDArray[np.float64] = AS_THEY_ARE) -> Image.Image:
+    """The picture with a camera's grain, RGB, up to ``GRAIN_SIDE`` pixels a side.
+
+    ``levels``, shape (3, 256): what each value of each channel becomes before.
+    """
+    # with room for the grain at both ends, since a sum modulo 256 is far faster than a clipped one
+    picture = picture.point(levels.clip(MAX_GRAIN, 255 - MAX_GRAIN).ravel().tolist())
     left, top = (int(rng.integers(0, GRAIN_SIDE - side + 1)) for side in picture.size)
     tile = _grain(int(rng.integers(4))).crop((left, top, left + picture.width, top + picture.height))
-    return ImageChops.add(picture, tile, offset=-128)
+    return ImageChops.add_modulo(picture, tile)
 
 
 def gradient(size: tuple[int, int], colours: Sequence[Colour]) -> Image.Image:

@@ -22,7 +22,7 @@ from pipeline.progress import Progress
 
 CHUNK = 16
 # Part of what a drawn folder is known by: raise it with every change to what is drawn.
-VERSION = 1
+VERSION = 2
 
 
 def draw(rows: Sequence[Row], folder: Path, seed: int, *, quiet: bool = False) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 
@@ -49,6 +50,7 @@ def rng_of(*words: object) -> Rng:
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 
+@functools.lru_cache(maxsize=4096)
 def family(name: str, phylum: str, world: object) -> Family:
     """The family of that name in a world (a seed or a name); the same every time."""
     rng = rng_of("family", world, phylum, name)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from pipeline.demo.canvas import Colour, Rng, darker, gradient, hsv, lighter, mix
+from pipeline.demo.canvas import Colour, Layer, Rng, darker, gradient, hsv, lighter, mix
 
 SHRINK = 3
 Paint = Callable[[Image.Image, Rng], None]
@@ -37,11 +37,10 @@ def _blobs(
 ) -> None:
     draw = ImageDraw.Draw(picture)
     width, height = picture.size
-    for _ in range(count):
-        x, y = rng.uniform(0, width), height * rng.uniform(top, 1.05)
-        rx = width * rng.uniform(*size)
-        ry = rx * rng.uniform(0.4, 1.0)
-        draw.ellipse((x - rx, y - ry, x + rx, y + ry), colours[int(rng.integers(len(colours)))])
+    low, high = (0.0, top, size[0], 0.4, 0), (1.0, 1.05, size[1], 1.0, len(colours))
+    for x, y, radius, squash, colour in rng.uniform(low, high, (count, 5)) * (width, height, width, 1, 1):
+        ry = radius * squash
+        draw.ellipse((x - radius, y - ry, x + radius, y + ry), colours[int(colour)])
 
 
 def _trunks(picture: Image.Image, rng: Rng, count: int, colour: Colour, ground: float) -> None:
@@ -202,15 +201,14 @@ def foreground(picture: Image.Image, kind: str, rng: Rng) -> None:
     if kind != "land" or rng.random() < 0.3:
         return
     band = height // 4
-    strip = picture.crop((0, height - band, width, height)).resize((width * 2, band * 2), Image.Resampling.BILINEAR)
-    draw = ImageDraw.Draw(strip)
+    grass = Layer((width, band))
     ground = picture.getpixel((int(width * rng.uniform(0.05, 0.95)), height - 3))
     assert isinstance(ground, tuple)
     colour = mix((int(ground[0]), int(ground[1]), int(ground[2])), (90, 130, 50), 0.35)
     for _ in range(int(rng.integers(20, 60))):
-        x, tall, lean = rng.uniform(0, width * 2), rng.uniform(0.1, 0.6) * band * 2, 14 * rng.normal()
-        draw.polygon(
-            [(x - 3, band * 2), (x + 3, band * 2), (x + lean, band * 2 - tall)],
-            mix(colour, (30, 50, 20), rng.uniform(0, 0.5)),
+        x, tall, lean = rng.uniform(0, width), rng.uniform(0.1, 0.6) * band, 7 * rng.normal()
+        grass.polygon(
+            [(x - 1.5, band), (x + 1.5, band), (x + lean, band - tall)], mix(colour, (30, 50, 20), rng.uniform(0, 0.5))
         )
-    picture.paste(strip.reduce(2), (0, height - band))
+    blades, (left, top, _, _) = grass.finished()
+    picture.paste(blades, (left, height - band + top), blades)

@@ -12,7 +12,7 @@ from pipeline.demo.creatures import STANCES
 from pipeline.demo.families import Family
 from pipeline.demo.habitats import SHRINK, enlarged, foreground, habitat
 
-SIZES = ((384, 288), (384, 288), (384, 288), (288, 384), (360, 270), (405, 270), (312, 312))
+SIZES = ((336, 252), (336, 252), (336, 252), (252, 336), (320, 240), (360, 240), (280, 280))
 
 
 def any_size(rng: Rng) -> tuple[int, int]:
@@ -70,6 +70,4 @@ def camera(picture: Image.Image, rng: Rng) -> Image.Image:
     warmth = 0.07 * rng.normal()
     gains = (exposure * (1 + warmth), exposure, exposure * (1 - warmth))
     gamma = math.exp(0.08 * rng.normal())
-    levels = 255 * (np.arange(256) / 255) ** gamma
-    table = np.outer(gains, levels).clip(0, 255).round().astype(int).ravel().tolist()
-    return grained(picture.point(table), rng)
+    return grained(picture, rng, np.outer(gains, 255 * (np.arange(256) / 255) ** gamma))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -34,11 +35,18 @@ def families_of(world: str, count: int) -> list[Family]:
 
 
 def evenly(world: str, bodies: int) -> list[Family]:
-    """Families of a world, the first ``bodies`` of each body plan: the rare ones are seen as often as the frequent."""
-    found: dict[str, list[Family]] = {}
-    for one in families_of(world, bodies * 80):
-        found.setdefault(one.plan, []).append(one)
-    return [one for _, same in sorted(found.items()) for one in same[:bodies]]
+    """Families of a world, named by number, ``bodies`` of each body plan: the rare ones are seen as often as the frequent."""
+    chosen: list[Family] = []
+    for phylum, plans in PLANS.items():
+        missing = dict.fromkeys(plans, bodies)
+        for number in itertools.count():
+            one = family(str(number), phylum, world)
+            if missing[one.plan]:
+                missing[one.plan] -= 1
+                chosen.append(one)
+            if not any(missing.values()):
+                break
+    return chosen
 
 
 def draw(subject: Subject, world: str) -> Image.Image:
