@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from store import files
 from store.errors import ColdframeError, Locked
-from store.parts import Part, fsync_folder
+from store.parts import Part
 
 FORMAT = 1
 FOLDER = "manifests"
@@ -114,16 +114,14 @@ def publish(root: Path, manifest: Manifest) -> None:
     final = _path(root, manifest.number)
     temporary = folder / f"{uuid.uuid4().hex}.tmp"
     try:
-        with temporary.open("wb") as file:
-            file.write(_encode(manifest))
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, final)  # unlike a rename, a link never replaces: creation is exclusive
+        files.write(temporary, lambda file: file.write(_encode(manifest)))
+        files.sync(temporary)
+        files.link(temporary, final)
     except FileExistsError:
         raise Locked(f"{final}: another process committed at the same moment; run the command again") from None
     finally:
-        temporary.unlink(missing_ok=True)
-    fsync_folder(folder)
+        files.remove(temporary)
+    files.sync_folder(folder)
 
 
 def successor(root: Path, latest: Manifest, step: str, datasets: Mapping[str, tuple[Part, ...]]) -> Manifest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from store import files
 
 ROW_GROUP_ROWS = 8192
 
@@ -29,15 +30,6 @@ class Part:
     rows: int
     bytes: int
     sha256: str
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make renames and new names in ``folder`` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:
@@ -63,21 +55,17 @@ def write_bytes(root: Path, dataset: str, key: str, suffix: str, content: bytes)
 def _write(root: Path, dataset: str, key: str, suffix: str, rows: int, write: Callable[[BinaryIO], object]) -> Part:
     """Temporary name in the same folder, fsync, rename, fsync the folder."""
     folder = root / "parts" / dataset
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        fsync_folder(folder.parent)
-        fsync_folder(root)
+    files.make_folder(folder.parent)
+    files.make_folder(folder)
     final = folder / f"{uuid.uuid4().hex}{suffix}"
     temporary = final.with_name(f"{final.name}.tmp")
     try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
+        files.write(temporary, write)
+        files.sync(temporary)
         size, digest = temporary.stat().st_size, sha256_of(temporary)
-        temporary.rename(final)
+        files.rename(temporary, final)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        files.remove(temporary)
         raise
-    fsync_folder(folder)
+    files.sync_folder(folder)
     return Part(final.relative_to(root).as_posix(), key, rows, size, digest)

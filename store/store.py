@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from store import connection, locks, manifest, queries
+from store import connection, files, locks, manifest, queries
 from store.errors import ColdframeError
 from store.manifest import Manifest
 from store.parts import Part, write_bytes, write_table
@@ -66,7 +66,8 @@ class Store:
                 raise ColdframeError(
                     f"{root}: not a store and not empty (it has {others[0]}): name another folder with --store"
                 )
-        (root / manifest.FOLDER).mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
+        files.make_folder(root / manifest.FOLDER)
         store = cls(root)
         if manifest.read(root) == manifest.EMPTY:
             with store.commit("create") as commit:
