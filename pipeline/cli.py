@@ -210,6 +210,7 @@ def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     "--rehash", is_flag=True, default=None, help="Read every file again, even where size and mtime are the same."
 )
 @click.option("--max-pixels", type=int, help="Largest picture to decode.  [default: 89478485]")
+@click.option("--max-seconds", type=float, help="Longest that one file may take to decode.  [default: 60]")
 @click.option("--workers", type=int, help="Processes that decode.  [default: the number of cores]")
 @click.option("--commit-seconds", type=click.FloatRange(0), help="Seconds of work a kill may cost.  [default: 5]")
 def ingest(common: Common, **flags: Any) -> None:

@@ -1,18 +1,29 @@
-"""Examining files in a pool of processes: what each one is, or why it gives no picture."""
+"""Examining files in processes of their own, each within limits: what a file is, or why it gives no picture."""
 
 from __future__ import annotations
 
+import multiprocessing
+import resource
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import TimeoutError as TookTooLong
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipeline import decoding
-from pipeline.processes import cores, pool
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-CHUNK = 8
+from pipeline import decoding
+from pipeline.processes import cores, start_worker
+
+MAX_SECONDS = 60.0  # for one file; the slowest of a camera's takes one or two
+MEMORY_BYTES_A_PIXEL = (
+    32  # Pillow takes 4 for each copy: as decoded, as RGBA, the white below, both together, as RGB, turned
+)
+MEMORY_BYTES_BESIDE = 3 << 30  # address space of the process itself and of the file's bytes
+TASKS_AHEAD = 16  # for each process; they keep it busy and bound what waits in memory
 
 Facts = dict[str, Any]
 
@@ -47,32 +58,44 @@ def file_facts(root: Path, path: str, *, max_pixels: int) -> Facts | str:
     }
 
 
-def examine(root: Path, paths: list[str], *, max_pixels: int, workers: int | None) -> Iterator[tuple[str, Facts | str]]:
+def examine(
+    root: Path, paths: list[str], *, max_pixels: int, workers: int | None, max_seconds: float = MAX_SECONDS
+) -> Iterator[tuple[str, Facts | str]]:
     """``(path, facts or reason)`` of each file, in order.
 
-    A file that takes its process down with it (memory, a fault in a decoder) is looked at again alone, so that it is
-    the only one to fail.
+    A file that takes its process down with it, wants more memory than a picture of ``max_pixels`` can need, or takes longer
+    than ``max_seconds`` fails alone.
     """
-    count = workers or cores()
+    count = min(workers or cores(), max(len(paths), 1))
+    memory = MEMORY_BYTES_BESIDE + MEMORY_BYTES_A_PIXEL * max_pixels
     look = partial(file_facts, root, max_pixels=max_pixels)
-    while paths:
-        done = 0
-        try:
-            with pool(min(count, len(paths))) as processes:
-                for path, result in zip(paths, processes.map(look, paths, chunksize=CHUNK), strict=True):
-                    done += 1
-                    yield path, result
-            return
-        except BrokenProcessPool:
-            suspects = paths[done : done + CHUNK * (count + 1)]
-            for path in suspects:
-                yield path, _alone(look, path)
-            paths = paths[done + len(suspects) :]
+    # spawned, not forked: this process has threads of DuckDB and Arrow
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPool(count, context=spawn, initializer=_start_limited, initargs=(memory,)) as processes:
+        waiting: deque[tuple[str, ProcessFuture]] = deque()
+        todo = iter(paths)
+        while True:
+            room = count * TASKS_AHEAD - len(waiting)
+            for path in islice(todo, room):
+                waiting.append((path, processes.schedule(look, args=(path,), timeout=max_seconds)))
+            if not waiting:
+                return
+            path, future = waiting.popleft()
+            yield path, _facts_or_reason(future, max_seconds)
 
 
-def _alone(look: partial[Facts | str], path: str) -> Facts | str:
+def _facts_or_reason(future: ProcessFuture, max_seconds: float) -> Facts | str:
     try:
-        with pool(1) as alone:
-            return alone.submit(look, path).result()
-    except BrokenProcessPool:
+        result: Facts | str = future.result()
+        return result
+    except TookTooLong:
+        return f"cannot be decoded: it took longer than {max_seconds:g} seconds"
+    except (ProcessExpired, MemoryError):
         return "cannot be decoded: the decoder crashed or ran out of memory on this file"
+
+
+def _start_limited(memory: int) -> None:
+    start_worker()
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    if most == resource.RLIM_INFINITY or memory < most:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, most))

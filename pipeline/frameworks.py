@@ -7,16 +7,55 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from store.errors import ColdframeError
 
-def load_keras() -> Any:
-    """The ``keras`` module, on the backend that ``KERAS_BACKEND`` names (TensorFlow if it names none)."""
+
+def load_keras(backend: str | None = None) -> Any:
+    """The ``keras`` module on a backend; None for the one that ``KERAS_BACKEND`` names (TensorFlow if it names none).
+
+    Raises:
+        ColdframeError: this process has loaded Keras on another backend before.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if backend and "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = backend
     with _native_stderr_aside():
         import keras
 
+    if backend and keras.backend.backend() != backend:
+        raise ColdframeError(f"this process runs Keras on {keras.backend.backend()}, it cannot change to {backend}")
     return keras
+
+
+def keras_backend() -> str:
+    """The backend that Keras runs on unless told otherwise."""
+    loaded = sys.modules.get("keras")
+    return str(loaded.backend.backend()) if loaded else os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
+def use_device(keras: Any, device: str, precision: str | None) -> str:
+    """Let networks that are built from now on compute on a device, in bfloat16 where it is a GPU; the precision.
+
+    Raises:
+        ColdframeError: ``gpu`` was asked for and Keras sees none.
+    """
+    gpus = [] if device == "cpu" else keras.distribution.list_devices("gpu")
+    if device == "gpu" and not gpus:
+        raise ColdframeError(
+            f"--device gpu: Keras on {keras.backend.backend()} sees none here; leave it out, or install one"
+        )
+    chosen = precision or ("bfloat16" if gpus else "float32")
+    keras.config.set_dtype_policy("mixed_bfloat16" if chosen == "bfloat16" else "float32")
+    return chosen
+
+
+def gpu_visible() -> bool:
+    """Whether a GPU's driver is there, without asking a framework, which would take seconds."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd"))
 
 
 @contextmanager

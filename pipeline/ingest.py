@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline import catalogue, decoding
 from pipeline.config import PATH
-from pipeline.examining import Facts, examine
+from pipeline.examining import MAX_SECONDS, Facts, examine
 from pipeline.progress import Progress
 from store import digests
 from store.errors import ColdframeError
@@ -36,6 +36,7 @@ class Settings:
     prune: bool = False
     rehash: bool = False
     max_pixels: int = decoding.MAX_PIXELS
+    max_seconds: float = MAX_SECONDS
     workers: int | None = None
     commit_seconds: float = 5.0
 
@@ -73,6 +74,8 @@ def read(settings: Settings) -> Reading:
     for name, value in (("max_pixels", settings.max_pixels), ("workers", settings.workers or 1)):
         if value < 1:
             raise ColdframeError(f"ingest: {name} = {value}, expected at least 1")
+    if settings.max_seconds <= 0:
+        raise ColdframeError(f"ingest: max_seconds = {settings.max_seconds}, expected more than 0")
     source = Path(settings.metadata)
     root = _image_root(source, settings.images)
     inputs = inputs_read(source)
@@ -208,7 +211,14 @@ def _examine(store: Store, root: Path, paths: list[str], settings: Settings, *, 
 
     last_commit = time.monotonic()
     with Progress(len(paths), "ingest", quiet=quiet) as progress:
-        for path, result in examine(root, paths, max_pixels=settings.max_pixels, workers=settings.workers):
+        examined = examine(
+            root,
+            paths,
+            max_pixels=settings.max_pixels,
+            workers=settings.workers,
+            max_seconds=settings.max_seconds,
+        )
+        for path, result in examined:
             if isinstance(result, str):
                 unreadable.append((path, result))
             else:

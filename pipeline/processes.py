@@ -18,10 +18,11 @@ def cores() -> int:
 def pool(workers: int) -> ProcessPoolExecutor:
     """Processes that end with their parent, even a killed one, and keep what C libraries write off the terminal."""
     # spawned, not forked: the parent has threads of DuckDB and Arrow
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=start_worker)
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
+    """What a process of a pool does first: end with its parent, keep what C libraries write off the terminal."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
     def follow_parent() -> None:

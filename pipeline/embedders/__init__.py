@@ -1,7 +1,8 @@
 """Embedders: one file each, named as on the command line with underscores for hyphens.
 
 A file defines ``load(name, options)``, which returns an :class:`Embedder`. A file that serves several networks lists
-their names in ``NAMES``. Frameworks are imported inside ``load``, never at the top: listing embedders must stay quick.
+their names in ``NAMES``, one that can be computed by several backends those in ``BACKENDS``, its reference first.
+Frameworks are imported inside ``load``, never at the top: listing embedders must stay quick.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -20,9 +21,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline import openvino
+from pipeline.frameworks import gpu_visible
 from store.errors import ColdframeError
 
 FloatArray = npt.NDArray[np.float32]
+Run = Callable[[npt.NDArray[Any]], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,20 @@ class Options:
     """What a person may ask of an embedder.
 
     ``weights``: a hub name, a local folder, a local file, ``random``, or None for the embedder's own default.
-    ``size``: (height, width) in pixels, or None for the network's own. ``seed`` is for random weights.
+    ``size``: (height, width) in pixels, or None for the network's own. ``seed`` is for random weights. ``backend``: one of
+    the embedder's, or None for its reference, the framework it comes from in float32. ``precision``: ``float32``,
+    ``bfloat16``, or None for what suits the machine. ``device``: ``auto``, ``cpu`` or ``gpu``.
     """
 
     weights: str | None = None
     size: tuple[int, int] | None = None
     seed: int = 0
+    backend: str | None = None
+    precision: str | None = None
+    device: str = "cpu"
 
     def to_json(self) -> dict[str, Any]:
-        """As the store remembers it."""
+        """As the store remembers it: which network it is, not what computes it."""
         return {"weights": self.weights, "size": self.size, "seed": self.seed}
 
     @classmethod
@@ -109,6 +118,39 @@ def _modules() -> dict[str, ModuleType]:
     return found
 
 
+def backends(name: str) -> tuple[str, ...]:
+    """What can compute an embedder, its reference first.
+
+    Raises:
+        ColdframeError: no such embedder.
+    """
+    found: tuple[str, ...] = getattr(_module(name), "BACKENDS", ())
+    return found
+
+
+def choose_backend(name: str, asked: str, made_with: str | None) -> str | None:
+    """The backend to embed with; None where an embedder has no choice.
+
+    ``auto`` is what the feature set was made with if it exists; else OpenVINO on a processor, if it is installed; else
+    the reference.
+
+    Raises:
+        ColdframeError: the embedder has no such backend, or it is not installed.
+    """
+    known = backends(name)
+    if asked not in ("auto", *known):
+        raise ColdframeError(f"--backend {asked}: {name} is computed by {' or '.join(known) or 'no backend at all'}")
+    if not known:
+        return None
+    if asked == "auto" and made_with in known:
+        asked = made_with
+    if asked == "auto":
+        asked = openvino.NAME if openvino.NAME in known and openvino.installed() and not gpu_visible() else known[0]
+    if asked == openvino.NAME:
+        openvino.require()
+    return asked
+
+
 def names() -> list[str]:
     """The embedders there are, as written on the command line."""
     return sorted(_modules())
@@ -120,7 +162,11 @@ def load(name: str, options: Options) -> Embedder:
     Raises:
         ColdframeError: no such embedder, or its weights cannot be had.
     """
+    embedder: Embedder = _module(name).load(name, options)
+    return embedder
+
+
+def _module(name: str) -> ModuleType:
     if name not in _modules():
         raise ColdframeError(f"no embedder {name!r}; available: {', '.join(names())}")
-    embedder: Embedder = _modules()[name].load(name, options)
-    return embedder
+    return _modules()[name]

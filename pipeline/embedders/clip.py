@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +14,47 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.embedders import Embedder, FloatArray, Options, weights_digest
+from pipeline import openvino
+from pipeline.embedders import Embedder, FloatArray, Options, Run, weights_digest
 from store.errors import ColdframeError
 from store.matrices import unit_length
+from store.parts import sha256_of
 
 DEFAULT_WEIGHTS = "openai/clip-vit-base-patch32"
+BACKENDS = ("torch", openvino.NAME)
+Texts = Callable[[Sequence[str]], FloatArray]
 
 
 class Clip(Embedder):
-    """Projected image and text features, each of unit length: their inner product is the cosine."""
+    """Projected image and text features, each of unit length: their inner product is the cosine.
 
-    def __init__(self, model: Any, processor: Any, tokenizer: Any, size: tuple[int, int] | None) -> None:
-        self._model, self._processor, self._tokenizer = model, processor, tokenizer
+    ``run`` takes pictures as :meth:`prepare` makes them and gives projected features of any length; ``facts`` are the
+    ``dimensions`` and the digest of the ``weights``; ``embed_texts`` needs the whole ``model``.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        processor: Any,
+        facts: dict[str, Any],
+        options: Options,
+        *,
+        backend: str,
+        precision: str,
+        texts: Texts | None = None,
+    ) -> None:
+        self._run, self._processor, self._texts = run, processor, texts
         self._overrides: dict[str, Any] = {}
-        if size is not None:
-            side = {"height": size[0], "width": size[1]}
+        if options.size is not None:
+            side = {"height": options.size[0], "width": options.size[1]}
             self._overrides = {"size": side, "crop_size": side}
-        self.dimensions = int(model.config.projection_dim)
-        arrays = (tensor.detach().cpu().numpy() for _, tensor in sorted(model.state_dict().items()))
+        self.dimensions = facts["dimensions"]
         self.settings = {
-            "size": list(size) if size else "processor",
-            "weights": weights_digest(arrays),
+            "size": list(options.size) if options.size else "processor",
+            "weights": facts["weights"],
             "processor": _jsonable(processor.to_dict()),
-            "backend": "torch",
-            "precision": "float32",
+            "backend": backend,
+            "precision": precision,
         }
 
     def prepare(self, image: Image.Image) -> npt.NDArray[Any]:
@@ -45,24 +65,19 @@ class Clip(Embedder):
 
     def forward(self, batch: npt.NDArray[Any]) -> FloatArray:
         """Image features of unit length."""
-        import torch
-
-        with torch.inference_mode():
-            vision = self._model.vision_model(pixel_values=torch.from_numpy(np.ascontiguousarray(batch)))
-            return unit_length(self._model.visual_projection(vision.pooler_output).numpy())
+        return unit_length(self._run(batch))
 
     def embed_texts(self, texts: Sequence[str]) -> FloatArray:
-        """Text features of unit length, shape (len(texts), dimensions), float32."""
-        import torch
+        """Text features of unit length, shape (len(texts), dimensions), float32.
 
-        if self._tokenizer is None:
+        Raises:
+            ColdframeError: random weights, which have no tokenizer.
+        """
+        if self._texts is None:
             raise ColdframeError(
                 "clip: random weights have no tokenizer, so they read no text: give real ones with --weights"
             )
-        tokens = self._tokenizer(list(texts), return_tensors="pt", padding=True, truncation=True)
-        with torch.inference_mode():
-            text = self._model.text_model(**{key: tokens[key] for key in ("input_ids", "attention_mask")})
-            return unit_length(self._model.text_projection(text.pooler_output).numpy())
+        return unit_length(self._texts(texts))
 
 
 def _jsonable(settings: dict[str, Any]) -> dict[str, Any]:
@@ -88,36 +103,158 @@ def _jsonable(settings: dict[str, Any]) -> dict[str, Any]:
 
 def load(name: str, options: Options) -> Embedder:
     """Weights: a hub name (default :data:`DEFAULT_WEIGHTS`), a local folder in Hugging Face format, or ``random``."""
-    from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel
+    weights = options.weights or DEFAULT_WEIGHTS
+    if options.backend == openvino.NAME:
+        convert = partial(_convert, name, weights, options.size, options.seed)
+        source = _source(weights, options.seed)
+        found = openvino.converted(convert, source=source, kind=[name, options.size])
+        precision = options.precision or openvino.best_precision()
+        run = openvino.Network(found.file, precision)
+
+        def texts_of_reference(given: Sequence[str]) -> FloatArray:
+            reference = load(name, replace(options, backend=None, precision=None))
+            assert isinstance(reference, Clip)
+            return reference.embed_texts(given)
+
+        processor = _processor(name, weights)
+        return Clip(
+            run,
+            processor,
+            found.facts,
+            options,
+            backend=openvino.NAME,
+            precision=precision,
+            texts=texts_of_reference,
+        )
+
+    import torch
+
+    device = _device(options.device)
+    precision = options.precision or ("bfloat16" if device == "cuda" else "float32")
+    model, processor, tokenizer = (
+        _model(name, weights, options.seed),
+        _processor(name, weights),
+        _tokenizer(name, weights),
+    )
+    facts = _facts(model)
+    model.to(device, getattr(torch, precision))
+
+    def images(batch: npt.NDArray[Any]) -> FloatArray:
+        with torch.inference_mode():
+            pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(device, model.dtype)
+            features = model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
+            vectors: FloatArray = features.float().cpu().numpy()
+            return vectors
+
+    def texts(given: Sequence[str]) -> FloatArray:
+        tokens = tokenizer(list(given), return_tensors="pt", padding=True, truncation=True).to(device)
+        with torch.inference_mode():
+            text = model.text_model(**{key: tokens[key] for key in ("input_ids", "attention_mask")})
+            vectors: FloatArray = model.text_projection(text.pooler_output).float().cpu().numpy()
+            return vectors
+
+    return Clip(
+        images, processor, facts, options, backend="torch", precision=precision, texts=texts if tokenizer else None
+    )
+
+
+def _device(asked: str) -> str:
+    import torch
+
+    if asked == "cpu" or not (asked == "gpu" or torch.cuda.is_available()):
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise ColdframeError("--device gpu: torch sees none here; leave it out, or install torch with CUDA")
+    return "cuda"
+
+
+def _facts(model: Any) -> dict[str, Any]:
+    arrays = (tensor.detach().cpu().numpy() for _, tensor in sorted(model.state_dict().items()))
+    return {"dimensions": int(model.config.projection_dim), "weights": weights_digest(arrays)}
+
+
+def _source(weights: str, seed: int) -> dict[str, Any] | None:
+    """What the weights are known by before they are loaded; None for a hub name, which may mean another network tomorrow."""
+    if weights == "random":
+        return {"weights": weights, "seed": seed, "transformers": version("transformers")}
+    if Path(weights).is_dir():
+        files = sorted(file for file in Path(weights).iterdir() if file.suffix in (".json", ".safetensors", ".bin"))
+        return {file.name: sha256_of(file) for file in files}
+    return None
+
+
+def _convert(name: str, weights: str, size: tuple[int, int] | None, seed: int, folder: Path) -> dict[str, Any]:
+    """Write the image side for OpenVINO; the facts that :class:`Clip` needs."""
+    import openvino as ov
+    import torch
+
+    model = _model(name, weights, seed)
+
+    class ImageSide(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, pixels: Any) -> Any:
+            return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
+
+    side = model.config.vision_config.image_size
+    example = torch.zeros(openvino.PIECE, 3, *(size or (side, side)))
+    with torch.inference_mode():
+        openvino.save(ov.convert_model(ImageSide(), example_input=example, input=list(example.shape)), folder)
+    return _facts(model)
+
+
+def _model(name: str, weights: str, seed: int) -> Any:
+    from transformers import CLIPConfig, CLIPModel
+
+    _quiet()
+    if weights == "random":
+        import torch
+
+        torch.manual_seed(seed)
+        return CLIPModel(CLIPConfig()).eval()
+    # whatever the file holds: half precision would be slow here, and another network by its numbers
+    model, loaded = _from(name, weights, CLIPModel, dtype="float32", output_loading_info=True)
+    if loaded["missing_keys"]:  # transformers only warns of them, and leaves them random
+        raise ColdframeError(
+            f"{name}: {weights} lacks weights of the network, such as {sorted(loaded['missing_keys'])[0]}; expected a whole CLIP"
+        )
+    return model.eval()
+
+
+def _processor(name: str, weights: str) -> Any:
+    from transformers import CLIPImageProcessorPil
+
+    return CLIPImageProcessorPil() if weights == "random" else _from(name, weights, CLIPImageProcessorPil)
+
+
+def _tokenizer(name: str, weights: str) -> Any:
+    from transformers import AutoTokenizer
+
+    return None if weights == "random" else _from(name, weights, AutoTokenizer)
+
+
+def _quiet() -> None:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # says each of its retries otherwise
-    weights = options.weights or DEFAULT_WEIGHTS
-    if weights == "random":
-        import torch
 
-        torch.manual_seed(options.seed)
-        return Clip(CLIPModel(CLIPConfig()).eval(), CLIPImageProcessorPil(), None, options.size)
+
+def _from(name: str, weights: str, kind: Any, **options: Any) -> Any:
+    """One part of a pretrained CLIP.
+
+    Raises:
+        ColdframeError: it cannot be had, or is not in the Hugging Face format.
+    """
     if Path(weights).is_file():
         raise ColdframeError(
             f"{name}: {weights} is a file; expected a folder in Hugging Face format (config.json, model.safetensors, "
             "tokenizer and preprocessor files) or a hub name"
         )
     try:
-        # whatever the file holds: half precision would be slow here, and another network by its numbers
-        model, loaded = CLIPModel.from_pretrained(weights, dtype="float32", output_loading_info=True)
-        processor = CLIPImageProcessorPil.from_pretrained(weights)
-        tokenizer = AutoTokenizer.from_pretrained(weights)
+        return kind.from_pretrained(weights, **options)
     except Exception as error:  # the hub client, safetensors and JSON each raise their own kinds
         where = "the local folder" if Path(weights).is_dir() else "the Hugging Face hub"
         raise ColdframeError(
             f"{name}: weights {weights!r} cannot be had from {where} ({' '.join(str(error).split())[:200]}). Give a local copy "
             "of the model's folder (config.json, model.safetensors, tokenizer and preprocessor files): --weights DIR"
         ) from error
-    if loaded["missing_keys"]:  # transformers only warns of them, and leaves them random
-        raise ColdframeError(
-            f"{name}: {weights} lacks weights of the network, such as {sorted(loaded['missing_keys'])[0]}; expected a whole CLIP"
-        )
-    return Clip(model.eval(), processor, tokenizer, options.size)

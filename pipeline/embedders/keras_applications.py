@@ -6,6 +6,8 @@ import contextlib
 import importlib
 import sys
 import warnings
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline import openvino
 from pipeline.decoding import resize
-from pipeline.embedders import Embedder, FloatArray, Options, weights_digest
-from pipeline.frameworks import load_keras
+from pipeline.embedders import Embedder, FloatArray, Options, Run, weights_digest
+from pipeline.frameworks import keras_backend, load_keras, use_device
 from store.errors import ColdframeError
+from store.parts import sha256_of
 
 # name: (module of keras.applications, class, its own side in pixels)
 NETWORKS = {
@@ -62,21 +66,23 @@ NETWORKS = {
     "xception": ("xception", "Xception", 299),
 }
 NAMES = tuple(NETWORKS)
+BACKENDS = tuple(dict.fromkeys((keras_backend(), "tensorflow", "torch", openvino.NAME)))
 
 
 class KerasApplication(Embedder):
-    """A frozen backbone: raw 0-255 RGB in, the global average of its last feature map out."""
+    """A frozen backbone: raw 0-255 RGB in, the global average of its last feature map out.
 
-    def __init__(self, network: Any, preprocess: Any, size: tuple[int, int]) -> None:
-        keras = load_keras()
+    ``run`` takes a batch as :meth:`prepare` makes it; ``facts`` are the ``dimensions`` and the digest of the ``weights``.
+    """
 
-        self._network, self._preprocess, self._size = network, preprocess, size
-        self.dimensions = int(network.output_shape[-1])
+    def __init__(self, run: Run, size: tuple[int, int], facts: dict[str, Any], *, backend: str, precision: str) -> None:
+        self._run, self._size = run, size
+        self.dimensions = facts["dimensions"]
         self.settings = {
             "size": list(size),
-            "weights": weights_digest(network.get_weights()),
-            "backend": keras.backend.backend(),
-            "precision": "float32",
+            "weights": facts["weights"],
+            "backend": backend,
+            "precision": precision,
         }
 
     def prepare(self, image: Image.Image) -> npt.NDArray[Any]:
@@ -84,18 +90,65 @@ class KerasApplication(Embedder):
         return np.asarray(resize(image, *self._size))
 
     def forward(self, batch: npt.NDArray[Any]) -> FloatArray:
-        """Float pictures through the network's own preprocessing, then the network, in inference."""
-        vectors: FloatArray = self._network.predict_on_batch(self._preprocess(batch.astype(np.float32)))
-        return vectors
+        """Pictures through the network's own preprocessing, then the network, in inference."""
+        return self._run(batch)
 
 
 def load(name: str, options: Options) -> Embedder:
     """Weights: ``imagenet`` (the default, from Keras), a local ``.h5`` or ``.keras`` file, or ``random``."""
-    module_name, _, side = NETWORKS[name]
+    side = NETWORKS[name][2]
     size = options.size or (side, side)
-    network = backbone(name, weights=options.weights or "imagenet", size=size, seed=options.seed)
-    preprocess = importlib.import_module(f"keras.applications.{module_name}").preprocess_input
-    return KerasApplication(network, preprocess, size)
+    weights = options.weights or "imagenet"
+    if options.backend == openvino.NAME:
+        convert = partial(_convert, name, weights, size, options.seed)
+        source = {"weights": _source(weights), "seed": options.seed, "name": name, "keras": version("keras")}
+        found = openvino.converted(convert, source=source, kind=[name, size])
+        precision = options.precision or openvino.best_precision()
+        run = openvino.Network(found.file, precision)
+        return KerasApplication(run, size, found.facts, backend=openvino.NAME, precision=precision)
+    keras = load_keras(options.backend)
+    precision = use_device(keras, options.device, options.precision)
+    network = backbone(name, weights=weights, size=size, seed=options.seed)
+    preprocess = _preprocess(name)
+
+    def run_keras(batch: npt.NDArray[Any]) -> FloatArray:
+        vectors: FloatArray = network.predict_on_batch(preprocess(batch.astype(np.float32)))
+        return vectors
+
+    return KerasApplication(run_keras, size, _facts(network), backend=keras.backend.backend(), precision=precision)
+
+
+def _preprocess(name: str) -> Any:
+    return importlib.import_module(f"keras.applications.{NETWORKS[name][0]}").preprocess_input
+
+
+def _facts(network: Any) -> dict[str, Any]:
+    return {"dimensions": int(network.output_shape[-1]), "weights": weights_digest(network.get_weights())}
+
+
+def _source(weights: str) -> str:
+    """What the weights are known by before they are loaded: a file's bytes, or one of Keras' own words."""
+    file = Path(weights)
+    return sha256_of(file) if file.is_file() else weights
+
+
+def _convert(name: str, weights: str, size: tuple[int, int], seed: int, folder: Path) -> dict[str, Any]:
+    """Write the network with its preprocessing, uint8 pictures in, for OpenVINO; what :class:`KerasApplication` needs."""
+    load_keras("tensorflow")
+    import openvino as ov
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    network, preprocess = backbone(name, weights=weights, size=size, seed=seed), _preprocess(name)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *size, 3], tf.uint8)])  # type: ignore[untyped-decorator]
+    def forward(batch: Any) -> Any:
+        return network(preprocess(tf.cast(batch, tf.float32)), training=False)
+
+    # the graph with its weights in it: a function with variables takes OpenVINO a minute instead of seconds
+    graph = convert_variables_to_constants_v2(forward.get_concrete_function()).graph
+    openvino.save(ov.convert_model(graph), folder)
+    return _facts(network)
 
 
 def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -> Any:
