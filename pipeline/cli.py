@@ -634,12 +634,25 @@ def verify(common: Common, deep: bool) -> None:
     findings = step.verify(common.open(), deep=deep)
     for finding in findings:
         click.echo(f"{'FAILED' if finding.problems else 'ok':<7}{finding.check}")
-        for problem in finding.problems:
-            click.echo(f"       {problem}")
+        for line in (*finding.problems, finding.way_out if finding.problems else "", finding.note):
+            if line:
+                click.echo(f"       {line}")
     failed = sum(bool(finding.problems) for finding in findings)
     click.echo(f"{len(findings) - failed} of {len(findings)} checks hold")
     if failed:
         raise CheckFailed(f"{failed} checks do not hold: see above")
+
+
+@command("repair")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+def repair(common: Common, dry_run: bool) -> None:
+    """Take damaged files out of the store, keep them aside, and say how to make again what they held."""
+    from pipeline import repair as step
+
+    for line in step.describe(step.repair(common.open(), dry_run=dry_run)):
+        click.echo(line)
+    if dry_run:
+        common.say("nothing was changed")
 
 
 @command("gc")
