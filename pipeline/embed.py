@@ -24,12 +24,15 @@ from pipeline.config import PATH_OR_NAME
 from pipeline.embedders import Embedder
 from pipeline.progress import Progress
 from store import digests
+from store.compaction import compact
 from store.errors import ColdframeError
 from store.matrices import from_matrix
 from store.schemas import FILE_FACTS, SCHEMAS, failure_columns
 from store.store import Snapshot, Store
 
 BATCHES_AHEAD = 3
+COMPACT_EVERY = 32  # commits
+FEATURE_SET = "feature set"  # among the inputs of the step
 STORE_TYPES = {"float32": np.float32, "float16": np.float16}
 
 
@@ -113,10 +116,12 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
                 "embed",
                 name,
                 settings=asdict(settings),
+                inputs=_copy_of_set(store, name),
                 seconds=seconds,
                 rows_in=contents,
                 rows_out=contents - missing + embedded,
             )
+        compact(store, "embeddings", name)
     left = missing - embedded - len(failed)
     return Outcome(
         name, contents - missing, embedded, len(failed), left, network.dimensions, startup, seconds - startup
@@ -190,6 +195,12 @@ def _open_set(store: Store, before: Snapshot, name: str, settings: Settings, net
         commit.replace("feature_sets", pa.Table.from_pylist([row], SCHEMAS["feature_sets"]), key=name)
 
 
+def _copy_of_set(store: Store, name: str) -> dict[str, str]:
+    """The row of a feature set as the record of its step keeps it, so that a lost one can be made again exactly."""
+    row = store.snapshot().rows("steps/embed/feature_set", embedder=name)[0]
+    return {FEATURE_SET: json.dumps(row, default=str, sort_keys=True)}
+
+
 class _Run:
     """One pass over the contents to embed: files decoded ahead in threads, batches through the network in order."""
 
@@ -199,6 +210,7 @@ class _Run:
         self._type = STORE_TYPES[settings.store_as]
         self._ids: list[str] = []
         self._vectors: list[npt.NDArray[np.floating]] = []
+        self._commits = 0
 
     def fill(self, content_ids: list[str], paths: list[list[str]], *, quiet: bool) -> tuple[int, dict[str, str]]:
         """How many were embedded, and the reason of each content that failed; each has one path or more."""
@@ -274,6 +286,9 @@ class _Run:
         with self._store.commit("embed") as commit:
             commit.append("embeddings", table, key=self._name)
         self._ids, self._vectors = [], []
+        self._commits += 1
+        if self._commits % COMPACT_EVERY == 0:
+            compact(self._store, "embeddings", self._name)
 
 
 def _failures(before: Snapshot, name: str, failed: dict[str, str]) -> pa.Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -38,6 +38,22 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def problem_of(root: Path, part: Part, *, deep: bool) -> str | None:
+    """How the file of a part differs from what was written; None where it does not. Only ``deep`` reads it whole."""
+    path = root / part.path
+    try:
+        size = path.stat().st_size
+        if size != part.bytes:
+            return f"{size} bytes, expected {part.bytes}"
+        if deep and sha256_of(path) != part.sha256:
+            return "its bytes are not those that were written"
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None
+
+
 def write_table(root: Path, dataset: str, key: str, table: pa.Table) -> Part:
     """Write ``table`` as one Parquet part (zstd, row groups of some thousand rows)."""
 
@@ -45,6 +61,17 @@ def write_table(root: Path, dataset: str, key: str, table: pa.Table) -> Part:
         pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP_ROWS)
 
     return _write(root, dataset, key, ".parquet", table.num_rows, write)
+
+
+def write_stream(root: Path, dataset: str, key: str, schema: pa.Schema, rows: int, groups: Iterable[pa.Table]) -> Part:
+    """Write tables that come one by one as the row groups of one Parquet part, which has ``rows`` rows in all."""
+
+    def write(file: BinaryIO) -> None:
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for group in groups:
+                writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+
+    return _write(root, dataset, key, ".parquet", rows, write)
 
 
 def write_bytes(root: Path, dataset: str, key: str, suffix: str, content: bytes) -> Part:
