@@ -279,9 +279,18 @@ def inspect(common: Common, section: str | None, fmt: str) -> None:
     "--store-as", type=click.Choice(["float32", "float16"]), help="Type of the stored vectors.  [default: float32]"
 )
 @click.option("--seed", type=int, help="Seed of random weights.  [default: 0]")
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "tensorflow", "torch", "openvino"]),
+    help="What computes the network; auto: what the set was made with, else OpenVINO on a processor.  [default: auto]",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), help="Where it computes.  [default: auto]")
+@click.option("--retry", is_flag=True, default=None, help="Try again what failed before, without a new ingest.")
+@click.option("--max-failure-rate", type=click.FloatRange(0, 1), help="Stop when a larger share has failed.")
 @click.option("--max-pixels", type=int, help="Largest picture to decode.  [default: 89478485]")
 @click.option("--commit-seconds", type=click.FloatRange(0), help="Seconds of work a kill may cost.  [default: 5]")
-def embed(common: Common, names: tuple[str, ...], as_name: str | None, **flags: Any) -> None:
+@click.option("--dry-run", is_flag=True, default=None, help="Say what there is to do and how long it would take.")
+def embed(common: Common, names: tuple[str, ...], as_name: str | None, dry_run: bool | None, **flags: Any) -> None:
     """Embed every image that has no vector yet with each NAME (efficientnet-b4, clip, mean-colour, …)."""
     from pipeline import embed as step
 
@@ -290,9 +299,9 @@ def embed(common: Common, names: tuple[str, ...], as_name: str | None, **flags: 
             raise click.UsageError("--as names one set: embed one NAME at a time with it")
         given = [
             part
-            for key, value in flags.items()
+            for key, value in (flags | {"dry_run": dry_run}).items()
             if value is not None
-            for part in (f"--{key.replace('_', '-')}", str(value))
+            for part in (f"--{key.replace('_', '-')}", *([] if value is True else [str(value)]))
         ]
         # one process each: two frameworks in one are trouble
         codes = [_coldframe(common, ["embed", name, *given]) for name in names]
@@ -301,15 +310,32 @@ def embed(common: Common, names: tuple[str, ...], as_name: str | None, **flags: 
     name = as_name or names[0]
     flags["embedder"] = names[0] if as_name else None
     settings = common.config.settings(step.Settings, "embed", name, flags=flags)
+    if dry_run:
+        ahead = step.forecast(store, name, settings)
+        click.echo(
+            f"{ahead.embedder}: {ahead.cached} cached, {ahead.todo} to do, {ahead.failed_before} failed before; "
+            f"{ahead.backend}, {ahead.precision}: about {_duration(ahead.seconds)} after {ahead.startup_seconds:.1f} s of "
+            f"start-up (measured on {ahead.sampled})"
+        )
+        return
     outcome = step.embed(store, name, settings, quiet=common.quiet)
     rate = outcome.embedded / outcome.seconds if outcome.seconds > 0 else 0.0
     common.say(
         f"{outcome.embedder}: {outcome.cached} cached, {outcome.embedded} embedded, {outcome.failed} failed, "
-        f"{outcome.left} left; {rate:.1f} images/s after {outcome.startup_seconds:.1f} s of start-up"
+        f"{outcome.left} left; {rate:.1f} images/s after {outcome.startup_seconds:.1f} s of start-up "
+        f"({outcome.backend}, {outcome.precision})"
     )
-    if outcome.failed:
+    if outcome.failed_before:
+        common.say(f"{outcome.failed_before} failed before and were not tried: --retry takes them again")
+    if outcome.failed or outcome.failed_before:
         common.say(f"see: coldframe sql \"select path, reason from failures where name = '{name}'\"")
         sys.exit(SOME_FAILED)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
 @command("score")

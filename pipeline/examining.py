@@ -72,7 +72,7 @@ def examine(
     # spawned, not forked: this process has threads of DuckDB and Arrow
     spawn = multiprocessing.get_context("spawn")
     with ProcessPool(count, context=spawn, initializer=_start_limited, initargs=(memory,)) as processes:
-        waiting: deque[tuple[str, ProcessFuture]] = deque()
+        waiting: deque[tuple[str, ProcessFuture[Facts | str]]] = deque()
         todo = iter(paths)
         while True:
             room = count * TASKS_AHEAD - len(waiting)
@@ -84,7 +84,7 @@ def examine(
             yield path, _facts_or_reason(future, max_seconds)
 
 
-def _facts_or_reason(future: ProcessFuture, max_seconds: float) -> Facts | str:
+def _facts_or_reason(future: ProcessFuture[Facts | str], max_seconds: float) -> Facts | str:
     try:
         result: Facts | str = future.result()
         return result

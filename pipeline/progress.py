@@ -17,7 +17,7 @@ class Progress:
 
     def __init__(self, total: int, what: str, *, quiet: bool = False) -> None:
         self._total, self._what, self._quiet = total, what, quiet
-        self._done = 0
+        self._done, self._failed = 0, 0
         self._started = self._last_line = time.monotonic()
         self._bar = tqdm(total=total, desc=what, unit="", leave=False) if sys.stderr.isatty() and not quiet else None
 
@@ -32,10 +32,12 @@ class Progress:
         elif self._done and kind is None:
             self._line()
 
-    def advance(self, count: int) -> None:
-        """``count`` more are done."""
+    def advance(self, count: int, *, failed: int = 0) -> None:
+        """``count`` more are done; ``failed`` of all those so far have failed."""
         self._done += count
+        self._failed = failed
         if self._bar is not None:
+            self._bar.set_postfix(failed=failed, refresh=False) if failed else None
             self._bar.update(count)
         elif time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
             self._line()
@@ -44,4 +46,8 @@ class Progress:
         self._last_line = time.monotonic()
         rate = self._done / max(self._last_line - self._started, 1e-9)
         if not self._quiet:
-            click.echo(f"{self._what}: {self._done}/{self._total}, {rate:.1f}/s", err=True)
+            left = (self._total - self._done) / max(rate, 1e-9)
+            parts = [f"{self._done}/{self._total}", f"{rate:.1f}/s"]
+            parts += [f"{tqdm.format_interval(left)} left"] if self._done < self._total else []
+            parts += [f"{self._failed} failed"] if self._failed else []
+            click.echo(f"{self._what}: {', '.join(parts)}", err=True)

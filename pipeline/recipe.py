@@ -19,8 +19,8 @@ from store.store import Snapshot
 
 # Settings, by step, that change how it runs and not what it makes.
 INCIDENTAL = {
-    "ingest": {"commit_seconds", "rehash", "workers"},
-    "embed": {"batch", "commit_seconds", "limit"},
+    "ingest": {"commit_seconds", "max_seconds", "rehash", "workers"},
+    "embed": {"backend", "batch", "commit_seconds", "device", "limit", "max_failure_rate", "retry"},
 }
 
 REFERENCE = """\
@@ -154,7 +154,7 @@ def _embed_reason(config: Config, name: str, moment: Snapshot | None) -> str | N
     if changed:
         return changed
     missing = moment.query("steps/embed/missing", embedder=name).num_rows
-    failed = moment.value("steps/embed/failed_contents", embedder=name)
+    failed = moment.query("steps/embed/failed_before", embedder=name).num_rows
     return f"{missing - failed} contents have no vector" if missing > failed else None
 
 

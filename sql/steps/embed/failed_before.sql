@@ -1,5 +1,5 @@
--- How many contents could not be embedded in one set and have no vector, as of an embed after the last ingest.
-select count(distinct i.content_id) as contents
+-- One row per content that could not be embedded in one set and has no vector, as of an embed after the last ingest.
+select distinct i.content_id
 from failures as f
 join images as i using (image_id)
 where f.step = 'embed' and f.name = $embedder

@@ -1,0 +1,144 @@
+"""Filling a feature set: files decoded ahead, batches through the network, what is done committed every few seconds.
+
+Files are decoded in threads of this process: Pillow lets go of the interpreter while it decodes and resizes, and a file is only
+here after it was decoded whole by ingest, in a process of its own and within its limits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline import decoding
+from pipeline.embedders import Embedder
+from pipeline.processes import cores
+from pipeline.progress import Progress
+from store.compaction import compact
+from store.matrices import from_matrix
+from store.store import Store
+
+BATCHES_AHEAD = 2
+COMPACT_EVERY = 32  # commits while it runs: what a reader then opens is at most so many small parts
+LEAST_JUDGED = 50  # contents tried before a rate of failures says anything
+
+
+class Filling:
+    """One pass over contents to embed, in order.
+
+    Attributes:
+        tried: how many contents were taken up.
+        embedded: how many of those have a vector now.
+        failed: the reason of each other one.
+    """
+
+    def __init__(
+        self, store: Store, name: str, network: Embedder, root: Path, *, max_pixels: int, stored_type: Any
+    ) -> None:
+        self._store, self._name, self._network, self._root = store, name, network, root
+        self._max_pixels, self._type = max_pixels, stored_type
+        self.tried, self.embedded = 0, 0
+        self.failed: dict[str, str] = {}
+        self._ids: list[str] = []
+        self._vectors: list[npt.NDArray[np.floating]] = []
+        self._commits = 0
+
+    def fill(self, todo: pa.Table, *, commit_seconds: float, max_failure_rate: float | None, quiet: bool) -> bool:
+        """Embed ``todo`` (``content_id, paths``) into the store; False if too many failed and it stopped early."""
+        last_commit = time.monotonic()
+        with Progress(todo.num_rows, f"embed {self._name}", quiet=quiet) as progress:
+            for count in self._batches(todo):
+                progress.advance(count, failed=len(self.failed))
+                if time.monotonic() - last_commit > commit_seconds:
+                    self._commit()
+                    last_commit = time.monotonic()
+                if self._too_many(max_failure_rate):
+                    break
+        self._commit()
+        return not self._too_many(max_failure_rate)
+
+    def measure(self, todo: pa.Table) -> float:
+        """Seconds a content takes, storing nothing: the first batch warms up, the rest of ``todo`` is timed."""
+        batches = self._batches(todo)
+        warm = next(batches, 0)
+        started = time.monotonic()
+        timed = sum(batches)
+        if timed:
+            return (time.monotonic() - started) / timed
+        started = time.monotonic()  # fewer than two batches: again, warm
+        return sum(self._batches(todo)) and (time.monotonic() - started) / max(warm, 1)
+
+    def _too_many(self, max_failure_rate: float | None) -> bool:
+        judged = self.tried >= LEAST_JUDGED
+        return max_failure_rate is not None and judged and len(self.failed) > max_failure_rate * self.tried
+
+    def _batches(self, todo: pa.Table) -> Iterator[int]:
+        """Embed batch after batch, decoding a few ahead; how many contents each took up."""
+        ahead: deque[list[tuple[str, Future[Any]]]] = deque()
+        with ThreadPoolExecutor(cores() + 1) as pool:
+            try:
+                for start in range(0, todo.num_rows, self._network.batch):
+                    rows = todo.slice(start, self._network.batch)
+                    pairs = zip(rows["content_id"].to_pylist(), rows["paths"].to_pylist(), strict=True)
+                    ahead.append([(content, pool.submit(self._prepare, content, paths)) for content, paths in pairs])
+                    if len(ahead) > BATCHES_AHEAD:
+                        yield self._embed(ahead.popleft())
+                while ahead:
+                    yield self._embed(ahead.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _prepare(self, content_id: str, paths: list[str]) -> npt.NDArray[Any] | str:
+        """The picture from the first of its equal files that still holds it, or the reason of the last."""
+        reason = ""
+        for path in paths:
+            try:
+                data = decoding.read_bytes(decoding.locate(self._root, path))
+                if decoding.content_id(data) == content_id:
+                    return self._network.prepare(decoding.decode(data, max_pixels=self._max_pixels).image)
+                reason = "changed since it was ingested: run 'coldframe ingest' again"
+            except decoding.UnreadableImage as error:
+                reason = str(error)
+        return reason
+
+    def _embed(self, batch: list[tuple[str, Future[Any]]]) -> int:
+        prepared = [(content_id, future.result()) for content_id, future in batch]
+        self.tried += len(prepared)
+        good = [(content_id, array) for content_id, array in prepared if not isinstance(array, str)]
+        self.failed |= {content_id: array for content_id, array in prepared if isinstance(array, str)}
+        if good:
+            vectors = self._network.embed([array for _, array in good]).astype(self._type)
+            for (content_id, _), vector in zip(good, vectors, strict=True):
+                if np.isfinite(vector).all():
+                    self._ids.append(content_id)
+                    self._vectors.append(vector)
+                    self.embedded += 1
+                else:
+                    self.failed[content_id] = "the network gave a vector that is not finite"
+        return len(batch)
+
+    def _commit(self) -> None:
+        if not self._ids:
+            return
+        count = len(self._ids)
+        table = pa.table(
+            {
+                "content_id": pa.array(self._ids),
+                "embedder": pa.array([self._name] * count),
+                "view": pa.array([0] * count, pa.int32()),
+                "vector": from_matrix(np.stack(self._vectors)),
+            }
+        )
+        with self._store.commit("embed") as commit:
+            commit.append("embeddings", table, key=self._name)
+        self._ids, self._vectors = [], []
+        self._commits += 1
+        if self._commits % COMPACT_EVERY == 0:
+            compact(self._store, "embeddings", self._name)
