@@ -654,10 +654,17 @@ def status(common: Common, fmt: str) -> None:
 
 @command("verify")
 @click.option("--deep", is_flag=True, help="Also compare the SHA-256 of every part.")
-def verify(common: Common, deep: bool) -> None:
+@click.option("--recompute", type=click.IntRange(1), metavar="N", help="Embed N images again, and only compare those.")
+@click.option("--embedder", metavar="SET", help="With --recompute: the feature set.  [default: each in turn]")
+def verify(common: Common, deep: bool, recompute: int | None, embedder: str | None) -> None:
     """Check every claim the store makes about itself; exit code 4 if one does not hold."""
     from pipeline import verify as step
 
+    if recompute:
+        _recompute(common, recompute, embedder)
+        return
+    if embedder:
+        raise click.UsageError("--embedder goes with --recompute")
     findings = step.verify(common.open(), deep=deep)
     for finding in findings:
         click.echo(f"{'FAILED' if finding.problems else 'ok':<7}{finding.check}")
@@ -668,6 +675,27 @@ def verify(common: Common, deep: bool) -> None:
     click.echo(f"{len(findings) - failed} of {len(findings)} checks hold")
     if failed:
         raise CheckFailed(f"{failed} checks do not hold: see above")
+
+
+def _recompute(common: Common, count: int, embedder: str | None) -> None:
+    from pipeline import feature_sets
+    from pipeline import recompute as step
+
+    store = common.open()
+    if embedder is None:
+        sets = [row["embedder"] for row in store.snapshot().rows("steps/embed/feature_sets")]
+        if len(sets) > 1:
+            # one process each: two frameworks in one are trouble
+            codes = [_coldframe(common, ["verify", "--recompute", str(count), "--embedder", one]) for one in sets]
+            sys.exit(max(codes))
+    name = feature_sets.choose(store.snapshot(), embedder)
+    found = step.recompute(store, name, count)
+    click.echo(
+        f"{name} ({found.backend}, {found.precision}): worst cosine to the reference in float32 {found.worst_cosine:.6f} of "
+        f"{found.images} images, {found.worst_path}" + (f"; {found.unreadable} unreadable" if found.unreadable else "")
+    )
+    if found.worst_cosine < step.LEAST_COSINE:
+        raise CheckFailed(f"{name}: vectors are not what its network gives, expected at least {step.LEAST_COSINE}")
 
 
 @command("repair")

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import decoding, embedders
+from pipeline import decoding, embedders, openvino
 from pipeline.config import PATH_OR_NAME
 from pipeline.embedders import Embedder
 from pipeline.filling import Filling
@@ -188,7 +188,7 @@ class _Work:
         self.root = image_root(self.before)
         self._network_name = settings.embedder or name
         self._source = embedders.Options(self.settings.weights, parse_size(settings.size), settings.seed)
-        self.network = embedders.load(self._network_name, self._options())
+        self.network = self._load()
         if settings.batch:
             self.network.batch = settings.batch
         self._wanted = json.loads(json.dumps(set_settings(settings, name, self.network)))
@@ -214,6 +214,15 @@ class _Work:
         backend = embedders.choose_backend(self._network_name, self.settings.backend, made.get("backend"))
         precision = made.get("precision") if made.get("backend") == backend else None
         return replace(self._source, backend=backend, precision=precision, device=self.settings.device)
+
+    def _load(self) -> Embedder:
+        options = self._options()
+        try:
+            return embedders.load(self._network_name, options)
+        except openvino.NotConverted:
+            if self.settings.backend != "auto" or self._made():
+                raise
+            return embedders.load(self._network_name, replace(options, backend=None))  # the set will say by what
 
     def filling(self) -> Filling:
         """A pass over what is to do."""

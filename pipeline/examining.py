@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from PIL import Image
 
 from pipeline import decoding
 from pipeline.processes import cores, start_worker
@@ -96,6 +97,7 @@ def _facts_or_reason(future: ProcessFuture[Facts | str], max_seconds: float) -> 
 
 def _start_limited(memory: int) -> None:
     start_worker()
+    decoding.perceptual_hash(Image.new("RGB", (8, 8)))  # imports SciPy, which is not the first file's time
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     if most == resource.RLIM_INFINITY or memory < most:
         resource.setrlimit(resource.RLIMIT_AS, (memory, most))

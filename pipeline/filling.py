@@ -96,17 +96,7 @@ class Filling:
                 pool.shutdown(cancel_futures=True)
 
     def _prepare(self, content_id: str, paths: list[str]) -> npt.NDArray[Any] | str:
-        """The picture from the first of its equal files that still holds it, or the reason of the last."""
-        reason = ""
-        for path in paths:
-            try:
-                data = decoding.read_bytes(decoding.locate(self._root, path))
-                if decoding.content_id(data) == content_id:
-                    return self._network.prepare(decoding.decode(data, max_pixels=self._max_pixels).image)
-                reason = "changed since it was ingested: run 'coldframe ingest' again"
-            except decoding.UnreadableImage as error:
-                reason = str(error)
-        return reason
+        return prepared_or_reason(self._network, self._root, content_id, paths, max_pixels=self._max_pixels)
 
     def _embed(self, batch: list[tuple[str, Future[Any]]]) -> int:
         prepared = [(content_id, future.result()) for content_id, future in batch]
@@ -142,3 +132,19 @@ class Filling:
         self._commits += 1
         if self._commits % COMPACT_EVERY == 0:
             compact(self._store, "embeddings", self._name)
+
+
+def prepared_or_reason(
+    network: Embedder, root: Path, content_id: str, paths: list[str], *, max_pixels: int
+) -> npt.NDArray[Any] | str:
+    """A content as the network takes it, from the first of its equal files that still holds it, or the reason of the last."""
+    reason = ""
+    for path in paths:
+        try:
+            data = decoding.read_bytes(decoding.locate(root, path))
+            if decoding.content_id(data) == content_id:
+                return network.prepare(decoding.decode(data, max_pixels=max_pixels).image)
+            reason = "changed since it was ingested: run 'coldframe ingest' again"
+        except decoding.UnreadableImage as error:
+            reason = str(error)
+    return reason

@@ -30,6 +30,10 @@ FORMAT = 1  # part of what a converted network is known by: raise it with every 
 NETWORK, FACTS = "network.xml", "facts.json"
 
 
+class NotConverted(ColdframeError):
+    """OpenVINO cannot take this network."""
+
+
 @dataclass(frozen=True)
 class Converted:
     """A converted network on disk, and the JSON its conversion gave: its weights' digest, dimensions, …."""
@@ -79,8 +83,7 @@ def converted(convert: Callable[[Path], dict[str, Any]], *, source: dict[str, An
     try:
         (cache() / "networks").mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache() / "networks") as folder:
-            with pool(1) as process:
-                facts = process.submit(convert, Path(folder)).result()
+            facts = _in_another_process(convert, Path(folder))
             _keep(Path(folder), version, facts)
         if by_source is not None:
             by_source.parent.mkdir(exist_ok=True)
@@ -93,6 +96,19 @@ def converted(convert: Callable[[Path], dict[str, Any]], *, source: dict[str, An
     found = _network(version, facts)
     assert found is not None
     return found
+
+
+def _in_another_process(convert: Callable[[Path], dict[str, Any]], folder: Path) -> dict[str, Any]:
+    try:
+        with pool(1) as process:
+            return process.submit(convert, folder).result()
+    except ColdframeError:
+        raise
+    except Exception as error:  # converters raise kinds of their own, and a lack of memory ends the process
+        reason = " ".join(str(error).split())[:200]
+        raise NotConverted(
+            f"OpenVINO cannot convert this network ({type(error).__name__}: {reason}): choose another --backend"
+        ) from error
 
 
 def _keep(folder: Path, version: dict[str, Any], facts: dict[str, Any]) -> None:

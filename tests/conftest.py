@@ -27,9 +27,13 @@ PHYLUM = {"finch": "chordata", "heron": "chordata", "moth": "arthropoda"}
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _clean_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     for name in [name for name in os.environ if name.startswith("COLDFRAME_")]:
         monkeypatch.delenv(name)
+    # one cache of converted networks for all tests of a session, not the user's
+    monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path_factory.getbasetemp().parent / "converted"))
     monkeypatch.chdir(tmp_path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,7 +14,8 @@ from pipeline.embed import parse_size
 from pipeline.embedders import Options
 from pipeline.feature_sets import vectors
 from store.errors import ColdframeError
-from tests.conftest import Catalogue, Coldframe, picture
+from store.matrices import from_matrix
+from tests.conftest import Catalogue, Coldframe, drawn, picture
 
 
 def test_each_content_is_embedded_once(cf: Coldframe, catalogue: Catalogue) -> None:
@@ -161,3 +163,66 @@ def test_weights_that_cannot_be_had(ready: Coldframe, monkeypatch: pytest.Monkey
     assert "efficientnet-b4: its ImageNet weights cannot be had from Keras Applications (URL fetch failure" in said
     assert "Give a local copy: --weights FILE" in said
     assert ready.value("select count(*) from feature_sets where embedder = 'efficientnet-b4'") == 0
+
+
+def test_what_failed_is_tried_again_when_asked_or_after_an_ingest(cf: Coldframe, catalogue: Catalogue) -> None:
+    cf.ingest(catalogue)
+    gone = catalogue.images / catalogue.rows[1]["file_path"]
+    content = gone.read_bytes()
+    gone.unlink()
+    assert "23 embedded, 1 failed" in cf("embed", "mean-colour", code=3).stderr
+    gone.write_bytes(content)
+    said = cf("embed", "mean-colour", code=3).stderr
+    assert "23 cached, 0 embedded, 0 failed, 0 left" in said
+    assert "1 failed before and were not tried: --retry takes them again" in said
+    assert cf.value("select count(*) from failures where step = 'embed'") == 1
+    assert "1 embedded, 0 failed" in cf("embed", "mean-colour", "--retry").stderr
+    assert cf.value("select count(*) from failures where step = 'embed'") == 0
+
+
+def test_too_many_failures_stop_early_and_keep_what_is_done(cf: Coldframe, tmp_path: Path) -> None:
+    catalogue = drawn(tmp_path / "many", per_class=40)
+    cf.ingest(catalogue)
+    for row in catalogue.rows[::3]:
+        (catalogue.images / row["file_path"]).unlink()
+    said = cf("embed", "mean-colour", "--batch", 10, "--max-failure-rate", 0.2, code=1).stderr
+    assert "pictures failed, more than --max-failure-rate 0.2 allows: stopped" in said
+    done = cf.value("select count(*) from embeddings")
+    failed = cf.value("select count(*) from failures where step = 'embed'")
+    assert 50 <= done + failed <= 80
+    assert "40 failed" in cf("embed", "mean-colour", code=3).stderr
+    assert "max_failure_rate = 2.0, expected from 0 to 1" in _misconfigured(cf, "max_failure_rate = 2.0")
+    assert "device = 'tpu', expected one of auto, cpu, gpu" in _misconfigured(cf, "device = 'tpu'")
+
+
+def _misconfigured(cf: Coldframe, line: str) -> str:
+    Path("coldframe.toml").write_text(f"[embed.mean-colour]\n{line}\n")
+    return cf("embed", "mean-colour", code=1).stderr
+
+
+def test_a_dry_run_says_what_there_is_to_do_and_stores_nothing(cf: Coldframe, catalogue: Catalogue) -> None:
+    cf.ingest(catalogue)
+    cf("embed", "mean-colour", "--limit", 10)
+    before = cf.store.snapshot().manifest.number
+    said = cf("embed", "mean-colour", "--dry-run").stdout
+    assert "mean-colour: 10 cached, 14 to do, 0 failed before" in said
+    assert "(measured on 14)" in said
+    assert cf.store.snapshot().manifest.number == before
+
+
+def test_recomputed_vectors_are_compared_with_the_stored_ones(ready: Coldframe, catalogue: Catalogue) -> None:
+    said = ready("verify", "--recompute", 10, "--embedder", "mean-colour").stdout
+    assert "worst cosine to the reference in float32 1.000000 of 10 images" in said
+    assert "--embedder goes with --recompute" in ready("verify", "--embedder", "mean-colour", code=2).stderr
+    known = vectors(ready.store.snapshot(), "mean-colour")
+    matrix = known.matrix.copy()
+    matrix[:, 0] += 9
+    table = pa.table({"content_id": known.content_ids, "vector": from_matrix(matrix)})
+    table = table.append_column("embedder", pa.array(["mean-colour"] * len(table)))
+    table = table.append_column("view", pa.array([0] * len(table), pa.int32()))
+    with ready.store.commit("test") as commit:
+        commit.replace("embeddings", table, key="mean-colour")
+    assert "vectors are not what its network gives" in ready("verify", "--recompute", 10, code=4).stderr
+    for row in catalogue.rows:
+        (catalogue.images / row["file_path"]).unlink()
+    assert "none of 10 files of the set can be read again" in ready("verify", "--recompute", 10, code=1).stderr

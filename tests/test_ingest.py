@@ -179,3 +179,18 @@ def test_two_ingests_do_not_run_at_once(cf: Coldframe, catalogue: Catalogue) -> 
     cf.ingest(catalogue)
     with cf.store.lock("ingest"):
         assert "another coldframe process is writing 'ingest'" in cf.ingest(catalogue, code=5).stderr
+
+
+def test_a_file_that_takes_too_long_fails_alone(cf: Coldframe, catalogue: Catalogue) -> None:
+    from PIL import Image
+
+    catalogue.add("slow", "moth", Image.new("L", (9000, 9000)), "slow.png")
+    catalogue.write()
+    cf.ingest(catalogue, "--max-seconds", 0.2, code=3)
+    assert cf.rows("select image_id, reason from failures") == [
+        {"image_id": "slow", "reason": "cannot be decoded: it took longer than 0.2 seconds"}
+    ]
+    assert cf.value("select count(*) from images") == 24
+    assert "max_seconds = 0.0, expected more than 0" in cf.ingest(catalogue, "--max-seconds", 0, code=1).stderr
+    cf.ingest(catalogue)
+    assert cf.value("select count(*) from images") == 25

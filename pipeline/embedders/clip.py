@@ -188,7 +188,7 @@ def _convert(name: str, weights: str, size: tuple[int, int] | None, seed: int, f
     import openvino as ov
     import torch
 
-    model = _model(name, weights, seed)
+    model = _model(name, weights, seed).requires_grad_(False)
 
     class ImageSide(torch.nn.Module):  # type: ignore[misc]
         def forward(self, pixels: Any) -> Any:

@@ -1,0 +1,8 @@
+-- Contents with a vector in one set, with all files that hold each; the same $count every time, and no particular ones.
+select e.content_id, list(distinct i.path order by i.path) as paths, any_value(e.vector) as vector
+from data.embeddings as e
+join images as i using (content_id)
+where e.embedder = $embedder and e.view = 0
+group by e.content_id
+order by md5(e.content_id)
+limit $count

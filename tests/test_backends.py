@@ -1,0 +1,86 @@
+"""Backends: what computes a network is part of its feature set, and a set goes on in what it was made with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import openvino
+from pipeline.feature_sets import vectors
+from tests.conftest import Coldframe
+from tests.test_clip import TINY, in_own_process
+
+needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
+NAME = "mobilenet-v3-small"
+SMALL = ("--weights", "random", "--size", "48x64")
+
+
+@needs_openvino
+def test_a_set_goes_on_in_what_it_was_made_with(ready: Coldframe) -> None:
+    assert "(openvino, float32)" in ready("embed", NAME, *SMALL, "--limit", 10).stderr.replace("bfloat16", "float32")
+    said = ready("embed", NAME, *SMALL, "--backend", "tensorflow", code=1).stderr
+    assert "backend was openvino, is now tensorflow" in said
+    ready("embed", NAME, "--as", "reference", *SMALL, "--backend", "tensorflow", "--limit", 10)
+    assert "(tensorflow, float32)" in ready("embed", NAME, "--as", "reference", *SMALL).stderr
+    ready("embed", NAME, *SMALL)
+    snapshot = ready.store.snapshot()
+    fast, reference = vectors(snapshot, NAME).matrix, vectors(snapshot, "reference").matrix
+    assert fast.shape == (24, 576)
+    cosines = (fast * reference).sum(1) / np.linalg.norm(fast, axis=1) / np.linalg.norm(reference, axis=1)
+    assert cosines.min() > 0.999
+    assert "worst cosine" in ready("verify", "--recompute", 8, "--embedder", NAME).stdout
+
+
+@needs_openvino
+def test_a_converted_network_needs_no_framework(ready: Coldframe) -> None:
+    ready("embed", NAME, "--as", "first", *SMALL)
+    code = (
+        "import sys; from pipeline import embedders; "
+        f"embedders.load('{NAME}', embedders.Options('random', (48, 64), backend='openvino')); "
+        "assert not {'tensorflow', 'torch', 'keras'} & set(sys.modules), 'a framework was loaded'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
+
+
+@needs_openvino
+def test_bfloat16_is_asked_for_and_close(ready: Coldframe) -> None:
+    from pipeline import embedders
+
+    options = embedders.Options("random", (48, 64), backend="openvino", precision="bfloat16")
+    try:
+        network = embedders.load(NAME, options)
+    except Exception as error:
+        assert "which this processor cannot compute" in str(error)  # noqa: PT017
+        pytest.skip("this processor cannot compute in bfloat16, not even as if")
+    exact = embedders.load(NAME, embedders.Options("random", (48, 64), backend="openvino", precision="float32"))
+    batch = np.random.default_rng(0).integers(0, 256, (5, 48, 64, 3), np.uint8)
+    one, other = network.embed(list(batch)), exact.embed(list(batch))
+    cosines = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    assert cosines.min() > 0.99
+    assert network.settings["precision"] == "bfloat16"
+
+
+@needs_openvino
+def test_clip_through_openvino_is_the_same_clip(ready: Coldframe, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    in_own_process(TINY, folder)
+    ready.process("embed", "clip", "--weights", folder, "--backend", "openvino")
+    ready.process("embed", "clip", "--as", "reference", "--weights", folder, "--backend", "torch")
+    query = "select min(similarity(a.vector, b.vector)) from embeddings a join embeddings b using (image_id)"
+    assert ready.value(f"{query} where a.embedder = 'clip' and b.embedder = 'reference'") > 0.999
+    ready.process("score", "clip-quality")
+    assert ready.value("select count(*) from scores") == 24
+
+
+def test_backends_that_cannot_be(ready: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = ready("embed", "clip", "--backend", "tensorflow", code=1).stderr
+    assert "--backend tensorflow: clip is computed by torch or openvino" in said
+    said = ready("embed", "mean-colour", "--as", "x", "--backend", "torch", code=1).stderr
+    assert "mean-colour is computed by no backend at all" in said
+    monkeypatch.setattr(openvino, "installed", lambda: False)
+    said = ready("embed", NAME, *SMALL, "--backend", "openvino", code=1).stderr
+    assert "pip install 'coldframe[fast]'" in said
