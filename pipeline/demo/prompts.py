@@ -12,6 +12,6 @@ BAD_PROMPTS = (
     "an empty landscape",
 )
 
-# Below it a picture goes. The model is small and takes one animal in 70 for something else: at 0 they all would go. Chosen on
+# Below it a picture goes. The model is small and takes one animal in 100 for something else: at 0 they all would go. Chosen on
 # drawings of the held-out world, which neither training nor a demo shows; the model's card has the shares at both.
-THRESHOLD = -0.1
+THRESHOLD = -0.12
