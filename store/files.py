@@ -1,0 +1,61 @@
+"""Durable file operations: whatever a commit does to the disk goes through here, one call an operation.
+
+What survives a power cut is what was synced: a file's bytes by :func:`sync`, its name by :func:`sync_folder`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Make a new file of what ``fill`` writes; not durable until it is synced."""
+    with path.open("xb") as file:
+        fill(file)
+
+
+def sync(path: Path) -> None:
+    """Make a file's bytes durable."""
+    _fsync(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names, renames and removals in ``folder`` durable."""
+    _fsync(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` if it is not there, with its name durable; its parent must exist."""
+    if not folder.is_dir():
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def rename(old: Path, new: Path) -> None:
+    """Give a file another name, in place of any that had it."""
+    old.rename(new)
+
+
+def link(existing: Path, new: Path) -> None:
+    """Give a file a second name.
+
+    Raises:
+        FileExistsError: the name is taken; unlike a rename, a link never replaces.
+    """
+    os.link(existing, new)
+
+
+def remove(path: Path) -> None:
+    """Remove a name, if it is there."""
+    path.unlink(missing_ok=True)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
