@@ -1,0 +1,72 @@
+"""SIGKILL at every point of the commit protocol and at random times: run again, a command ends as if never killed."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from tests.chaos import forks
+from tests.chaos.operations import DieAt, Done, Record, recorded
+from tests.chaos.trials import Settings, Trial
+from tests.chaos.worlds import Step, World
+
+POINTS = 40  # of each step, drawn from all it has
+CHAINS, CHAIN = 2, 5  # of kills at random times, each of a run that goes on from the one before
+THIN = {"ingest": 5, "embed": 8, "curate": 4, "compact": 3}
+
+
+def trials(world: World, settings: Settings) -> Iterator[Trial]:
+    """Each step of the world, killed at points and at times."""
+    for step in world.steps.values():
+        if settings.thin and step.name not in THIN:
+            continue
+        points = range(1, sum(done.points for done in operations(world, step)) + 2)
+        wanted = THIN[step.name] if settings.thin else POINTS
+        for point in sorted(settings.chance(step.name).sample(points, min(wanted, len(points)))):
+            yield Trial(f"kills/{step.name}/point-{point}", partial(_at_point, world, step, point))
+        for chain in range(0 if settings.thin else CHAINS):
+            name = f"kills/{step.name}/chain-{chain}"
+            yield Trial(name, partial(_at_times, world, step, settings, name), harms=CHAIN)
+
+
+def operations(world: World, step: Step) -> list[Done]:
+    """What an undisturbed step does to the disk."""
+    log = world.folder / f"operations-{step.name}"
+    if not log.exists():
+        store = world.folder / "recorded" / step.name
+        world.place(step, store)
+        forks.run(world.arguments(step, store), Record(log))
+        shutil.rmtree(store)
+    return recorded(log)
+
+
+def _at_point(world: World, step: Step, point: int, folder: Path) -> list[str]:
+    store = folder / "store"
+    world.place(step, store)
+    ended = forks.run(world.arguments(step, store), DieAt(point))
+    if ended.code != -signal.SIGKILL:
+        return [f"it was to die at point {point}, but ended with exit code {ended.code}: {ended.stderr[-800:]}"]
+    return [f"a helper outlived it: {one}" for one in ended.orphans] + world.run_again(step, store)
+
+
+def _at_times(world: World, step: Step, settings: Settings, name: str, folder: Path) -> list[str]:
+    store, chance, problems, killed = folder / "store", settings.chance(name), [], 0
+    started = time.monotonic()
+    world.place(step, store)
+    forks.run(world.arguments(step, store))
+    seconds = time.monotonic() - started
+    while killed < CHAIN:
+        if killed == 0 or ended.code != -signal.SIGKILL:  # it came to its end before: begin anew
+            shutil.rmtree(store)
+            world.place(step, store)
+        child = forks.start(world.arguments(step, store))
+        time.sleep(chance.uniform(0, seconds))
+        child.kill()
+        ended = child.end()
+        killed += ended.code == -signal.SIGKILL
+        problems += [f"a helper outlived it: {one}" for one in ended.orphans]
+    return problems + world.run_again(step, store)
