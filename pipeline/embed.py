@@ -24,12 +24,14 @@ from pipeline.config import PATH_OR_NAME
 from pipeline.embedders import Embedder
 from pipeline.progress import Progress
 from store import digests
+from store.compaction import compact
 from store.errors import ColdframeError
 from store.matrices import from_matrix
 from store.schemas import FILE_FACTS, SCHEMAS, failure_columns
 from store.store import Snapshot, Store
 
 BATCHES_AHEAD = 3
+COMPACT_EVERY = 32  # commits
 STORE_TYPES = {"float32": np.float32, "float16": np.float16}
 
 
@@ -117,6 +119,7 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
                 rows_in=contents,
                 rows_out=contents - missing + embedded,
             )
+        compact(store, "embeddings", name)
     left = missing - embedded - len(failed)
     return Outcome(
         name, contents - missing, embedded, len(failed), left, network.dimensions, startup, seconds - startup
@@ -199,6 +202,7 @@ class _Run:
         self._type = STORE_TYPES[settings.store_as]
         self._ids: list[str] = []
         self._vectors: list[npt.NDArray[np.floating]] = []
+        self._commits = 0
 
     def fill(self, content_ids: list[str], paths: list[list[str]], *, quiet: bool) -> tuple[int, dict[str, str]]:
         """How many were embedded, and the reason of each content that failed; each has one path or more."""
@@ -274,6 +278,9 @@ class _Run:
         with self._store.commit("embed") as commit:
             commit.append("embeddings", table, key=self._name)
         self._ids, self._vectors = [], []
+        self._commits += 1
+        if self._commits % COMPACT_EVERY == 0:
+            compact(self._store, "embeddings", self._name)
 
 
 def _failures(before: Snapshot, name: str, failed: dict[str, str]) -> pa.Table:

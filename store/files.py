@@ -1,22 +1,23 @@
 """Durable file operations: whatever a commit does to the disk goes through here, one call an operation.
 
 What survives a power cut is what was synced: a file's bytes by :func:`sync`, its name by :func:`sync_folder`.
+An ``OSError`` out of here always names its file, though the system says no name when a disk is full.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-_durable: set[Path] = set()
+_durable: set[Path] = set()  # folders whose names this process has synced
 
 
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     """Make a new file of what ``fill`` writes; not durable until it is synced."""
-    with path.open("xb") as file:
+    with _naming(path), path.open("xb") as file:
         fill(file)
 
 
@@ -66,8 +67,18 @@ def remove(path: Path) -> None:
 
 
 def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    with _naming(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

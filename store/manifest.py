@@ -36,6 +36,19 @@ class Manifest:
 EMPTY = Manifest(0, 0, "", "", {})
 
 
+@dataclass(frozen=True)
+class Swap:
+    """Parts of a dataset to be put in place of others that hold, or held, the same rows."""
+
+    dataset: str
+    old: tuple[Part, ...]
+    new: tuple[Part, ...]
+
+    def applies_to(self, datasets: Mapping[str, tuple[Part, ...]]) -> bool:
+        """Whether every old part is still live: if not, somebody else has changed these rows since."""
+        return set(self.old) <= set(datasets.get(self.dataset, ()))
+
+
 def _encode(manifest: Manifest) -> bytes:
     body = {
         "format": FORMAT,
@@ -58,7 +71,7 @@ def _decode(path: Path) -> Manifest | None:
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         if digest != whole["sha256"]:
             return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, FileNotFoundError):  # not there: removed since the folder was listed
         return None
     if body["format"] != FORMAT:
         raise ColdframeError(
@@ -69,11 +82,13 @@ def _decode(path: Path) -> Manifest | None:
     return Manifest(body["number"], body["parent"], body["created_at"], body["step"], datasets)
 
 
-def _numbers(root: Path) -> list[int]:
+def numbers(root: Path) -> list[int]:
+    """Every number that is taken, ascending."""
     return sorted(int(path.stem) for path in (root / FOLDER).glob("*.json") if path.stem.isdigit())
 
 
-def _path(root: Path, number: int) -> Path:
+def path_of(root: Path, number: int) -> Path:
+    """The file of a number."""
     return root / FOLDER / f"{number:08d}.json"
 
 
@@ -83,25 +98,32 @@ def read(root: Path, at: int | None = None) -> Manifest:
     Raises:
         ColdframeError: there is no whole manifest of that number, or none at all is whole.
     """
-    numbers = _numbers(root)
+    taken = numbers(root)
     if at is not None:
-        found = _decode(_path(root, at)) if at in numbers else None
+        found = _decode(path_of(root, at)) if at in taken else None
         if found is None:
-            known = f"{numbers[0]} to {numbers[-1]}" if numbers else "none"
+            known = f"{taken[0]} to {taken[-1]}" if taken else "none"
             raise ColdframeError(f"{root}: no moment {at} to look back at (kept: {known})")
         return found
-    for number in reversed(numbers):
-        found = _decode(_path(root, number))
+    for number in reversed(taken):
+        found = _decode(path_of(root, number))
         if found is not None:
             return found
-    if numbers:
+    if taken:
         raise ColdframeError(f"{root / FOLDER}: no manifest there is whole; restore one from a backup")
     return EMPTY
 
 
+def whole(root: Path) -> list[Manifest]:
+    """Every manifest that is whole, the oldest first."""
+    found = (_decode(path_of(root, number)) for number in numbers(root))
+    return [one for one in found if one is not None]
+
+
 def torn(root: Path) -> list[Path]:
     """Manifests that are not whole: the remains of a power cut, or damage."""
-    return [_path(root, number) for number in _numbers(root) if _decode(_path(root, number)) is None]
+    paths = [path_of(root, number) for number in numbers(root)]
+    return [path for path in paths if _decode(path) is None and path.exists()]
 
 
 def publish(root: Path, manifest: Manifest) -> None:
@@ -111,7 +133,7 @@ def publish(root: Path, manifest: Manifest) -> None:
         Locked: another process took that number first (it holds no commit lock).
     """
     folder = root / FOLDER
-    final = _path(root, manifest.number)
+    final = path_of(root, manifest.number)
     temporary = folder / f"{uuid.uuid4().hex}.tmp"
     try:
         files.write(temporary, lambda file: file.write(_encode(manifest)))
@@ -126,7 +148,7 @@ def publish(root: Path, manifest: Manifest) -> None:
 
 def successor(root: Path, latest: Manifest, step: str, datasets: Mapping[str, tuple[Part, ...]]) -> Manifest:
     """The manifest that follows ``latest``, above every number taken (a torn manifest keeps its own)."""
-    number = max([latest.number, *_numbers(root)]) + 1
+    number = max([latest.number, *numbers(root)]) + 1
     return Manifest(number, latest.number, datetime.now(UTC).isoformat(), step, datasets)
 
 
@@ -134,9 +156,18 @@ def merge(
     datasets: Mapping[str, tuple[Part, ...]],
     replaced: Iterable[tuple[str, str | None]],
     added: Iterable[tuple[str, Part]],
+    swapped: Iterable[Swap] = (),
 ) -> dict[str, tuple[Part, ...]]:
-    """Drop the replaced slices (key None: the whole dataset), then append the added parts."""
+    """Swap parts, then drop the replaced slices (key None: the whole dataset), then append the added parts.
+
+    What is swapped in stands where the first of the old parts stood, so that rows keep their order.
+    """
     result = dict(datasets)
+    for swap in swapped:
+        parts = result[swap.dataset]
+        place = parts.index(swap.old[0])
+        rest = [part for part in parts[place:] if part not in swap.old]
+        result[swap.dataset] = (*parts[:place], *swap.new, *rest)
     for dataset, key in replaced:
         kept = (part for part in result.get(dataset, ()) if key is not None and part.key != key)
         result[dataset] = tuple(kept)

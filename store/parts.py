@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -45,6 +45,17 @@ def write_table(root: Path, dataset: str, key: str, table: pa.Table) -> Part:
         pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP_ROWS)
 
     return _write(root, dataset, key, ".parquet", table.num_rows, write)
+
+
+def write_stream(root: Path, dataset: str, key: str, schema: pa.Schema, rows: int, groups: Iterable[pa.Table]) -> Part:
+    """Write tables that come one by one as the row groups of one Parquet part, which has ``rows`` rows in all."""
+
+    def write(file: BinaryIO) -> None:
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for group in groups:
+                writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+
+    return _write(root, dataset, key, ".parquet", rows, write)
 
 
 def write_bytes(root: Path, dataset: str, key: str, suffix: str, content: bytes) -> Part:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from store import connection, files, locks, manifest, queries
 from store.errors import ColdframeError
-from store.manifest import Manifest
+from store.manifest import Manifest, Swap
 from store.parts import Part, write_bytes, write_table
 from store.schemas import SCHEMAS, conform, unique_names
 
@@ -94,21 +94,30 @@ class Store:
             return
         with self.lock("commit", wait=COMMIT_WAIT_SECONDS):
             latest = manifest.read(self.root)
-            datasets = manifest.merge(latest.datasets, commit.replaced, commit.added)
+            commit.dropped = [swap for swap in commit.swapped if not swap.applies_to(latest.datasets)]
+            commit.swapped = [swap for swap in commit.swapped if swap.applies_to(latest.datasets)]
+            if not commit.changes():
+                return
+            datasets = manifest.merge(latest.datasets, commit.replaced, commit.added, commit.swapped)
             manifest.publish(self.root, manifest.successor(self.root, latest, step, datasets))
 
 
 class Commit:
-    """The changes of one commit: slices replaced, parts added."""
+    """The changes of one commit: slices replaced, parts added, parts swapped.
+
+    ``dropped`` are the swaps that came too late: some of their old parts were no longer live when it was published.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self.replaced: list[tuple[str, str | None]] = []
         self.added: list[tuple[str, Part]] = []
+        self.swapped: list[Swap] = []
+        self.dropped: list[Swap] = []
 
     def changes(self) -> bool:
         """Whether there is anything to publish."""
-        return bool(self.replaced or self.added)
+        return bool(self.replaced or self.added or self.swapped)
 
     def create_datasets(self) -> None:
         """Give each dataset an empty typed part, so that any tool can read its columns."""
@@ -124,6 +133,10 @@ class Commit:
         """Put these rows in place of a slice of a dataset; other slices stay."""
         self.replaced.append((dataset, key))
         self.append(dataset, table, key=key)
+
+    def swap(self, dataset: str, old: Sequence[Part], new: Sequence[Part]) -> None:
+        """Put parts already written in place of others, if those are all still live when this is published."""
+        self.swapped.append(Swap(dataset, tuple(old), tuple(new)))
 
     def add_file(self, dataset: str, content: bytes, *, key: str, suffix: str) -> None:
         """Add a file that is not Parquet, such as a trained head."""

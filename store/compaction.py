@@ -1,0 +1,90 @@
+"""Compaction: the small parts of one slice of a dataset, merged into larger ones; the rows and their order stay.
+
+A reader opens a few large files in place of thousands of small ones. The old files stay until ``gc`` removes them, so
+every earlier moment can still be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from store import files, parts
+from store.parts import ROW_GROUP_ROWS, Part
+from store.store import Store
+
+# A part is merged with others while it is smaller than LARGE, into one of at most LARGEST bytes.
+LARGE = 128 * 2**20
+LARGEST = 512 * 2**20
+
+
+def compact(store: Store, dataset: str, key: str) -> int:
+    """Merge the small parts of a slice; how many were merged.
+
+    A part that is damaged is left as it is, for ``verify`` to find. Where another process has replaced some of the
+    parts meanwhile, the merged one is dropped.
+    """
+    merged = 0
+    for group in _groups(store.root, store.snapshot().manifest.parts(dataset, key)):
+        if _merge(store, dataset, key, group):
+            merged += len(group)
+    return merged
+
+
+def _merge(store: Store, dataset: str, key: str, group: list[Part]) -> bool:
+    """Swap some parts for one that holds their rows; False where they were not all live any more."""
+    paths = [store.root / part.path for part in group]
+    rows = sum(part.rows for part in group)
+    large = parts.write_stream(store.root, dataset, key, pq.read_schema(paths[0]), rows, _row_groups(paths))
+    with store.commit("compact") as commit:
+        commit.swap(dataset, group, [large])
+    if commit.dropped:
+        files.remove(store.root / large.path)
+    return not commit.dropped
+
+
+def _groups(root: Path, live: tuple[Part, ...]) -> Iterator[list[Part]]:
+    """Runs of two or more neighbouring small parts of one schema, each run to be one part."""
+    group: list[Part] = []
+    group_schema: pa.Schema | None = None
+    for part in live:
+        schema = _schema_if_small_and_whole(root, part)
+        is_full = sum(one.bytes for one in group) + part.bytes > LARGEST
+        if schema is None or is_full or (group and not schema.equals(group_schema, check_metadata=False)):
+            if len(group) > 1:
+                yield group
+            group = []
+        if schema is not None:
+            group.append(part)
+            group_schema = schema
+    if len(group) > 1:
+        yield group
+
+
+def _schema_if_small_and_whole(root: Path, part: Part) -> pa.Schema | None:
+    # The checksum is compared: damage that was merged would get a new checksum, and nobody could find it again.
+    path = root / part.path
+    if part.bytes >= LARGE or path.suffix != ".parquet":
+        return None
+    if not path.is_file() or path.stat().st_size != part.bytes or parts.sha256_of(path) != part.sha256:
+        return None
+    return pq.read_schema(path)
+
+
+def _row_groups(paths: list[Path]) -> Iterator[pa.Table]:
+    """The rows of some parts in order, as tables of ``ROW_GROUP_ROWS`` rows: small row groups are merged as well."""
+    pending: list[pa.Table] = []
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for number in range(file.num_row_groups):
+                pending.append(file.read_row_group(number))
+                if sum(table.num_rows for table in pending) >= ROW_GROUP_ROWS:
+                    whole = pa.concat_tables(pending)
+                    full = whole.num_rows // ROW_GROUP_ROWS * ROW_GROUP_ROWS
+                    yield whole.slice(0, full)
+                    pending = [whole.slice(full)]
+    if sum(table.num_rows for table in pending):
+        yield pa.concat_tables(pending)
