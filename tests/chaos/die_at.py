@@ -19,7 +19,7 @@ def main() -> None:
     try:
         cli.main(arguments, prog_name="coldframe")
     finally:
-        death.reach()
+        death.end()
 
 
 if __name__ == "__main__":

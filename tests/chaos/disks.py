@@ -86,6 +86,8 @@ class Disk:
             case "remove":
                 if path.name in self._folder(path.parent).seen:
                     self._change(path.parent, Change(gone=path.name))
+            case "published":
+                pass
             case other:
                 raise NotImplementedError(f"the model of a disk does not know {other}: tell it what that changes")
 

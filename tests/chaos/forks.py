@@ -128,9 +128,7 @@ def start(arguments: list[str], *watchers: Watcher) -> Child:
             cli.main(arguments, prog_name="coldframe")
         finally:
             for watcher in watchers:
-                reach = getattr(watcher, "reach", None)
-                if reach:
-                    reach()
+                watcher.end()
 
     return Child(work)
 

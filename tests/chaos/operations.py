@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 from unittest import mock
 
-from store import files
+from store import files, manifest
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,18 @@ class Operation:
         return path
 
 
-class Watcher(Protocol):
-    """Called in place of an operation, with the function that does it."""
+class Watcher:
+    """Called in place of an operation, with the function that does it; told when its process begins and ends."""
 
-    def __call__(self, operation: Operation, function: Callable[..., object]) -> object: ...
+    def begin(self) -> None:
+        """The process has begun."""
+
+    def end(self) -> None:
+        """All operations are done."""
+
+    def __call__(self, operation: Operation, function: Callable[..., object]) -> object:
+        """Do the operation, or something else."""
+        return function(*operation.arguments)
 
 
 def names() -> list[str]:
@@ -53,6 +61,7 @@ def names() -> list[str]:
 
 def watch(watcher: Watcher) -> None:
     """Put ``watcher`` before every operation of this process from now on; the one put last is asked first."""
+    watcher.begin()
     for name in names():
         setattr(files, name, _watched(name, getattr(files, name), watcher))
 
@@ -65,7 +74,7 @@ def _watched(name: str, function: Callable[..., object], watcher: Watcher) -> Ca
     return operate
 
 
-class DieAt:
+class DieAt(Watcher):
     """Kills its own process at a point: before an operation, or in the middle of a write.
 
     Points count from 1; an operation is one, a write is two: the second leaves the first half of its bytes. The point
@@ -76,16 +85,19 @@ class DieAt:
         self._point, self._reached = point, 0
 
     def __call__(self, operation: Operation, function: Callable[..., object]) -> object:
-        self.reach()
+        self._reach()
         if operation.name == "write":
             if self._reached + 1 == self._point:
                 function(*operation.arguments)
                 os.truncate(operation.path, operation.path.stat().st_size // 2)
-            self.reach()
+            self._reach()
         return function(*operation.arguments)
 
-    def reach(self) -> None:
-        """Come to the next point, and die if it is the one."""
+    def end(self) -> None:
+        """Come to the last point."""
+        self._reach()
+
+    def _reach(self) -> None:
         self._reached += 1
         if self._reached == self._point:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -102,11 +114,11 @@ class Done:
     @property
     def points(self) -> int:
         """At how many points :class:`DieAt` can kill for it."""
-        return 2 if self.name == "write" else 1
+        return {"write": 2, "published": 0}.get(self.name, 1)
 
 
-class Record:
-    """Appends each operation to a file, for several processes one after the other."""
+class Record(Watcher):
+    """Appends each operation to a file, for several processes one after the other; and ``published``, a commit's end."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
@@ -119,6 +131,16 @@ class Record:
             return result
         self._append(Done(operation.name, paths))  # before, so that what it calls in its turn stands behind it
         return function(*operation.arguments)
+
+    def begin(self) -> None:
+        """Listen to commits too."""
+        publish = manifest.publish
+
+        def listened(root: Path, moment: manifest.Manifest) -> None:
+            publish(root, moment)
+            self._append(Done("published", (manifest.path_of(root, moment.number),)))
+
+        mock.patch.object(manifest, "publish", listened).start()
 
     def _append(self, done: Done) -> None:
         with self._log.open("ab") as file:
@@ -134,7 +156,7 @@ def recorded(log: Path) -> list[Done]:
     return found
 
 
-class FullAt:
+class FullAt(Watcher):
     """The disk is full from an operation on: what needs room fails as it does there."""
 
     def __init__(self, number: int) -> None:
@@ -164,7 +186,7 @@ def _no_space(*path: Path) -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *map(str, path))
 
 
-class Slowly:
+class Slowly(Watcher):
     """Waits before each operation, so that two commands are sure to meet."""
 
     def __init__(self, seconds: float) -> None:

@@ -21,9 +21,9 @@ from tests.chaos.trials import Settings, Trial
 from tests.chaos.worlds import World, differences, examine
 
 LIFE = ("ingest", "embed", "curate", "gc")
-KILLED_FIRST = 6  # lives that begin with a killed ingest
+KILLED_FIRST = 4  # lives that begin with a killed ingest, beside two that always do
 GONE_ON = 24  # cuts after which every step is run again
-THIN = {"life": 120, "killed": 1, "gone_on": 2}
+THIN = {"cuts": 80, "gone_on": 1}
 
 
 def trials(world: World, settings: Settings) -> Iterator[Trial]:
@@ -75,8 +75,9 @@ def _made_folders(world: World, settings: Settings) -> list[int]:
         points += done.points
         if done.name == "make_folder":
             found.append(points)
-    wanted = THIN["killed"] if settings.thin else KILLED_FIRST
-    return sorted(settings.chance("folders").sample(found, min(wanted, len(found))))
+    # of the first and the last no later folder syncs the name along
+    between = [] if settings.thin else settings.chance("folders").sample(found[1:-1], KILLED_FIRST)
+    return [found[0], *sorted(between), found[-1]]
 
 
 def _cuts_of(
@@ -86,18 +87,19 @@ def _cuts_of(
     disk, seen = Disk(base), set[int]()
     oldest = newest = 0  # of the commits that may be found
     chance = settings.chance(name)
-    thin = set(chance.sample(range(len(all_done)), THIN["life"])) if settings.thin else None
-    going_on = set(chance.sample(range(len(all_done)), THIN["gone_on"] if settings.thin else GONE_ON))
+    numbers = range(1, len(all_done) + 1)
+    replayed = set(chance.sample(numbers, THIN["cuts"]) if settings.thin else numbers)
+    going_on = set(chance.sample(sorted(replayed), THIN["gone_on"] if settings.thin else GONE_ON))
     for number, done in enumerate(all_done, start=1):
         disk.do(done)
         if done.name == "link":
             newest = int(done.paths[1].stem)
-        if done.name == "sync_folder" and done.paths[0].name == manifest.FOLDER:
+        if done.name == "published":
             oldest = newest
-        if thin is not None and number - 1 not in thin:
+        if number not in replayed:
             continue
         outcomes = list(cuts(disk, settings.chance(f"{name}/{number}")))
-        goes_on = settings.chance(f"{name}/{number}/go-on").randrange(len(outcomes)) if number - 1 in going_on else -1
+        goes_on = settings.chance(f"{name}/{number}/go-on").randrange(len(outcomes)) if number in going_on else -1
         for outcome, (how, tree) in enumerate(outcomes):
             known = hash((frozenset(tree.items()), oldest, newest))
             if known not in seen or outcome == goes_on:
