@@ -41,7 +41,7 @@ def operations(world: World, step: Step) -> list[Done]:
         world.place(step, store)
         forks.run(world.arguments(step, store), Record(log))
         shutil.rmtree(store)
-    return recorded(log)
+    return [done for done in recorded(log) if done.points]
 
 
 def _at_point(world: World, step: Step, point: int, folder: Path) -> list[str]:

@@ -141,7 +141,7 @@ def examine(store: Path) -> Facts:
     again = _facts(_collected(opened))
     facts.problems = [
         *[f"after gc: {one}" for one in differences(again, facts)],
-        *_claims(opened),
+        *claims(store),
         *_strays(opened),
         *_locks(store),
     ]
@@ -221,11 +221,12 @@ def _collected(opened: Any) -> Any:
     return opened
 
 
-def _claims(opened: Any) -> list[str]:
-    """What ``verify --deep`` finds."""
+def claims(store: Path) -> list[str]:
+    """What ``verify --deep`` finds; to be called in a process of its own."""
     from pipeline.verify import verify
+    from store.store import Store
 
-    return [f"{one.check}: {problem}" for one in verify(opened, deep=True) for problem in one.problems]
+    return [f"{one.check}: {problem}" for one in verify(Store.open(store), deep=True) for problem in one.problems]
 
 
 def _strays(opened: Any) -> list[str]:
