@@ -5,6 +5,7 @@ Nothing heavy is imported at the top: ``--help`` has to answer at once, and one 
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -25,12 +26,24 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.curation import Replay
     from pipeline.plans import Plan
+    from store.garbage import Waste
     from store.store import Snapshot, Store
 
 FORMATS = ("table", "csv", "json", "ndjson", "parquet")
 DEFAULT_STORE = "coldframe-store"
 SOME_FAILED = 3
 INTERRUPTED = 130
+
+# What to do about a file or folder that the system refuses.
+NO_ROOM = ": make room ('coldframe gc' removes what the store no longer needs), then run the command again"
+NO_RIGHT = ": see to it that you may read and write there, or name another place, then run the command again"
+WAYS_OUT = {
+    errno.ENOSPC: NO_ROOM,
+    errno.EDQUOT: NO_ROOM,
+    errno.EACCES: NO_RIGHT,
+    errno.EPERM: NO_RIGHT,
+    errno.EROFS: NO_RIGHT,
+}
 
 
 @dataclass
@@ -96,7 +109,8 @@ class _Commands(click.Group):
                 raise
             _trace(ctx)
             where = f"{error.filename}: " if error.filename else ""
-            _fail(ctx, f"{where}{error.strerror or error}; what was committed before is safe", 1)
+            way_out = WAYS_OUT.get(error.errno or 0, "")
+            _fail(ctx, f"{where}{error.strerror or error}{way_out}; what was committed before is safe", 1)
         except KeyboardInterrupt:
             _fail(ctx, "interrupted; what was committed before is safe", INTERRUPTED)
 
@@ -620,12 +634,49 @@ def verify(common: Common, deep: bool) -> None:
     findings = step.verify(common.open(), deep=deep)
     for finding in findings:
         click.echo(f"{'FAILED' if finding.problems else 'ok':<7}{finding.check}")
-        for problem in finding.problems:
-            click.echo(f"       {problem}")
+        for line in (*finding.problems, finding.way_out if finding.problems else "", finding.note):
+            if line:
+                click.echo(f"       {line}")
     failed = sum(bool(finding.problems) for finding in findings)
     click.echo(f"{len(findings) - failed} of {len(findings)} checks hold")
     if failed:
         raise CheckFailed(f"{failed} checks do not hold: see above")
+
+
+@command("repair")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+def repair(common: Common, dry_run: bool) -> None:
+    """Take damaged files out of the store, keep them aside, and say how to make again what they held."""
+    from pipeline import repair as step
+
+    for line in step.describe(step.repair(common.open(), dry_run=dry_run)):
+        click.echo(line)
+    if dry_run:
+        common.say("nothing was changed")
+
+
+@command("gc")
+@click.option(
+    "--grace",
+    metavar="DURATION",
+    default="1h",
+    show_default=True,
+    help="How long a moment stays readable once it is replaced: 30m, 2h, 7d. With 0s no other command may run meanwhile.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+def gc(common: Common, grace: str, dry_run: bool) -> None:
+    """Remove earlier moments of the store, and files that nothing names any more."""
+    from pipeline import gc as step
+
+    seconds = step.parse_duration(grace)
+    if seconds is None:
+        raise click.UsageError(f"--grace {grace}: expected a number and s, m, h or d, such as 30m or 7d")
+
+    def tell(waste: Waste) -> None:
+        for line in step.describe(waste) or ["nothing"]:
+            click.echo(f"{'would remove' if dry_run else 'removes'} {line}")
+
+    step.gc(common.open(), seconds, dry_run=dry_run, before_removal=tell)
 
 
 @command("run")

@@ -32,6 +32,7 @@ from store.store import Snapshot, Store
 
 BATCHES_AHEAD = 3
 COMPACT_EVERY = 32  # commits
+FEATURE_SET = "feature set"  # among the inputs of the step
 STORE_TYPES = {"float32": np.float32, "float16": np.float16}
 
 
@@ -115,6 +116,7 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
                 "embed",
                 name,
                 settings=asdict(settings),
+                inputs=_copy_of_set(store, name),
                 seconds=seconds,
                 rows_in=contents,
                 rows_out=contents - missing + embedded,
@@ -191,6 +193,12 @@ def _open_set(store: Store, before: Snapshot, name: str, settings: Settings, net
     }
     with store.commit("embed") as commit:
         commit.replace("feature_sets", pa.Table.from_pylist([row], SCHEMAS["feature_sets"]), key=name)
+
+
+def _copy_of_set(store: Store, name: str) -> dict[str, str]:
+    """The row of a feature set as the record of its step keeps it, so that a lost one can be made again exactly."""
+    row = store.snapshot().rows("steps/embed/feature_set", embedder=name)[0]
+    return {FEATURE_SET: json.dumps(row, default=str, sort_keys=True)}
 
 
 class _Run:

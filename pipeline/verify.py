@@ -6,19 +6,22 @@ from dataclasses import dataclass
 
 import duckdb
 
-from store import manifest, parts, queries
+from store import garbage, manifest, parts, queries
 from store.errors import StoreDamaged
 from store.store import Store
 
 EXAMPLES = 5
+REPAIR = "run 'coldframe repair': it takes out what is damaged, keeps it aside, and says how to make the rows again"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One claim that was checked, and what speaks against it."""
+    """One claim that was checked, what speaks against it and what to do then; and what is no fault but worth a word."""
 
     check: str
     problems: tuple[str, ...]
+    way_out: str = ""
+    note: str = ""
 
 
 def verify(store: Store, *, deep: bool = False) -> list[Finding]:
@@ -44,17 +47,20 @@ def _check_files(store: Store, moment: manifest.Manifest, *, deep: bool) -> Find
     problems = []
     for dataset, live in sorted(moment.datasets.items()):
         for part in live:
-            path = store.root / part.path
-            if not path.is_file():
-                problems.append(f"{path}: missing, {part.rows} rows of {dataset} are lost")
-            elif path.stat().st_size != part.bytes:
-                problems.append(f"{path}: {path.stat().st_size} bytes, expected {part.bytes} ({dataset})")
-            elif deep and parts.sha256_of(path) != part.sha256:
-                problems.append(f"{path}: its bytes are not those that were written ({dataset})")
-    return Finding("files-deep" if deep else "files", tuple(problems))
+            problem = parts.problem_of(store.root, part, deep=deep)
+            if problem:
+                problems.append(f"{store.root / part.path}: {problem}, {part.rows} rows of {dataset} are lost")
+    return Finding("files-deep" if deep else "files", tuple(problems), REPAIR, _strays(store))
+
+
+def _strays(store: Store) -> str:
+    named = {path for one in manifest.whole(store.root) for path in garbage.paths_named(store.root, one)}
+    strays = garbage.stray_parts(store.root, named)
+    if not strays:
+        return ""
+    return f"{len(strays)} files that no manifest names: another command is writing them, or one was killed ('coldframe gc')"
 
 
 def _check_manifests(store: Store) -> Finding:
-    return Finding(
-        "manifests", tuple(f"{path}: not whole; the one before it is used" for path in manifest.torn(store.root))
-    )
+    problems = tuple(f"{path}: not whole; the one before it is used" for path in manifest.torn(store.root))
+    return Finding("manifests", problems, REPAIR)

@@ -12,13 +12,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store import files, parts
+from store import files, manifest, parts
 from store.parts import ROW_GROUP_ROWS, Part
 from store.store import Store
 
 # A part is merged with others while it is smaller than LARGE, into one of at most LARGEST bytes.
 LARGE = 128 * 2**20
 LARGEST = 512 * 2**20
+STEP = "compact"
 
 
 def compact(store: Store, dataset: str, key: str) -> int:
@@ -39,11 +40,23 @@ def _merge(store: Store, dataset: str, key: str, group: list[Part]) -> bool:
     paths = [store.root / part.path for part in group]
     rows = sum(part.rows for part in group)
     large = parts.write_stream(store.root, dataset, key, pq.read_schema(paths[0]), rows, _row_groups(paths))
-    with store.commit("compact") as commit:
+    with store.commit(STEP) as commit:
         commit.swap(dataset, group, [large])
     if commit.dropped:
         files.remove(store.root / large.path)
     return not commit.dropped
+
+
+def sources(root: Path, dataset: str, part: Part) -> tuple[Part, ...]:
+    """The parts that ``part`` was merged from, where the moment before still names them and all are whole."""
+    moments = manifest.whole(root)
+    first = next((one for one in moments if part in one.parts(dataset, part.key)), None)
+    if first is None or first.step != STEP:
+        return ()
+    before = next((one for one in moments if one.number == first.parent), manifest.EMPTY)
+    merged = [one for one in before.parts(dataset, part.key) if one not in first.parts(dataset, part.key)]
+    is_exact = sum(one.rows for one in merged) == part.rows
+    return tuple(merged) if is_exact and not any(parts.problem_of(root, one, deep=True) for one in merged) else ()
 
 
 def _groups(root: Path, live: tuple[Part, ...]) -> Iterator[list[Part]]:
@@ -67,9 +80,7 @@ def _groups(root: Path, live: tuple[Part, ...]) -> Iterator[list[Part]]:
 def _schema_if_small_and_whole(root: Path, part: Part) -> pa.Schema | None:
     # The checksum is compared: damage that was merged would get a new checksum, and nobody could find it again.
     path = root / part.path
-    if part.bytes >= LARGE or path.suffix != ".parquet":
-        return None
-    if not path.is_file() or path.stat().st_size != part.bytes or parts.sha256_of(path) != part.sha256:
+    if part.bytes >= LARGE or path.suffix != ".parquet" or parts.problem_of(root, part, deep=True):
         return None
     return pq.read_schema(path)
 

@@ -38,6 +38,22 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def problem_of(root: Path, part: Part, *, deep: bool) -> str | None:
+    """How the file of a part differs from what was written; None where it does not. Only ``deep`` reads it whole."""
+    path = root / part.path
+    try:
+        size = path.stat().st_size
+        if size != part.bytes:
+            return f"{size} bytes, expected {part.bytes}"
+        if deep and sha256_of(path) != part.sha256:
+            return "its bytes are not those that were written"
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None
+
+
 def write_table(root: Path, dataset: str, key: str, table: pa.Table) -> Part:
     """Write ``table`` as one Parquet part (zstd, row groups of some thousand rows)."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -212,13 +211,6 @@ def test_a_store_without_a_manifest_is_no_empty_store(ready: Coldframe) -> None:
     for file in (ready.path / "manifests").iterdir():
         file.unlink()
     assert "no manifest there; restore one from a backup" in ready("status", code=1).stderr
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes into read-only folders")
-def test_a_read_only_store_is_said(ready: Coldframe) -> None:
-    for folder in (ready.path / "parts", ready.path / "locks"):
-        folder.chmod(0o500)
-    assert "Permission denied" in ready("split", "test", 0.25, code=1).stderr
 
 
 def test_quiet_and_verbose(ready: Coldframe) -> None:

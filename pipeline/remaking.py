@@ -1,0 +1,95 @@
+"""Remaking: the commands that make again what a store has lost, with the settings it recorded."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pipeline import embed, ingest, scorers, train
+from store.errors import ColdframeError
+from store.store import Snapshot
+
+INGEST_OPTIONS = ("id", "path", "label", "max_pixels")
+EMBED_OPTIONS = ("weights", "size", "seed", "store_as", "max_pixels")
+TRAIN_OPTIONS = (
+    *("head", "embedder", "plan", "units", "dropout", "optimizer", "learning_rate", "batch", "epochs"),
+    *("early_stopping", "class_weights", "seed"),
+)
+
+
+def record_of(moment: Snapshot, step: str, name: str) -> dict[str, Any] | None:
+    """The settings a step was last run with, if that is recorded."""
+    rows = moment.rows("steps/status/step", step=step, name=name)
+    return json.loads(rows[0]["settings"]) if rows else None
+
+
+def ingest_command(moment: Snapshot) -> str:
+    """The last ingest again; rows it finds are looked at only where their file is not known."""
+    settings = record_of(moment, "ingest", "")
+    if settings is None:
+        return "coldframe ingest METADATA --images DIR"
+    words = ["ingest", settings["metadata"], "--images", settings["images"]]
+    return _command(words, settings, asdict(ingest.Settings()), INGEST_OPTIONS)
+
+
+def embed_command(moment: Snapshot, name: str, row: Mapping[str, Any] | None) -> str:
+    """The embed that fills a feature set; ``row`` is the set's own, if the store still has it."""
+    settings = record_of(moment, "embed", name) or {}
+    network, max_pixels = settings.get("embedder") or name, settings.get("max_pixels")
+    if row is not None:
+        source = json.loads(row["source"])
+        network, size = row["network"], source.get("size")
+        settings = {**source, "size": size and f"{size[0]}x{size[1]}", "max_pixels": max_pixels}
+        settings["store_as"] = json.loads(row["settings"]).get("store_as")
+    words = ["embed", network] + (["--as", name] if network != name else [])
+    return _command(words, settings, asdict(embed.Settings()), EMBED_OPTIONS)
+
+
+def score_command(moment: Snapshot, name: str) -> str:
+    """The score again."""
+    try:
+        defaults = asdict(scorers.module(name).Settings())
+    except ColdframeError:  # a scorer of the user's own that has gone
+        defaults = {}
+    defaults = json.loads(json.dumps(defaults))
+    settings = record_of(moment, "score", name) or {}
+    return _command(["score", name], settings, defaults, tuple(defaults))
+
+
+def train_command(moment: Snapshot, run_id: str) -> str:
+    """A run like one that is lost, under the same name."""
+    name = name_of_run(run_id)
+    rows = moment.rows("steps/repair/run", run_id=run_id)
+    settings = json.loads(rows[0]["settings"]) if rows else record_of(moment, "train", name) or {}
+    return _command(["train", "--as", name], settings, asdict(train.Settings(head=name)), TRAIN_OPTIONS)
+
+
+def evaluate_command(moment: Snapshot, run: str, name: str, split: str, columns: list[str]) -> str:
+    """The evaluation of a run on a split again, plain and masked by ``columns``; ``name`` is the run's."""
+    plan = (record_of(moment, "evaluate", f"{name}/{split}") or {}).get("plan")
+    settings = {"split": split, "mask_by": columns, "plan": plan}
+    return _command(["evaluate", run], settings, {"split": "test", "plan": "default"}, tuple(settings))
+
+
+def name_of_run(run_id: str) -> str:
+    """The name in a run's id, which is the time, the name and a digest."""
+    return run_id.split("-", 1)[1].rsplit("-", 1)[0]
+
+
+def _command(
+    words: list[str], settings: Mapping[str, Any], defaults: Mapping[str, Any], options: tuple[str, ...]
+) -> str:
+    """A command line with each option whose value is not the default; a list repeats its option."""
+    for name in options:
+        value, flag = settings.get(name), f"--{name.replace('_', '-')}"
+        if value is None or value == defaults.get(name):
+            continue
+        if isinstance(value, bool):
+            words = [*words, flag if value else f"--no-{flag[2:]}"]
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            words = [*words, flag, str(one)]
+    return shlex.join(["coldframe", *words])

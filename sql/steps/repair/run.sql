@@ -1,0 +1,2 @@
+-- The settings of one run.
+select settings from runs where run_id = $run_id
