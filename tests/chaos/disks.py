@@ -48,8 +48,9 @@ class Change:
             names[self.come[0]] = self.come[1]
 
 
-Tree = dict[Path, bytes | None]  # None for a folder
-Choose = Callable[[list[Change]], list[Change]]
+Nodes = dict[str, File | Folder]
+Tree = dict[str, bytes | None]  # a path, a folder before what is in it; its bytes, None for a folder
+Choose = Callable[[int], list[int]]  # which of so many changes, in their order
 Cut = Callable[[bytes], bytes]
 
 
@@ -58,6 +59,7 @@ class Disk:
 
     def __init__(self, base: Path) -> None:
         self._base, self._root = base, Folder()
+        self._dirty: list[Folder] = []
 
     def do(self, done: Done) -> None:
         """What an operation changes."""
@@ -73,6 +75,7 @@ class Disk:
                     return
                 folder = self._folder(path)
                 folder.kept, folder.changes = dict(folder.seen), []
+                self._dirty = [one for one in self._dirty if one is not folder]
             case "make_folder":
                 if path != self._base and path.name not in self._folder(path.parent).seen:
                     self._change(path.parent, Change(come=(path.name, Folder())))
@@ -93,22 +96,27 @@ class Disk:
 
     def seen(self) -> Tree:
         """What a process sees."""
-        return _tree(self._root, lambda folder: folder.seen, lambda file: file.content)
+        nodes = _nodes(self._root, lambda folder: folder.seen)
+        return {path: node.content if isinstance(node, File) else None for path, node in nodes.items()}
 
-    def after_a_cut(self, choose: Choose, cut: Cut) -> Tree:
-        """What is there when the power is back: ``choose`` picks the changes that are kept, ``cut`` what of a file is."""
-
-        def names(folder: Folder) -> dict[str, File | Folder]:
-            found = dict(folder.kept)
-            for change in choose(folder.changes):
-                change.apply(found)
-            return found
-
-        return _tree(self._root, names, lambda file: file.content if file.synced else cut(file.content))
+    def cuts(self, chance: random.Random) -> Iterator[tuple[str, Tree]]:
+        """What may be there after a power cut now, with a name for it."""
+        chosen = set()
+        for names, choose in _choices(chance):
+            kept = {id(folder): choose(len(folder.changes)) for folder in self._dirty}
+            if str(kept) in chosen:
+                continue
+            chosen.add(str(kept))
+            nodes = _nodes(self._root, lambda folder: _names(folder, kept.get(id(folder), [])))  # noqa: B023
+            is_torn = any(isinstance(node, File) and not node.synced for node in nodes.values())
+            for contents, cut in _contents(chance)[: None if is_torn else 1]:
+                yield f"{names}-{contents}", {path: _content(node, cut) for path, node in nodes.items()}
 
     def _change(self, path: Path, change: Change) -> None:
         folder = self._folder(path)
         change.apply(folder.seen)
+        if not folder.changes:
+            self._dirty.append(folder)
         folder.changes.append(change)
 
     def _folder(self, path: Path) -> Folder:
@@ -125,37 +133,38 @@ class Disk:
         return file
 
 
-def _tree(folder: Folder, names: Callable[[Folder], dict[str, File | Folder]], content: Callable[[File], bytes]) -> Tree:
-    found: Tree = {}
-    for name, one in names(folder).items():
-        if isinstance(one, File):
-            found[Path(name)] = content(one)
-        else:
-            found[Path(name)] = None
-            found |= {Path(name) / path: inner for path, inner in _tree(one, names, content).items()}
+def _names(folder: Folder, chosen: list[int]) -> Nodes:
+    found = dict(folder.kept)
+    for number in chosen:
+        folder.changes[number].apply(found)
     return found
 
 
-def cuts(disk: Disk, chance: random.Random) -> Iterator[tuple[str, Tree]]:
-    """What may be there after a power cut now, each outcome once, with a name for it."""
-    outcomes: set[frozenset[tuple[Path, bytes | None]]] = set()
-    for names, choose in _choices(chance):
-        for contents, cut in _contents(chance):
-            tree = disk.after_a_cut(choose, cut)
-            outcome = frozenset(tree.items())
-            if outcome not in outcomes:
-                outcomes.add(outcome)
-                yield f"{names}-{contents}", tree
+def _content(node: File | Folder, cut: Cut) -> bytes | None:
+    if isinstance(node, Folder):
+        return None
+    return node.content if node.synced else cut(node.content)
+
+
+def _nodes(folder: Folder, names: Callable[[Folder], Nodes], above: str = "") -> Nodes:
+    """Everything in a folder by its path."""
+    found: Nodes = {}
+    for name, node in names(folder).items():
+        found[above + name] = node
+        if isinstance(node, Folder):
+            found |= _nodes(node, names, f"{above}{name}/")
+    return found
 
 
 def _choices(chance: random.Random) -> list[tuple[str, Choose]]:
     seed = chance.random()
     return [
-        ("all", lambda changes: changes),
-        ("none", lambda changes: []),
-        ("last", lambda changes: changes[-1:]),
-        ("but-last", lambda changes: changes[:-1]),
-        ("some", lambda changes: [one for at, one in enumerate(changes) if random.Random(f"{seed}/{at}").random() < 0.5]),
+        ("all", lambda count: list(range(count))),
+        ("none", lambda count: []),
+        ("last", lambda count: list(range(count))[-1:]),
+        ("but-last", lambda count: list(range(count))[:-1]),
+        ("but-first", lambda count: list(range(count))[1:]),
+        ("some", lambda count: [at for at in range(count) if random.Random(f"{seed}/{at}").random() < 0.5]),
     ]
 
 

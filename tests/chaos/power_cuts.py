@@ -7,6 +7,7 @@ with every part of it whole.
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from store import manifest, parts
 from store.errors import ColdframeError
 from tests.chaos import forks
-from tests.chaos.disks import Disk, Tree, Workshop, cuts
+from tests.chaos.disks import Disk, Tree, Workshop
 from tests.chaos.kills import operations
 from tests.chaos.operations import DieAt, Done, Record, recorded
 from tests.chaos.trials import Settings, Trial
@@ -22,32 +23,34 @@ from tests.chaos.worlds import World, differences, examine
 
 LIFE = ("ingest", "embed", "curate", "gc")
 KILLED_FIRST = 4  # lives that begin with a killed ingest, beside two that always do
-GONE_ON = 24  # cuts after which every step is run again
-THIN = {"cuts": 80, "gone_on": 1}
+GONE_ON = 4  # cuts in a life after which every step is run again
+THIN = {"cuts": 40, "gone_on": 1}
+
+Life = list[tuple[str, int]]  # steps, and the point each is killed at, or 0
 
 
 def trials(world: World, settings: Settings) -> Iterator[Trial]:
-    """Every outcome of a cut after every operation; in the thin share, after some of them."""
-    life = [name for name in LIFE if name in world.steps]
-    lives = {"life": _record(world, "life", life)}
+    """Every outcome of a cut after every operation of some lives; in the thin share, after some operations."""
+    lives: dict[str, Life] = {"whole": [(name, 0) for name in LIFE]}
     for point in _made_folders(world, settings):
-        lives[f"killed-at-{point}"] = _record(world, f"killed-at-{point}", ["ingest"], point)
+        lives[f"ingest-killed-{point}"] = [("ingest", point), ("ingest", 0)]
+    # a commit that was published, but not for good, and then the one before it is removed
+    lives["embed-killed-gc"] = [("ingest", 0), ("embed", _last_link(world)), ("gc", 0)]
     workshop = Workshop(world.folder / "contents")
-    for name, log in lives.items():
-        yield from _cuts_of(world, settings, workshop, name, log, life)
+    for name, life in lives.items():
+        base, done = _live(world, name, life)
+        yield from _cuts_of(world, settings, workshop, name, base, done)
 
 
-def _record(world: World, name: str, steps: list[str], killed_at: int = 0) -> tuple[Path, list[Done]]:
-    """The folder of a store that a few steps work on, the first killed and run again, and all they do to it."""
+def _live(world: World, name: str, life: Life) -> tuple[Path, list[Done]]:
+    """The folder of a store that lives through some steps, and all they do to it."""
     base, log = world.folder / "lives" / name, world.folder / "lives" / f"{name}.log"
     base.mkdir(parents=True)
     store = base / "store"
-    for step in (world.steps[one] for one in steps):
-        if killed_at:
-            forks.run(world.arguments(step, store), Record(log), DieAt(killed_at))
-        ended = forks.run(world.arguments(step, store), Record(log))
-        if ended.code != step.code:
-            raise RuntimeError(f"{step.name}, undisturbed: exit code {ended.code}: {ended.stderr}")
+    for step, point in ((world.steps[one], point) for one, point in life):
+        ended = forks.run(world.arguments(step, store), Record(log), *([DieAt(point)] if point else []))
+        if ended.code != (-signal.SIGKILL if point else step.code):
+            raise RuntimeError(f"{step.name} in {name}: exit code {ended.code}: {ended.stderr}")
     done = recorded(log)
     _compare_with_model(base, done)
     return base, done
@@ -62,10 +65,19 @@ def _compare_with_model(base: Path, done: list[Done]) -> None:
     disk = Disk(base)
     for one in done:
         disk.do(one)
-    found = {path.relative_to(base): path.read_bytes() if path.is_file() else None for path in base.rglob("*")}
-    found = {path: content for path, content in found.items() if "locks" not in path.parts}
+    paths = [path for path in base.rglob("*") if "locks" not in path.parts]
+    found = {path.relative_to(base).as_posix(): path.read_bytes() if path.is_file() else None for path in paths}
     if found != disk.seen():
-        raise RuntimeError(f"changed past store.files: {sorted(map(str, found.keys() ^ disk.seen().keys()))[:5]}")
+        raise RuntimeError(f"changed past store.files: {sorted(found.keys() ^ disk.seen().keys())[:5]}")
+
+
+def _last_link(world: World) -> int:
+    """The point of an embed right after it has published its last commit."""
+    points, found = 1, 0
+    for done in operations(world, world.steps["embed"]):
+        points += done.points
+        found = points if done.name == "link" else found
+    return found
 
 
 def _made_folders(world: World, settings: Settings) -> list[int]:
@@ -81,9 +93,8 @@ def _made_folders(world: World, settings: Settings) -> list[int]:
 
 
 def _cuts_of(
-    world: World, settings: Settings, workshop: Workshop, name: str, life: tuple[Path, list[Done]], steps: list[str]
+    world: World, settings: Settings, workshop: Workshop, name: str, base: Path, all_done: list[Done]
 ) -> Iterator[Trial]:
-    base, all_done = life
     disk, seen = Disk(base), set[int]()
     oldest = newest = 0  # of the commits that may be found
     chance = settings.chance(name)
@@ -98,19 +109,18 @@ def _cuts_of(
             oldest = newest
         if number not in replayed:
             continue
-        outcomes = list(cuts(disk, settings.chance(f"{name}/{number}")))
+        outcomes = list(disk.cuts(settings.chance(f"{name}/{number}")))
         goes_on = settings.chance(f"{name}/{number}/go-on").randrange(len(outcomes)) if number in going_on else -1
         for outcome, (how, tree) in enumerate(outcomes):
             known = hash((frozenset(tree.items()), oldest, newest))
             if known not in seen or outcome == goes_on:
                 seen.add(known)
-                again = steps if outcome == goes_on else []
-                check = partial(_check, world, workshop, tree, (oldest, newest), again)
+                check = partial(_check, world, workshop, tree, (oldest, newest), goes_on=outcome == goes_on)
                 yield Trial(f"power_cuts/{name}/{number}/{how}", check)
 
 
 def _check(
-    world: World, workshop: Workshop, tree: Tree, bounds: tuple[int, int], again: list[str], folder: Path
+    world: World, workshop: Workshop, tree: Tree, bounds: tuple[int, int], folder: Path, *, goes_on: bool
 ) -> list[str]:
     workshop.make(tree, folder)
     store = folder / "store"
@@ -128,10 +138,13 @@ def _check(
             problems.append(f"{part.path} is missing")
         elif path.stat().st_size != part.bytes or parts.sha256_of(path) != part.sha256:
             problems.append(f"{part.path} is not what was written")
-    if again and not problems:
-        for step in (world.steps[name] for name in again):
-            ended = forks.run(world.arguments(step, store))
-            if ended.code != step.code:
-                return [f"{step.name} after the cut: exit code {ended.code}: {ended.stderr[-800:]}"]
-        problems += differences(forks.call(examine, store), world.facts_after(again[-1]))
-    return problems
+    return problems or (_go_on(world, store) if goes_on else [])
+
+
+def _go_on(world: World, store: Path) -> list[str]:
+    """Run every step again."""
+    for step in (world.steps[name] for name in LIFE):
+        ended = forks.run(world.arguments(step, store))
+        if ended.code != step.code:
+            return [f"{step.name} after the cut: exit code {ended.code}: {ended.stderr[-800:]}"]
+    return differences(forks.call(examine, store), world.facts_after(LIFE[-1]))
