@@ -87,9 +87,9 @@ class World:
         self._facts: dict[str, Facts] = {}
 
     def store_after(self, name: str) -> Path:
-        """The store behind a step that nobody harmed; behind no step, a folder that is not there."""
-        store = self.folder / "whole" / (name or "nothing")
-        if name and not store.exists():
+        """The store behind a step that nobody harmed."""
+        store = self.folder / "whole" / name
+        if not store.exists():
             step = self.steps[name]
             self.place(step, store)
             ended = forks.run(self.arguments(step, store))
@@ -110,12 +110,15 @@ class World:
 
     def place(self, step: Step, store: Path) -> None:
         """Put a store there that the step can begin with."""
-        before = self.store_after(step.after)
         store.parent.mkdir(parents=True, exist_ok=True)
-        if before.exists():
-            shutil.copytree(before, store)
+        if step.after:
+            self.place_after(step.after, store)
         if step.damaged:
-            flip(forks.call(part_files, store, step.damaged)[-1])
+            flip(store / forks.call(live_files, store)[step.damaged][-1])
+
+    def place_after(self, name: str, store: Path) -> None:
+        """Put a copy of the store behind a step there."""
+        shutil.copytree(self.store_after(name), store)
 
     def arguments(self, step: Step, store: Path) -> list[str]:
         """The whole command line behind ``coldframe``."""
@@ -142,11 +145,12 @@ def _catalogue(folder: Path, per_class: int) -> Catalogue:
     return catalogue
 
 
-def part_files(store: Path, dataset: str) -> list[Path]:
-    """The files of a dataset's parts that hold rows; to be called in a process of its own."""
+def live_files(store: Path) -> dict[str, list[str]]:
+    """Paths of the parts that hold rows, by dataset; to be called in a process of its own."""
     from store.store import Store
 
-    return [store / part.path for part in Store.open(store).snapshot().manifest.parts(dataset) if part.rows]
+    moment = Store.open(store).snapshot().manifest
+    return {dataset: [part.path for part in live if part.rows] for dataset, live in moment.datasets.items()}
 
 
 def flip(file: Path) -> None:
