@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import random
 
-from PIL import Image
-
 from tests.conftest import COLOURS, picture
 
 FORMATS = ("jpeg", "png", "gif", "webp", "tiff", "bmp")

@@ -44,6 +44,8 @@ class Child:
             raise RuntimeError(f"{threads} threads run here, a fork would lose all but one: fork earlier")
         self._folder = tempfile.TemporaryDirectory(prefix="child-")
         self._out, self._err = (Path(self._folder.name) / name for name in ("out", "err"))
+        for path in (self._out, self._err):  # which it may not live to open
+            path.touch()
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
@@ -55,7 +57,7 @@ class Child:
         try:
             os.setsid()
             for descriptor, path in ((0, Path(os.devnull)), (1, self._out), (2, self._err)):
-                os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), descriptor)
+                os.dup2(os.open(path, os.O_RDWR), descriptor)
             work()
             code = 0
         except SystemExit as exit_:

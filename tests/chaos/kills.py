@@ -54,19 +54,21 @@ def _at_point(world: World, step: Step, point: int, folder: Path) -> list[str]:
 
 
 def _at_times(world: World, step: Step, settings: Settings, name: str, folder: Path) -> list[str]:
-    store, chance, problems, killed = folder / "store", settings.chance(name), [], 0
-    started = time.monotonic()
+    chance, problems = settings.chance(name), []
+    store, killed, is_new = folder / "store", 0, True
     world.place(step, store)
+    started = time.monotonic()
     forks.run(world.arguments(step, store))
     seconds = time.monotonic() - started
     while killed < CHAIN:
-        if killed == 0 or ended.code != -signal.SIGKILL:  # it came to its end before: begin anew
+        if is_new:
             shutil.rmtree(store)
             world.place(step, store)
         child = forks.start(world.arguments(step, store))
         time.sleep(chance.uniform(0, seconds))
         child.kill()
         ended = child.end()
-        killed += ended.code == -signal.SIGKILL
+        is_new = ended.code != -signal.SIGKILL  # it came to its end before: begin anew
+        killed += not is_new
         problems += [f"a helper outlived it: {one}" for one in ended.orphans]
     return problems + world.run_again(step, store)

@@ -8,7 +8,6 @@ import importlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 import traceback
@@ -106,5 +105,3 @@ def _harm(kind: str, world: World, settings: Settings, only: list[str] | None, *
             shutil.rmtree(folder)
     tally.tell()
     return tally
-
-

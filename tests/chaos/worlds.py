@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ VOLATILE = {
     "feature_sets": {"created_at"},
     "embeddings": {"vector"},
     "verdicts": {"created_at"},
-    "steps": {"created_at", "seconds", "inputs"},
+    "steps": {"created_at", "seconds", "settings", "inputs"},  # settings: also how often to commit, and the like
     "runs": {"run_id", "created_at", "seconds", "epochs", "history"},
     "run_rows": {"run_id"},
     "evaluations": {"run_id", "created_at", "accuracy", "f1_micro", "f1_macro", "f1_weighted", "loss", "loss_capped"},
@@ -56,6 +56,7 @@ class Facts:
     rows: dict[str, list[str]]
     vectors: dict[str, npt.NDArray[np.float32]]
     runs: int = 0
+    half_runs: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -79,7 +80,7 @@ class World:
                 Step("embed", ("embed", SET, *often), after="ingest"),
                 Step("curate", curate, after="embed"),
                 Step("gc", ("gc", "--grace", "0s"), after="curate"),
-                Step("repair", ("repair",), after="curate", damaged="embeddings", remade=("embed",)),
+                Step("repair", ("repair",), after="gc", damaged="embeddings", remade=("embed",)),
                 Step("train", train, after="curate"),
                 Step("evaluate", ("evaluate",), after="train"),
             )
@@ -114,7 +115,7 @@ class World:
         if step.after:
             self.place_after(step.after, store)
         if step.damaged:
-            flip(store / forks.call(live_files, store)[step.damaged][-1])
+            flip(store / forks.call(live_files, store)[step.damaged][-1][0])
 
     def place_after(self, name: str, store: Path) -> None:
         """Put a copy of the store behind a step there."""
@@ -145,12 +146,12 @@ def _catalogue(folder: Path, per_class: int) -> Catalogue:
     return catalogue
 
 
-def live_files(store: Path) -> dict[str, list[str]]:
-    """Paths of the parts that hold rows, by dataset; to be called in a process of its own."""
+def live_files(store: Path) -> dict[str, list[tuple[str, int]]]:
+    """Path and rows of each part, by dataset; to be called in a process of its own."""
     from store.store import Store
 
     moment = Store.open(store).snapshot().manifest
-    return {dataset: [part.path for part in live if part.rows] for dataset, live in moment.datasets.items()}
+    return {dataset: [(part.path, part.rows) for part in live] for dataset, live in moment.datasets.items()}
 
 
 def flip(file: Path) -> None:
@@ -168,7 +169,7 @@ def examine(store: Path) -> Facts:
     facts = _facts(opened)
     again = _facts(_collected(opened))
     facts.problems = [
-        *[f"after gc: {one}" for one in differences(again, facts)],
+        *[f"after gc: {one}" for one in differences(replace(again, half_runs=[]), facts)],
         *claims(store),
         *_strays(opened),
         *_locks(store),
@@ -178,7 +179,7 @@ def examine(store: Path) -> Facts:
 
 def differences(found: Facts, expected: Facts) -> list[str]:
     """What two stores do not agree on, and what is wrong with the first."""
-    problems = list(found.problems)
+    problems = [*found.problems, *found.half_runs]
     for dataset in sorted(found.rows.keys() | expected.rows.keys()):
         rows, wanted = found.rows.get(dataset, []), expected.rows.get(dataset, [])
         if dataset in ("runs", "run_rows") and found.runs > expected.runs:  # trained again, as nobody saw it had been
@@ -219,7 +220,7 @@ def _facts(opened: Any) -> Facts:
     }
     facts = Facts(rows, vectors, len(tables["runs"]))
     for run in tables["runs"]:
-        facts.problems += _half_run(opened.root, moment, run, tables["run_rows"])
+        facts.half_runs += _half_run(opened.root, moment, run, tables["run_rows"])
     return facts
 
 
