@@ -135,7 +135,8 @@ class _Repair:
             if int(path.stem) > self._live.number:
                 moments = manifest.whole(self._root)
                 named = {one for moment in moments for one in garbage.paths_named(self._root, moment)}
-                self._aside = garbage.stray_parts(self._root, named)
+                strays = garbage.stray_parts(self._root, named)
+                self._aside = [one for one in strays if one.suffix != ".tmp"]
                 self.outcome.lost.append(
                     f"moment {int(path.stem)}: the store is as it was at moment {self._live.number}; 'coldframe status' says "
                     "what is out of date, and files that no other manifest names are kept aside"

@@ -37,7 +37,8 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["sql", "select 1"], ["status"], ["verify"], ["inspect"], ["why", "moth-00"], ["runs"]]
+    "arguments",
+    [["sql", "select 1"], ["status"], ["verify"], ["inspect"], ["why", "moth-00"], ["runs"], ["repair"], ["gc"]],
 )
 def test_questions_load_no_framework(ready: Coldframe, arguments: list[str]) -> None:
     assert (
