@@ -1,4 +1,4 @@
-"""The small share of ``make chaos``: harm done on purpose, and nothing lost. Each kind runs in a program of its own."""
+"""The small share of ``make chaos``: harm done on purpose, and nothing lost."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
-
-import pytest
 
 from tests.conftest import REPOSITORY, Catalogue, Coldframe
 
-TRIED = {"kills": 20, "power_cuts": 200, "full_disks": 6, "damage": 3, "crowds": 4, "fuzz": 100}
+TRIED = {"kills": 20, "power_cuts": 200, "full_disks": 3, "damage": 3, "crowds": 2, "fuzz": 100}
 
 
 def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -22,19 +19,18 @@ def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
-@pytest.mark.parametrize("kind", TRIED)
-def test_nothing_is_lost(kind: str) -> None:
-    done = run("chaos", "--thin", "--only", kind)
+def test_nothing_is_lost() -> None:
+    done = run("chaos", "--thin")
     assert done.returncode == 0, done.stdout + done.stderr
-    counts = json.loads(done.stdout.splitlines()[-1])[kind]
-    assert counts["lost"] == 0
-    assert counts["tried"] >= TRIED[kind]
+    counts = json.loads(done.stdout.splitlines()[-1])
+    assert not any(kind["lost"] for kind in counts.values())
+    assert all(counts[kind]["tried"] >= tried for kind, tried in TRIED.items()), counts
 
 
-def test_a_command_that_dies_at_a_point(cf: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
+def test_a_command_that_dies_at_a_point(cf: Coldframe, catalogue: Catalogue) -> None:
     cf.ingest(catalogue)
     embed = ("-s", cf.path, "embed", "mean-colour")
-    died = run("chaos.die_at", 5, "--", *embed)
+    died = run("chaos.die_at", 6, "--", *embed)
     assert died.returncode == -signal.SIGKILL
     assert not cf.rows("select * from data.feature_sets")
     assert [path.suffix for path in cf.path.rglob("*.tmp")] == [".tmp"]

@@ -21,7 +21,7 @@ REFUSED = 8  # operations of each step that find the disk full
 PAGE = 4096
 ROOM = (0, 1, 3, 8, 20, 60)  # pages that are free on a small disk
 DISK = 4096 * PAGE
-THIN_REFUSED = 2
+THIN_REFUSED = 1
 
 
 def trials(world: World, settings: Settings) -> Iterator[Trial]:

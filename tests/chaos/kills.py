@@ -16,7 +16,7 @@ from tests.chaos.worlds import Step, World
 
 POINTS = 40  # of each step, drawn from all it has
 CHAINS, CHAIN = 2, 5  # of kills at random times, each of a run that goes on from the one before
-THIN = {"ingest": 4, "embed": 8, "curate": 3, "gc": 3, "repair": 2}
+THIN = {"ingest": 2, "embed": 9, "curate": 3, "gc": 4, "repair": 2}
 
 
 def trials(world: World, settings: Settings) -> Iterator[Trial]:

@@ -88,8 +88,9 @@ def _made_folders(world: World, settings: Settings) -> list[int]:
         if done.name == "make_folder":
             found.append(points)
     # of the first and the last no later folder syncs the name along
-    between = [] if settings.thin else settings.chance("folders").sample(found[1:-1], KILLED_FIRST)
-    return [found[0], *sorted(between), found[-1]]
+    if settings.thin:
+        return found[:1]
+    return [found[0], *sorted(settings.chance("folders").sample(found[1:-1], KILLED_FIRST)), found[-1]]
 
 
 def _cuts_of(

@@ -82,7 +82,7 @@ def main() -> int:
         folder = folder.resolve()
         (folder / "tmp").mkdir(parents=True)
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "tmp")
-        world, settings = World(folder), Settings(given.seed, given.thin)
+        world, settings = World(folder, per_class=2 if given.thin else 4), Settings(given.seed, given.thin)
         tallies = {kind: _harm(kind, world, settings, given.only, keep=given.keep is not None) for kind in kinds}
     print(json.dumps({kind: {"tried": tally.tried, "lost": tally.lost} for kind, tally in tallies.items()}))
     return int(any(tally.lost for tally in tallies.values()))
