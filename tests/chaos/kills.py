@@ -14,9 +14,9 @@ from tests.chaos.operations import DieAt, Done, Record, recorded
 from tests.chaos.trials import Settings, Trial
 from tests.chaos.worlds import Step, World
 
-POINTS = 40  # of each step, drawn from all it has
+LAST, POINTS = 15, 15  # points of each step: the last, which are of its last commit, and some drawn from all others
 CHAINS, CHAIN = 2, 5  # of kills at random times, each of a run that goes on from the one before
-THIN = {"ingest": 2, "embed": 9, "curate": 3, "gc": 4, "repair": 2}
+THIN = {"ingest": 2, "embed": 9, "curate": 3, "gc": 4, "repair": 2}  # points of a step, one of them among the last
 
 
 def trials(world: World, settings: Settings) -> Iterator[Trial]:
@@ -24,13 +24,21 @@ def trials(world: World, settings: Settings) -> Iterator[Trial]:
     for step in world.steps.values():
         if settings.thin and step.name not in THIN:
             continue
-        points = range(1, sum(done.points for done in operations(world, step)) + 2)
-        wanted = THIN[step.name] if settings.thin else POINTS
-        for point in sorted(settings.chance(step.name).sample(points, min(wanted, len(points)))):
+        for point in _points(world, step, settings):
             yield Trial(f"kills/{step.name}/point-{point}", partial(_at_point, world, step, point))
         for chain in range(0 if settings.thin else CHAINS):
             name = f"kills/{step.name}/chain-{chain}"
             yield Trial(name, partial(_at_times, world, step, settings, name), harms=CHAIN)
+
+
+def _points(world: World, step: Step, settings: Settings) -> list[int]:
+    points = list(range(1, sum(done.points for done in operations(world, step)) + 2))
+    last, others, chance = points[-LAST:], points[:-LAST], settings.chance(step.name)
+    if settings.thin:
+        last, wanted = [chance.choice(last)], THIN[step.name] - 1
+    else:
+        wanted = POINTS
+    return sorted([*last, *chance.sample(others, min(wanted, len(others)))])
 
 
 def operations(world: World, step: Step) -> list[Done]:

@@ -24,7 +24,7 @@ from tests.chaos.worlds import World, differences, examine
 LIFE = ("ingest", "embed", "curate", "gc")
 KILLED_FIRST = 4  # lives that begin with a killed ingest, beside two that always do
 GONE_ON = 4  # cuts in a life after which every step is run again
-THIN = {"cuts": 40, "gone_on": 1}
+THIN = {"cuts": 30, "last": 25, "gone_on": 1}
 
 Life = list[tuple[str, int]]  # steps, and the point each is killed at, or 0
 
@@ -100,7 +100,8 @@ def _cuts_of(
     oldest = newest = 0  # of the commits that may be found
     chance = settings.chance(name)
     numbers = range(1, len(all_done) + 1)
-    replayed = set(chance.sample(numbers, THIN["cuts"]) if settings.thin else numbers)
+    thin = [*numbers[-THIN["last"] :], *chance.sample(numbers, THIN["cuts"])]
+    replayed = set(thin if settings.thin else numbers)
     going_on = set(chance.sample(sorted(replayed), THIN["gone_on"] if settings.thin else GONE_ON))
     for number, done in enumerate(all_done, start=1):
         disk.do(done)

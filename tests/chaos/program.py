@@ -17,6 +17,7 @@ from pathlib import Path
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
+from pipeline.frameworks import load_keras
 from tests.chaos.trials import Kind, Settings, Trial
 from tests.chaos.worlds import World
 
@@ -77,6 +78,9 @@ def main() -> int:
         del os.environ[name]
     for module in LOADED:
         importlib.import_module(module)
+    if not given.thin:  # which leaves out the steps that need a framework
+        load_keras()
+        importlib.import_module("sklearn.utils.class_weight")
     with contextlib.ExitStack() as stack:
         folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coldframe-chaos-")))
         folder = folder.resolve()
