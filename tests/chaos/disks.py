@@ -50,7 +50,7 @@ class Change:
 
 Nodes = dict[str, File | Folder]
 Tree = dict[str, bytes | None]  # a path, a folder before what is in it; its bytes, None for a folder
-Choose = Callable[[int], list[int]]  # which of so many changes, in their order
+Choose = Callable[[list[Change]], list[int]]  # the places of those that are kept, in their order
 Cut = Callable[[bytes], bytes]
 
 
@@ -103,7 +103,7 @@ class Disk:
         """What may be there after a power cut now, with a name for it."""
         chosen = set()
         for names, choose in _choices(chance):
-            kept = {id(folder): choose(len(folder.changes)) for folder in self._dirty}
+            kept = {id(folder): choose(folder.changes) for folder in self._dirty}
             if str(kept) in chosen:
                 continue
             chosen.add(str(kept))
@@ -159,12 +159,12 @@ def _nodes(folder: Folder, names: Callable[[Folder], Nodes], above: str = "") ->
 def _choices(chance: random.Random) -> list[tuple[str, Choose]]:
     seed = chance.random()
     return [
-        ("all", lambda count: list(range(count))),
-        ("none", lambda count: []),
-        ("last", lambda count: list(range(count))[-1:]),
-        ("but-last", lambda count: list(range(count))[:-1]),
-        ("but-first", lambda count: list(range(count))[1:]),
-        ("some", lambda count: [at for at in range(count) if random.Random(f"{seed}/{at}").random() < 0.5]),
+        ("all", lambda changes: list(range(len(changes)))),
+        ("none", lambda changes: []),
+        ("last", lambda changes: list(range(len(changes)))[-1:]),
+        ("but-last", lambda changes: list(range(len(changes)))[:-1]),
+        ("removals", lambda changes: [at for at, change in enumerate(changes) if change.come is None]),
+        ("some", lambda changes: [at for at in range(len(changes)) if random.Random(f"{seed}/{at}").random() < 0.5]),
     ]
 
 

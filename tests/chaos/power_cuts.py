@@ -24,7 +24,7 @@ from tests.chaos.worlds import World, differences, examine
 LIFE = ("ingest", "embed", "curate", "gc")
 KILLED_FIRST = 4  # lives that begin with a killed ingest, beside two that always do
 GONE_ON = 4  # cuts in a life after which every step is run again
-THIN = {"cuts": 30, "last": 25, "gone_on": 1}
+THIN = {"cuts": 30, "last": 25, "gone_on": 1}  # the last of these in one life alone
 
 Life = list[tuple[str, int]]  # steps, and the point each is killed at, or 0
 
@@ -102,7 +102,8 @@ def _cuts_of(
     numbers = range(1, len(all_done) + 1)
     thin = [*numbers[-THIN["last"] :], *chance.sample(numbers, THIN["cuts"])]
     replayed = set(thin if settings.thin else numbers)
-    going_on = set(chance.sample(sorted(replayed), THIN["gone_on"] if settings.thin else GONE_ON))
+    wanted = (THIN["gone_on"] if name == "whole" else 0) if settings.thin else GONE_ON
+    going_on = set(chance.sample(sorted(replayed), wanted))
     for number, done in enumerate(all_done, start=1):
         disk.do(done)
         if done.name == "link":
