@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint drawings models bench-drawing bench-demo bench-heads clean
+.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-heads clean
 
 install: .venv/installed
 
@@ -22,6 +22,10 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Kills, power cuts, full disks, damage, crowds and broken pictures (twenty minutes); the small share is in the tests.
+chaos: install
+	$(BIN)/python -m tests.chaos
 
 # The demo's pictures alone, and its two models from random weights (half an hour on two busy cores).
 drawings: install

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +14,7 @@ import tomlkit
 from tomlkit.items import AoT, Array
 
 from pipeline.config import Config
-from store import queries
+from store import files, queries
 from store.errors import ColdframeError
 from store.store import Snapshot
 
@@ -181,8 +180,11 @@ def write_to_config(config: Config, plan: Plan) -> bool:
         table["stages"] = tomlkit.array()
     _update_stages(table["stages"], plan.stages)
     temporary = config.path.with_name(config.path.name + ".tmp")
-    temporary.write_text(tomlkit.dumps(document), encoding="utf-8")
-    os.replace(temporary, config.path)
+    files.remove(temporary)  # of a run that was killed
+    files.write(temporary, lambda file: file.write(tomlkit.dumps(document).encode()))
+    files.sync(temporary)  # first: a rename may outlive a power cut that the bytes do not
+    files.rename(temporary, config.path)
+    files.sync_folder(config.path.parent)
     return True
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+_durable: set[Path] = set()  # folders whose names this process has synced
 
 
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
@@ -30,10 +32,19 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make ``folder`` if it is not there, with its name durable; its parent must exist."""
-    if not folder.is_dir():
-        folder.mkdir(exist_ok=True)
+    """Make ``folder``, and those above it, where they are not there, with their names durable.
+
+    One that is there may have been made a moment ago by a process that had no time to sync its name, killed or not: each
+    process syncs it once.
+    """
+    if folder in _durable and folder.is_dir():
+        return
+    if not folder.parent.is_dir():
+        make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    with suppress(PermissionError):  # a folder that may be entered but not read cannot be synced
         sync_folder(folder.parent)
+    _durable.add(folder)
 
 
 def rename(old: Path, new: Path) -> None:

@@ -67,6 +67,8 @@ def stray_parts(root: Path, named: set[Path]) -> list[Path]:
 
 def remove_manifests(root: Path, waste: Waste) -> None:
     """Remove the manifests for good: only then is nothing left that names the parts."""
+    # The newest may be of a process that was killed before it could sync: were it lost, all would be.
+    files.sync_folder(root / manifest.FOLDER)
     for path in waste.manifests:
         files.remove(path)
     files.sync_folder(root / manifest.FOLDER)

@@ -66,7 +66,7 @@ class Store:
                 raise ColdframeError(
                     f"{root}: not a store and not empty (it has {others[0]}): name another folder with --store"
                 )
-        root.mkdir(parents=True, exist_ok=True)
+        files.make_folder(root)
         files.make_folder(root / manifest.FOLDER)
         store = cls(root)
         if manifest.read(root) == manifest.EMPTY:
