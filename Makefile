@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-heads clean
+.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-embed bench-heads clean
 
 install: .venv/installed
 
@@ -41,6 +41,9 @@ bench-drawing: install
 
 bench-demo: install
 	$(BIN)/python -m tests.benchmarks.demo
+
+bench-embed: install
+	$(BIN)/python -m tests.benchmarks.embed
 
 bench-heads: install
 	$(BIN)/python -m tests.benchmarks.heads
