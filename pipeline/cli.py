@@ -281,8 +281,9 @@ def inspect(common: Common, section: str | None, fmt: str) -> None:
 @click.option("--seed", type=int, help="Seed of random weights.  [default: 0]")
 @click.option(
     "--backend",
-    type=click.Choice(["auto", "tensorflow", "torch", "openvino"]),
-    help="What computes the network; auto: what the set was made with, else OpenVINO on a processor.  [default: auto]",
+    type=click.Choice(["auto", "reference", "tensorflow", "torch", "openvino"]),
+    help="What computes the network; auto: what the set was made with, else OpenVINO on a processor, else the framework the "
+    "network comes from, which is the reference.  [default: auto]",
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), help="Where it computes.  [default: auto]")
 @click.option("--retry", is_flag=True, default=None, help="Try again what failed before, without a new ingest.")

@@ -26,14 +26,18 @@ COLOURS = {"finch": (200, 60, 40), "heron": (40, 90, 200), "moth": (60, 180, 70)
 PHYLUM = {"finch": "chordata", "heron": "chordata", "moth": "arthropoda"}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One cache of converted networks for all tests, not the user's."""
+    os.environ["COLDFRAME_CACHE"] = str(tmp_path_factory.getbasetemp().parent / "converted")
+
+
 @pytest.fixture(autouse=True)
-def _clean_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    for name in [name for name in os.environ if name.startswith("COLDFRAME_")]:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("COLDFRAME_") and name != "COLDFRAME_CACHE"]:
         monkeypatch.delenv(name)
-    # one cache of converted networks for all tests of a session, not the user's
-    monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path_factory.getbasetemp().parent / "converted"))
+    # converting takes longer than embedding a test's few pictures; tests of backends ask for theirs
+    monkeypatch.setenv("COLDFRAME_EMBED_BACKEND", "reference")
     monkeypatch.chdir(tmp_path)
 
 

@@ -17,16 +17,19 @@ from tests.test_clip import TINY, in_own_process
 needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
 NAME = "mobilenet-v3-small"
 SMALL = ("--weights", "random", "--size", "48x64")
+AUTO = ("--backend", "auto")
 
 
 @needs_openvino
 def test_a_set_goes_on_in_what_it_was_made_with(ready: Coldframe) -> None:
-    assert "(openvino, float32)" in ready("embed", NAME, *SMALL, "--limit", 10).stderr.replace("bfloat16", "float32")
+    assert "(openvino, float32)" in ready("embed", NAME, *SMALL, *AUTO, "--limit", 10).stderr.replace(
+        "bfloat16", "float32"
+    )
     said = ready("embed", NAME, *SMALL, "--backend", "tensorflow", code=1).stderr
     assert "backend was openvino, is now tensorflow" in said
     ready("embed", NAME, "--as", "reference", *SMALL, "--backend", "tensorflow", "--limit", 10)
-    assert "(tensorflow, float32)" in ready("embed", NAME, "--as", "reference", *SMALL).stderr
-    ready("embed", NAME, *SMALL)
+    assert "(tensorflow, float32)" in ready("embed", NAME, "--as", "reference", *SMALL, *AUTO).stderr
+    ready("embed", NAME, *SMALL, *AUTO)
     snapshot = ready.store.snapshot()
     fast, reference = vectors(snapshot, NAME).matrix, vectors(snapshot, "reference").matrix
     assert fast.shape == (24, 576)
@@ -37,7 +40,7 @@ def test_a_set_goes_on_in_what_it_was_made_with(ready: Coldframe) -> None:
 
 @needs_openvino
 def test_a_converted_network_needs_no_framework(ready: Coldframe) -> None:
-    ready("embed", NAME, "--as", "first", *SMALL)
+    ready("embed", NAME, "--as", "first", *SMALL, *AUTO)
     code = (
         "import sys; from pipeline import embedders; "
         f"embedders.load('{NAME}', embedders.Options('random', (48, 64), backend='openvino')); "

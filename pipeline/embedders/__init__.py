@@ -131,17 +131,19 @@ def backends(name: str) -> tuple[str, ...]:
 def choose_backend(name: str, asked: str, made_with: str | None) -> str | None:
     """The backend to embed with; None where an embedder has no choice.
 
-    ``auto`` is what the feature set was made with if it exists; else OpenVINO on a processor, if it is installed; else
-    the reference.
+    ``reference`` is the framework the network comes from; ``auto`` what the feature set was made with if it exists, else
+    OpenVINO on a processor, if it is installed, else the reference.
 
     Raises:
         ColdframeError: the embedder has no such backend, or it is not installed.
     """
     known = backends(name)
-    if asked not in ("auto", *known):
+    if asked not in ("auto", "reference", *known):
         raise ColdframeError(f"--backend {asked}: {name} is computed by {' or '.join(known) or 'no backend at all'}")
     if not known:
         return None
+    if asked == "reference":
+        asked = known[0]
     if asked == "auto" and made_with in known:
         asked = made_with
     if asked == "auto":
