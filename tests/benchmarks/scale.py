@@ -1,0 +1,148 @@
+"""Does cost grow with the work, and no faster? Small images at two sizes, then a synthetic store of a million rows.
+
+    python -m tests.benchmarks.scale [SMALL LARGE ROWS]
+
+Each command's seconds are less those of the same command on 10 images. The last line is one JSON object: of each step the
+ratio of seconds and of peak memory, large over small, and for the synthetic store seconds and peak MiB.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from store.matrices import from_matrix
+from store.schemas import SCHEMAS
+from store.store import Store
+from tests.benchmarks.memory import Peak
+from tests.synthetic import FACTS
+
+CLASSES, DIMENSIONS, FEW = 200, 512, 10
+RECIPE = """
+[plans.default]
+stages = [
+    { rule = "greyscale" },
+    { split = "test", share = 0.15 },
+    { rule = "centroid", percentile = [95, 97.5], embedder = "SET" },
+    { split = "val", share = 0.10 },
+]
+"""
+JOIN = "select label, count(*), avg(vector[1]) from training_set where embedder = 'SET' group by label order by label"
+
+Cost = tuple[float, int]  # seconds, peak MiB
+
+
+def main() -> None:
+    """Measure and print."""
+    given = [int(text) for text in sys.argv[1:]]
+    small, large, rows = (given + [10_000, 100_000, 1_000_000][len(given) :])[:3]
+    with tempfile.TemporaryDirectory() as parent:
+        base, lower, upper = (of_images(Path(parent) / str(count), count) for count in (FEW, small, large))
+        result: dict[str, dict[str, float]] = {}
+        for step in base:
+            least, most = lower[step][0] - base[step][0], upper[step][0] - base[step][0]
+            result[step] = {
+                "seconds_ratio": round(most / max(least, 1e-3), 2),
+                "memory_ratio": round(upper[step][1] / lower[step][1], 3),
+                "seconds": round(most, 1),
+                "mib": upper[step][1],
+            }
+            print(step, result[step], flush=True)
+        for step, (seconds, mib) in synthetic(Path(parent) / "synthetic", rows).items():
+            result[f"{step} at {rows}"] = {"seconds": round(seconds, 1), "mib": mib}
+            print(step, rows, seconds, mib, flush=True)
+    print(json.dumps(result))
+
+
+def of_images(folder: Path, count: int) -> dict[str, Cost]:
+    """What each step costs on ``count`` small images."""
+    draw(folder, count)
+    (folder / "coldframe.toml").write_text(RECIPE.replace("SET", "mean-colour"))
+    return {
+        "ingest": cost(folder, "ingest", "metadata.csv", "--images", "images"),
+        "embed": cost(folder, "embed", "mean-colour", "--size", "16x11"),
+        "curate": cost(folder, "curate"),
+        "join": cost(folder, "sql", JOIN.replace("SET", "mean-colour")),
+    }
+
+
+def draw(folder: Path, count: int) -> None:
+    """Different JPEGs of 32x24, and their catalogue."""
+    rng = np.random.default_rng(0)
+    with (make(folder) / "metadata.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "label"])
+        for number in range(count):
+            path = f"{number // 1000:04d}/{number:07d}.jpg"
+            make((folder / "images" / path).parent)
+            colours = rng.integers(0, 256, (4, 4, 3), np.uint8)
+            Image.fromarray(colours).resize((32, 24)).save(folder / "images" / path)
+            rows.writerow([path, f"class-{number % CLASSES:03d}"])
+
+
+def make(folder: Path) -> Path:
+    """The folder, made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def synthetic(folder: Path, count: int) -> dict[str, Cost]:
+    """What ``curate``, ``status`` and ``verify`` cost on a store of ``count`` rows with vectors, made without pictures."""
+    store = Store.create(make(folder) / "coldframe-store")
+    ids = pa.array([f"{number:08d}" for number in range(count)])
+    labels = pa.array([f"class-{number % CLASSES:03d}" for number in range(count)])
+    facts = {name: pa.array([value] * count) for name, value in FACTS.items()}
+    feature_set = {
+        "embedder": "synthetic",
+        "network": "synthetic",
+        "dimensions": DIMENSIONS,
+        "digest": "d",
+        "settings": "{}",
+        "source": "{}",
+        "created_at": datetime.now(UTC),
+    }
+    with store.commit("synthetic") as commit:
+        commit.append("images", pa.table({"image_id": ids, "content_id": ids, "path": ids, "label": labels, **facts}))
+        commit.append("feature_sets", pa.Table.from_pylist([feature_set], SCHEMAS["feature_sets"]), key="synthetic")
+        commit.record_step("ingest", "", settings={"images": str(folder)}, seconds=0, rows_in=count, rows_out=count)
+        rng = np.random.default_rng(0)
+        piece = 100_000
+        for start in range(0, count, piece):
+            rows = min(piece, count - start)
+            columns = {
+                "content_id": ids.slice(start, rows),
+                "embedder": pa.array(["synthetic"] * rows),
+                "view": pa.array([0] * rows, pa.int32()),
+                "vector": from_matrix(rng.normal(size=(rows, DIMENSIONS)).astype(np.float32)),
+            }
+            commit.append("embeddings", pa.table(columns), key="synthetic")
+    (folder / "coldframe.toml").write_text(RECIPE.replace("SET", "synthetic"))
+    return {step: cost(folder, step) for step in ("curate", "status", "verify")}
+
+
+def cost(folder: Path, *arguments: str) -> Cost:
+    """Seconds of a command and the most memory it and what it starts hold at once, MiB."""
+    command = [sys.executable, "-P", "-m", "pipeline", *arguments]
+    started = time.monotonic()
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    peak = Peak(process.pid)
+    _, said = process.communicate()
+    seconds = time.monotonic() - started
+    mib = peak.stop()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(arguments)}: exit code {process.returncode}: {said[-2000:]}")
+    return seconds, mib
+
+
+if __name__ == "__main__":
+    main()
