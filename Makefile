@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-embed bench-heads clean
+.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-embed bench-heads bench-scale clean
 
 install: .venv/installed
 
@@ -47,6 +47,10 @@ bench-embed: install
 
 bench-heads: install
 	$(BIN)/python -m tests.benchmarks.heads
+
+# Cost at 10,000 and at 100,000 images, and at a million rows (half an hour).
+bench-scale: install
+	$(BIN)/python -m tests.benchmarks.scale
 
 clean:
 	rm -rf .venv build dist *.egg-info

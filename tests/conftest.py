@@ -27,17 +27,21 @@ PHYLUM = {"finch": "chordata", "heron": "chordata", "moth": "arthropoda"}
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """One cache of converted networks for all tests, not the user's."""
-    os.environ["COLDFRAME_CACHE"] = str(tmp_path_factory.getbasetemp().parent / "converted")
+def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The only variables of ours that tests see: a cache of converted networks for all of them, and the reference backend.
+
+    Converting takes longer than embedding a test's few pictures; tests of backends ask for theirs.
+    """
+    cache = tmp_path_factory.getbasetemp().parent / "converted"
+    own = {"COLDFRAME_CACHE": str(cache), "COLDFRAME_EMBED_BACKEND": "reference"}
+    os.environ.update(own)
+    return own
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [name for name in os.environ if name.startswith("COLDFRAME_") and name != "COLDFRAME_CACHE"]:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _own_environment: dict[str, str]) -> None:
+    for name in [name for name in os.environ if name.startswith("COLDFRAME_") and name not in _own_environment]:
         monkeypatch.delenv(name)
-    # converting takes longer than embedding a test's few pictures; tests of backends ask for theirs
-    monkeypatch.setenv("COLDFRAME_EMBED_BACKEND", "reference")
     monkeypatch.chdir(tmp_path)
 
 

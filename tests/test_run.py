@@ -143,7 +143,8 @@ def test_init_writes_the_reference_recipe(cf: Coldframe) -> None:
     assert "images: no such folder" in cf.process("run", code=1).stderr
 
 
-def test_the_reference_recipe_is_the_default(cf: Coldframe) -> None:
+def test_the_reference_recipe_is_the_default(cf: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLDFRAME_EMBED_BACKEND")
     from pipeline import config, embed, plans, train
     from pipeline.scorers import clip_quality
 

@@ -1,4 +1,4 @@
--- Contents with a vector in one set, with all files that hold each; the same $count every time, and no particular ones.
+-- One row per content with a vector in one set, with all files that hold it: $count of them, the same every time.
 select e.content_id, list(distinct i.path order by i.path) as paths, any_value(e.vector) as vector
 from data.embeddings as e
 join images as i using (content_id)
