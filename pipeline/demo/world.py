@@ -39,11 +39,13 @@ label = "family"
 
 [embed.clip]
 weights = "models/clip"
+backend = "reference"            # converting so small a network would take longer than embedding with it
 
 [embed.efficientnet]
 embedder = "efficientnet-b0"     # how its pictures are prepared; the network itself is the file's
 weights = "models/efficientnet/model.keras"
 size = "80x80"
+backend = "reference"
 
 [score.clip-quality]
 embedder = "clip"
