@@ -101,9 +101,10 @@ from pipeline.scorers import clip_quality
 
 network = embedders.load("clip", embedders.Options(str(MODELS / "clip")))
 drawn = [pictures.picture(kind, None, rng_of("test", kind, number)) for kind in faults.UNTRAINED for number in range(40)]
-vectors = np.concatenate([network.embed([network.prepare(one)]) for one in drawn])
+prepared = [network.prepare(one) for one in drawn]
+vectors = np.concatenate([network.embed(prepared[at : at + network.batch]) for at in range(0, len(drawn), network.batch)])
 good, bad = (vectors @ network.embed_texts(texts).T for texts in (clip_quality.GOOD, prompts.BAD_PROMPTS))
-print((good.max(axis=1) - bad.max(axis=1) < prompts.THRESHOLD).mean())
+print((good.max(axis=1) - bad.max(axis=1) < prompts.threshold()).mean())
 """
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.demo import MODELS, drawing, planting
 from pipeline.demo.files import PART, put
 from pipeline.demo.planting import Row
-from pipeline.demo.prompts import BAD_PROMPTS, THRESHOLD
+from pipeline.demo.prompts import BAD_PROMPTS, threshold
 from pipeline.demo.sheet import contact_sheet
 from pipeline.plans import DEFAULT_PLAN
 from store import digests
@@ -190,7 +190,7 @@ def _claim(folder: Path, settings: Settings, rows: list[Row]) -> None:
 def recipe(settings: Settings) -> str:
     """The text of the world's ``coldframe.toml``: one plan, or two where the report's counts are rehearsed."""
     copies = COPIES if settings.plant == "sample" else ""
-    plan = functools.partial(PLAN.format, seed=settings.seed, threshold=THRESHOLD)
+    plan = functools.partial(PLAN.format, seed=settings.seed, threshold=threshold())
     plans = [plan(plan=DEFAULT_PLAN, suffix="", apply_to="train", copies=copies)]
     if settings.plant == "report":
         plans.append(plan(plan=REPORT_PLAN, suffix="-report", apply_to="all", copies=""))

@@ -9,3 +9,4 @@ from __future__ import annotations
 # The worlds that families are drawn from; a demo's world is a number, so it shares no family with these.
 TRAINING_WORLD = "training"
 HELD_OUT_WORLD = "held out"
+THRESHOLD_WORLD = "threshold"
