@@ -60,8 +60,8 @@ photographs.
 * **Measured** on drawings of a third world, with the prompts of the demo's recipe: the shares that `clip-quality` puts
   below 0 and below the recipe's threshold. For animals that is the share wrongly suspected, for all others the share
   found.
-* **The threshold**, in `{threshold_file}`, is the value that {lost:.1%} of {lowest_of:,} creatures of a fourth world are below. No bad
-  picture and no demo has a part in it.
+* **The threshold**, in `{threshold_file}`, is the value that {lost:.1%} of {lowest_of:,} creatures of a fourth world are
+  below. No bad picture and no demo has a part in it.
 * **Again**: the same seeds give the same drawings, captions and order. On another machine sums are rounded otherwise, so
   another training finds the same shares within a few points, not the same weights to the bit.
 
@@ -267,7 +267,7 @@ def augmented(pictures: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.
     return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
 
 
-def quality(folder: Path, subjects: list[Subject], world: str) -> npt.NDArray[np.float32]:
+def quality(folder: Path, subjects: list[Subject], world: str) -> npt.NDArray[np.float64]:
     """CLIP quality of the drawings of the subjects in a world, with the demo's prompts, shape (n,)."""
     from pipeline import embedders
     from pipeline.scorers import FeatureSet, clip_quality
