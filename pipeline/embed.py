@@ -20,6 +20,7 @@ from pipeline import decoding, embedders, openvino
 from pipeline.config import PATH_OR_NAME
 from pipeline.embedders import Embedder
 from pipeline.filling import Filling
+from pipeline.lookup import image_root
 from store import digests
 from store.compaction import compact
 from store.errors import ColdframeError
@@ -107,17 +108,16 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
     with store.lock(f"embed-{name}"):
         work = _Work(store, name, settings)
         work.open_set()
-        todo = work.todo if settings.limit is None else work.todo.slice(0, settings.limit)
         filling = work.filling()
         enough = filling.fill(
-            todo,
+            work.todo,
             commit_seconds=settings.commit_seconds,
             max_failure_rate=settings.max_failure_rate,
             quiet=quiet,
         )
         seconds = time.monotonic() - work.started
         with store.commit("embed") as commit:
-            tried = todo.slice(0, filling.tried)["content_id"]
+            tried = work.todo.slice(0, filling.tried)["content_id"]
             failures = _failures(work.before, name, filling.failed, tried)
             if len(failures) or work.before.query("steps/images/failures_of", step="embed", name=name).num_rows:
                 commit.replace("failures", failures, key=f"embed/{name}")
@@ -144,7 +144,7 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         embedded=filling.embedded,
         failed=len(filling.failed),
         failed_before=work.failed_before,
-        left=work.todo.num_rows - filling.tried,
+        left=work.missing - filling.tried,
         dimensions=work.network.dimensions,
         backend=work.network.settings["backend"],
         precision=work.network.settings["precision"],
@@ -161,24 +161,23 @@ def forecast(store: Store, name: str, settings: Settings) -> Forecast:
     """
     work = _Work(store, name, settings)
     work.compare_set()
-    todo = work.todo if settings.limit is None else work.todo.slice(0, settings.limit)
-    sample = todo.slice(0, SAMPLED_BATCHES * work.network.batch)
+    sample = work.todo.slice(0, SAMPLED_BATCHES * work.network.batch)
     each = work.filling().measure(sample) if sample.num_rows else 0.0
     return Forecast(
         embedder=name,
         cached=work.cached,
-        todo=todo.num_rows,
+        todo=work.todo.num_rows,
         failed_before=work.failed_before,
         backend=work.network.settings["backend"],
         precision=work.network.settings["precision"],
         sampled=sample.num_rows,
         startup_seconds=work.startup_seconds,
-        seconds=each * todo.num_rows,
+        seconds=each * work.todo.num_rows,
     )
 
 
 class _Work:
-    """What there is to do for a set: its network, loaded, and the contents without a vector."""
+    """What there is to do for a set: its network, loaded, and the contents to embed, ``todo`` of those that are ``missing``."""
 
     def __init__(self, store: Store, name: str, settings: Settings) -> None:
         _check(name, settings)
@@ -187,6 +186,9 @@ class _Work:
         self.before = store.snapshot()
         self.root = image_root(self.before)
         self._network_name = settings.embedder or name
+        existing = self.before.rows("steps/embed/feature_set", embedder=name)
+        # what the set was made with; empty if there is none yet
+        self._made: dict[str, Any] = json.loads(existing[0]["settings"]) if existing else {}
         self._source = embedders.Options(self.settings.weights, parse_size(settings.size), settings.seed)
         self.network = self._load()
         if settings.batch:
@@ -200,27 +202,24 @@ class _Work:
             failed = self.before.query("steps/embed/failed_before", embedder=name)["content_id"]
             self.todo = self.todo.filter(pc.invert(pc.is_in(self.todo["content_id"], failed)))
             self.failed_before = len(failed)
+        self.missing = self.todo.num_rows
+        if settings.limit is not None:
+            self.todo = self.todo.slice(0, settings.limit)
         self.startup_seconds = time.monotonic() - self.started
-
-    def _made(self) -> dict[str, Any]:
-        """The settings the set was made with; empty if there is none yet."""
-        existing = self.before.rows("steps/embed/feature_set", embedder=self._name)
-        made: dict[str, Any] = json.loads(existing[0]["settings"]) if existing else {}
-        return made
 
     def _options(self) -> embedders.Options:
         """How to load the network: in the numerics the set was made in, if it exists and nothing else is asked for."""
-        made = self._made()
-        backend = embedders.choose_backend(self._network_name, self.settings.backend, made.get("backend"))
-        precision = made.get("precision") if made.get("backend") == backend else None
-        return replace(self._source, backend=backend, precision=precision, device=self.settings.device)
+        asked, made_with = self.settings, self._made.get("backend")
+        backend = embedders.choose_backend(self._network_name, asked.backend, asked.device, made_with)
+        precision = self._made.get("precision") if made_with == backend else None
+        return replace(self._source, backend=backend, precision=precision, device=asked.device)
 
     def _load(self) -> Embedder:
         options = self._options()
         try:
             return embedders.load(self._network_name, options)
         except openvino.NotConverted:
-            if self.settings.backend != "auto" or self._made():
+            if self.settings.backend != "auto" or self._made:
                 raise
             return embedders.load(self._network_name, replace(options, backend=None))  # the set will say by what
 
@@ -239,7 +238,7 @@ class _Work:
         """Raises:
         ColdframeError: the set exists and was made another way.
         """
-        made, wanted = self._made(), self._wanted
+        made, wanted = self._made, self._wanted
         differing = sorted(key for key in made | wanted if made.get(key) != wanted.get(key)) if made else []
         if differing:
             changes = "; ".join(f"{key} was {made.get(key)}, is now {wanted.get(key)}" for key in differing)
@@ -251,7 +250,7 @@ class _Work:
     def open_set(self) -> None:
         """Record a new set, or see that an existing one was made the same way."""
         self.compare_set()
-        if self._made():
+        if self._made:
             return
         row = {
             "embedder": self._name,
@@ -287,23 +286,6 @@ def resolved(settings: Settings) -> Settings:
     if settings.weights and Path(settings.weights).exists():
         return replace(settings, weights=str(Path(settings.weights).resolve()))
     return settings
-
-
-def image_root(snapshot: Snapshot) -> Path:
-    """The image folder of the last ingest.
-
-    Raises:
-        ColdframeError: nothing was ingested yet, or the folder is gone.
-    """
-    records = snapshot.rows("steps/status/step", step="ingest", name="")
-    if not records:
-        raise ColdframeError(f"{snapshot.root}: no catalogue yet; start with 'coldframe ingest METADATA --images DIR'")
-    root = Path(json.loads(records[0]["settings"])["images"])
-    if not root.is_dir():
-        raise ColdframeError(
-            f"{root}: the image folder is not there any more; run 'coldframe ingest' again with --images where it is now"
-        )
-    return root
 
 
 def set_settings(settings: Settings, name: str, network: Embedder) -> dict[str, Any]:

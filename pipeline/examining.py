@@ -20,9 +20,8 @@ from pipeline import decoding
 from pipeline.processes import cores, start_worker
 
 MAX_SECONDS = 60.0  # for one file; the slowest of a camera's takes one or two
-MEMORY_BYTES_A_PIXEL = (
-    32  # Pillow takes 4 for each copy: as decoded, as RGBA, the white below, both together, as RGB, turned
-)
+# Pillow takes 4 for each copy: as decoded, as RGBA, the white below, both together, as RGB, turned; and some to spare.
+MEMORY_BYTES_A_PIXEL = 32
 MEMORY_BYTES_BESIDE = 3 << 30  # address space of the process itself and of the file's bytes
 TASKS_AHEAD = 16  # for each process; they keep it busy and bound what waits in memory
 

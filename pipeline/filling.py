@@ -67,13 +67,14 @@ class Filling:
     def measure(self, todo: pa.Table) -> float:
         """Seconds a content takes, storing nothing: the first batch warms up, the rest of ``todo`` is timed."""
         batches = self._batches(todo)
-        warm = next(batches, 0)
+        next(batches, None)
         started = time.monotonic()
         timed = sum(batches)
         if timed:
             return (time.monotonic() - started) / timed
         started = time.monotonic()  # fewer than two batches: again, warm
-        return sum(self._batches(todo)) and (time.monotonic() - started) / max(warm, 1)
+        again = sum(self._batches(todo))
+        return (time.monotonic() - started) / max(again, 1)
 
     def _too_many(self, max_failure_rate: float | None) -> bool:
         judged = self.tried >= LEAST_JUDGED

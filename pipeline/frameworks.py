@@ -1,4 +1,4 @@
-"""Loading Keras without the noise its backends print before they can be told not to."""
+"""Keras on a backend and a device, without the noise that backends print before they can be told not to."""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
-"""Finding images by what a person calls them."""
+"""Finding images by what a person calls them, and the folder they lie in."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 from store.errors import ColdframeError
 from store.store import Snapshot
@@ -25,3 +28,20 @@ def find_images(snapshot: Snapshot, given: list[str]) -> list[str]:
             raise ColdframeError(f"{name}: the path of several images ({ids}): name one by its id")
         found.append(rows[0]["image_id"])
     return found
+
+
+def image_root(snapshot: Snapshot) -> Path:
+    """The image folder of the last ingest.
+
+    Raises:
+        ColdframeError: nothing was ingested yet, or the folder is gone.
+    """
+    records = snapshot.rows("steps/status/step", step="ingest", name="")
+    if not records:
+        raise ColdframeError(f"{snapshot.root}: no catalogue yet; start with 'coldframe ingest METADATA --images DIR'")
+    root = Path(json.loads(records[0]["settings"])["images"])
+    if not root.is_dir():
+        raise ColdframeError(
+            f"{root}: the image folder is not there any more; run 'coldframe ingest' again with --images where it is now"
+        )
+    return root

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +26,10 @@ PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 # Pictures per inference request: several requests run beside each other, one a stream, and none waits for another.
 PIECE = 4
 FORMAT = 1  # part of what a converted network is known by: raise it with every change to how it is converted
-NETWORK, FACTS = "network.xml", "facts.json"
+NETWORK = "network.xml"
+
+# Gives a network's facts, among them the digest of its ``weights``, and what converts it to an ``openvino.Model``.
+Loader = Callable[[], tuple[dict[str, Any], Callable[[], Any]]]
 
 
 class NotConverted(ColdframeError):
@@ -36,7 +38,7 @@ class NotConverted(ColdframeError):
 
 @dataclass(frozen=True)
 class Converted:
-    """A converted network on disk, and the JSON its conversion gave: its weights' digest, dimensions, …."""
+    """A converted network on disk, and the facts its loader gave (JSON): its weights' digest, dimensions, …."""
 
     file: Path
     facts: dict[str, Any]
@@ -65,44 +67,46 @@ def cache() -> Path:
     return Path(given) if given else home / "coldframe"
 
 
-def converted(convert: Callable[[Path], dict[str, Any]], *, source: dict[str, Any] | None, kind: Any) -> Converted:
-    """The network that ``convert`` writes into a folder as ``network.xml``, from the cache if it is there.
+def converted(load: Loader, *, source: dict[str, Any] | None, kind: Any) -> Converted:
+    """A network converted for OpenVINO, from the cache if it is there.
 
     Args:
-        convert: picklable; called in another process; returns facts, among them ``weights``, the digest of the weights.
+        load: called in another process, so picklable.
         source: what the weights depend on, if that is known without loading them; the same source is not loaded again.
         kind: what else the converted network depends on (JSON).
+
+    Raises:
+        NotConverted: OpenVINO cannot take the network.
+        ColdframeError: OpenVINO is not installed, the weights cannot be had, or the cache cannot be written to.
     """
     require()
     version = {"format": FORMAT, "openvino": _version(), "kind": kind}
     by_source = cache() / "sources" / f"{digests.of_json(version | {'source': source})}.json" if source else None
     if by_source is not None and by_source.is_file():
-        found = _network(version, json.loads(by_source.read_text(encoding="utf-8")))
-        if found is not None:
-            return found
+        facts = json.loads(by_source.read_text(encoding="utf-8"))
+        file = _folder(version, facts) / NETWORK
+        if file.is_file():
+            return Converted(file, facts)
     try:
-        (cache() / "networks").mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache() / "networks") as folder:
-            facts = _in_another_process(convert, Path(folder))
-            _keep(Path(folder), version, facts)
+        facts = _in_another_process(load, version)
         if by_source is not None:
             by_source.parent.mkdir(exist_ok=True)
-            _write(by_source, facts)
+            part = by_source.with_name(f"{by_source.name}.{os.getpid()}")
+            part.write_text(json.dumps(facts), encoding="utf-8")
+            part.replace(by_source)
     except OSError as error:
         raise ColdframeError(
             f"{cache()}: converted networks cannot be kept there ({error.strerror or error}); name another folder in the "
             "environment variable COLDFRAME_CACHE, or choose another --backend"
         ) from error
-    found = _network(version, facts)
-    assert found is not None
-    return found
+    return Converted(_folder(version, facts) / NETWORK, facts)
 
 
-def _in_another_process(convert: Callable[[Path], dict[str, Any]], folder: Path) -> dict[str, Any]:
+def _in_another_process(load: Loader, version: dict[str, Any]) -> dict[str, Any]:
     try:
         with pool(1) as process:
-            return process.submit(convert, folder).result()
-    except ColdframeError:
+            return process.submit(_convert, load, version).result()
+    except (ColdframeError, OSError):
         raise
     except Exception as error:  # converters raise kinds of their own, and a lack of memory ends the process
         reason = " ".join(str(error).split())[:200]
@@ -111,46 +115,35 @@ def _in_another_process(convert: Callable[[Path], dict[str, Any]], folder: Path)
         ) from error
 
 
-def _keep(folder: Path, version: dict[str, Any], facts: dict[str, Any]) -> None:
-    _write(folder / FACTS, facts)
+def _convert(load: Loader, version: dict[str, Any]) -> dict[str, Any]:
+    """Load a network and, unless it is in the cache, convert it; its facts."""
+    import openvino
+
+    facts, convert = load()
     final = _folder(version, facts)
-    if not final.is_dir():  # else another process was quicker
-        whole = Path(tempfile.mkdtemp(dir=final.parent)) / "whole"
-        shutil.copytree(folder, whole)
+    if final.is_dir():
+        return facts
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=final.parent) as folder:
+        whole = Path(folder) / final.name
+        whole.mkdir()
+        openvino.save_model(convert(), whole / NETWORK, compress_to_fp16=False)
         try:
             whole.rename(final)
         except OSError:
-            if not final.is_dir():
+            if not final.is_dir():  # else another process was quicker
                 raise
-        shutil.rmtree(whole.parent)
-
-
-def _write(file: Path, facts: dict[str, Any]) -> None:
-    part = file.with_name(f"{file.name}.{os.getpid()}")
-    part.write_text(json.dumps(facts), encoding="utf-8")
-    part.replace(file)
+    return facts
 
 
 def _folder(version: dict[str, Any], facts: dict[str, Any]) -> Path:
     return cache() / "networks" / digests.of_json(version | {"weights": facts["weights"]})
 
 
-def _network(version: dict[str, Any], facts: dict[str, Any]) -> Converted | None:
-    file = _folder(version, facts) / NETWORK
-    return Converted(file, facts) if file.is_file() else None
-
-
 def _version() -> str:
     import openvino
 
     return str(openvino.__version__)
-
-
-def save(network: Any, folder: Path) -> None:
-    """Write an ``openvino.Model`` as a converter has to, weights as they are."""
-    import openvino
-
-    openvino.save_model(network, folder / NETWORK, compress_to_fp16=False)
 
 
 def best_precision() -> str:

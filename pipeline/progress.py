@@ -37,7 +37,8 @@ class Progress:
         self._done += count
         self._failed = failed
         if self._bar is not None:
-            self._bar.set_postfix(failed=failed, refresh=False) if failed else None
+            if failed:
+                self._bar.set_postfix(failed=failed, refresh=False)
             self._bar.update(count)
         elif time.monotonic() - self._last_line > PLAIN_LINE_SECONDS:
             self._line()

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline import decoding, embedders
-from pipeline.embed import image_root
 from pipeline.filling import prepared_or_reason
+from pipeline.lookup import image_root
 from store.errors import ColdframeError
 from store.matrices import to_matrix, unit_length
 from store.store import Store
@@ -47,6 +47,8 @@ def recompute(store: Store, name: str, count: int) -> Recomputed:
             f"{name}: the weights at {source.weights or 'the default place'} are not those that the set was made with"
         )
     sample = snapshot.query("steps/embed/sample", embedder=name, count=count)
+    if not sample.num_rows:
+        raise ColdframeError(f"{name}: no vectors yet, so there is nothing to compare: run 'coldframe embed' first")
     pictures = [
         prepared_or_reason(network, root, content, paths, max_pixels=decoding.MAX_PIXELS)
         for content, paths in zip(sample["content_id"].to_pylist(), sample["paths"].to_pylist(), strict=True)

@@ -84,6 +84,9 @@ def test_backends_that_cannot_be(ready: Coldframe, monkeypatch: pytest.MonkeyPat
     assert "--backend tensorflow: clip is computed by torch or openvino" in said
     said = ready("embed", "mean-colour", "--as", "x", "--backend", "torch", code=1).stderr
     assert "mean-colour is computed by no backend at all" in said
+    if openvino.installed():
+        said = ready("embed", NAME, *SMALL, "--backend", "openvino", "--device", "gpu", code=1).stderr
+        assert "--device gpu: the backend openvino computes on the processor" in said
     monkeypatch.setattr(openvino, "installed", lambda: False)
     said = ready("embed", NAME, *SMALL, "--backend", "openvino", code=1).stderr
     assert "pip install 'coldframe[fast]'" in said

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import os
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -128,14 +129,15 @@ def backends(name: str) -> tuple[str, ...]:
     return found
 
 
-def choose_backend(name: str, asked: str, made_with: str | None) -> str | None:
+def choose_backend(name: str, asked: str, device: str, made_with: str | None) -> str | None:
     """The backend to embed with; None where an embedder has no choice.
 
     ``reference`` is the framework the network comes from; ``auto`` what the feature set was made with if it exists, else
-    OpenVINO on a processor, if it is installed, else the reference.
+    OpenVINO on a processor, if it is installed, and torch on a GPU, whose wheels bring what it takes, unless
+    ``KERAS_BACKEND`` names another. ``device`` is ``auto``, ``cpu`` or ``gpu``.
 
     Raises:
-        ColdframeError: the embedder has no such backend, or it is not installed.
+        ColdframeError: the embedder has no such backend, it is not installed, or cannot use that device.
     """
     known = backends(name)
     if asked not in ("auto", "reference", *known):
@@ -147,9 +149,19 @@ def choose_backend(name: str, asked: str, made_with: str | None) -> str | None:
     if asked == "auto" and made_with in known:
         asked = made_with
     if asked == "auto":
-        asked = openvino.NAME if openvino.NAME in known and openvino.installed() and not gpu_visible() else known[0]
+        asked = known[0]
+        if device == "gpu" or (device == "auto" and gpu_visible()):
+            if "torch" in known and "KERAS_BACKEND" not in os.environ:
+                asked = "torch"
+        elif openvino.NAME in known and openvino.installed():
+            asked = openvino.NAME
     if asked == openvino.NAME:
         openvino.require()
+        if device == "gpu":
+            raise ColdframeError(
+                f"--device gpu: the backend openvino computes on the processor; for a GPU choose --backend {known[0]} and, if "
+                "the feature set was made with openvino, another name with --as NAME"
+            )
     return asked
 
 

@@ -105,9 +105,9 @@ def load(name: str, options: Options) -> Embedder:
     """Weights: a hub name (default :data:`DEFAULT_WEIGHTS`), a local folder in Hugging Face format, or ``random``."""
     weights = options.weights or DEFAULT_WEIGHTS
     if options.backend == openvino.NAME:
-        convert = partial(_convert, name, weights, options.size, options.seed)
+        to_convert = partial(_to_convert, name, weights, options.size, options.seed)
         source = _source(weights, options.seed)
-        found = openvino.converted(convert, source=source, kind=[name, options.size])
+        found = openvino.converted(to_convert, source=source, kind=[name, options.size])
         precision = options.precision or openvino.best_precision()
         run = openvino.Network(found.file, precision)
 
@@ -183,8 +183,10 @@ def _source(weights: str, seed: int) -> dict[str, Any] | None:
     return None
 
 
-def _convert(name: str, weights: str, size: tuple[int, int] | None, seed: int, folder: Path) -> dict[str, Any]:
-    """Write the image side for OpenVINO; the facts that :class:`Clip` needs."""
+def _to_convert(
+    name: str, weights: str, size: tuple[int, int] | None, seed: int
+) -> tuple[dict[str, Any], Callable[[], Any]]:
+    """The facts that :class:`Clip` needs, and what converts the image side for OpenVINO."""
     import openvino as ov
     import torch
 
@@ -196,9 +198,12 @@ def _convert(name: str, weights: str, size: tuple[int, int] | None, seed: int, f
 
     side = model.config.vision_config.image_size
     example = torch.zeros(openvino.PIECE, 3, *(size or (side, side)))
-    with torch.inference_mode():
-        openvino.save(ov.convert_model(ImageSide(), example_input=example, input=list(example.shape)), folder)
-    return _facts(model)
+
+    def convert() -> Any:
+        with torch.inference_mode():
+            return ov.convert_model(ImageSide(), example_input=example, input=list(example.shape))
+
+    return _facts(model), convert
 
 
 def _model(name: str, weights: str, seed: int) -> Any:

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import sys
 import warnings
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -100,9 +101,9 @@ def load(name: str, options: Options) -> Embedder:
     size = options.size or (side, side)
     weights = options.weights or "imagenet"
     if options.backend == openvino.NAME:
-        convert = partial(_convert, name, weights, size, options.seed)
+        to_convert = partial(_to_convert, name, weights, size, options.seed)
         source = {"weights": _source(weights), "seed": options.seed, "name": name, "keras": version("keras")}
-        found = openvino.converted(convert, source=source, kind=[name, size])
+        found = openvino.converted(to_convert, source=source, kind=[name, size])
         precision = options.precision or openvino.best_precision()
         run = openvino.Network(found.file, precision)
         return KerasApplication(run, size, found.facts, backend=openvino.NAME, precision=precision)
@@ -132,8 +133,8 @@ def _source(weights: str) -> str:
     return sha256_of(file) if file.is_file() else weights
 
 
-def _convert(name: str, weights: str, size: tuple[int, int], seed: int, folder: Path) -> dict[str, Any]:
-    """Write the network with its preprocessing, uint8 pictures in, for OpenVINO; what :class:`KerasApplication` needs."""
+def _to_convert(name: str, weights: str, size: tuple[int, int], seed: int) -> tuple[dict[str, Any], Callable[[], Any]]:
+    """The facts that :class:`KerasApplication` needs, and what converts the network for OpenVINO, uint8 pictures in."""
     load_keras("tensorflow")
     import openvino as ov
     import tensorflow as tf
@@ -145,10 +146,11 @@ def _convert(name: str, weights: str, size: tuple[int, int], seed: int, folder: 
     def forward(batch: Any) -> Any:
         return network(preprocess(tf.cast(batch, tf.float32)), training=False)
 
-    # the graph with its weights in it: a function with variables takes OpenVINO a minute instead of seconds
-    graph = convert_variables_to_constants_v2(forward.get_concrete_function()).graph
-    openvino.save(ov.convert_model(graph), folder)
-    return _facts(network)
+    def convert() -> Any:
+        # the graph with its weights in it: a function with variables takes OpenVINO a minute instead of seconds
+        return ov.convert_model(convert_variables_to_constants_v2(forward.get_concrete_function()).graph)
+
+    return _facts(network), convert
 
 
 def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -> Any:

@@ -99,7 +99,7 @@ def bare(name: str, backend: str, count: str) -> float:
     """The network alone, as ``embed`` loads it, on tensors that are ready in memory."""
     from pipeline import embedders
 
-    chosen = embedders.choose_backend(name, backend, None)
+    chosen = embedders.choose_backend(name, backend, "cpu", None)
     network = embedders.load(name, embedders.Options("random", backend=chosen))
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8))
     ready = [network.prepare(picture)] * BATCH
