@@ -27,7 +27,7 @@ lint: install
 chaos: install
 	$(BIN)/python -m tests.chaos
 
-# The demo's pictures alone, and its two models from random weights (half an hour on two busy cores).
+# The demo's pictures alone (the README shows them), and its two models from random weights (twenty minutes).
 drawings: install
 	$(BIN)/coldframe demo --draw-only
 	cp coldframe-demo/pictures.jpg pipeline/demo/pictures.jpg

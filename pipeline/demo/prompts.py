@@ -21,6 +21,6 @@ THRESHOLD_FILE = "threshold.json"  # beside the small CLIP, as the script that t
 def threshold() -> float:
     """CLIP quality below which a picture goes: what the small model's training found (the model card says how).
 
-    Not 0: the model is small and takes one animal in 200 for something else.
+    Not 0: below that go too many animals, since the model is small.
     """
     return float(json.loads((MODELS / "clip" / THRESHOLD_FILE).read_text())["clip-quality"])
