@@ -288,7 +288,7 @@ def inspect(common: Common, section: str | None, fmt: str) -> None:
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), help="Where it computes.  [default: auto]")
 @click.option("--retry", is_flag=True, default=None, help="Try again what failed before, without a new ingest.")
 @click.option("--max-failure-rate", type=click.FloatRange(0, 1), help="Stop when a larger share has failed.")
-@click.option("--max-pixels", type=int, help="Largest picture to decode.  [default: 89478485]")
+@click.option("--max-pixels", type=int, help="Largest picture to decode.  [default: as ingest]")
 @click.option("--commit-seconds", type=click.FloatRange(0), help="Seconds of work a kill may cost.  [default: 5]")
 @click.option("--dry-run", is_flag=True, default=None, help="Say what there is to do and how long it would take.")
 def embed(common: Common, names: tuple[str, ...], as_name: str | None, dry_run: bool | None, **flags: Any) -> None:
@@ -326,6 +326,8 @@ def embed(common: Common, names: tuple[str, ...], as_name: str | None, dry_run: 
         f"{outcome.left} left; {rate:.1f} images/s after {outcome.startup_seconds:.1f} s of start-up "
         f"({outcome.backend}, {outcome.precision})"
     )
+    if outcome.note:
+        common.say(outcome.note)
     if outcome.failed_before:
         common.say(f"{outcome.failed_before} failed before and were not tried: --retry takes them again")
     if outcome.failed or outcome.failed_before:

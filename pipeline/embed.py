@@ -20,7 +20,7 @@ from pipeline import decoding, embedders, openvino
 from pipeline.config import PATH_OR_NAME
 from pipeline.embedders import Embedder
 from pipeline.filling import Filling
-from pipeline.lookup import image_root
+from pipeline.lookup import image_root, ingested_max_pixels
 from store import digests
 from store.compaction import compact
 from store.errors import ColdframeError
@@ -35,7 +35,7 @@ STORE_TYPES = {"float32": np.float32, "float16": np.float16}
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``embed`` can be told. ``size`` is ``HxW`` or one number; ``embedder`` the network's name."""
+    """What ``embed`` can be told. ``size`` is ``HxW`` or one number; ``embedder`` the network's name; ``max_pixels`` ingest's."""
 
     embedder: str | None = None
     weights: str | None = field(default=None, metadata=PATH_OR_NAME)
@@ -48,7 +48,7 @@ class Settings:
     device: str = "auto"
     retry: bool = False
     max_failure_rate: float | None = None
-    max_pixels: int = decoding.MAX_PIXELS
+    max_pixels: int | None = None
     commit_seconds: float = 5.0
 
 
@@ -56,7 +56,8 @@ class Settings:
 class Outcome:
     """What an embed did, in contents (equal files count once).
 
-    ``failed_before`` are those that an earlier embed could not do and that were not tried again.
+    ``failed_before`` are those that an earlier embed could not do and that were not tried again. ``note`` is a sentence for the
+    person watching, or empty.
     """
 
     embedder: str
@@ -70,6 +71,7 @@ class Outcome:
     precision: str
     startup_seconds: float
     seconds: float
+    note: str
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         precision=work.network.settings["precision"],
         startup_seconds=work.startup_seconds,
         seconds=seconds - work.startup_seconds,
+        note=work.note,
     )
 
 
@@ -190,6 +193,7 @@ class _Work:
         # what the set was made with; empty if there is none yet
         self._made: dict[str, Any] = json.loads(existing[0]["settings"]) if existing else {}
         self._source = embedders.Options(self.settings.weights, parse_size(settings.size), settings.seed)
+        self.note = ""
         self.network = self._load()
         if settings.batch:
             self.network.batch = settings.batch
@@ -218,10 +222,12 @@ class _Work:
         options = self._options()
         try:
             return embedders.load(self._network_name, options)
-        except openvino.NotConverted:
+        except openvino.NotConverted as error:
             if self.settings.backend != "auto" or self._made:
-                raise
-            return embedders.load(self._network_name, replace(options, backend=None))  # the set will say by what
+                raise ColdframeError(f"{error}: choose another --backend") from error
+            network = embedders.load(self._network_name, replace(options, backend=None))
+            self.note = f"{error}: {network.settings['backend']} computes it"
+            return network
 
     def filling(self) -> Filling:
         """A pass over what is to do."""
@@ -230,7 +236,7 @@ class _Work:
             self._name,
             self.network,
             self.root,
-            max_pixels=self.settings.max_pixels,
+            max_pixels=self.settings.max_pixels or ingested_max_pixels(self.before),
             stored_type=STORE_TYPES[self.settings.store_as],
         )
 
@@ -266,11 +272,10 @@ class _Work:
 
 
 def _check(name: str, settings: Settings) -> None:
-    if (settings.batch or 1) < 1 or (settings.limit or 0) < 0 or settings.max_pixels < 1:
-        raise ColdframeError(
-            f"embed {name}: batch = {settings.batch}, limit = {settings.limit}, max_pixels = {settings.max_pixels}: expected "
-            "at least 1, 0 and 1"
-        )
+    for what, least in (("batch", 1), ("limit", 0), ("max_pixels", 1)):
+        given = getattr(settings, what)
+        if given is not None and given < least:
+            raise ColdframeError(f"embed {name}: {what} = {given}, expected at least {least}")
     if not 0 <= settings.seed < 2**32:
         raise ColdframeError(f"embed {name}: seed = {settings.seed}, expected from 0 to 4294967295")
     if settings.store_as not in STORE_TYPES:

@@ -1,7 +1,7 @@
 """Filling a feature set: files decoded ahead, batches through the network, what is done committed every few seconds.
 
 Files are decoded in threads of this process: Pillow lets go of the interpreter while it decodes and resizes, and a file is only
-here after it was decoded whole by ingest, in a process of its own and within its limits.
+here after ingest decoded it whole, in a process of its own and within its limits.
 """
 
 from __future__ import annotations
@@ -62,19 +62,14 @@ class Filling:
                 if self._too_many(max_failure_rate):
                     break
         self._commit()
-        return not self._too_many(max_failure_rate)
+        return self.tried == len(todo)
 
     def measure(self, todo: pa.Table) -> float:
-        """Seconds a content takes, storing nothing: the first batch warms up, the rest of ``todo`` is timed."""
-        batches = self._batches(todo)
-        next(batches, None)
+        """Seconds a content of ``todo`` takes, storing nothing, after a batch to warm up."""
+        sum(self._batches(todo.slice(0, self._network.batch)))
         started = time.monotonic()
-        timed = sum(batches)
-        if timed:
-            return (time.monotonic() - started) / timed
-        started = time.monotonic()  # fewer than two batches: again, warm
-        again = sum(self._batches(todo))
-        return (time.monotonic() - started) / max(again, 1)
+        timed = sum(self._batches(todo))
+        return (time.monotonic() - started) / max(timed, 1)
 
     def _too_many(self, max_failure_rate: float | None) -> bool:
         judged = self.tried >= LEAST_JUDGED
@@ -105,15 +100,21 @@ class Filling:
         good = [(content_id, array) for content_id, array in prepared if not isinstance(array, str)]
         self.failed |= {content_id: array for content_id, array in prepared if isinstance(array, str)}
         if good:
-            vectors = self._network.embed([array for _, array in good]).astype(self._type)
-            for (content_id, _), vector in zip(good, vectors, strict=True):
-                if np.isfinite(vector).all():
-                    self._ids.append(content_id)
-                    self._vectors.append(vector)
-                    self.embedded += 1
-                else:
-                    self.failed[content_id] = "the network gave a vector that is not finite"
+            for (content_id, _), vector in zip(good, self._network.embed([array for _, array in good]), strict=True):
+                self._keep(content_id, vector)
         return len(batch)
+
+    def _keep(self, content_id: str, vector: npt.NDArray[np.floating]) -> None:
+        with np.errstate(over="ignore"):
+            stored = vector.astype(self._type)
+        if np.isfinite(stored).all():
+            self._ids.append(content_id)
+            self._vectors.append(stored)
+            self.embedded += 1
+        elif np.isfinite(vector).all():
+            self.failed[content_id] = f"its vector has values beyond {stored.dtype}: store it as float32"
+        else:
+            self.failed[content_id] = "the network gave a vector that is not finite"
 
     def _commit(self) -> None:
         if not self._ids:
@@ -148,4 +149,8 @@ def prepared_or_reason(
             reason = "changed since it was ingested: run 'coldframe ingest' again"
         except decoding.UnreadableImage as error:
             reason = str(error)
+        except (
+            Exception
+        ) as error:  # whatever an embedder makes of a strange shape, lack of memory too: this file's alone
+            reason = f"cannot be prepared for the network ({type(error).__name__}: {error})"
     return reason

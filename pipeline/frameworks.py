@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import tempfile
@@ -36,26 +37,38 @@ def keras_backend() -> str:
     return str(loaded.backend.backend()) if loaded else os.environ.get("KERAS_BACKEND", "tensorflow")
 
 
-def use_device(keras: Any, device: str, precision: str | None) -> str:
-    """Let networks that are built from now on compute on a device, in bfloat16 where it is a GPU; the precision.
+def choose_device(keras: Any, asked: str) -> str:
+    """``cpu`` or ``gpu``, what a network is to compute on; ``asked`` may be ``auto``, which takes a GPU that is there.
 
     Raises:
         ColdframeError: ``gpu`` was asked for and Keras sees none.
     """
-    gpus = [] if device == "cpu" else keras.distribution.list_devices("gpu")
-    if device == "gpu" and not gpus:
+    if asked == "cpu":
+        return asked
+    if _sees_gpu(keras):
+        return "gpu"
+    if asked == "gpu":
         raise ColdframeError(
             f"--device gpu: Keras on {keras.backend.backend()} sees none here; leave it out, or install one"
         )
-    chosen = precision or ("bfloat16" if gpus else "float32")
-    keras.config.set_dtype_policy("mixed_bfloat16" if chosen == "bfloat16" else "float32")
-    return chosen
+    return "cpu"
 
 
-def gpu_visible() -> bool:
-    """Whether a GPU's driver is there, without asking a framework, which would take seconds."""
+def _sees_gpu(keras: Any) -> bool:
+    if keras.backend.backend() == "torch":  # for which Keras lists no devices
+        import torch
+
+        return bool(torch.cuda.is_available())
+    return bool(keras.distribution.list_devices("gpu"))
+
+
+def torch_gpu_installed() -> bool:
+    """Whether there are a GPU's driver and a torch that can use it, without loading torch, which would take seconds."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return not hidden and any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd"))
+    driver = any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd"))
+    found = importlib.util.find_spec("torch")
+    libraries = Path(found.origin or "").parent / "lib" if found else Path()
+    return not hidden and driver and any((libraries / f"libtorch_{kind}.so").exists() for kind in ("cuda", "hip"))
 
 
 @contextmanager

@@ -1,10 +1,12 @@
-"""Finding images by what a person calls them, and the folder they lie in."""
+"""Finding images by what a person calls them, and what the last ingest knows of them."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from pipeline import decoding
 from store.errors import ColdframeError
 from store.store import Snapshot
 
@@ -36,12 +38,26 @@ def image_root(snapshot: Snapshot) -> Path:
     Raises:
         ColdframeError: nothing was ingested yet, or the folder is gone.
     """
-    records = snapshot.rows("steps/status/step", step="ingest", name="")
-    if not records:
-        raise ColdframeError(f"{snapshot.root}: no catalogue yet; start with 'coldframe ingest METADATA --images DIR'")
-    root = Path(json.loads(records[0]["settings"])["images"])
+    root = Path(_ingest_settings(snapshot)["images"])
     if not root.is_dir():
         raise ColdframeError(
             f"{root}: the image folder is not there any more; run 'coldframe ingest' again with --images where it is now"
         )
     return root
+
+
+def ingested_max_pixels(snapshot: Snapshot) -> int:
+    """The largest picture that the last ingest took, in pixels.
+
+    Raises:
+        ColdframeError: nothing was ingested yet.
+    """
+    return int(_ingest_settings(snapshot).get("max_pixels", decoding.MAX_PIXELS))
+
+
+def _ingest_settings(snapshot: Snapshot) -> dict[str, Any]:
+    records = snapshot.rows("steps/status/step", step="ingest", name="")
+    if not records:
+        raise ColdframeError(f"{snapshot.root}: no catalogue yet; start with 'coldframe ingest METADATA --images DIR'")
+    settings: dict[str, Any] = json.loads(records[0]["settings"])
+    return settings

@@ -5,11 +5,14 @@ The framework that converts runs in a process of its own, so that the one that e
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.processes import pool
-from store import digests
+from store import digests, files
 from store.errors import ColdframeError
 
 NAME = "openvino"
@@ -84,15 +87,15 @@ def converted(load: Loader, *, source: dict[str, Any] | None, kind: Any) -> Conv
     by_source = cache() / "sources" / f"{digests.of_json(version | {'source': source})}.json" if source else None
     if by_source is not None and by_source.is_file():
         facts = json.loads(by_source.read_text(encoding="utf-8"))
-        file = _folder(version, facts) / NETWORK
-        if file.is_file():
-            return Converted(file, facts)
+        if _whole(_folder(version, facts)):
+            return Converted(_folder(version, facts) / NETWORK, facts)
     try:
         facts = _in_another_process(load, version)
         if by_source is not None:
             by_source.parent.mkdir(exist_ok=True)
             part = by_source.with_name(f"{by_source.name}.{os.getpid()}")
             part.write_text(json.dumps(facts), encoding="utf-8")
+            files.sync(part)
             part.replace(by_source)
     except OSError as error:
         raise ColdframeError(
@@ -106,12 +109,10 @@ def _in_another_process(load: Loader, version: dict[str, Any]) -> dict[str, Any]
     try:
         with pool(1) as process:
             return process.submit(_convert, load, version).result()
-    except (ColdframeError, OSError):
-        raise
-    except Exception as error:  # converters raise kinds of their own, and a lack of memory ends the process
-        reason = " ".join(str(error).split())[:200]
-        raise NotConverted(
-            f"OpenVINO cannot convert this network ({type(error).__name__}: {reason}): choose another --backend"
+    except BrokenProcessPool as error:
+        raise ColdframeError(
+            "the process that converts the network for OpenVINO died, as one does that runs out of memory: free some, or choose "
+            "another --backend"
         ) from error
 
 
@@ -121,19 +122,35 @@ def _convert(load: Loader, version: dict[str, Any]) -> dict[str, Any]:
 
     facts, convert = load()
     final = _folder(version, facts)
-    if final.is_dir():
+    if _whole(final):
         return facts
+    try:
+        network = convert()
+    except Exception as error:  # converters raise kinds of their own
+        reason = " ".join(str(error).split())[:200]
+        raise NotConverted(f"OpenVINO cannot convert this network ({type(error).__name__}: {reason})") from None
     final.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=final.parent) as folder:
-        whole = Path(folder) / final.name
-        whole.mkdir()
-        openvino.save_model(convert(), whole / NETWORK, compress_to_fp16=False)
+        made = Path(folder) / final.name
+        made.mkdir()
         try:
-            whole.rename(final)
+            openvino.save_model(network, made / NETWORK, compress_to_fp16=False)
+        except RuntimeError as error:  # the library's word for a full disk too
+            raise OSError(errno.EIO, " ".join(str(error).split())[:200]) from None
+        for file in made.iterdir():
+            files.sync(file)
+        shutil.rmtree(final, ignore_errors=True)  # what a cleaner of caches left of one
+        try:
+            made.rename(final)
         except OSError:
-            if not final.is_dir():  # else another process was quicker
+            if not _whole(final):  # else another process was quicker
                 raise
     return facts
+
+
+def _whole(folder: Path) -> bool:
+    network = folder / NETWORK
+    return network.is_file() and network.with_suffix(".bin").is_file()
 
 
 def _folder(version: dict[str, Any], facts: dict[str, Any]) -> Path:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
-
-from pipeline import decoding, embedders
+from pipeline import embedders
 from pipeline.filling import prepared_or_reason
-from pipeline.lookup import image_root
+from pipeline.lookup import image_root, ingested_max_pixels
 from store.errors import ColdframeError
 from store.matrices import to_matrix, unit_length
 from store.store import Store
@@ -37,7 +36,7 @@ def recompute(store: Store, name: str, count: int) -> Recomputed:
         ColdframeError: the set has no vectors, its weights cannot be had or are others now, or no file can be read.
     """
     snapshot = store.snapshot()
-    root = image_root(snapshot)
+    root, max_pixels = image_root(snapshot), ingested_max_pixels(snapshot)
     row = snapshot.rows("steps/embed/feature_set", embedder=name)[0]
     made = json.loads(row["settings"])
     source = embedders.Options.from_json(json.loads(row["source"]))
@@ -49,28 +48,30 @@ def recompute(store: Store, name: str, count: int) -> Recomputed:
     sample = snapshot.query("steps/embed/sample", embedder=name, count=count)
     if not sample.num_rows:
         raise ColdframeError(f"{name}: no vectors yet, so there is nothing to compare: run 'coldframe embed' first")
-    pictures = [
-        prepared_or_reason(network, root, content, paths, max_pixels=decoding.MAX_PIXELS)
-        for content, paths in zip(sample["content_id"].to_pylist(), sample["paths"].to_pylist(), strict=True)
-    ]
-    readable = [at for at, picture in enumerate(pictures) if not isinstance(picture, str)]
-    if not readable:
-        raise ColdframeError(f"{name}: none of {len(pictures)} files of the set can be read again below {root}")
-    again = np.concatenate(
-        [
-            network.embed([pictures[at] for at in readable[start : start + network.batch]])  # type: ignore[misc]
-            for start in range(0, len(readable), network.batch)
-        ]
-    )
-    stored = to_matrix(sample["vector"])[readable]
-    cosines = (unit_length(stored) * unit_length(again)).sum(axis=1)
-    worst = int(cosines.argmin())
+    cosines: dict[str, float] = {}  # by path
+    for start in range(0, sample.num_rows, network.batch):
+        rows = sample.slice(start, network.batch)
+        pictures: dict[int, Any] = {}
+        for at, (content_id, paths) in enumerate(
+            zip(*(rows[c].to_pylist() for c in ("content_id", "paths")), strict=True)
+        ):
+            picture = prepared_or_reason(network, root, content_id, paths, max_pixels=max_pixels)
+            if not isinstance(picture, str):
+                pictures[at] = picture
+        if pictures:
+            again = unit_length(network.embed(list(pictures.values())))
+            stored = unit_length(to_matrix(rows["vector"])[list(pictures)])
+            for at, cosine in zip(pictures, (stored * again).sum(axis=1), strict=True):
+                cosines[rows["paths"][at].as_py()[0]] = float(cosine)
+    if not cosines:
+        raise ColdframeError(f"{name}: none of {sample.num_rows} files of the set can be read again below {root}")
+    worst = min(cosines, key=lambda path: (cosines[path] >= LEAST_COSINE, cosines[path]))  # what is no number is worst
     return Recomputed(
-        name,
-        made["backend"],
-        made["precision"],
-        len(readable),
-        len(pictures) - len(readable),
-        float(cosines[worst]),
-        sample["paths"][readable[worst]].as_py()[0],
+        embedder=name,
+        backend=made["backend"],
+        precision=made["precision"],
+        images=len(cosines),
+        unreadable=sample.num_rows - len(cosines),
+        worst_cosine=cosines[worst],
+        worst_path=worst,
     )

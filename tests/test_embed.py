@@ -106,7 +106,7 @@ def test_errors_of_options(ready: Coldframe) -> None:
     assert "no embedder 'nosuch'; available: clip, " in ready("embed", "nosuch", code=1).stderr
     assert "mean-colour has no weights" in ready("embed", "mean-colour", "--as", "x", "--weights", "y", code=1).stderr
     assert (
-        "embed mean-colour: batch = None, limit = None, max_pixels = 0: expected"
+        "embed mean-colour: max_pixels = 0, expected at least 1"
         in ready("embed", "mean-colour", "--max-pixels", 0, code=1).stderr
     )
     assert "size 'banana': expected HEIGHTxWIDTH" in ready("embed", "mean-colour", "--size", "banana", code=1).stderr

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline import openvino
-from pipeline.frameworks import gpu_visible
+from pipeline.frameworks import torch_gpu_installed
 from store.errors import ColdframeError
 
 FloatArray = npt.NDArray[np.float32]
@@ -36,7 +36,7 @@ class Options:
 
     ``weights``: a hub name, a local folder, a local file, ``random``, or None for the embedder's own default.
     ``size``: (height, width) in pixels, or None for the network's own. ``seed`` is for random weights. ``backend``: one of
-    the embedder's, or None for its reference, the framework it comes from in float32. ``precision``: ``float32``,
+    the embedder's, or None for its reference, the framework it comes from. ``precision``: ``float32``,
     ``bfloat16``, or None for what suits the machine. ``device``: ``auto``, ``cpu`` or ``gpu``.
     """
 
@@ -133,8 +133,8 @@ def choose_backend(name: str, asked: str, device: str, made_with: str | None) ->
     """The backend to embed with; None where an embedder has no choice.
 
     ``reference`` is the framework the network comes from; ``auto`` what the feature set was made with if it exists, else
-    OpenVINO on a processor, if it is installed, and torch on a GPU, whose wheels bring what it takes, unless
-    ``KERAS_BACKEND`` names another. ``device`` is ``auto``, ``cpu`` or ``gpu``.
+    torch on a GPU, unless ``KERAS_BACKEND`` names another, and OpenVINO on a processor, if it is installed. ``device`` is
+    ``auto``, ``cpu`` or ``gpu``.
 
     Raises:
         ColdframeError: the embedder has no such backend, it is not installed, or cannot use that device.
@@ -150,7 +150,7 @@ def choose_backend(name: str, asked: str, device: str, made_with: str | None) ->
         asked = made_with
     if asked == "auto":
         asked = known[0]
-        if device == "gpu" or (device == "auto" and gpu_visible()):
+        if device == "gpu" or (device == "auto" and torch_gpu_installed()):
             if "torch" in known and "KERAS_BACKEND" not in os.environ:
                 asked = "torch"
         elif openvino.NAME in known and openvino.installed():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +21,8 @@ from store.parts import sha256_of
 
 DEFAULT_WEIGHTS = "openai/clip-vit-base-patch32"
 BACKENDS = ("torch", openvino.NAME)
+# Of a longer strip only the middle is looked at, as of any picture that is not square: the processor would first blow it up.
+LONGEST_SIDES = 32
 Texts = Callable[[Sequence[str]], FloatArray]
 
 
@@ -29,7 +30,7 @@ class Clip(Embedder):
     """Projected image and text features, each of unit length: their inner product is the cosine.
 
     ``run`` takes pictures as :meth:`prepare` makes them and gives projected features of any length; ``facts`` are the
-    ``dimensions`` and the digest of the ``weights``; ``embed_texts`` needs the whole ``model``.
+    ``dimensions`` and the digest of the ``weights``; ``texts`` gives features of texts, where there is a text side.
     """
 
     def __init__(
@@ -59,6 +60,11 @@ class Clip(Embedder):
 
     def prepare(self, image: Image.Image) -> npt.NDArray[Any]:
         """The picture as the processor's own settings have it, float32 (3, height, width)."""
+        longest = LONGEST_SIDES * min(image.size)
+        if max(image.size) > longest:
+            middle = (min(image.width, longest), min(image.height, longest))
+            left, top = (image.width - middle[0]) // 2, (image.height - middle[1]) // 2
+            image = image.crop((left, top, left + middle[0], top + middle[1]))
         inputs = self._processor(images=image, return_tensors="np", **self._overrides)
         pixels: npt.NDArray[Any] = inputs["pixel_values"][0]
         return pixels
@@ -71,11 +77,12 @@ class Clip(Embedder):
         """Text features of unit length, shape (len(texts), dimensions), float32.
 
         Raises:
-            ColdframeError: random weights, which have no tokenizer.
+            ColdframeError: nothing reads text here: random weights have no tokenizer, OpenVINO's network only sees.
         """
         if self._texts is None:
             raise ColdframeError(
-                "clip: random weights have no tokenizer, so they read no text: give real ones with --weights"
+                "clip: nothing here reads text: random weights have no tokenizer, and OpenVINO's network only sees: give real "
+                "weights with --weights"
             )
         return unit_length(self._texts(texts))
 
@@ -110,32 +117,14 @@ def load(name: str, options: Options) -> Embedder:
         found = openvino.converted(to_convert, source=source, kind=[name, options.size])
         precision = options.precision or openvino.best_precision()
         run = openvino.Network(found.file, precision)
-
-        def texts_of_reference(given: Sequence[str]) -> FloatArray:
-            reference = load(name, replace(options, backend=None, precision=None))
-            assert isinstance(reference, Clip)
-            return reference.embed_texts(given)
-
-        processor = _processor(name, weights)
-        return Clip(
-            run,
-            processor,
-            found.facts,
-            options,
-            backend=openvino.NAME,
-            precision=precision,
-            texts=texts_of_reference,
-        )
+        return Clip(run, _processor(name, weights), found.facts, options, backend=openvino.NAME, precision=precision)
 
     import torch
+    from transformers import AutoTokenizer
 
     device = _device(options.device)
     precision = options.precision or ("bfloat16" if device == "cuda" else "float32")
-    model, processor, tokenizer = (
-        _model(name, weights, options.seed),
-        _processor(name, weights),
-        _tokenizer(name, weights),
-    )
+    model, processor = _model(name, weights, options.seed), _processor(name, weights)
     facts = _facts(model)
     model.to(device, getattr(torch, precision))
 
@@ -147,6 +136,7 @@ def load(name: str, options: Options) -> Embedder:
             return vectors
 
     def texts(given: Sequence[str]) -> FloatArray:
+        tokenizer = _from(name, weights, AutoTokenizer)
         tokens = tokenizer(list(given), return_tensors="pt", padding=True, truncation=True).to(device)
         with torch.inference_mode():
             text = model.text_model(**{key: tokens[key] for key in ("input_ids", "attention_mask")})
@@ -154,7 +144,13 @@ def load(name: str, options: Options) -> Embedder:
             return vectors
 
     return Clip(
-        images, processor, facts, options, backend="torch", precision=precision, texts=texts if tokenizer else None
+        images,
+        processor,
+        facts,
+        options,
+        backend="torch",
+        precision=precision,
+        texts=None if weights == "random" else texts,
     )
 
 
@@ -228,12 +224,6 @@ def _processor(name: str, weights: str) -> Any:
     from transformers import CLIPImageProcessorPil
 
     return CLIPImageProcessorPil() if weights == "random" else _from(name, weights, CLIPImageProcessorPil)
-
-
-def _tokenizer(name: str, weights: str) -> Any:
-    from transformers import AutoTokenizer
-
-    return None if weights == "random" else _from(name, weights, AutoTokenizer)
 
 
 def _quiet() -> None:

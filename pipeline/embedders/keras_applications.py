@@ -19,7 +19,7 @@ from PIL import Image
 from pipeline import openvino
 from pipeline.decoding import resize
 from pipeline.embedders import Embedder, FloatArray, Options, Run, weights_digest
-from pipeline.frameworks import keras_backend, load_keras, use_device
+from pipeline.frameworks import choose_device, keras_backend, load_keras
 from store.errors import ColdframeError
 from store.parts import sha256_of
 
@@ -108,14 +108,19 @@ def load(name: str, options: Options) -> Embedder:
         run = openvino.Network(found.file, precision)
         return KerasApplication(run, size, found.facts, backend=openvino.NAME, precision=precision)
     keras = load_keras(options.backend)
-    precision = use_device(keras, options.device, options.precision)
-    network = backbone(name, weights=weights, size=size, seed=options.seed)
+    device = choose_device(keras, options.device)
+    precision = options.precision or ("bfloat16" if device == "gpu" else "float32")
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    with keras.device(f"{device}:0"):
+        network = backbone(name, weights=weights, size=size, seed=options.seed)
     preprocess = _preprocess(name)
 
     def run_keras(batch: npt.NDArray[Any]) -> FloatArray:
-        vectors: FloatArray = network.predict_on_batch(preprocess(batch.astype(np.float32)))
-        return vectors
+        with keras.device(f"{device}:0"):
+            return np.asarray(network.predict_on_batch(preprocess(batch.astype(np.float32))), np.float32)
 
+    # a .keras file computes in the precision it was saved in
+    precision = "bfloat16" if any(layer.compute_dtype == "bfloat16" for layer in network.layers) else "float32"
     return KerasApplication(run_keras, size, _facts(network), backend=keras.backend.backend(), precision=precision)
 
 
