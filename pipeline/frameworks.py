@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import random
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from store.errors import ColdframeError
 
@@ -29,6 +32,18 @@ def load_keras(backend: str | None = None) -> Any:
     if backend and keras.backend.backend() != backend:
         raise ColdframeError(f"this process runs Keras on {keras.backend.backend()}, it cannot change to {backend}")
     return keras
+
+
+def set_seed(keras: Any, seed: int) -> None:
+    """Seed whatever Keras draws from: the same weights and order each time."""
+    if keras.backend.backend() != "torch":
+        keras.utils.set_random_seed(seed)
+        return
+    import torch  # what Keras does, which would load TensorFlow beside torch
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
 
 
 def keras_backend() -> str:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipeline import feature_sets, features, heads
 from pipeline.features import Rows
-from pipeline.frameworks import load_keras
+from pipeline.frameworks import load_keras, set_seed
 from pipeline.plans import DEFAULT_PLAN, TRAIN, VALIDATION
 from store import digests
 from store.errors import ColdframeError
@@ -178,7 +178,7 @@ def _fit(
     keras = load_keras()
     from sklearn.utils.class_weight import compute_class_weight
 
-    keras.utils.set_random_seed(settings["seed"])
+    set_seed(keras, settings["seed"])
     shape = heads.HeadSettings(settings["units"], settings["dropout"])
     model = heads.build(settings["head"], training.matrix.shape[1], len(classes), shape)
     optimizer = keras.optimizers.get(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,46 @@ def test_clip_through_openvino_is_the_same_clip(ready: Coldframe, tmp_path: Path
     assert ready.value(f"{query} where a.embedder = 'clip' and b.embedder = 'reference'") > 0.999
     ready.process("score", "clip-quality")
     assert ready.value("select count(*) from scores") == 24
+
+
+def test_keras_on_torch_leaves_tensorflow_alone(ready: Coldframe) -> None:
+    code = (
+        "import sys, numpy as np; from pipeline import embedders; "
+        f"network = embedders.load('{NAME}', embedders.Options('random', (48, 64), backend='torch', device='auto')); "
+        "network.embed([np.zeros((48, 64, 3), np.uint8)]); "
+        "assert 'tensorflow' not in sys.modules, 'TensorFlow was loaded beside torch'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
+    assert "(torch, float32)" in ready.process("embed", NAME, *SMALL, "--backend", "torch", "--device", "cpu").stderr
+    said = ready.process("embed", NAME, "--as", "other", *SMALL, *AUTO, "--device", "gpu", code=1).stderr
+    assert "--device gpu: Keras on torch sees none here; leave it out" in said
+
+
+@needs_openvino
+def test_a_converted_network_that_is_not_whole_is_made_again(ready: Coldframe, tmp_path: Path) -> None:
+    cache = Path(os.environ["COLDFRAME_CACHE"])
+    ready("embed", NAME, "--as", "first", *SMALL, *AUTO)
+    weights = sorted(cache.glob("networks/*/network.bin"))
+    assert weights
+    for file in weights:
+        file.unlink()
+    ready("embed", NAME, "--as", "second", *SMALL, *AUTO)
+    assert any(file.is_file() for file in weights)
+
+
+def test_what_openvino_cannot_convert_falls_back_only_where_nothing_else_was_asked(
+    ready: Coldframe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*given: object, **more: object) -> None:
+        raise openvino.NotConverted("OpenVINO cannot convert this network (ValueError: no translator)")
+
+    monkeypatch.setattr(openvino, "installed", lambda: True)
+    monkeypatch.setattr(openvino, "converted", refuse)
+    said = ready("embed", NAME, *SMALL, "--backend", "openvino", code=1).stderr
+    assert "(ValueError: no translator): choose another --backend" in said
+    said = ready("embed", NAME, *SMALL, *AUTO).stderr
+    assert "(tensorflow, float32)" in said
+    assert "(ValueError: no translator): tensorflow computes it" in said
 
 
 def test_backends_that_cannot_be(ready: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,23 @@ def test_clip_quality_is_best_good_minus_best_bad(cf: Coldframe, catalogue: Cata
     assert {row["threshold"] for row in out.values()} == {middle}
 
 
+STRIP = """
+import sys
+from PIL import Image
+from pipeline import embedders
+
+network = embedders.load("clip", embedders.Options(sys.argv[1]))
+strip = Image.new("RGB", (500_000, 10))
+strip.paste("white", (249_990, 0, 250_010, 10))
+seen = network.prepare(strip)
+print(seen.shape == (3, 32, 32), bool((seen > 0).all()))
+"""
+
+
+def test_of_a_long_strip_the_middle_is_seen(tiny: Path) -> None:
+    assert in_own_process(STRIP, tiny).split() == ["True", "True"]
+
+
 def test_weights_that_are_not_whole_or_not_there(cf: Coldframe, catalogue: Catalogue, tiny: Path) -> None:
     cf.ingest(catalogue)
     Path("empty").mkdir()

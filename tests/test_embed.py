@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from pipeline import embedders
 from pipeline.embed import parse_size
-from pipeline.embedders import Options
+from pipeline.embedders import Options, mean_colour
 from pipeline.feature_sets import vectors
 from store.errors import ColdframeError
 from store.matrices import from_matrix
@@ -32,8 +35,6 @@ def test_each_content_is_embedded_once(cf: Coldframe, catalogue: Catalogue) -> N
 def test_vectors_are_what_the_embedder_says(ready: Coldframe, catalogue: Catalogue) -> None:
     embedder = embedders.load("mean-colour", Options())
     row = catalogue.rows[3]
-    from PIL import Image
-
     wanted = embedder.embed([embedder.prepare(Image.open(catalogue.images / row["file_path"]))])[0]
     got = ready.rows(f"select vector from embeddings where image_id = '{row['id']}'")[0]["vector"]
     assert np.allclose(got, wanted, atol=1e-6)
@@ -198,6 +199,40 @@ def test_too_many_failures_stop_early_and_keep_what_is_done(cf: Coldframe, tmp_p
 def _misconfigured(cf: Coldframe, line: str) -> str:
     Path("coldframe.toml").write_text(f"[embed.mean-colour]\n{line}\n")
     return cf("embed", "mean-colour", code=1).stderr
+
+
+def test_a_picture_that_the_network_cannot_take_fails_alone(
+    ready: Coldframe, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue.add("strip", "moth", picture("moth", 1).resize((300, 2)))
+    catalogue.add("huge", "moth", picture("moth", 2).resize((30, 20)))
+    catalogue.add("odd", "moth", picture("moth", 3).resize((31, 20)))
+    catalogue.write()
+    ready.ingest(catalogue)
+
+    class Choosy(mean_colour.MeanColour):
+        def prepare(self, image: Image.Image) -> npt.NDArray[Any]:
+            if image.height == 2:
+                raise MemoryError("300 times as wide")
+            scale = {(30, 20): 1e9, (31, 20): np.nan}.get(image.size, 1.0)
+            return super().prepare(image) * np.float32(scale)
+
+    monkeypatch.setattr(mean_colour, "MeanColour", Choosy)
+    assert "24 embedded, 3 failed" in ready("embed", "mean-colour", "--as", "x", "--store-as", "float16", code=3).stderr
+    reasons = ready.rows("select image_id, reason from failures where name = 'x' order by image_id")
+    assert [row["reason"] for row in reasons] == [
+        "its vector has values beyond float16: store it as float32",
+        "the network gave a vector that is not finite",
+        "cannot be prepared for the network (MemoryError: 300 times as wide)",
+    ]
+
+
+def test_pictures_as_large_as_ingest_took_are_embedded(cf: Coldframe, catalogue: Catalogue) -> None:
+    catalogue.add("large", "moth", picture("moth", 1).resize((400, 300)))
+    catalogue.write()
+    cf.ingest(catalogue, "--max-pixels", 200_000)
+    assert "25 embedded, 0 failed" in cf("embed", "mean-colour").stderr
+    assert "24 embedded, 1 failed" in cf("embed", "mean-colour", "--as", "low", "--max-pixels", 10_000, code=3).stderr
 
 
 def test_a_dry_run_says_what_there_is_to_do_and_stores_nothing(cf: Coldframe, catalogue: Catalogue) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from pipeline import openvino
 from pipeline.decoding import resize
 from pipeline.embedders import Embedder, FloatArray, Options, Run, weights_digest
-from pipeline.frameworks import choose_device, keras_backend, load_keras
+from pipeline.frameworks import choose_device, keras_backend, load_keras, set_seed
 from store.errors import ColdframeError
 from store.parts import sha256_of
 
@@ -169,7 +169,7 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -
     build = getattr(keras.applications, NETWORKS[name][1])
     shape = {"include_top": False, "pooling": "avg", "input_shape": (*size, 3)}
     if weights == "random":
-        keras.utils.set_random_seed(seed)
+        set_seed(keras, seed)
         return build(weights=None, **shape)
     if weights == "imagenet":
         try:
