@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +59,8 @@ def repair(store: Store, *, dry_run: bool = False) -> Outcome:
     Killed at any moment it leaves a store no worse than it was; it can be run again.
 
     Raises:
-        Locked: a gc or another repair is running.
+        Locked: a gc, another repair, or an embed of a set that is to go is running, or another command has changed
+            meanwhile what is to be repaired; then nothing is taken out.
     """
     if dry_run:
         return _Repair(store).outcome
@@ -94,6 +96,7 @@ class _Repair:
         self._torn = manifest.torn(store.root)
         self._aside: list[Path] = []  # whole files
         self._replay: set[str] = set()  # plans
+        self._sets_out: list[str] = []  # feature sets that go, vectors and all
         for dataset, live in sorted(self._live.datasets.items()):
             for part in live:
                 problem = parts.problem_of(store.root, part, deep=True)
@@ -116,15 +119,18 @@ class _Repair:
     def apply(self, store: Store) -> None:
         """Keep a second name of each file in the folder of damaged ones, commit, and only then drop the first."""
         damaged = [path for _, part in self._damaged if (path := store.root / part.path).exists()]
-        for path in (*damaged, *self._torn, *self._aside):
-            _keep_aside(store.root, path)
-        with store.commit("repair") as commit:
-            for change in self._changes:
-                new = list(change.parts)
-                if change.rows is not None:
-                    rows = conform(change.dataset, change.rows)
-                    new.append(parts.write_table(store.root, change.dataset, change.key, rows))
-                commit.swap(change.dataset, change.old, new)
+        with ExitStack() as locks:
+            for name in self._sets_out:  # an embed would go on and add vectors that nobody knows the making of
+                locks.enter_context(store.lock(f"embed-{name}"))
+            for path in (*damaged, *self._torn, *self._aside):
+                _keep_aside(store.root, path)
+            with store.commit("repair", seen=self._live) as commit:
+                for change in self._changes:
+                    new = list(change.parts)
+                    if change.rows is not None:
+                        rows = conform(change.dataset, change.rows)
+                        new.append(parts.write_table(store.root, change.dataset, change.key, rows))
+                    commit.swap(change.dataset, change.old, new)
         for path in (*damaged, *self._torn):
             files.remove(path)
             files.sync_folder(path.parent)
@@ -211,6 +217,7 @@ class _Repair:
                 self._restore(("feature_sets", name), table, "the record of its embed")
             else:
                 self._take_out("embeddings", name, "how they were made is lost")
+                self._sets_out.append(name)
 
     def _set_row(self, name: str) -> dict[str, Any] | None:
         """The row of a feature set as the record of its embed keeps it, if it does."""
