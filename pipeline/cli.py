@@ -655,7 +655,7 @@ def status(common: Common, fmt: str) -> None:
 
 @command("verify")
 @click.option("--deep", is_flag=True, help="Also compare the SHA-256 of every part.")
-@click.option("--recompute", type=click.IntRange(1), metavar="N", help="Embed N images again, and only compare those.")
+@click.option("--recompute", type=click.IntRange(1), metavar="N", help="Also embed N images again, and compare.")
 @click.option("--embedder", metavar="SET", help="With --recompute: the feature set.  [default: each in turn]")
 def verify(common: Common, deep: bool, recompute: int | None, embedder: str | None) -> None:
     """Check every claim the store makes about itself; exit code 4 if one does not hold."""

@@ -84,7 +84,7 @@ def examine(
                 path, future = waiting.popleft()
                 yield path, _facts_or_reason(future, max_seconds)
         except BaseException:  # Ctrl-C and being closed too: leaving the pool would else wait for every file that waits
-            processes.stop()
+            processes.stop()  # type: ignore[no-untyped-call]
             raise
 
 

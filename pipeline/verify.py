@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import duckdb
 
 from store import garbage, manifest, parts, queries
-from store.errors import StoreDamaged
+from store.errors import ColdframeError
 from store.store import Store
 
 EXAMPLES = 5
@@ -33,7 +33,7 @@ def verify(store: Store, *, deep: bool = False) -> list[Finding]:
     for name in queries.names("checks"):
         try:
             rows = snapshot.rows(f"checks/{name.replace('-', '_')}")
-        except (duckdb.Error, StoreDamaged) as error:
+        except (duckdb.Error, ColdframeError) as error:
             findings.append(Finding(name, (f"cannot be checked: {error}",)))
             continue
         problems = [", ".join(f"{key} {value}" for key, value in row.items()) for row in rows[:EXAMPLES]]

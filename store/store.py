@@ -195,7 +195,7 @@ class Snapshot:
 
     def query(self, name: str, /, **parameters: Any) -> pa.Table:
         """Rows of ``sql/<name>.sql``."""
-        with connection.noticing_damage(self.root):
+        with connection.explaining(self.root):
             return connection.run(self.connection, queries.text(name), parameters)
 
     def rows(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
@@ -214,21 +214,23 @@ class Snapshot:
 
     def select(self, view: str, *columns: str) -> pa.Table:
         """Some columns of a view, which it must have; no columns give their types alone."""
-        relation = self.connection.view(view)
-        if not columns:
-            return relation.limit(0).to_arrow_table()
-        return relation.select(*(duckdb.ColumnExpression(name) for name in dict.fromkeys(columns))).to_arrow_table()
+        with connection.explaining(self.root):
+            relation = self.connection.view(view)
+            if not columns:
+                return relation.limit(0).to_arrow_table()
+            return relation.select(*(duckdb.ColumnExpression(name) for name in dict.fromkeys(columns))).to_arrow_table()
 
     def materialise(self, table: str, name: str, /, **parameters: Any) -> None:
         """Make a temporary table of this snapshot's connection out of ``sql/<name>.sql``, replacing one of that name."""
-        with connection.noticing_damage(self.root):
+        with connection.explaining(self.root):
             connection.create_table(self.connection, table, queries.text(name), parameters)
 
     def register(self, table: str, rows: pa.Table) -> None:
         """Show ``rows`` to this snapshot's connection as a temporary table, replacing one of that name."""
-        self.connection.register("given_rows", rows)
-        connection.create_table(self.connection, table, "select * from given_rows", {})
-        self.connection.unregister("given_rows")
+        with connection.explaining(self.root):
+            self.connection.register("given_rows", rows)
+            connection.create_table(self.connection, table, "select * from given_rows", {})
+            self.connection.unregister("given_rows")
 
     def parameters(self, name: str, /) -> set[str]:
         """The named parameters of ``sql/<name>.sql``."""
