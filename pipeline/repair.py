@@ -136,13 +136,12 @@ class _Repair:
             files.sync_folder(path.parent)
 
     def _note_torn(self) -> None:
-        for path in self._torn:
-            self.outcome.damaged.append(f"{path}: not whole")
-            if int(path.stem) > self._live.number:
-                moments = manifest.whole(self._root)
-                named = {one for moment in moments for one in garbage.paths_named(self._root, moment)}
-                strays = garbage.stray_parts(self._root, named)
-                self._aside = [one for one in strays if one.suffix != ".tmp"]
+        self.outcome.damaged += [f"{path}: not whole" for path in self._torn]
+        newer = [path for path in self._torn if int(path.stem) > self._live.number]
+        if newer:
+            named = {path for moment in manifest.whole(self._root) for path in garbage.paths_named(moment)}
+            self._aside = [path for path in garbage.stray_parts(self._root, named) if path.suffix != ".tmp"]
+            for path in newer:
                 self.outcome.lost.append(
                     f"moment {int(path.stem)}: the store is as it was at moment {self._live.number}; 'coldframe status' says "
                     "what is out of date, and files that no other manifest names are kept aside"
@@ -151,8 +150,9 @@ class _Repair:
     def _plan(self) -> None:
         """Decide what to do about each damaged part."""
         lost: dict[Slice, list[Part]] = {}
+        sources = compaction.sources(self._root, self._damaged)
         for dataset, part in self._damaged:
-            merged = compaction.sources(self._root, dataset, part)
+            merged = sources.get((dataset, part))
             if not part.rows and dataset in SCHEMAS:
                 self._changes.append(_Change(dataset, part.key, (part,), rows=SCHEMAS[dataset].empty_table()))
                 self.outcome.restored.append(f"the empty part of {dataset}, which holds its columns")

@@ -6,13 +6,14 @@ every earlier moment can still be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from store import files, manifest, parts
+from store.manifest import Manifest
 from store.parts import ROW_GROUP_ROWS, Part
 from store.store import Store
 
@@ -47,16 +48,32 @@ def _merge(store: Store, dataset: str, key: str, group: list[Part]) -> bool:
     return not commit.dropped
 
 
-def sources(root: Path, dataset: str, part: Part) -> tuple[Part, ...]:
-    """The parts that ``part`` was merged from, where the moment before still names them and all are whole."""
-    moments = manifest.whole(root)
-    first = next((one for one in moments if part in one.parts(dataset, part.key)), None)
-    if first is None or first.step != STEP:
+def sources(root: Path, merged: Iterable[tuple[str, Part]]) -> dict[tuple[str, Part], tuple[Part, ...]]:
+    """What each part of a dataset was merged from, for those whose sources the moment before still names, all whole."""
+    found = {}
+    wanted = set(merged)
+    before = manifest.EMPTY
+    for moment in manifest.whole(root):
+        if not wanted:
+            break
+        every = ((dataset, part) for dataset, live in moment.datasets.items() for part in live)
+        for dataset, part in [one for one in every if one in wanted]:
+            wanted.remove((dataset, part))
+            old = _sources(root, dataset, part, before, moment)
+            if old:
+                found[dataset, part] = old
+        before = moment
+    return found
+
+
+def _sources(root: Path, dataset: str, part: Part, before: Manifest, first: Manifest) -> tuple[Part, ...]:
+    """The parts that gave way to ``part`` in the ``first`` moment that names it; none where it came another way."""
+    if first.step != STEP or before.number != first.parent:
         return ()
-    before = next((one for one in moments if one.number == first.parent), manifest.EMPTY)
-    merged = [one for one in before.parts(dataset, part.key) if one not in first.parts(dataset, part.key)]
-    is_exact = sum(one.rows for one in merged) == part.rows
-    return tuple(merged) if is_exact and not any(parts.problem_of(root, one, deep=True) for one in merged) else ()
+    stayed = set(first.parts(dataset, part.key))
+    old = tuple(one for one in before.parts(dataset, part.key) if one not in stayed)
+    is_exact = sum(one.rows for one in old) == part.rows
+    return old if is_exact and not any(parts.problem_of(root, one, deep=True) for one in old) else ()
 
 
 def _groups(root: Path, live: tuple[Part, ...]) -> Iterator[list[Part]]:
