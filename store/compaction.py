@@ -23,14 +23,18 @@ LARGEST = 512 * 2**20
 STEP = "compact"
 
 
-def compact(store: Store, dataset: str, key: str) -> int:
+def compact(store: Store, dataset: str, key: str, *, more_to_come: bool = False) -> int:
     """Merge the small parts of a slice; how many were merged.
+
+    With ``more_to_come`` a part is only merged with newer ones that together are at least as large: its rows land in a
+    part of twice the size or more, so that none is written again more often than the logarithm of how much comes.
 
     A part that is damaged is left as it is, for ``verify`` to find. Where another process has replaced some of the
     parts meanwhile, the merged one is dropped.
     """
+    live = store.snapshot().manifest.parts(dataset, key)
     merged = 0
-    for group in _groups(store.root, store.snapshot().manifest.parts(dataset, key)):
+    for group in _groups(store.root, _newest(live) if more_to_come else live):
         if _merge(store, dataset, key, group):
             merged += len(group)
     return merged
@@ -74,6 +78,18 @@ def _sources(root: Path, dataset: str, part: Part, before: Manifest, first: Mani
     old = tuple(one for one in before.parts(dataset, part.key) if one not in stayed)
     is_exact = sum(one.rows for one in old) == part.rows
     return old if is_exact and not any(parts.problem_of(root, one, deep=True) for one in old) else ()
+
+
+def _newest(live: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The newest parts, from the first one on that those after it outweigh; none of a large part or before it."""
+    start, later = len(live), 0
+    for place in reversed(range(len(live))):
+        if live[place].bytes >= LARGE:
+            break
+        if live[place].bytes <= later:
+            start = place
+        later += live[place].bytes
+    return live[start:]
 
 
 def _groups(root: Path, live: tuple[Part, ...]) -> Iterator[list[Part]]:
