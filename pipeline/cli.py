@@ -657,17 +657,26 @@ def status(common: Common, fmt: str) -> None:
 
 @command("verify")
 @click.option("--deep", is_flag=True, help="Also compare the SHA-256 of every part.")
-@click.option("--recompute", type=click.IntRange(1), metavar="N", help="Embed N images again, and only compare those.")
+@click.option(
+    "--recompute",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Embed N images again and compare; without --deep only that.",
+)
 @click.option("--embedder", metavar="SET", help="With --recompute: the feature set.  [default: each in turn]")
 def verify(common: Common, deep: bool, recompute: int | None, embedder: str | None) -> None:
     """Check every claim the store makes about itself; exit code 4 if one does not hold."""
-    from pipeline import verify as step
-
+    if embedder and not recompute:
+        raise click.UsageError("--embedder goes with --recompute")
+    if deep or not recompute:
+        _check(common, deep=deep)
     if recompute:
         _recompute(common, recompute, embedder)
-        return
-    if embedder:
-        raise click.UsageError("--embedder goes with --recompute")
+
+
+def _check(common: Common, *, deep: bool) -> None:
+    from pipeline import verify as step
+
     findings = step.verify(common.open(), deep=deep)
     for finding in findings:
         click.echo(f"{'FAILED' if finding.problems else 'ok':<7}{finding.check}")
@@ -697,7 +706,7 @@ def _recompute(common: Common, count: int, embedder: str | None) -> None:
         f"{name} ({found.backend}, {found.precision}): worst cosine to the reference in float32 {found.worst_cosine:.6f} of "
         f"{found.images} images, {found.worst_path}" + (f"; {found.unreadable} unreadable" if found.unreadable else "")
     )
-    if found.worst_cosine < step.LEAST_COSINE:
+    if not found.worst_cosine >= step.LEAST_COSINE:  # nan is no cosine at all
         raise CheckFailed(f"{name}: vectors are not what its network gives, expected at least {step.LEAST_COSINE}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import resource
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import TimeoutError as TookTooLong
 from datetime import UTC, datetime
 from functools import partial
@@ -60,11 +60,11 @@ def file_facts(root: Path, path: str, *, max_pixels: int) -> Facts | str:
 
 def examine(
     root: Path, paths: list[str], *, max_pixels: int, workers: int | None, max_seconds: float = MAX_SECONDS
-) -> Iterator[tuple[str, Facts | str]]:
+) -> Generator[tuple[str, Facts | str], None, None]:
     """``(path, facts or reason)`` of each file, in order.
 
     A file that takes its process down with it, wants more memory than a picture of ``max_pixels`` can need, or takes longer
-    than ``max_seconds`` fails alone.
+    than ``max_seconds`` fails alone. Closed before its end, or on any exception, it waits for no file: close it.
     """
     count = min(workers or cores(), max(len(paths), 1))
     memory = MEMORY_BYTES_BESIDE + MEMORY_BYTES_A_PIXEL * max_pixels
@@ -74,14 +74,18 @@ def examine(
     with ProcessPool(count, context=spawn, initializer=_start_limited, initargs=(memory,)) as processes:
         waiting: deque[tuple[str, ProcessFuture[Facts | str]]] = deque()
         todo = iter(paths)
-        while True:
-            room = count * TASKS_AHEAD - len(waiting)
-            for path in islice(todo, room):
-                waiting.append((path, processes.schedule(look, args=(path,), timeout=max_seconds)))
-            if not waiting:
-                return
-            path, future = waiting.popleft()
-            yield path, _facts_or_reason(future, max_seconds)
+        try:
+            while True:
+                room = count * TASKS_AHEAD - len(waiting)
+                for path in islice(todo, room):
+                    waiting.append((path, processes.schedule(look, args=(path,), timeout=max_seconds)))
+                if not waiting:
+                    return
+                path, future = waiting.popleft()
+                yield path, _facts_or_reason(future, max_seconds)
+        except BaseException:  # Ctrl-C and being closed too: leaving the pool would else wait for every file that waits
+            processes.stop()  # type: ignore[no-untyped-call]
+            raise
 
 
 def _facts_or_reason(future: ProcessFuture[Facts | str], max_seconds: float) -> Facts | str:

@@ -26,7 +26,7 @@ from store.matrices import from_matrix
 from store.store import Store
 
 BATCHES_AHEAD = 2
-COMPACT_EVERY = 32  # commits while it runs: what a reader then opens is at most so many small parts
+COMPACT_EVERY = 32  # commits while it runs: a reader then opens at most so many small parts, and a few larger ones
 LEAST_JUDGED = 50  # contents tried before a rate of failures says anything
 
 
@@ -133,7 +133,7 @@ class Filling:
         self._ids, self._vectors = [], []
         self._commits += 1
         if self._commits % COMPACT_EVERY == 0:
-            compact(self._store, "embeddings", self._name)
+            compact(self._store, "embeddings", self._name, more_to_come=True)
 
 
 def prepared_or_reason(

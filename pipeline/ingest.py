@@ -7,6 +7,7 @@ change in one commit at the end, so that a reader never sees half a catalogue an
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -210,14 +211,14 @@ def _examine(store: Store, root: Path, paths: list[str], settings: Settings, *, 
         pending.clear()
 
     last_commit = time.monotonic()
-    with Progress(len(paths), "ingest", quiet=quiet) as progress:
-        examined = examine(
-            root,
-            paths,
-            max_pixels=settings.max_pixels,
-            workers=settings.workers,
-            max_seconds=settings.max_seconds,
-        )
+    examining = examine(
+        root,
+        paths,
+        max_pixels=settings.max_pixels,
+        workers=settings.workers,
+        max_seconds=settings.max_seconds,
+    )
+    with Progress(len(paths), "ingest", quiet=quiet) as progress, closing(examining) as examined:
         for path, result in examined:
             if isinstance(result, str):
                 unreadable.append((path, result))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +59,8 @@ def repair(store: Store, *, dry_run: bool = False) -> Outcome:
     Killed at any moment it leaves a store no worse than it was; it can be run again.
 
     Raises:
-        Locked: a gc or another repair is running.
+        Locked: a gc, another repair, or an embed of a set that is to go is running, or another command has changed
+            meanwhile what is to be repaired; then nothing is taken out.
     """
     if dry_run:
         return _Repair(store).outcome
@@ -94,6 +96,7 @@ class _Repair:
         self._torn = manifest.torn(store.root)
         self._aside: list[Path] = []  # whole files
         self._replay: set[str] = set()  # plans
+        self._sets_out: list[str] = []  # feature sets that go, vectors and all
         for dataset, live in sorted(self._live.datasets.items()):
             for part in live:
                 problem = parts.problem_of(store.root, part, deep=True)
@@ -116,27 +119,29 @@ class _Repair:
     def apply(self, store: Store) -> None:
         """Keep a second name of each file in the folder of damaged ones, commit, and only then drop the first."""
         damaged = [path for _, part in self._damaged if (path := store.root / part.path).exists()]
-        for path in (*damaged, *self._torn, *self._aside):
-            _keep_aside(store.root, path)
-        with store.commit("repair") as commit:
-            for change in self._changes:
-                new = list(change.parts)
-                if change.rows is not None:
-                    rows = conform(change.dataset, change.rows)
-                    new.append(parts.write_table(store.root, change.dataset, change.key, rows))
-                commit.swap(change.dataset, change.old, new)
+        with ExitStack() as locks:
+            for name in self._sets_out:  # an embed would go on and add vectors that nobody knows the making of
+                locks.enter_context(store.lock(f"embed-{name}"))
+            for path in (*damaged, *self._torn, *self._aside):
+                _keep_aside(store.root, path)
+            with store.commit("repair", seen=self._live) as commit:
+                for change in self._changes:
+                    new = list(change.parts)
+                    if change.rows is not None:
+                        rows = conform(change.dataset, change.rows)
+                        new.append(parts.write_table(store.root, change.dataset, change.key, rows))
+                    commit.swap(change.dataset, change.old, new)
         for path in (*damaged, *self._torn):
             files.remove(path)
             files.sync_folder(path.parent)
 
     def _note_torn(self) -> None:
-        for path in self._torn:
-            self.outcome.damaged.append(f"{path}: not whole")
-            if int(path.stem) > self._live.number:
-                moments = manifest.whole(self._root)
-                named = {one for moment in moments for one in garbage.paths_named(self._root, moment)}
-                strays = garbage.stray_parts(self._root, named)
-                self._aside = [one for one in strays if one.suffix != ".tmp"]
+        self.outcome.damaged += [f"{path}: not whole" for path in self._torn]
+        newer = [path for path in self._torn if int(path.stem) > self._live.number]
+        if newer:
+            named = {path for moment in manifest.whole(self._root) for path in garbage.paths_named(moment)}
+            self._aside = [path for path in garbage.stray_parts(self._root, named) if path.suffix != ".tmp"]
+            for path in newer:
                 self.outcome.lost.append(
                     f"moment {int(path.stem)}: the store is as it was at moment {self._live.number}; 'coldframe status' says "
                     "what is out of date, and files that no other manifest names are kept aside"
@@ -145,8 +150,9 @@ class _Repair:
     def _plan(self) -> None:
         """Decide what to do about each damaged part."""
         lost: dict[Slice, list[Part]] = {}
+        sources = compaction.sources(self._root, self._damaged)
         for dataset, part in self._damaged:
-            merged = compaction.sources(self._root, dataset, part)
+            merged = sources.get((dataset, part))
             if not part.rows and dataset in SCHEMAS:
                 self._changes.append(_Change(dataset, part.key, (part,), rows=SCHEMAS[dataset].empty_table()))
                 self.outcome.restored.append(f"the empty part of {dataset}, which holds its columns")
@@ -211,6 +217,7 @@ class _Repair:
                 self._restore(("feature_sets", name), table, "the record of its embed")
             else:
                 self._take_out("embeddings", name, "how they were made is lost")
+                self._sets_out.append(name)
 
     def _set_row(self, name: str) -> dict[str, Any] | None:
         """The row of a feature set as the record of its embed keeps it, if it does."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import duckdb
 
 from store import garbage, manifest, parts, queries
-from store.errors import StoreDamaged
+from store.errors import ColdframeError
 from store.store import Store
 
 EXAMPLES = 5
@@ -27,13 +27,13 @@ class Finding:
 def verify(store: Store, *, deep: bool = False) -> list[Finding]:
     """Check the files of the latest manifest (with ``deep`` their SHA-256 too), then every query of ``sql/checks``."""
     snapshot = store.snapshot()
-    findings = [_check_files(store, snapshot.manifest, deep=deep), _check_manifests(store)]
+    findings = _check_files(store, snapshot.manifest, deep=deep)
     if findings[0].problems:
         return findings  # queries over damaged parts would only say so again
     for name in queries.names("checks"):
         try:
             rows = snapshot.rows(f"checks/{name.replace('-', '_')}")
-        except (duckdb.Error, StoreDamaged) as error:
+        except (duckdb.Error, ColdframeError) as error:
             findings.append(Finding(name, (f"cannot be checked: {error}",)))
             continue
         problems = [", ".join(f"{key} {value}" for key, value in row.items()) for row in rows[:EXAMPLES]]
@@ -43,24 +43,24 @@ def verify(store: Store, *, deep: bool = False) -> list[Finding]:
     return findings
 
 
-def _check_files(store: Store, moment: manifest.Manifest, *, deep: bool) -> Finding:
+def _check_files(store: Store, moment: manifest.Manifest, *, deep: bool) -> list[Finding]:
+    """The live parts, with a word on files that nothing names, and the manifests."""
     problems = []
     for dataset, live in sorted(moment.datasets.items()):
         for part in live:
             problem = parts.problem_of(store.root, part, deep=deep)
             if problem:
                 problems.append(f"{store.root / part.path}: {problem}, {part.rows} rows of {dataset} are lost")
-    return Finding("files-deep" if deep else "files", tuple(problems), REPAIR, _strays(store))
-
-
-def _strays(store: Store) -> str:
-    named = {path for one in manifest.whole(store.root) for path in garbage.paths_named(store.root, one)}
-    strays = garbage.stray_parts(store.root, named)
-    if not strays:
-        return ""
-    return f"{len(strays)} files that no manifest names: another command is writing them, or one was killed ('coldframe gc')"
-
-
-def _check_manifests(store: Store) -> Finding:
-    problems = tuple(f"{path}: not whole; the one before it is used" for path in manifest.torn(store.root))
-    return Finding("manifests", problems, REPAIR)
+    named: set[str] = set()
+    torn: list[str] = []
+    for path, one in manifest.each(store.root):
+        if one is None:
+            torn.append(f"{path}: not whole; the one before it is used")
+        else:
+            named |= garbage.paths_named(one)
+    strays = len(garbage.stray_parts(store.root, named))
+    note = f"{strays} files that no manifest names: another command is writing them, or one was killed ('coldframe gc')"
+    return [
+        Finding("files-deep" if deep else "files", tuple(problems), REPAIR, note if strays else ""),
+        Finding("manifests", tuple(torn), REPAIR),
+    ]

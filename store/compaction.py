@@ -6,13 +6,14 @@ every earlier moment can still be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from store import files, manifest, parts
+from store.manifest import Manifest
 from store.parts import ROW_GROUP_ROWS, Part
 from store.store import Store
 
@@ -22,14 +23,18 @@ LARGEST = 512 * 2**20
 STEP = "compact"
 
 
-def compact(store: Store, dataset: str, key: str) -> int:
+def compact(store: Store, dataset: str, key: str, *, more_to_come: bool = False) -> int:
     """Merge the small parts of a slice; how many were merged.
+
+    With ``more_to_come`` a part is only merged with newer ones that together are at least as large: its rows land in a
+    part of twice the size or more, so that none is written again more often than the logarithm of how much comes.
 
     A part that is damaged is left as it is, for ``verify`` to find. Where another process has replaced some of the
     parts meanwhile, the merged one is dropped.
     """
+    live = store.snapshot().manifest.parts(dataset, key)
     merged = 0
-    for group in _groups(store.root, store.snapshot().manifest.parts(dataset, key)):
+    for group in _groups(store.root, _newest(live) if more_to_come else live):
         if _merge(store, dataset, key, group):
             merged += len(group)
     return merged
@@ -47,16 +52,44 @@ def _merge(store: Store, dataset: str, key: str, group: list[Part]) -> bool:
     return not commit.dropped
 
 
-def sources(root: Path, dataset: str, part: Part) -> tuple[Part, ...]:
-    """The parts that ``part`` was merged from, where the moment before still names them and all are whole."""
-    moments = manifest.whole(root)
-    first = next((one for one in moments if part in one.parts(dataset, part.key)), None)
-    if first is None or first.step != STEP:
+def sources(root: Path, merged: Iterable[tuple[str, Part]]) -> dict[tuple[str, Part], tuple[Part, ...]]:
+    """What each part of a dataset was merged from, for those whose sources the moment before still names, all whole."""
+    found = {}
+    wanted = set(merged)
+    before = manifest.EMPTY
+    for moment in manifest.whole(root):
+        if not wanted:
+            break
+        every = ((dataset, part) for dataset, live in moment.datasets.items() for part in live)
+        for dataset, part in [one for one in every if one in wanted]:
+            wanted.remove((dataset, part))
+            old = _sources(root, dataset, part, before, moment)
+            if old:
+                found[dataset, part] = old
+        before = moment
+    return found
+
+
+def _sources(root: Path, dataset: str, part: Part, before: Manifest, first: Manifest) -> tuple[Part, ...]:
+    """The parts that gave way to ``part`` in the ``first`` moment that names it; none where it came another way."""
+    if first.step != STEP or before.number != first.parent:
         return ()
-    before = next((one for one in moments if one.number == first.parent), manifest.EMPTY)
-    merged = [one for one in before.parts(dataset, part.key) if one not in first.parts(dataset, part.key)]
-    is_exact = sum(one.rows for one in merged) == part.rows
-    return tuple(merged) if is_exact and not any(parts.problem_of(root, one, deep=True) for one in merged) else ()
+    stayed = set(first.parts(dataset, part.key))
+    old = tuple(one for one in before.parts(dataset, part.key) if one not in stayed)
+    is_exact = sum(one.rows for one in old) == part.rows
+    return old if is_exact and not any(parts.problem_of(root, one, deep=True) for one in old) else ()
+
+
+def _newest(live: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The newest parts, from the first one on that those after it outweigh; none of a large part or before it."""
+    start, later = len(live), 0
+    for place in reversed(range(len(live))):
+        if live[place].bytes >= LARGE:
+            break
+        if live[place].bytes <= later:
+            start = place
+        later += live[place].bytes
+    return live[start:]
 
 
 def _groups(root: Path, live: tuple[Part, ...]) -> Iterator[list[Part]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import tempfile
 import uuid
@@ -15,12 +17,16 @@ import duckdb
 import pyarrow as pa
 
 from store import queries
-from store.errors import QueryRefused, StoreDamaged
+from store.errors import ColdframeError, QueryRefused, StoreDamaged
 from store.manifest import Manifest
 from store.schemas import OPEN_DATASETS, SCHEMAS
 
 # The kinds of error that Parquet files cause; DuckDB has no kind of its own for a file that makes no sense.
 _DAMAGE = (duckdb.IOException, duckdb.InvalidInputException, duckdb.Error)
+_SPILL = "coldframe-spill-"  # what a connection's temporary folder is named, and an identifier
+# What the system says, in DuckDB's words around it, where no part is to blame.
+_NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), _SPILL)
+_TOO_MANY_OPEN = (os.strerror(errno.EMFILE), os.strerror(errno.ENFILE))
 _READING = {duckdb.StatementType.SELECT}
 _EXPLAIN = re.compile(r"\s*explain\s*(analyze\b|analyse\b|\([^)]*\))?", re.IGNORECASE)
 
@@ -34,7 +40,7 @@ def connect(root: Path, manifest: Manifest) -> duckdb.DuckDBPyConnection:
         StoreDamaged: a part the manifest names is missing or no Parquet file.
     """
     # Of this connection alone: DuckDB lets a confined query read its temporary folder.
-    spill = Path(tempfile.gettempdir()) / f"coldframe-{uuid.uuid4().hex}"
+    spill = Path(tempfile.gettempdir()) / f"{_SPILL}{uuid.uuid4().hex}"
     con = duckdb.connect(config={"temp_directory": str(spill)})
     con.execute("set enable_progress_bar = false")
     con.execute("set timezone = 'UTC'")
@@ -57,7 +63,7 @@ def _create_dataset(con: duckdb.DuckDBPyConnection, root: Path, manifest: Manife
         return
     files = ", ".join("'" + str(root.resolve() / part.path).replace("'", "''") + "'" for part in parts)
     by_name = str(dataset in OPEN_DATASETS).lower()
-    with noticing_damage(root):
+    with explaining(root):
         con.execute(f"create view data.{dataset} as select * from read_parquet([{files}], union_by_name = {by_name})")
 
 
@@ -141,15 +147,19 @@ def _values(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) 
 
 
 @contextmanager
-def noticing_damage(root: Path) -> Iterator[None]:
-    """Turn what DuckDB says of a part it cannot read into a sentence.
+def explaining(root: Path) -> Iterator[None]:
+    """Turn what DuckDB says of a part it cannot read, or of what it lacks, into a sentence.
 
     Raises:
         StoreDamaged: a part is missing or is not what was written.
+        ColdframeError: too little memory or room to spill, or too many open files.
     """
     try:
         yield
     except duckdb.Error as error:
+        shortage = _shortage(error)
+        if shortage is not None:
+            raise shortage from error
         if type(error) in _DAMAGE:
             raise StoreDamaged(
                 f"{root}: a part cannot be read ({_first_line(error)}): 'coldframe verify --deep' says which"
@@ -157,11 +167,30 @@ def noticing_damage(root: Path) -> Iterator[None]:
         raise
 
 
-def explain_failure(error: duckdb.Error) -> QueryRefused:
+def explain_failure(error: duckdb.Error) -> ColdframeError:
     """A sentence for an error of DuckDB in a user's query."""
+    shortage = _shortage(error)
+    if shortage is not None:
+        return shortage
     if isinstance(error, duckdb.PermissionException):
         return QueryRefused(f"sql reads the store and nothing else: {_first_line(error)}")
     return QueryRefused(str(error))
+
+
+def _shortage(error: duckdb.Error) -> ColdframeError | None:
+    """A sentence for an error that says what the machine lacks; None for any other."""
+    is_of_system = isinstance(error, duckdb.IOException)
+    if isinstance(error, duckdb.OutOfMemoryException) or (is_of_system and any(it in str(error) for it in _NO_ROOM)):
+        return ColdframeError(
+            f"too little memory, and {tempfile.gettempdir()} cannot take what does not fit ({_first_line(error)}): make "
+            "room there, or name a larger folder in TMPDIR, then run the command again"
+        )
+    if is_of_system and any(it in str(error) for it in _TOO_MANY_OPEN):
+        return ColdframeError(
+            f"more files than may be open at once ({_first_line(error)}): allow more, such as 'ulimit -n 4096', then run "
+            "the command again"
+        )
+    return None
 
 
 def _first_line(error: Exception) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from store import files, manifest
@@ -33,36 +32,49 @@ def find(root: Path, before: float) -> Waste:
     Raises:
         StoreDamaged: the newest manifest is torn; parts that only it names would be taken for waste.
     """
-    whole = manifest.whole(root)
-    torn = manifest.torn(root)
+    dead: list[Path] = []
+    torn: list[Path] = []
+    named: set[str] = set()
+    last: tuple[Path, manifest.Manifest] | None = None
+    for path, moment in manifest.each(root):
+        if moment is None:
+            torn.append(path)
+            continue
+        if last is not None and _old([path], before):
+            dead.append(last[0])
+        elif last is not None:
+            named |= paths_named(last[1])
+        last = path, moment
     for path in torn:
-        if int(path.stem) > whole[-1].number:
+        if last is None or int(path.stem) > last[1].number:
             raise StoreDamaged(
                 f"{path}: the newest manifest is not whole, and what only it names would be removed: run "
                 "'coldframe repair' first"
             )
-    path_of = {one.number: manifest.path_of(root, one.number) for one in whole}
-    dead = [one for one, successor in pairwise(whole) if _old([path_of[successor.number]], before)]
-    named = {path for one in whole if one not in dead for path in paths_named(root, one)}
+    named |= paths_named(last[1]) if last is not None else set()
     strays = [path for path in stray_parts(root, named) if path.suffix != ".tmp"]
     parts: dict[str, tuple[Path, ...]] = {}
     for path in _old(strays, before):
         parts[path.parent.name] = (*parts.get(path.parent.name, ()), path)
     return Waste(
-        tuple(path_of[one.number] for one in dead) + _old(torn, before),
+        tuple(dead) + _old(torn, before),
         parts,
         _old([*(root / manifest.FOLDER).glob("*.tmp"), *(root / "parts").glob("*/*.tmp")], before),
     )
 
 
-def paths_named(root: Path, moment: manifest.Manifest) -> set[Path]:
-    """The files of every live part of one moment."""
-    return {root / part.path for live in moment.datasets.values() for part in live}
+def paths_named(moment: manifest.Manifest) -> set[str]:
+    """The path of every live part of one moment, relative to the store."""
+    return {part.path for live in moment.datasets.values() for part in live}
 
 
-def stray_parts(root: Path, named: set[Path]) -> list[Path]:
-    """Files among the parts that are not ``named``."""
-    return sorted(path for path in (root / "parts").glob("*/*") if path not in named and path.is_file())
+def stray_parts(root: Path, named: set[str]) -> list[Path]:
+    """Files among the parts whose paths, relative to the store, are not ``named``."""
+    return sorted(
+        path
+        for path in (root / "parts").glob("*/*")
+        if path.relative_to(root).as_posix() not in named and path.is_file()
+    )
 
 
 def remove_manifests(root: Path, waste: Waste) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,16 +114,26 @@ def read(root: Path, at: int | None = None) -> Manifest:
     return EMPTY
 
 
-def whole(root: Path) -> list[Manifest]:
-    """Every manifest that is whole, the oldest first."""
-    found = (_decode(path_of(root, number)) for number in numbers(root))
-    return [one for one in found if one is not None]
+def each(root: Path) -> Iterator[tuple[Path, Manifest | None]]:
+    """Every manifest, the oldest first; None for one that is torn: the remains of a power cut, or damage.
+
+    One at a time: a night of commits leaves thousands, and each names every live part.
+    """
+    for number in numbers(root):
+        path = path_of(root, number)
+        found = _decode(path)
+        if found is not None or path.exists():  # else removed since the folder was listed
+            yield path, found
+
+
+def whole(root: Path) -> Iterator[Manifest]:
+    """Every manifest that is whole, the oldest first, one at a time."""
+    return (found for _, found in each(root) if found is not None)
 
 
 def torn(root: Path) -> list[Path]:
-    """Manifests that are not whole: the remains of a power cut, or damage."""
-    paths = [path_of(root, number) for number in numbers(root)]
-    return [path for path in paths if _decode(path) is None and path.exists()]
+    """Manifests that are torn."""
+    return [path for path, found in each(root) if found is None]
 
 
 def publish(root: Path, manifest: Manifest) -> None:

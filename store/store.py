@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from store import connection, files, locks, manifest, queries
-from store.errors import ColdframeError
+from store.errors import ColdframeError, Locked
 from store.manifest import Manifest, Swap
 from store.parts import Part, write_bytes, write_table
 from store.schemas import SCHEMAS, conform, unique_names
@@ -83,10 +83,14 @@ class Store:
         return locks.held(self.root, re.sub(r"[^\w.-]", "_", name), wait=wait)
 
     @contextmanager
-    def commit(self, step: str) -> Iterator[Commit]:
+    def commit(self, step: str, *, seen: Manifest | None = None) -> Iterator[Commit]:
         """Collect changes and publish them as one manifest when the block ends without an error.
 
         Parts are written as they are handed over, outside the commit lock; the lock is held for the manifest alone.
+
+        Raises:
+            Locked: another process holds the commit lock for a minute; or it has changed a slice that is to change here
+                since the moment ``seen``, where one is given: then nothing is published.
         """
         commit = Commit(self.root)
         yield commit
@@ -94,6 +98,11 @@ class Store:
             return
         with self.lock("commit", wait=COMMIT_WAIT_SECONDS):
             latest = manifest.read(self.root)
+            if seen is not None and any(latest.parts(*one) != seen.parts(*one) for one in commit.slices()):
+                raise Locked(
+                    f"{self.root}: another coldframe process has changed the same rows meanwhile, so nothing was changed: "
+                    f"run 'coldframe {step}' again"
+                )
             commit.dropped = [swap for swap in commit.swapped if not swap.applies_to(latest.datasets)]
             commit.swapped = [swap for swap in commit.swapped if swap.applies_to(latest.datasets)]
             if not commit.changes():
@@ -118,6 +127,11 @@ class Commit:
     def changes(self) -> bool:
         """Whether there is anything to publish."""
         return bool(self.replaced or self.added or self.swapped)
+
+    def slices(self) -> set[tuple[str, str | None]]:
+        """Dataset and key of each slice that changes; key None: the whole dataset."""
+        swapped = {(swap.dataset, part.key) for swap in self.swapped for part in (*swap.old, *swap.new)}
+        return {*self.replaced, *((dataset, part.key) for dataset, part in self.added), *swapped}
 
     def create_datasets(self) -> None:
         """Give each dataset an empty typed part, so that any tool can read its columns."""
@@ -181,7 +195,7 @@ class Snapshot:
 
     def query(self, name: str, /, **parameters: Any) -> pa.Table:
         """Rows of ``sql/<name>.sql``."""
-        with connection.noticing_damage(self.root):
+        with connection.explaining(self.root):
             return connection.run(self.connection, queries.text(name), parameters)
 
     def rows(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
@@ -200,21 +214,23 @@ class Snapshot:
 
     def select(self, view: str, *columns: str) -> pa.Table:
         """Some columns of a view, which it must have; no columns give their types alone."""
-        relation = self.connection.view(view)
-        if not columns:
-            return relation.limit(0).to_arrow_table()
-        return relation.select(*(duckdb.ColumnExpression(name) for name in dict.fromkeys(columns))).to_arrow_table()
+        with connection.explaining(self.root):
+            relation = self.connection.view(view)
+            if not columns:
+                return relation.limit(0).to_arrow_table()
+            return relation.select(*(duckdb.ColumnExpression(name) for name in dict.fromkeys(columns))).to_arrow_table()
 
     def materialise(self, table: str, name: str, /, **parameters: Any) -> None:
         """Make a temporary table of this snapshot's connection out of ``sql/<name>.sql``, replacing one of that name."""
-        with connection.noticing_damage(self.root):
+        with connection.explaining(self.root):
             connection.create_table(self.connection, table, queries.text(name), parameters)
 
     def register(self, table: str, rows: pa.Table) -> None:
         """Show ``rows`` to this snapshot's connection as a temporary table, replacing one of that name."""
-        self.connection.register("given_rows", rows)
-        connection.create_table(self.connection, table, "select * from given_rows", {})
-        self.connection.unregister("given_rows")
+        with connection.explaining(self.root):
+            self.connection.register("given_rows", rows)
+            connection.create_table(self.connection, table, "select * from given_rows", {})
+            self.connection.unregister("given_rows")
 
     def parameters(self, name: str, /) -> set[str]:
         """The named parameters of ``sql/<name>.sql``."""

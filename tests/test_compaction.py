@@ -63,6 +63,32 @@ def test_small_parts_become_one_and_rows_keep_their_order(store: Store) -> None:
     assert store.snapshot().manifest.step == "compact"
 
 
+def test_while_more_is_to_come_a_part_waits_for_as_much_again(store: Store) -> None:
+    append(store, 0, 3000)
+    for first in (3000, 3010, 3020):
+        append(store, first, 10)
+    assert compact(store, "embeddings", "e", more_to_come=True) == 3
+    assert sizes(store) == [3000, 30]
+    assert compact(store, "embeddings", "e", more_to_come=True) == 0
+    append(store, 3030, 3500)
+    assert compact(store, "embeddings", "e", more_to_come=True) == 3
+    append(store, 6530, 10)
+    assert compact(store, "embeddings", "e", more_to_come=True) == 0
+    assert compact(store, "embeddings", "e") == 2
+    assert contents(store) == sorted(contents(store))
+
+
+@pytest.mark.parametrize("more_to_come", [False, True])
+def test_what_comes_behind_a_large_part_is_merged_without_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch, *, more_to_come: bool
+) -> None:
+    for first, count in ((0, 3000), (3000, 10), (3010, 10), (3020, 10)):
+        append(store, first, count)
+    monkeypatch.setattr(compaction, "LARGE", store.snapshot().manifest.parts("embeddings", "e")[0].bytes)
+    assert compact(store, "embeddings", "e", more_to_come=more_to_come) == 3
+    assert sizes(store) == [3000, 30]
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.float16])
 def test_vectors_stay_fixed_size_lists_of_their_type(store: Store, kind: type) -> None:
     append(store, 0, 4, kind=kind)

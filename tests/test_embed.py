@@ -248,16 +248,21 @@ def test_a_dry_run_says_what_there_is_to_do_and_stores_nothing(cf: Coldframe, ca
 def test_recomputed_vectors_are_compared_with_the_stored_ones(ready: Coldframe, catalogue: Catalogue) -> None:
     said = ready("verify", "--recompute", 10, "--embedder", "mean-colour").stdout
     assert "worst cosine to the reference in float32 1.000000 of 10 images" in said
+    assert "files-deep" not in said
+    both = ready("verify", "--deep", "--recompute", 10).stdout
+    assert "ok     files-deep" in both
+    assert "worst cosine" in both
     assert "--embedder goes with --recompute" in ready("verify", "--embedder", "mean-colour", code=2).stderr
     known = vectors(ready.store.snapshot(), "mean-colour")
-    matrix = known.matrix.copy()
-    matrix[:, 0] += 9
-    table = pa.table({"content_id": known.content_ids, "vector": from_matrix(matrix)})
-    table = table.append_column("embedder", pa.array(["mean-colour"] * len(table)))
-    table = table.append_column("view", pa.array([0] * len(table), pa.int32()))
-    with ready.store.commit("test") as commit:
-        commit.replace("embeddings", table, key="mean-colour")
-    assert "vectors are not what its network gives" in ready("verify", "--recompute", 10, code=4).stderr
+    for added in (9.0, float("nan")):
+        matrix = known.matrix.copy()
+        matrix[:, 0] += added
+        table = pa.table({"content_id": known.content_ids, "vector": from_matrix(matrix)})
+        table = table.append_column("embedder", pa.array(["mean-colour"] * len(table)))
+        table = table.append_column("view", pa.array([0] * len(table), pa.int32()))
+        with ready.store.commit("test") as commit:
+            commit.replace("embeddings", table, key="mean-colour")
+        assert "vectors are not what its network gives" in ready("verify", "--recompute", 10, code=4).stderr
     for row in catalogue.rows:
         (catalogue.images / row["file_path"]).unlink()
     assert "none of 10 files of the set can be read again" in ready("verify", "--recompute", 10, code=1).stderr

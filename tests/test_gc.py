@@ -36,7 +36,7 @@ def moments(cf: Coldframe) -> list[int]:
 
 
 def strays(store: Store) -> list[Path]:
-    return garbage.stray_parts(store.root, garbage.paths_named(store.root, store.snapshot().manifest))
+    return garbage.stray_parts(store.root, garbage.paths_named(store.snapshot().manifest))
 
 
 def test_earlier_moments_go_once_they_have_been_replaced_for_long_enough(ready: Coldframe) -> None:

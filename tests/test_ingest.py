@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
+import pytest
+from PIL import Image
+
+from store import manifest
 from tests.conftest import Catalogue, Coldframe, picture
 
 
@@ -182,8 +189,6 @@ def test_two_ingests_do_not_run_at_once(cf: Coldframe, catalogue: Catalogue) -> 
 
 
 def test_a_file_that_takes_too_long_fails_alone(cf: Coldframe, catalogue: Catalogue) -> None:
-    from PIL import Image
-
     catalogue.add("slow", "moth", Image.new("L", (9000, 9000)), "slow.png")
     catalogue.write()
     cf.ingest(catalogue, "--max-seconds", 0.2, code=3)
@@ -194,3 +199,41 @@ def test_a_file_that_takes_too_long_fails_alone(cf: Coldframe, catalogue: Catalo
     assert "max_seconds = 0.0, expected more than 0" in cf.ingest(catalogue, "--max-seconds", 0, code=1).stderr
     cf.ingest(catalogue)
     assert cf.value("select count(*) from images") == 25
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The processes that a command decodes in."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for thread in Path(f"/proc/{process.pid}/task").iterdir():
+        children += (thread / "children").read_text().split()
+    return [int(pid) for pid in set(children) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_an_interrupt_waits_for_no_file(cf: Coldframe, catalogue: Catalogue) -> None:
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("no /proc here to find a command's processes in")
+    slow = catalogue.add("slow", "moth", Image.new("L", (4000, 4000)))
+    for number in range(40):
+        os.link(slow, catalogue.add(f"slow-{number}", "moth"))
+    catalogue.write()
+    options = ["--images", catalogue.images, "--workers", 2, "--max-seconds", 1e6, "--commit-seconds", 0]
+    process = subprocess.Popen(
+        cf.command("ingest", catalogue.metadata, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    stopped: list[int] = []
+    try:
+        while process.poll() is None and not (cf.path.exists() and len(manifest.numbers(cf.path)) > 24):
+            time.sleep(0.01)
+        stopped = workers_of(process)
+        for worker in stopped:
+            os.kill(worker, signal.SIGSTOP)  # never done with its file
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130, said
+        assert not any(Path(f"/proc/{worker}").exists() for worker in stopped)
+    finally:
+        process.kill()
+        for worker in stopped:
+            if Path(f"/proc/{worker}").exists():
+                os.kill(worker, signal.SIGKILL)
+    assert 24 <= cf.value("select count(*) from data.files") < 64

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -341,6 +342,47 @@ def test_killed_before_its_commit_or_after_it_a_repair_can_be_run_again(cf: Cold
 def test_one_repairs_at_a_time(cf: Coldframe) -> None:
     with cf.store.lock("maintenance"):
         assert "another coldframe process is writing 'maintenance'" in cf("repair", code=5).stderr
+
+
+@pytest.mark.parametrize("change", ["compacted", "appended"])
+def test_what_another_command_changes_meanwhile_is_not_repaired_half(
+    cf: Coldframe, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    (part,) = parts_of(cf, "embeddings", "mean-colour")
+    vectors = pq.read_table(cf.path / part.path)
+    with cf.store.commit("test") as commit:
+        commit.replace("embeddings", vectors.slice(0, 20), key="mean-colour")
+        commit.append("embeddings", vectors.slice(20, 10), key="mean-colour")
+    damaged = [
+        flip(cf, parts_of(cf, *one)[0]) for one in (("feature_sets", "mean-colour"), ("steps", "embed/mean-colour"))
+    ]
+
+    def keep_aside(root: Path, path: Path) -> None:
+        patch.undo()  # once
+        if change == "compacted":
+            assert compact(cf.store, "embeddings", "mean-colour") == 2
+        else:
+            with cf.store.commit("test") as commit:
+                commit.append("embeddings", vectors.slice(30), key="mean-colour")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.repair._keep_aside", keep_aside)
+        refused = cf("repair", code=5)
+    assert "another coldframe process has changed the same rows meanwhile" in refused.stderr
+    assert refused.stdout == ""
+    assert cf.store.snapshot().manifest.step in ("compact", "test")
+    assert all(path.exists() for path in damaged)
+    follow(cf, cf("repair").stdout)
+    assert not any(path.exists() for path in damaged)
+    assert_whole(cf)
+
+
+def test_a_set_that_is_being_filled_is_not_taken_out(cf: Coldframe) -> None:
+    flip(cf, parts_of(cf, "feature_sets", "mean-colour")[0])
+    flip(cf, parts_of(cf, "steps", "embed/mean-colour")[0])
+    with cf.store.lock("embed-mean-colour"):
+        cf("repair", code=5)
+    assert not (cf.path / "damaged").exists()
 
 
 def test_commands_of_steps_nobody_recorded(tmp_path: Path) -> None:

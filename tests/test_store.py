@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import resource
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +18,7 @@ from store.errors import ColdframeError, Locked, StoreDamaged
 from store.matrices import from_matrix, to_matrix
 from store.schemas import SCHEMAS, conform
 from store.store import Store
+from tests.conftest import Coldframe
 
 
 def verdicts(*image_ids: str) -> pa.Table:
@@ -130,6 +135,26 @@ def test_a_missing_part_is_said(store: Store) -> None:
     (store.root / part.path).unlink()
     with pytest.raises(StoreDamaged, match="a part cannot be read"):
         _ = store.snapshot().connection
+
+
+def test_too_little_memory_is_no_damage(store: Store) -> None:
+    snapshot = store.snapshot()
+    snapshot.connection.execute("set memory_limit = '10MB'; set max_temp_directory_size = '1MB'")
+    rows = pa.table({"a": np.random.default_rng(0).random(10_000_000)})
+    said = f"too little memory, and {tempfile.gettempdir()} cannot take what does not fit .* larger folder in TMPDIR"
+    with pytest.raises(ColdframeError, match=said):
+        snapshot.register("many", rows)
+
+
+def test_too_many_open_files_are_no_damage(store: Store) -> None:
+    for number in range(60):
+        with store.commit("test") as commit:
+            commit.append("verdicts", verdicts(str(number)))
+    cf = Coldframe(store.root)
+    few = functools.partial(resource.setrlimit, resource.RLIMIT_NOFILE, (40, 40))
+    said = cf.process("sql", "select count(*) from verdicts", code=1, preexec_fn=few).stderr
+    assert said.startswith("Error: more files than may be open at once (")
+    assert "such as 'ulimit -n 4096'" in said
 
 
 def test_a_lock_is_held_by_one(store: Store) -> None:
