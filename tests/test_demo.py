@@ -28,7 +28,7 @@ from store.store import Store
 from tests.conftest import REPOSITORY, Coldframe
 from tests.synthetic import fresh_store, image, put_images, put_scores, put_vectors
 
-ROWS = 200
+ROWS = 400
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +83,10 @@ def test_clip_quality_and_the_heads_are_worth_showing(told: tuple[Path, str]) ->
     snapshot = summary.with_truth(Store.open(drawn.store).snapshot(), drawn)
     found = summary.quality(snapshot)
     assert found.trained_found >= 0.9 * found.trained
-    assert found.untrained_found > 0  # of nine pictures: their share is asserted on more, below
-    assert (
-        found.bad_flagged >= 0.9 * found.flagged
-    )  # of some forty pictures: at 1,000 rows it is 95 %, see make bench-demo
+    assert found.untrained_found > 0  # of some 15 pictures: their share is asserted on more, below
+    assert found.bad_flagged >= 0.9 * found.flagged  # of some 60; at 1,000 rows it is 95 %, see make bench-demo
     right = {row["head"]: float(row["accuracy"].split()[0]) for row in summary.accuracies(snapshot).to_pylist()}
-    # of 24 test rows, where guessing is right in seven; at 1,000 rows it is 60 points, see make bench-demo
-    assert right["mlp"] >= right["guessing the largest class"] + 50
+    assert right["mlp"] >= right["guessing the largest class"] + 60
 
 
 UNTRAINED_FOUND = """
@@ -117,7 +114,7 @@ def test_kinds_that_the_small_clip_never_saw_are_turned_down() -> None:
 
 def test_the_summary_says_what_was_found_and_what_to_do_next(told: tuple[Path, str]) -> None:
     folder, said = told
-    assert re.search(r"^draw +200 +200 +\d+\.\d$", said, re.MULTILINE)
+    assert re.search(rf"^draw +{ROWS} +{ROWS} +\d+\.\d$", said, re.MULTILINE)
     for kind in planting.SAMPLE_SHARES:
         assert (kind in planting.GOOD) != bool(re.search(rf"^{kind} ", said, re.MULTILINE)), kind
     for rule in ("ingest", "greyscale", "cmyk", "copies", "clip-quality", "centroid"):
