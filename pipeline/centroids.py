@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-CHUNK_ROWS = 65_536
+CHUNK_ROWS = 4096
 
 
 def class_centroids(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from store.errors import ColdframeError
 from store.matrices import Vectors, to_matrix
 from store.store import Snapshot
@@ -30,8 +34,16 @@ def choose(snapshot: Snapshot, asked: str | None) -> str:
 
 def vectors(snapshot: Snapshot, name: str) -> Vectors:
     """The vectors (view 0) of a feature set for all images of the store, one row per content."""
-    table = snapshot.query("steps/embed/vectors", embedder=name)
-    return Vectors(name, table["content_id"].to_numpy().astype(object), to_matrix(table["vector"]))
+    ids = snapshot.query("steps/embed/vector_ids", embedder=name)["content_id"].to_numpy().astype(object)
+    known = Vectors(name, ids, np.zeros((0, 0), np.float32))
+    matrix = known.matrix
+    # piece by piece into one matrix: a table of all vectors would be several copies of it
+    for rows in snapshot.stream("steps/embed/vectors", embedder=name):
+        piece, positions = to_matrix(rows["vector"]), known.positions(rows["content_id"])
+        if not len(matrix):
+            matrix = np.empty((len(ids), piece.shape[1]), np.float32)
+        matrix[positions[positions >= 0]] = piece[positions >= 0]
+    return replace(known, matrix=matrix)
 
 
 def digest(snapshot: Snapshot, name: str) -> str:

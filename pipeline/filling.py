@@ -26,6 +26,7 @@ from store.matrices import from_matrix
 from store.store import Store
 
 BATCHES_AHEAD = 2
+COMMIT_BYTES = 8 << 20  # of vectors, where that comes sooner than the seconds between commits: what waits in memory
 COMPACT_EVERY = 32  # commits while it runs: a reader then opens at most so many small parts, and a few larger ones
 LEAST_JUDGED = 50  # contents tried before a rate of failures says anything
 
@@ -56,7 +57,7 @@ class Filling:
         with Progress(todo.num_rows, f"embed {self._name}", quiet=quiet) as progress:
             for count in self._batches(todo):
                 progress.advance(count, failed=len(self.failed))
-                if time.monotonic() - last_commit > commit_seconds:
+                if time.monotonic() - last_commit > commit_seconds or self._pending_bytes() > COMMIT_BYTES:
                     self._commit()
                     last_commit = time.monotonic()
                 if self._too_many(max_failure_rate):
@@ -70,6 +71,9 @@ class Filling:
         started = time.monotonic()
         timed = sum(self._batches(todo))
         return (time.monotonic() - started) / max(timed, 1)
+
+    def _pending_bytes(self) -> int:
+        return sum(vector.nbytes for vector in self._vectors[:1]) * len(self._vectors)
 
     def _too_many(self, max_failure_rate: float | None) -> bool:
         judged = self.tried >= LEAST_JUDGED

@@ -241,15 +241,18 @@ def _with_types_of(before: pa.Schema, rows: pa.Table) -> pa.Table:
 
 
 def _merge(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, examined: int, prune: bool) -> Outcome:
-    """Make the temporary tables ``ready`` and ``failed`` of the catalogue as it should be, and compare with the store."""
+    """Make the temporary views ``ready`` and ``failed`` of the catalogue as it should be, and compare with the store."""
     now.register("listed", _with_types_of(now.select("images").schema, listed.rows))
     now.register("listed_for_failures", failure_columns(listed.rows))
     now.register("reasons", reasons)
     now.register("options", pa.table({"prune": [prune]}))
-    now.materialise("ready", "steps/ingest/ready")
-    now.materialise("failed", "steps/ingest/failed")
-    now.materialise("catalogue_before", "steps/ingest/catalogue_before")
-    now.materialise("catalogue_now", "steps/ingest/catalogue_now")
+    # views: as tables they would be the catalogue four times
+    now.define("ready", "steps/ingest/ready")
+    now.define("failed", "steps/ingest/failed")
+    now.define("catalogue_before", "steps/ingest/catalogue_before")
+    now.define("catalogue_now", "steps/ingest/catalogue_now")
+    now.materialise("rows_before", "steps/ingest/rows_before")
+    now.materialise("rows_now", "steps/ingest/rows_now")
     counts = now.rows("steps/ingest/changes")[0]
     return Outcome(
         added=counts["added"],

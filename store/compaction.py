@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from store import files, manifest, parts
 from store.manifest import Manifest
-from store.parts import ROW_GROUP_ROWS, Part
+from store.parts import ROW_GROUP_BYTES, ROW_GROUP_ROWS, Part, rows_a_group
 from store.store import Store
 
 # A part is merged with others while it is smaller than LARGE, into one of at most LARGEST bytes.
@@ -119,15 +119,16 @@ def _schema_if_small_and_whole(root: Path, part: Part) -> pa.Schema | None:
 
 
 def _row_groups(paths: list[Path]) -> Iterator[pa.Table]:
-    """The rows of some parts in order, as tables of ``ROW_GROUP_ROWS`` rows: small row groups are merged as well."""
+    """The rows of some parts in order, as tables of whole row groups: small ones are merged as well."""
     pending: list[pa.Table] = []
     for path in paths:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, memory_map=True) as file:
             for number in range(file.num_row_groups):
                 pending.append(file.read_row_group(number))
-                if sum(table.num_rows for table in pending) >= ROW_GROUP_ROWS:
+                rows, size = (sum(getattr(table, what) for table in pending) for what in ("num_rows", "nbytes"))
+                if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
                     whole = pa.concat_tables(pending)
-                    full = whole.num_rows // ROW_GROUP_ROWS * ROW_GROUP_ROWS
+                    full = rows // rows_a_group(whole) * rows_a_group(whole)
                     yield whole.slice(0, full)
                     pending = [whole.slice(full)]
     if sum(table.num_rows for table in pending):

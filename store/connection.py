@@ -28,6 +28,7 @@ _SPILL = "coldframe-spill-"  # what a connection's temporary folder is named, an
 _NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), _SPILL)
 _TOO_MANY_OPEN = (os.strerror(errno.EMFILE), os.strerror(errno.ENFILE))
 _READING = {duckdb.StatementType.SELECT}
+STREAMED_ROWS = 4096
 _EXPLAIN = re.compile(r"\s*explain\s*(analyze\b|analyse\b|\([^)]*\))?", re.IGNORECASE)
 
 
@@ -107,6 +108,12 @@ def run(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> p
     Named parameters the query does not mention are left out; one it mentions and does not get is NULL.
     """
     return con.sql(sql, params=_values(con, sql, given) or None).to_arrow_table()
+
+
+def stream(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> Iterator[pa.Table]:
+    """Like :func:`run`, but the rows come in tables of :data:`STREAMED_ROWS`, and are never there all at once."""
+    for batch in con.sql(sql, params=_values(con, sql, given) or None).to_arrow_reader(STREAMED_ROWS):
+        yield pa.Table.from_batches([batch])
 
 
 def run_interruptibly(

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from store import files
 
 ROW_GROUP_ROWS = 8192
+ROW_GROUP_BYTES = 4 << 20  # in memory: what reading, merging and writing hold a few times over
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,17 @@ def problem_of(root: Path, part: Part, *, deep: bool) -> str | None:
     return None
 
 
+def rows_a_group(table: pa.Table) -> int:
+    """How many rows like those of ``table`` make a row group: fewer where they are wide, as vectors are."""
+    by_bytes: int = ROW_GROUP_BYTES * max(table.num_rows, 1) // max(table.nbytes, 1)
+    return max(1, min(ROW_GROUP_ROWS, by_bytes))
+
+
 def write_table(root: Path, dataset: str, key: str, table: pa.Table) -> Part:
-    """Write ``table`` as one Parquet part (zstd, row groups of some thousand rows)."""
+    """Write ``table`` as one Parquet part (zstd, row groups of some thousand rows or a few MB)."""
 
     def write(file: BinaryIO) -> None:
-        pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+        pq.write_table(table, file, compression="zstd", row_group_size=rows_a_group(table))
 
     return _write(root, dataset, key, ".parquet", table.num_rows, write)
 
@@ -69,7 +76,7 @@ def write_stream(root: Path, dataset: str, key: str, schema: pa.Schema, rows: in
     def write(file: BinaryIO) -> None:
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
             for group in groups:
-                writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+                writer.write_table(group, row_group_size=rows_a_group(group))
 
     return _write(root, dataset, key, ".parquet", rows, write)
 

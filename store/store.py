@@ -198,6 +198,11 @@ class Snapshot:
         with connection.explaining(self.root):
             return connection.run(self.connection, queries.text(name), parameters)
 
+    def stream(self, name: str, /, **parameters: Any) -> Iterator[pa.Table]:
+        """Rows of ``sql/<name>.sql``, some thousand at a time, as they are found; no other query may run meanwhile."""
+        with connection.explaining(self.root):
+            yield from connection.stream(self.connection, queries.text(name), parameters)
+
     def rows(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Rows of ``sql/<name>.sql`` as dictionaries."""
         rows: list[dict[str, Any]] = self.query(name, **parameters).to_pylist()
@@ -224,6 +229,11 @@ class Snapshot:
         """Make a temporary table of this snapshot's connection out of ``sql/<name>.sql``, replacing one of that name."""
         with connection.explaining(self.root):
             connection.create_table(self.connection, table, queries.text(name), parameters)
+
+    def define(self, view: str, name: str, /) -> None:
+        """Make ``sql/<name>.sql`` a temporary view of this snapshot's connection, replacing one of that name."""
+        with connection.explaining(self.root):
+            self.connection.execute(f"create or replace temp view {view} as {queries.text(name)}")
 
     def register(self, table: str, rows: pa.Table) -> None:
         """Show ``rows`` to this snapshot's connection as a temporary table, replacing one of that name."""

@@ -1,6 +1,4 @@
--- One row per content that an image of the store has, with its vector in one feature set.
-select e.content_id, e.vector
-from data.embeddings as e
-semi join data.images as i using (content_id)
-where e.embedder = $embedder and e.view = 0
-order by e.content_id
+-- One row per content with its vector in one feature set, in any order: no join, which might hold all vectors at once.
+select content_id, vector
+from data.embeddings
+where embedder = $embedder and view = 0
