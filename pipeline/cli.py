@@ -9,6 +9,7 @@ import errno
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from pipeline.config import LARGEST_COUNT
 from store.errors import CheckFailed, ColdframeError
 
 if TYPE_CHECKING:
@@ -287,7 +289,9 @@ def inspect(common: Common, section: str | None, fmt: str) -> None:
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), help="Where it computes.  [default: auto]")
 @click.option("--retry", is_flag=True, default=None, help="Try again what failed before, without a new ingest.")
-@click.option("--max-failure-rate", type=click.FloatRange(0, 1), help="Stop when a larger share has failed.")
+@click.option(
+    "--max-failure-rate", type=click.FloatRange(0, 1), help="Stop when a larger share has failed, of 50 or more."
+)
 @click.option("--max-pixels", type=int, help="Largest picture to decode.  [default: as ingest]")
 @click.option("--commit-seconds", type=click.FloatRange(0), help="Seconds of work a kill may cost.  [default: 5]")
 @click.option("--dry-run", is_flag=True, default=None, help="Say what there is to do and how long it would take.")
@@ -614,12 +618,18 @@ def runs(common: Common, fmt: str) -> None:
 @click.option("--at", type=click.IntRange(1), help="Ask an earlier moment of the store.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0),
+    type=click.FloatRange(0, 1e6),
     default=300.0,
     show_default=True,
     help="Seconds until it is stopped; 0: never.",
 )
-@click.option("--rows", type=click.IntRange(1), default=40, show_default=True, help="Rows that the table format shows.")
+@click.option(
+    "--rows",
+    type=click.IntRange(1, LARGEST_COUNT),
+    default=40,
+    show_default=True,
+    help="Rows that the table format shows.",
+)
 @format_option
 def sql(
     common: Common, query: str, params: tuple[str, ...], at: int | None, timeout: float, rows: int, fmt: str
@@ -659,7 +669,7 @@ def status(common: Common, fmt: str) -> None:
 @click.option("--deep", is_flag=True, help="Also compare the SHA-256 of every part.")
 @click.option(
     "--recompute",
-    type=click.IntRange(1),
+    type=click.IntRange(1, LARGEST_COUNT),
     metavar="N",
     help="Embed N images again and compare; without --deep only that.",
 )
@@ -843,4 +853,9 @@ def _coldframe(common: Common, arguments: list[str], *, results: bool = True) ->
 def main() -> None:
     """The ``coldframe`` command."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    signal.signal(signal.SIGTERM, _interrupt)
     cli()
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt  # a scheduler's way to end a job ends it as Ctrl-C does

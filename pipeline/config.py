@@ -18,6 +18,8 @@ from store.errors import ColdframeError
 DEFAULT_FILE = "coldframe.toml"
 SECTIONS = ("store", "ingest", "embed", "score", "plans", "train", "evaluate")
 
+LARGEST_COUNT = 2**31 - 1  # of a setting that counts: what every library behind them takes
+
 # Marks of a settings field, as its ``metadata``.
 PATH = {"holds": "a path"}
 PATH_OR_NAME = {"holds": "a path, or a name if nothing is there"}

@@ -6,6 +6,7 @@ Batches are committed every few seconds; a run that was killed goes on behind it
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import decoding, embedders, openvino
-from pipeline.config import PATH_OR_NAME
+from pipeline.config import LARGEST_COUNT, PATH_OR_NAME
 from pipeline.embedders import Embedder
 from pipeline.filling import Filling
 from pipeline.lookup import image_root, ingested_max_pixels
@@ -192,6 +193,7 @@ class _Work:
         existing = self.before.rows("steps/embed/feature_set", embedder=name)
         # what the set was made with; empty if there is none yet
         self._made: dict[str, Any] = json.loads(existing[0]["settings"]) if existing else {}
+        self._recorded_source = json.loads(existing[0]["source"]) if existing else {}
         self._source = embedders.Options(self.settings.weights, parse_size(settings.size), settings.seed)
         self.note = ""
         self.network = self._load()
@@ -228,6 +230,14 @@ class _Work:
             network = embedders.load(self._network_name, replace(options, backend=None))
             self.note = f"{error}: {network.settings['backend']} computes it"
             return network
+        except ColdframeError as error:
+            made_of = self._recorded_source
+            if not made_of or made_of == self._source.to_json():
+                raise
+            said = ", ".join(f"{key} = {value}" for key, value in made_of.items())
+            raise ColdframeError(
+                f"{error}. The feature set {self._name!r} was made with {said}: give the same"
+            ) from error
 
     def filling(self) -> Filling:
         """A pass over what is to do."""
@@ -274,8 +284,10 @@ class _Work:
 def _check(name: str, settings: Settings) -> None:
     for what, least in (("batch", 1), ("limit", 0), ("max_pixels", 1)):
         given = getattr(settings, what)
-        if given is not None and given < least:
-            raise ColdframeError(f"embed {name}: {what} = {given}, expected at least {least}")
+        if given is not None and not least <= given <= LARGEST_COUNT:
+            raise ColdframeError(f"embed {name}: {what} = {given}, expected from {least} to {LARGEST_COUNT}")
+    if not 0 <= settings.commit_seconds < math.inf:
+        raise ColdframeError(f"embed {name}: commit_seconds = {settings.commit_seconds}, expected a number from 0 on")
     if not 0 <= settings.seed < 2**32:
         raise ColdframeError(f"embed {name}: seed = {settings.seed}, expected from 0 to 4294967295")
     if settings.store_as not in STORE_TYPES:

@@ -6,6 +6,7 @@ change in one commit at the end, so that a reader never sees half a catalogue an
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline import catalogue, decoding
-from pipeline.config import PATH
+from pipeline.config import LARGEST_COUNT, PATH
 from pipeline.examining import MAX_SECONDS, Facts, examine
 from pipeline.progress import Progress
 from store import digests
@@ -73,10 +74,14 @@ def read(settings: Settings) -> Reading:
         ColdframeError: the catalogue or the image folder cannot be used as asked.
     """
     for name, value in (("max_pixels", settings.max_pixels), ("workers", settings.workers or 1)):
-        if value < 1:
-            raise ColdframeError(f"ingest: {name} = {value}, expected at least 1")
-    if settings.max_seconds <= 0:
-        raise ColdframeError(f"ingest: max_seconds = {settings.max_seconds}, expected more than 0")
+        if not 1 <= value <= LARGEST_COUNT:
+            raise ColdframeError(f"ingest: {name} = {value}, expected from 1 to {LARGEST_COUNT}")
+    for name, seconds, least in (
+        ("max_seconds", settings.max_seconds, 1e-3),
+        ("commit_seconds", settings.commit_seconds, 0),
+    ):
+        if not least <= seconds < math.inf:
+            raise ColdframeError(f"ingest: {name} = {seconds}, expected a number from {least} on")
     source = Path(settings.metadata)
     root = _image_root(source, settings.images)
     inputs = inputs_read(source)

@@ -23,13 +23,14 @@ import numpy.typing as npt
 from pipeline.processes import pool
 from store import digests, files
 from store.errors import ColdframeError
+from store.parts import sha256_of
 
 NAME = "openvino"
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 # Pictures per inference request: several requests run beside each other, one a stream, and none waits for another.
 PIECE = 4
-FORMAT = 1  # part of what a converted network is known by: raise it with every change to how it is converted
-NETWORK = "network.xml"
+FORMAT = 2  # part of what a converted network is known by: raise it with every change to how it is converted
+NETWORK, DIGESTS = "network.xml", "digests.json"
 
 # Gives a network's facts, among them the digest of its ``weights``, and what converts it to an ``openvino.Model``.
 Loader = Callable[[], tuple[dict[str, Any], Callable[[], Any]]]
@@ -85,9 +86,9 @@ def converted(load: Loader, *, source: dict[str, Any] | None, kind: Any) -> Conv
     require()
     version = {"format": FORMAT, "openvino": _version(), "kind": kind}
     by_source = cache() / "sources" / f"{digests.of_json(version | {'source': source})}.json" if source else None
-    if by_source is not None and by_source.is_file():
-        facts = json.loads(by_source.read_text(encoding="utf-8"))
-        if _whole(_folder(version, facts)):
+    if by_source is not None:
+        facts = _json(by_source)
+        if facts and _whole(_folder(version, facts)):
             return Converted(_folder(version, facts) / NETWORK, facts)
     try:
         facts = _in_another_process(load, version)
@@ -136,10 +137,11 @@ def _convert(load: Loader, version: dict[str, Any]) -> dict[str, Any]:
         try:
             openvino.save_model(network, made / NETWORK, compress_to_fp16=False)
         except RuntimeError as error:  # the library's word for a full disk too
-            raise OSError(errno.EIO, " ".join(str(error).split())[:200]) from None
+            raise OSError(errno.EIO, f"{' '.join(str(error).split())[:200]}; is the disk full?") from None
+        (made / DIGESTS).write_text(json.dumps({file.name: sha256_of(file) for file in made.iterdir()}))
         for file in made.iterdir():
             files.sync(file)
-        shutil.rmtree(final, ignore_errors=True)  # what a cleaner of caches left of one
+        shutil.rmtree(final, ignore_errors=True)  # a damaged one, or what a cleaner of caches left
         try:
             made.rename(final)
         except OSError:
@@ -149,8 +151,20 @@ def _convert(load: Loader, version: dict[str, Any]) -> dict[str, Any]:
 
 
 def _whole(folder: Path) -> bool:
-    network = folder / NETWORK
-    return network.is_file() and network.with_suffix(".bin").is_file()
+    """Whether a converted network is as it was written: a damaged one would give other vectors and say nothing."""
+    digest = _json(folder / DIGESTS)
+    return bool(digest) and all(
+        (folder / name).is_file() and sha256_of(folder / name) == digest[name] for name in digest
+    )
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """What a file of the cache says; nothing if it is not there or not whole."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _folder(version: dict[str, Any], facts: dict[str, Any]) -> Path:

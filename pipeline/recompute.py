@@ -59,9 +59,10 @@ def recompute(store: Store, name: str, count: int) -> Recomputed:
             if not isinstance(picture, str):
                 pictures[at] = picture
         if pictures:
-            again = unit_length(network.embed(list(pictures.values())))
-            stored = unit_length(to_matrix(rows["vector"])[list(pictures)])
-            for at, cosine in zip(pictures, (stored * again).sum(axis=1), strict=True):
+            again, stored = network.embed(list(pictures.values())), to_matrix(rows["vector"])[list(pictures)]
+            alike = (unit_length(stored) * unit_length(again)).sum(axis=1)
+            alike[~stored.any(axis=1) & ~again.any(axis=1)] = 1.0  # zero and zero have no angle, and are the same
+            for at, cosine in zip(pictures, alike, strict=True):
                 cosines[rows["paths"][at].as_py()[0]] = float(cosine)
     if not cosines:
         raise ColdframeError(f"{name}: none of {sample.num_rows} files of the set can be read again below {root}")

@@ -107,7 +107,7 @@ def test_errors_of_options(ready: Coldframe) -> None:
     assert "no embedder 'nosuch'; available: clip, " in ready("embed", "nosuch", code=1).stderr
     assert "mean-colour has no weights" in ready("embed", "mean-colour", "--as", "x", "--weights", "y", code=1).stderr
     assert (
-        "embed mean-colour: max_pixels = 0, expected at least 1"
+        "embed mean-colour: max_pixels = 0, expected from 1 to"
         in ready("embed", "mean-colour", "--max-pixels", 0, code=1).stderr
     )
     assert "size 'banana': expected HEIGHTxWIDTH" in ready("embed", "mean-colour", "--size", "banana", code=1).stderr
@@ -233,6 +233,20 @@ def test_pictures_as_large_as_ingest_took_are_embedded(cf: Coldframe, catalogue:
     cf.ingest(catalogue, "--max-pixels", 200_000)
     assert "25 embedded, 0 failed" in cf("embed", "mean-colour").stderr
     assert "24 embedded, 1 failed" in cf("embed", "mean-colour", "--as", "low", "--max-pixels", 10_000, code=3).stderr
+
+
+def test_vectors_of_nothing_but_zeros_are_the_same(cf: Coldframe, catalogue: Catalogue) -> None:
+    catalogue.add("black", "moth", Image.new("RGB", (40, 30)))
+    catalogue.write()
+    cf.ingest(catalogue)
+    cf("embed", "mean-colour")
+    assert "worst cosine to the reference in float32 1.000000" in cf("verify", "--recompute", 25).stdout
+
+
+def test_a_set_whose_weights_are_not_named_again_says_what_they_were(ready: Coldframe) -> None:
+    ready("embed", "mean-colour", "--as", "grid", "--size", "3x4")
+    said = ready("embed", "mean-colour", "--as", "grid", "--weights", "none", code=1).stderr
+    assert "The feature set 'grid' was made with weights = None, size = [3, 4], seed = 0: give the same" in said
 
 
 def test_a_dry_run_says_what_there_is_to_do_and_stores_nothing(cf: Coldframe, catalogue: Catalogue) -> None:

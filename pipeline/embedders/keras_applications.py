@@ -166,7 +166,16 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -
     """
     keras = load_keras()
 
-    build = getattr(keras.applications, NETWORKS[name][1])
+    make = getattr(keras.applications, NETWORKS[name][1])
+
+    def build(**given: Any) -> Any:
+        try:
+            return make(**given)
+        except ValueError as error:  # too small for it, mostly
+            raise ColdframeError(
+                f"{name}: it cannot be built for pictures of {size[0]}x{size[1]} ({_short(error)})"
+            ) from error
+
     shape = {"include_top": False, "pooling": "avg", "input_shape": (*size, 3)}
     if weights == "random":
         set_seed(keras, seed)
@@ -175,6 +184,8 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -
         try:
             with contextlib.redirect_stdout(sys.stderr):  # where Keras shows a download's progress
                 return build(weights="imagenet", **shape)
+        except ColdframeError:
+            raise
         except Exception as error:  # Keras raises a bare Exception for a failed download
             raise ColdframeError(
                 f"{name}: its ImageNet weights cannot be had from Keras Applications ({_short(error)}). Give a local copy: "
@@ -200,6 +211,8 @@ def _from_file(name: str, file: Path, build: Any, shape: dict[str, Any]) -> Any:
             else:
                 network = build(weights=None, **shape)
                 network.load_weights(file)
+    except ColdframeError:
+        raise
     except Exception as error:  # h5py, zipfile and Keras raise many kinds on a wrong file
         raise ColdframeError(
             f"{name}: {file} does not hold weights of this network without its top ({_short(error)}): expected "
