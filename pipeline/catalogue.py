@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
@@ -125,10 +126,13 @@ def _from_table(
         )
     ids = _column(source, table, "--id", id_column, ())
     if ids is None:
-        # a row without a path has no picture either: it is kept, to fail under the number of its row
-        numbered = [path or f"row {row}" for row, path in enumerate(paths.to_pylist(), start=first_row(source))]
-        ids = pa.chunked_array([pa.array(numbered, pa.string())])
-    _check_ids(source, ids.to_pylist(), id_column)
+        ids = paths
+        if _some_empty(paths):
+            # a row without a path has no picture either: it is kept, to fail under the number of its row
+            numbered = [path or f"row {row}" for row, path in enumerate(paths.to_pylist(), start=first_row(source))]
+            ids = pa.chunked_array([pa.array(numbered, pa.string())])
+    if _some_empty(ids) or pc.count_distinct(ids).as_py() < len(ids):
+        _refuse_ids(source, ids.to_pylist(), id_column)
     names = [name.strip() or f"column_{position}" for position, name in enumerate(table.column_names, start=1)]
     user = table.rename_columns(unique_names(_user_name(name) for name in names))
     ours = {
@@ -173,7 +177,14 @@ def first_row(source: Path) -> int:
     return 1 if source.suffix.lower() in PARQUET_ENDINGS else 2
 
 
-def _check_ids(source: Path, ids: list[str | None], column: str | None) -> None:
+def _some_empty(column: pa.ChunkedArray) -> bool:
+    return bool(column.null_count or pc.any(pc.equal(column, "")).as_py())
+
+
+def _refuse_ids(source: Path, ids: list[str | None], column: str | None) -> None:
+    """Raises:
+    ColdframeError: a row has no id, or two rows have the same; it names them.
+    """
     where = f"column {column!r}" if column else "the column of paths"
     first_rows: dict[str, int] = {}
     for row, image_id in enumerate(ids, start=first_row(source)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import resource
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from concurrent.futures import TimeoutError as TookTooLong
 from datetime import UTC, datetime
 from functools import partial
@@ -59,14 +59,14 @@ def file_facts(root: Path, path: str, *, max_pixels: int) -> Facts | str:
 
 
 def examine(
-    root: Path, paths: list[str], *, max_pixels: int, workers: int | None, max_seconds: float = MAX_SECONDS
+    root: Path, paths: Iterable[str], *, max_pixels: int, workers: int | None, max_seconds: float = MAX_SECONDS
 ) -> Generator[tuple[str, Facts | str], None, None]:
     """``(path, facts or reason)`` of each file, in order.
 
     A file that takes its process down with it, wants more memory than a picture of ``max_pixels`` can need, or takes longer
     than ``max_seconds`` fails alone. Closed before its end, or on any exception, it waits for no file: close it.
     """
-    count = min(workers or cores(), max(len(paths), 1))
+    count = workers or cores()
     memory = MEMORY_BYTES_BESIDE + MEMORY_BYTES_A_PIXEL * max_pixels
     look = partial(file_facts, root, max_pixels=max_pixels)
     # spawned, not forked: this process has threads of DuckDB and Arrow

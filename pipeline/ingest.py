@@ -11,6 +11,7 @@ import time
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -24,6 +25,8 @@ from store.schemas import SCHEMAS, as_text, failure_columns
 from store.store import Snapshot, Store
 
 REASONS = pa.schema([("path", pa.string()), ("reason", pa.string())])
+FOUND = pa.schema([("path", pa.string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64())])
+ROWS_AT_ONCE = 4096  # as Python objects, which take several times what a column does
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,14 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
     started = time.monotonic()
     listed, root = reading.listed, reading.root
     with store.lock("ingest"):
-        found, refused = _look_up(root, listed.rows["path"].unique().to_pylist())
+        found, refused = _look_up(root, listed.rows["path"].unique())
         to_examine = _to_examine(store.snapshot(), found, max_pixels=settings.max_pixels, rehash=settings.rehash)
         unreadable = _examine(store, root, to_examine, settings, quiet=quiet)
         now = store.snapshot()
         reasons = pa.concat_tables([refused, unreadable])
         outcome = _merge(now, listed, reasons, examined=len(to_examine), prune=settings.prune)
         with store.commit("ingest") as commit:
-            if to_examine or outcome.pruned:
+            if len(to_examine) or outcome.pruned:
                 commit.replace("files", now.query("steps/ingest/files"))
             if outcome.added or outcome.updated or outcome.pruned:
                 commit.replace("images", now.query("steps/ingest/images"))
@@ -141,7 +144,7 @@ def inputs_read(source: Path) -> dict[str, str]:
 def changed_on_disk(moment: Snapshot, root: Path, max_pixels: int) -> str | None:
     """A sentence when files are not what they were at the last ingest, by size and mtime; None when all are."""
     known = moment.query("steps/ingest/known_files", decoding=decoding.RULES_VERSION)
-    found, _ = _look_up(root, known["path"].to_pylist())
+    found, _ = _look_up(root, known["path"])
     changed = len(_to_examine(moment, found, max_pixels=max_pixels)) + len(known) - len(found)
     failed = moment.query("steps/images/failures_of", step="ingest", name="")["path"].to_pylist()
     last = moment.rows("steps/status/step", step="ingest", name="")[0]["created_at"].timestamp()
@@ -167,45 +170,39 @@ def _image_root(source: Path, images: str | None) -> Path:
     return root
 
 
-def _look_up(root: Path, paths: list[str | None]) -> tuple[pa.Table, pa.Table]:
+def _look_up(root: Path, paths: pa.Array | pa.ChunkedArray) -> tuple[pa.Table, pa.Table]:
     """``path, bytes, mtime_ns`` of each file that may be read, and ``path, reason`` of each path that may not."""
-    found: list[tuple[str, int, int]] = []
-    refused: list[tuple[str | None, str]] = []
-    for path in paths:
-        try:
-            status = decoding.locate(root, path or "").stat()
-            found.append((path or "", status.st_size, status.st_mtime_ns))
-        except decoding.UnreadableImage as error:
-            refused.append((path, str(error)))
-        except OSError:
-            found.append((path or "", -1, -1))  # reading it will say why it cannot be
-    columns = list(zip(*found, strict=True)) or [(), (), ()]
-    stats = pa.table(
-        {
-            "path": pa.array(columns[0], pa.string()),
-            "bytes": pa.array(columns[1], pa.int64()),
-            "mtime_ns": pa.array(columns[2], pa.int64()),
-        }
-    )
-    return stats, _reasons(refused)
+    found, refused = [FOUND.empty_table()], [REASONS.empty_table()]
+    for start in range(0, len(paths), ROWS_AT_ONCE):
+        stats: list[dict[str, Any]] = []
+        reasons: list[tuple[str | None, str]] = []
+        for path in paths.slice(start, ROWS_AT_ONCE).to_pylist():
+            try:
+                status = decoding.locate(root, path or "").stat()
+                stats.append({"path": path or "", "bytes": status.st_size, "mtime_ns": status.st_mtime_ns})
+            except decoding.UnreadableImage as error:
+                reasons.append((path, str(error)))
+            except OSError:
+                stats.append({"path": path or "", "bytes": -1, "mtime_ns": -1})  # reading it will say why it cannot be
+        found.append(pa.Table.from_pylist(stats, FOUND))
+        refused.append(_reasons(reasons))
+    return pa.concat_tables(found), pa.concat_tables(refused)
 
 
 def _reasons(rows: list[tuple[str | None, str]]) -> pa.Table:
     return pa.Table.from_pylist([{"path": path, "reason": reason} for path, reason in rows], REASONS)
 
 
-def _to_examine(moment: Snapshot, found: pa.Table, *, max_pixels: int, rehash: bool = False) -> list[str]:
+def _to_examine(moment: Snapshot, found: pa.Table, *, max_pixels: int, rehash: bool = False) -> pa.ChunkedArray:
     """Paths of files not examined yet under the present rules and limit, or changed since by size or mtime."""
     if rehash:
-        paths: list[str] = found["path"].to_pylist()
-        return paths
+        return found["path"]
     moment.register("found", found)
     limits = {"decoding": decoding.RULES_VERSION, "max_pixels": max_pixels}
-    rows: list[str] = moment.query("steps/ingest/to_examine", **limits)["path"].to_pylist()
-    return rows
+    return moment.query("steps/ingest/to_examine", **limits)["path"]
 
 
-def _examine(store: Store, root: Path, paths: list[str], settings: Settings, *, quiet: bool) -> pa.Table:
+def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Settings, *, quiet: bool) -> pa.Table:
     """Commit the facts of files every few seconds; ``path, reason`` of those that give no picture."""
     unreadable: list[tuple[str | None, str]] = []
     pending: list[Facts] = []
@@ -218,7 +215,7 @@ def _examine(store: Store, root: Path, paths: list[str], settings: Settings, *, 
     last_commit = time.monotonic()
     examining = examine(
         root,
-        paths,
+        (path for start in range(0, len(paths), ROWS_AT_ONCE) for path in paths.slice(start, ROWS_AT_ONCE).to_pylist()),
         max_pixels=settings.max_pixels,
         workers=settings.workers,
         max_seconds=settings.max_seconds,
