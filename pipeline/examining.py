@@ -23,6 +23,7 @@ MAX_SECONDS = 60.0  # for one file; the slowest of a camera's takes one or two
 # Pillow takes 4 for each copy: as decoded, as RGBA, the white below, both together, as RGB, turned; and some to spare.
 MEMORY_BYTES_A_PIXEL = 32
 MEMORY_BYTES_BESIDE = 3 << 30  # address space of the process itself and of the file's bytes
+FILES_A_PROCESS = 32  # at least: starting one takes as long as some hundred small files
 TASKS_AHEAD = 16  # for each process; they keep it busy and bound what waits in memory
 
 Facts = dict[str, Any]
@@ -59,14 +60,20 @@ def file_facts(root: Path, path: str, *, max_pixels: int) -> Facts | str:
 
 
 def examine(
-    root: Path, paths: Iterable[str], *, max_pixels: int, workers: int | None, max_seconds: float = MAX_SECONDS
+    root: Path,
+    paths: Iterable[str],
+    files: int,
+    *,
+    max_pixels: int,
+    workers: int | None,
+    max_seconds: float = MAX_SECONDS,
 ) -> Generator[tuple[str, Facts | str], None, None]:
-    """``(path, facts or reason)`` of each file, in order.
+    """``(path, facts or reason)`` of each of so many ``files``, in order.
 
     A file that takes its process down with it, wants more memory than a picture of ``max_pixels`` can need, or takes longer
     than ``max_seconds`` fails alone. Closed before its end, or on any exception, it waits for no file: close it.
     """
-    count = workers or cores()
+    count = workers or max(1, min(cores(), files // FILES_A_PROCESS))
     memory = MEMORY_BYTES_BESIDE + MEMORY_BYTES_A_PIXEL * max_pixels
     look = partial(file_facts, root, max_pixels=max_pixels)
     # spawned, not forked: this process has threads of DuckDB and Arrow

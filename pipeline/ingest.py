@@ -216,6 +216,7 @@ def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Setting
     examining = examine(
         root,
         (path for start in range(0, len(paths), ROWS_AT_ONCE) for path in paths.slice(start, ROWS_AT_ONCE).to_pylist()),
+        len(paths),
         max_pixels=settings.max_pixels,
         workers=settings.workers,
         max_seconds=settings.max_seconds,

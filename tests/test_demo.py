@@ -144,7 +144,7 @@ def test_a_second_demo_goes_on_from_what_is_there(told: tuple[Path, str]) -> Non
 
 def test_another_world_or_other_files_are_left_alone(told: tuple[Path, str], tmp_path: Path) -> None:
     said = demo(told[0], "--rows", ROWS, "--seed", 1, code=1)
-    assert "holds another demo (rows 200, seed 0, plant sample, or of another" in said
+    assert f"holds another demo (rows {ROWS}, seed 0, plant sample, or of another" in said
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("a year of work")
     assert "not empty, and not a demo's folder: name another DIR" in demo(tmp_path / "mine", code=1)
