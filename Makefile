@@ -48,7 +48,7 @@ bench-embed: install
 bench-heads: install
 	$(BIN)/python -m tests.benchmarks.heads
 
-# Cost at 10,000 and at 100,000 images, and at a million rows (half an hour).
+# Cost at 10,000 and at 100,000 images, and at a million rows (ten minutes).
 bench-scale: install
 	$(BIN)/python -m tests.benchmarks.scale
 
