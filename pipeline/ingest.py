@@ -104,15 +104,20 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
         found, refused = _look_up(root, listed.rows["path"].unique())
         to_examine = _to_examine(store.snapshot(), found, max_pixels=settings.max_pixels, rehash=settings.rehash)
         unreadable = _examine(store, root, to_examine, settings, quiet=quiet)
-        now = store.snapshot()
+        moment = store.snapshot().manifest
         reasons = pa.concat_tables([refused, unreadable])
-        outcome = _merge(now, listed, reasons, examined=len(to_examine), prune=settings.prune)
+
+        def wanted() -> Snapshot:
+            # anew for each large query: a connection keeps the memory of those it has answered
+            return _wanted(Snapshot(store.root, moment), listed, reasons, prune=settings.prune)
+
+        outcome = _compare(wanted(), listed, examined=len(to_examine), prune=settings.prune)
         with store.commit("ingest") as commit:
             if len(to_examine) or outcome.pruned:
-                commit.replace("files", now.query("steps/ingest/files"))
+                commit.replace("files", wanted().query("steps/ingest/files"))
             if outcome.added or outcome.updated or outcome.pruned:
-                commit.replace("images", now.query("steps/ingest/images"))
-                commit.replace("failures", now.query("steps/ingest/failures"), key="ingest")
+                commit.replace("images", wanted().query("steps/ingest/images"))
+                commit.replace("failures", wanted().query("steps/ingest/failures"), key="ingest")
             commit.record_step(
                 "ingest",
                 "",
@@ -243,8 +248,8 @@ def _with_types_of(before: pa.Schema, rows: pa.Table) -> pa.Table:
     return rows
 
 
-def _merge(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, examined: int, prune: bool) -> Outcome:
-    """Make the temporary views ``ready`` and ``failed`` of the catalogue as it should be, and compare with the store."""
+def _wanted(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, prune: bool) -> Snapshot:
+    """``now`` with temporary views of the catalogue as it should be: ``ready`` and ``failed`` rows, and both together."""
     now.register("listed", _with_types_of(now.select("images").schema, listed.rows))
     now.register("listed_for_failures", failure_columns(listed.rows))
     now.register("reasons", reasons)
@@ -254,6 +259,11 @@ def _merge(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, exa
     now.define("failed", "steps/ingest/failed")
     now.define("catalogue_before", "steps/ingest/catalogue_before")
     now.define("catalogue_now", "steps/ingest/catalogue_now")
+    return now
+
+
+def _compare(now: Snapshot, listed: catalogue.Catalogue, *, examined: int, prune: bool) -> Outcome:
+    """How the catalogue as it should be differs from the store's."""
     now.materialise("rows_before", "steps/ingest/rows_before")
     now.materialise("rows_now", "steps/ingest/rows_now")
     counts = now.rows("steps/ingest/changes")[0]
