@@ -232,7 +232,7 @@ class _Work:
             return network
         except ColdframeError as error:
             made_of = self._recorded_source
-            if not made_of or made_of == self._source.to_json():
+            if not made_of or embedders.Options.from_json(made_of).to_json() == self._source.to_json():
                 raise
             said = ", ".join(f"{key} = {value}" for key, value in made_of.items())
             raise ColdframeError(
