@@ -535,11 +535,20 @@ def why(common: Common, image: str, fmt: str) -> None:
 
 
 @command("train")
-@click.option("--head", help="mlp or linear.  [default: mlp]")
+@click.option("--head", help="mlp, linear, logistic, knn, centroid or zero-shot.  [default: mlp]")
+@click.option("--from", "from_run", metavar="RUN", help="Start from the settings of a run; other options change them.")
 @click.option("--as", "as_name", metavar="NAME", help="Name of the run.  [default: the head's]")
-@click.option("--embedder", metavar="SET", help="Feature set.  [default: efficientnet-b4, or the only one]")
+@click.option(
+    "--embedder",
+    metavar="SET",
+    multiple=True,
+    help="Feature set; repeat it to join several.  [default: efficientnet-b4, or the only one]",
+)
 @click.option("--plan", help="Plan whose splits to use.  [default: default]")
-@click.option("--units", type=click.IntRange(1), help="Width of the dense layer.  [default: 600]")
+@click.option("--input", help="raw, l2 (length 1) or standard (mean 0, deviation 1).  [default: the head's]")
+@click.option(
+    "--units", type=click.IntRange(1), multiple=True, help="Width of a dense layer; once a layer.  [default: 600]"
+)
 @click.option(
     "--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share dropped in training.  [default: 0.4]"
 )
@@ -548,26 +557,66 @@ def why(common: Common, image: str, fmt: str) -> None:
 @click.option("--batch", type=click.IntRange(1), help="[default: 32]")
 @click.option("--epochs", type=click.IntRange(1), help="[default: 20]")
 @click.option("--early-stopping", type=click.IntRange(0), help="Epochs without improvement; 0 for never.  [default: 3]")
+@click.option(
+    "--reduce-lr-patience",
+    type=click.IntRange(0),
+    help="Epochs without improvement until the rate falls; 0 for never.  [default: 2]",
+)
+@click.option("--reduce-lr-factor", type=float, help="What the rate is multiplied by then.  [default: 0.1]")
+@click.option("--label-smoothing", type=float, help="Share of a label given to all classes alike.  [default: 0]")
 @click.option("--class-weights/--no-class-weights", default=None, help="Weigh classes to balance.  [default: yes]")
+@click.option("--strength", type=float, help="logistic: inverse of the penalty (scikit-learn's C).  [default: 1]")
+@click.option("--k", type=click.IntRange(1), help="knn: neighbours that vote.  [default: 10]")
+@click.option(
+    "--template", metavar="TEXT", multiple=True, help="zero-shot: a sentence with {} for the class; repeatable."
+)
+@click.option("--views", type=click.IntRange(0), help="Augmented views of each row to draw from.  [default: 0]")
+@click.option(
+    "--folds",
+    type=click.IntRange(0),
+    help="Also predict each training row by a head that has not seen it.  [default: 0]",
+)
 @click.option("--seed", type=int, help="[default: 0]")
-def train(common: Common, as_name: str | None, **flags: Any) -> None:
+@click.option("--seeds", type=click.IntRange(1), metavar="N", help="N runs, with seeds from --seed on.")
+@click.option(
+    "--memory-share",
+    type=click.FloatRange(0, 1),
+    help="A larger matrix than this of the memory lies on disk.  [default: 0.25]",
+)
+def train(common: Common, from_run: str | None, as_name: str | None, seeds: int | None, **flags: Any) -> None:
     """Train a head on cached features; its run id goes to stdout."""
+    from dataclasses import replace
+
     from pipeline import train as step
 
-    name = as_name or flags["head"] or os.environ.get("COLDFRAME_TRAIN_HEAD") or "mlp"
-    if as_name is None:
-        flags["head"] = flags["head"] or common.config.section("train", name).get("head")
-    settings = common.config.settings(step.Settings, "train", name, flags=flags)
-    outcome = step.train(common.open(), name, settings)
-    for note in outcome.notes:
-        common.say(f"note: {note}")
-    last = {name: values[-1] for name, values in outcome.history.items()}
-    best = f", best val_accuracy {max(outcome.history['val_accuracy']):.4f}" if "val_accuracy" in last else ""
-    common.say(
-        f"{outcome.train_rows} training and {outcome.val_rows} validation rows, {outcome.classes} classes: {outcome.epochs} "
-        f"epochs in {outcome.seconds:.1f} s, loss {last['loss']:.4f}{best}"
-    )
-    click.echo(outcome.run_id)
+    store = common.open()
+    if from_run is None:
+        name = as_name or flags["head"] or os.environ.get("COLDFRAME_TRAIN_HEAD") or "mlp"
+        if as_name is None:
+            flags["head"] = flags["head"] or common.config.section("train", name).get("head")
+        settings = common.config.settings(step.Settings, "train", name, flags=flags)
+    else:
+        run = step.find_run(store.snapshot(), from_run)
+        name = as_name or run["name"]
+        settings = replace(
+            step.settings_of(run), **{key: value for key, value in flags.items() if value not in (None, ())}
+        )
+    step.check_heeded(name, settings, [key for key, value in flags.items() if value not in (None, ())])
+    for seed in range(settings.seed, settings.seed + (seeds or 1)):
+        outcome = step.train(store, name, replace(settings, seed=seed))
+        for note in outcome.notes:
+            common.say(f"note: {note}")
+        last = {name: values[-1] for name, values in outcome.history.items()}
+        best = f", best val_accuracy {max(outcome.history['val_accuracy']):.4f}" if "val_accuracy" in last else ""
+        epochs = f"{outcome.epochs} epochs, loss {last['loss']:.4f}{best}, " if outcome.epochs else ""
+        common.say(
+            f"{outcome.train_rows} training and {outcome.val_rows} validation rows, {outcome.classes} classes: {epochs}"
+            f"{outcome.seconds:.1f} s"
+        )
+        if outcome.folds is not None:
+            measures = outcome.folds.measures
+            common.say(f"out of fold: accuracy {measures.accuracy:.4f}, macro F1 {measures.f1_macro:.4f}")
+        click.echo(outcome.run_id)
 
 
 @command("evaluate")
@@ -576,6 +625,10 @@ def train(common: Common, as_name: str | None, **flags: Any) -> None:
 @click.option(
     "--mask-by", metavar="COL", multiple=True, help="Also rule out classes never seen with a row's COL; repeatable."
 )
+@click.option(
+    "--group-by", metavar="COL", multiple=True, help="Also give the figures for each value of COL; repeatable."
+)
+@click.option("--tta", is_flag=True, default=None, help="Average over the augmented views that the store has.")
 @click.option("--plan", help="Whose splits.  [default: the run's plan]")
 @click.option("--per-class", is_flag=True, help="Print the classes, the worst first.")
 @click.option("--confusion", is_flag=True, help="Print the pairs of classes most often confused.")
@@ -583,33 +636,63 @@ def train(common: Common, as_name: str | None, **flags: Any) -> None:
 def evaluate(common: Common, run: str | None, per_class: bool, confusion: bool, fmt: str, **flags: Any) -> None:
     """Evaluate a run (an id, the start of one, or a name; the newest if not given) on a split."""
     from pipeline import evaluate as step
-    from pipeline import output
+    from pipeline import judging, output
 
-    if per_class and confusion:
-        raise click.UsageError("--per-class and --confusion print different tables: ask for one at a time")
+    if per_class + confusion + bool(flags["group_by"]) > 1:
+        raise click.UsageError("--per-class, --confusion and --group-by print different tables: ask for one at a time")
     store = common.open()
     settings = common.config.settings(step.Settings, "evaluate", flags=flags)
     done = step.evaluate(store, run, settings)
     snapshot = store.snapshot()
     key = {"run_id": done[0].run_id, "split": settings.split}
+    names = {"evaluations": [one.evaluation for one in done]}
     if per_class or confusion:
         output.write(snapshot.query("steps/train/worst_classes" if per_class else "steps/train/confused", **key), fmt)
+    elif flags["group_by"]:
+        output.write(snapshot.query("steps/train/groups_of", **key, **names), fmt)
     else:
-        output.write(
-            snapshot.query("steps/train/evaluations_of", **key, evaluations=[one.evaluation for one in done]), fmt
-        )
+        output.write(snapshot.query("steps/train/evaluations_of", **key, **names), fmt)
     for one in done:
-        for note in step.describe(one):
+        for note in judging.describe(one):
             common.say(f"{one.evaluation}: {note}")
 
 
 @command("runs")
+@click.option("--split", default="test", show_default=True, help="The rows whose figures to show.")
+@click.option("--evaluation", default="plain", show_default=True, help="plain, masked:COL, tta, folds:N, ….")
+@click.option("--sort", metavar="COL", help="Sort by a column, best or newest first.  [default: created_at]")
+@click.option("--ascending", is_flag=True, help="Sort the other way round.")
+@click.option("--where", metavar="COL=VALUE", multiple=True, help="Only runs with this value in a column; repeatable.")
+@click.option(
+    "--seeds", is_flag=True, help="One row for runs that differ in nothing but the seed: their mean and spread."
+)
+@click.option("--against", metavar="A B", nargs=2, help="Compare two runs on the rows that both predicted.")
 @format_option
-def runs(common: Common, fmt: str) -> None:
-    """List trained runs, the newest first, with their test figures."""
-    from pipeline import output
+def runs(
+    common: Common,
+    split: str,
+    evaluation: str,
+    sort: str | None,
+    ascending: bool,
+    where: tuple[str, ...],
+    seeds: bool,
+    against: tuple[str, str] | None,
+    fmt: str,
+) -> None:
+    """List trained runs with their figures, or compare two of them on the rows both have predicted."""
+    from pipeline import leaderboard, output
 
-    output.write(common.open().snapshot().query("steps/train/leaderboard"), fmt)
+    snapshot = common.open().snapshot()
+    if against is not None:
+        if sort or where or seeds:
+            raise click.UsageError("--against compares two runs: it goes with --split, --evaluation and --format alone")
+        table, notes = leaderboard.compare(snapshot, *against, split=split, evaluation=evaluation)
+    else:
+        table, notes = leaderboard.board(snapshot, split=split, evaluation=evaluation, by_seeds=seeds)
+        table = leaderboard.select(table, _pairs("--where", where), sort=sort, ascending=ascending)
+    output.write(table, fmt)
+    for note in notes:
+        common.say(f"note: {note}")
 
 
 @command("sql")

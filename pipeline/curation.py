@@ -13,7 +13,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipeline import centroids, feature_sets, scorers
+from pipeline import centroids, feature_sets, scorers, units
 from pipeline.plans import TRAIN, Plan, Stage, from_store, percentiles
 from store import digests, queries
 from store.errors import ColdframeError
@@ -283,7 +283,7 @@ class _State:
         by = stage.settings.get("by")
         self._snapshot.register("groups", self._groups(stage, by))
         links = self._snapshot.query("steps/curate/unit_links")
-        self._snapshot.register("units", units(links))
+        self._snapshot.register("units", units.connected(links))
         self._check_same_units(stage)
         place = {"plan": self._plan.name, "stage": stage.name, "seed": self._plan.seed}
         share = float(stage.settings["share"])
@@ -336,30 +336,3 @@ class _State:
             )
         images = self._snapshot.select("images", "image_id", by)
         return pa.table({"image_id": images["image_id"], "group_value": as_text(images[by])})
-
-
-def units(links: pa.Table) -> pa.Table:
-    """Connected components of images that share a link.
-
-    Args:
-        links: ``image_id, link``, one row per image and thing that ties it to others.
-
-    Returns:
-        ``image_id, unit``; a unit is named by the smallest link in it, so that row order does not matter.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    ids, id_of = np.unique(links["image_id"].to_numpy().astype(str), return_inverse=True)
-    names, link_of = np.unique(links["link"].to_numpy().astype(str), return_inverse=True)
-    count = len(ids) + len(names)
-    edges = coo_array((np.ones(len(id_of), np.int8), (id_of, len(ids) + link_of)), shape=(count, count))
-    _, component = connected_components(edges, directed=False)
-    first = np.full(count, len(names))
-    np.minimum.at(first, component[len(ids) :], np.arange(len(names)))
-    return pa.table(
-        {
-            "image_id": pa.array(ids, pa.string()),
-            "unit": pa.array(names[first[component[: len(ids)]]], pa.string()),
-        }
-    )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from pipeline import embedders
 from store.errors import ColdframeError
-from store.matrices import Vectors, to_matrix
+from store.matrices import FloatMatrix, Vectors, to_matrix
 from store.store import Snapshot
 
 DEFAULT_EMBEDDER = "efficientnet-b4"
@@ -30,6 +33,37 @@ def choose(snapshot: Snapshot, asked: str | None) -> str:
     listed = f"the store has: {', '.join(available)}" if available else "the store has none"
     way_out = "" if available and not asked else f"; 'coldframe embed {asked or DEFAULT_EMBEDDER}' makes it"
     raise ColdframeError(f"{wanted}; {listed}{way_out}")
+
+
+def choose_all(snapshot: Snapshot, asked: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The feature sets asked for, one or several to join, in that order; :func:`choose`'s where none is named.
+
+    Raises:
+        ColdframeError: as :func:`choose` does, or a set is named twice.
+    """
+    wanted = [asked] if asked is None or isinstance(asked, str) else list(asked)
+    chosen = tuple(choose(snapshot, name) for name in wanted)
+    if len(set(chosen)) < len(chosen):
+        raise ColdframeError(f"--embedder names a feature set twice: {', '.join(chosen)}")
+    return chosen
+
+
+def views(snapshot: Snapshot, name: str) -> list[int]:
+    """The numbers of the augmented views that a feature set has vectors of, ascending."""
+    return [row["view"] for row in snapshot.rows("steps/embed/views", embedder=name)]
+
+
+def reader(snapshot: Snapshot, name: str, asker: str) -> Callable[[Sequence[str]], FloatMatrix]:
+    """What turns texts into features of unit length (texts, dimensions) in the space of a feature set.
+
+    Raises:
+        ColdframeError: the network of the set reads no text, or its weights are not those the set was made with; the
+            sentence starts with ``asker``.
+    """
+    row = snapshot.rows("steps/embed/feature_set", embedder=name)[0]
+    return embedders.text_side(
+        row["network"], json.loads(row["source"]), json.loads(row["settings"])["weights"], set_name=name, asker=asker
+    )
 
 
 def vectors(snapshot: Snapshot, name: str) -> Vectors:

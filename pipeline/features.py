@@ -3,40 +3,58 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import feature_sets
-from store.matrices import FloatMatrix
+from store.errors import ColdframeError
+from store.matrices import FloatMatrix, allocate, to_matrix
 from store.store import Snapshot
 
 Strings = npt.NDArray[np.str_]
+DIGEST_ROWS = 4096
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Labelled images with vectors, by image id; row ``i`` of each array is the same image."""
+    """Labelled images with vectors, by image id; row ``i`` of each array is the same image.
+
+    Attributes:
+        views: vectors of shape (1 + views, n, dimensions), float32, the images as they are first; where an image lacks a
+            view, its vector as it is stands there.
+        blocks: how many of the dimensions each feature set has.
+        without_vector: by feature set, how many more rows have no vector in it and are left out.
+        without_view: how many rows lack one of the views asked for.
+    """
 
     image_ids: Strings
     content_ids: Strings
     labels: Strings
     splits: Strings
-    matrix: FloatMatrix
+    views: FloatMatrix
+    blocks: tuple[int, ...]
+    without_vector: dict[str, int]
+    without_view: int = 0
 
-    def of(self, split: str) -> Rows:
-        """The rows of one split."""
-        return self.where(self.splits == split)
+    @property
+    def matrix(self) -> FloatMatrix:
+        """The vectors of the images as they are, shape (n, dimensions)."""
+        matrix: FloatMatrix = self.views[0]
+        return matrix
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> Rows:
-        """The rows chosen, in their order."""
-        return Rows(
-            self.image_ids[chosen],
-            self.content_ids[chosen],
-            self.labels[chosen],
-            self.splits[chosen],
-            self.matrix[chosen],
+        """The rows chosen, in their order; the same rows, not a copy, where all are."""
+        if chosen.all():
+            return self
+        return replace(
+            self,
+            image_ids=self.image_ids[chosen],
+            content_ids=self.content_ids[chosen],
+            labels=self.labels[chosen],
+            splits=self.splits[chosen],
+            views=self.views[:, chosen],
         )
 
     def __len__(self) -> int:
@@ -47,26 +65,94 @@ class Rows:
         digest = hashlib.sha256()
         for column in (self.image_ids, self.labels, self.splits):
             digest.update("\x1f".join(column.tolist()).encode())
-        digest.update(np.ascontiguousarray(self.matrix).tobytes())
+        for view in self.views:
+            for start in range(0, len(view), DIGEST_ROWS):
+                digest.update(np.ascontiguousarray(view[start : start + DIGEST_ROWS]).tobytes())
         return digest.hexdigest()[:32]
 
 
-def load(snapshot: Snapshot, plan: str, embedder: str, splits: list[str]) -> tuple[Rows, int]:
-    """The labelled rows that ``plan`` keeps in ``splits`` and that ``embedder`` has a vector for.
+def load(
+    snapshot: Snapshot,
+    plan: str,
+    embedders: Sequence[str],
+    split: str,
+    *,
+    views: int = 0,
+    memory_share: float = 0.25,
+) -> Rows:
+    """The labelled rows that ``plan`` keeps in ``split`` and that every one of ``embedders`` has a vector for, joined.
 
-    Returns:
-        The rows, and how many more there are without a vector.
+    Vectors go from the store's parts straight into one matrix, which lies on disk when it is larger than ``memory_share`` of
+    this machine's memory.
+
+    Raises:
+        ColdframeError: vectors that are not finite, or feature sets that have no row in common.
     """
-    table = snapshot.query("steps/train/labelled_rows", plan=plan, splits=splits)
-    known = feature_sets.vectors(snapshot, embedder)
-    positions = known.positions(table["content_id"])
-    has_vector = positions >= 0
+    table = snapshot.query("steps/train/labelled_rows", plan=plan, splits=[split])
+    contents = table["content_id"].to_numpy(zero_copy_only=False).astype(str)
+    has_all = np.ones(len(table), bool)
+    without: dict[str, int] = {}
+    for embedder in embedders:
+        known = snapshot.query("steps/embed/contents_with_vector", embedder=embedder, view=0)["content_id"].to_pylist()
+        has = np.isin(contents, np.array(known, dtype=str))
+        without |= {embedder: int((~has).sum())} if not has.all() else {}
+        has_all &= has
+    if len(table) and not has_all.any() and len(embedders) > 1 and max(without.values()) < len(table):
+        raise ColdframeError(
+            f"the feature sets {', '.join(embedders)} have no {split} row of plan {plan!r} in common "
+            f"({', '.join(f'{len(table) - count} in {name}' for name, count in without.items())}): run 'coldframe embed' for each"
+        )
 
     def column(name: str) -> Strings:
-        values: Strings = table[name].to_numpy(zero_copy_only=False)[has_vector].astype(str)
+        values: Strings = table[name].to_numpy(zero_copy_only=False)[has_all].astype(str)
         return values
 
-    rows = Rows(
-        column("image_id"), column("content_id"), column("label"), column("split"), known.matrix[positions[has_vector]]
+    contents = contents[has_all]
+    blocks = tuple(_dimensions(snapshot, embedder) for embedder in embedders)
+    matrices = allocate((1 + views, len(contents), sum(blocks)), snapshot.root, memory_share)
+    lacking = np.zeros(len(contents), bool)
+    for view in range(1 + views):
+        at = 0
+        for embedder, width in zip(embedders, blocks, strict=True):
+            block = matrices[view, :, at : at + width]
+            filled = _fill(snapshot, embedder, view, contents, block)
+            block[~filled] = matrices[0, ~filled, at : at + width]
+            lacking |= ~filled
+            at += width
+    return Rows(
+        column("image_id"),
+        contents,
+        column("label"),
+        column("split"),
+        matrices,
+        blocks,
+        without,
+        int(lacking.sum()),
     )
-    return rows, int((~has_vector).sum())
+
+
+def _dimensions(snapshot: Snapshot, embedder: str) -> int:
+    return int(snapshot.rows("steps/embed/feature_set", embedder=embedder)[0]["dimensions"])
+
+
+def _fill(snapshot: Snapshot, embedder: str, view: int, contents: Strings, block: FloatMatrix) -> npt.NDArray[np.bool_]:
+    """Write the vectors of one view of a feature set into the rows of ``block``; which rows got one."""
+    order = np.argsort(contents, kind="stable")
+    ordered = contents[order]
+    filled = np.zeros(len(contents), bool)
+    for piece in snapshot.stream("steps/embed/view_vectors", embedder=embedder, view=view):
+        ids = piece["content_id"].to_numpy(zero_copy_only=False).astype(str)
+        first, last = np.searchsorted(ordered, ids, "left"), np.searchsorted(ordered, ids, "right")
+        counts = last - first
+        # several rows may have the same content: each gets the vector
+        places = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
+        rows, vectors = order[places], to_matrix(piece["vector"])[np.repeat(np.arange(len(ids)), counts)]
+        broken = ~np.isfinite(vectors).all(axis=1)
+        if broken.any():
+            raise ColdframeError(
+                f"the feature set {embedder!r} has vectors that are not finite, such as that of content "
+                f"{contents[rows[broken]][0]}: 'coldframe verify' lists them; embed those images anew in another set (--as NAME)"
+            )
+        block[rows] = vectors
+        filled[rows] = True
+    return filled

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline import curation, embed, evaluate, feature_sets, ingest, plans, scorers, train
 from pipeline.config import Config
+from pipeline.prediction import find_run
 from store.errors import ColdframeError
 from store.store import Snapshot
 
@@ -21,6 +22,7 @@ from store.store import Snapshot
 INCIDENTAL = {
     "ingest": {"commit_seconds", "max_seconds", "rehash", "workers"},
     "embed": {"backend", "batch", "commit_seconds", "device", "limit", "max_failure_rate", "retry"},
+    "train": {"memory_share"},
 }
 
 REFERENCE = """\
@@ -183,9 +185,8 @@ def _train_reason(config: Config, name: str, moment: Snapshot | None) -> str | N
     record = _record(moment, "train", name)
     if record is None or moment is None:
         return "never run"
-    embedder = feature_sets.choose(moment, settings.embedder)
-    wanted = {**asdict(settings), "head": settings.head or name, "embedder": embedder}
-    return _difference(record, wanted, train.inputs_read(moment, settings.plan, embedder))
+    wanted = train.resolve(moment, name, settings)
+    return _difference(record, asdict(wanted), train.inputs_read(moment, wanted))
 
 
 def _evaluate_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:
@@ -193,7 +194,7 @@ def _evaluate_reason(config: Config, name: str, moment: Snapshot | None) -> str 
     record = _record(moment, "evaluate", f"{name}/{settings.split}")
     if record is None or moment is None:
         return "never run"
-    run = evaluate.find_run(moment, name)
+    run = find_run(moment, name)
     wanted = {**asdict(settings), "plan": settings.plan or run["plan"]}
     return _difference(record, wanted, evaluate.inputs_read(moment, run, settings))
 

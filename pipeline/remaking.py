@@ -8,16 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from pipeline import embed, ingest, scorers, train
+from pipeline import embed, heads, ingest, scorers, train
 from store.errors import ColdframeError
 from store.store import Snapshot
 
 INGEST_OPTIONS = ("id", "path", "label", "max_pixels")
 EMBED_OPTIONS = ("weights", "size", "seed", "store_as", "max_pixels")
-TRAIN_OPTIONS = (
-    *("head", "embedder", "plan", "units", "dropout", "optimizer", "learning_rate", "batch", "epochs"),
-    *("early_stopping", "class_weights", "seed"),
-)
+TRAIN_OPTIONS = ("head", "embedder", "plan", *heads.ALL_SETTINGS, "views", "folds")
 
 
 def record_of(moment: Snapshot, step: str, name: str) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from store import queries
 from store.errors import ColdframeError, QueryRefused, StoreDamaged
 from store.manifest import Manifest
-from store.schemas import OPEN_DATASETS, SCHEMAS
+from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS
 
 # The kinds of error that Parquet files cause; DuckDB has no kind of its own for a file that makes no sense.
 _DAMAGE = (duckdb.IOException, duckdb.InvalidInputException, duckdb.Error)
@@ -63,9 +63,13 @@ def _create_dataset(con: duckdb.DuckDBPyConnection, root: Path, manifest: Manife
         con.execute(f"create view data.{dataset} as select * from no_{dataset}")
         return
     files = ", ".join("'" + str(root.resolve() / part.path).replace("'", "''") + "'" for part in parts)
-    by_name = str(dataset in OPEN_DATASETS).lower()
+    by_name = str(dataset in OPEN_DATASETS + GROWN_DATASETS).lower()
+    select = f"select * from read_parquet([{files}], union_by_name = {by_name})"
+    if dataset in GROWN_DATASETS:
+        con.register(f"no_{dataset}", SCHEMAS[dataset].empty_table())
+        select = f"select * from no_{dataset} union all by name {select}"
     with explaining(root):
-        con.execute(f"create view data.{dataset} as select * from read_parquet([{files}], union_by_name = {by_name})")
+        con.execute(f"create view data.{dataset} as {select}")
 
 
 def confine(con: duckdb.DuckDBPyConnection, root: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +26,22 @@ def to_matrix(column: pa.ChunkedArray) -> FloatMatrix:
 def from_matrix(matrix: npt.NDArray[np.floating]) -> pa.FixedSizeListArray:
     """An array of shape (rows, dimensions) as fixed-size lists of its own float type."""
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).ravel()), matrix.shape[1])
+
+
+def allocate(shape: tuple[int, ...], folder: Path, share: float) -> FloatMatrix:
+    """An array of float32 to be filled; on disk where it is larger than ``share`` of the machine's memory.
+
+    There it is a memory map of a file in ``folder`` without a name, which goes when the array goes or the process ends,
+    however it ends.
+    """
+    wanted = int(np.prod(shape)) * np.dtype(np.float32).itemsize
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if wanted <= share * memory or not wanted:
+        return np.empty(shape, np.float32)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, wanted)  # a full disk says so here, and not by a signal later
+        mapped: FloatMatrix = np.memmap(file, np.float32, "r+", shape=shape)
+        return mapped
 
 
 def unit_length(matrix: FloatMatrix) -> FloatMatrix:

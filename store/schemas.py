@@ -128,6 +128,13 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("settings", pa.string()),
             ("history", pa.string()),
             ("versions", pa.string()),
+            # "head" on cached features, or "network" from scratch on pixels
+            ("kind", pa.string()),
+            ("embedders", pa.list_(pa.string())),
+            ("seed", pa.int64()),
+            ("views", pa.int32()),
+            # how its settings were chosen, where rows of the plan chose them: "val" for a search on the validation split
+            ("settings_chosen_on", pa.string()),
         ]
     ),
     # One row per run and image it was trained or validated on.
@@ -158,6 +165,35 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("label_unseen", pa.int64()),
             ("rows_unmasked", pa.int64()),
             ("rows_trained_on", pa.int64()),
+            ("rows_selected_on", pa.int64()),
+            ("classes_absent", pa.list_(pa.string())),
+            ("top5", pa.float64()),
+            ("calibration_error", pa.float64()),
+            ("accuracy_low", pa.float64()),
+            ("accuracy_high", pa.float64()),
+            ("f1_macro_low", pa.float64()),
+            ("f1_macro_high", pa.float64()),
+        ]
+    ),
+    # One row per evaluation and value of a column of the catalogue it was looked at by.
+    "group_evaluations": pa.schema(
+        [
+            ("run_id", pa.string()),
+            ("evaluation", pa.string()),
+            ("split", pa.string()),
+            ("column", pa.string()),
+            ("value", pa.string()),
+            ("rows", pa.int64()),
+            ("classes", pa.int64()),
+            ("accuracy", pa.float64()),
+            ("accuracy_low", pa.float64()),
+            ("accuracy_high", pa.float64()),
+            ("f1_macro", pa.float64()),
+            ("f1_macro_low", pa.float64()),
+            ("f1_macro_high", pa.float64()),
+            ("top5", pa.float64()),
+            ("calibration_error", pa.float64()),
+            ("loss", pa.float64()),
         ]
     ),
     "predictions": pa.schema(
@@ -190,6 +226,8 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 # Datasets whose parts may carry the user's own columns, which differ from part to part.
 OPEN_DATASETS = ("images", "failures")
+# Datasets that had fewer columns in earlier versions: NULL in the parts written then.
+GROWN_DATASETS = ("runs", "evaluations")
 
 
 def unique_names(names: Iterable[str]) -> list[str]:

@@ -180,6 +180,33 @@ def load(name: str, options: Options) -> Embedder:
     return embedder
 
 
+def text_side(
+    name: str, source: dict[str, Any], weights: str, *, set_name: str, asker: str
+) -> Callable[[Sequence[str]], FloatArray]:
+    """What turns texts into features of unit length, shape (texts, dimensions), in the space of a feature set of this embedder.
+
+    Args:
+        source: how to load the network, as a feature set remembers it.
+        weights: the digest of the weights that the set was made with.
+        set_name, asker: who is named in errors, the set and what asks for its text side.
+
+    Raises:
+        ColdframeError: the network reads no text, or its weights are not those the set was made with.
+    """
+    network = load(name, Options.from_json(source))
+    embed_texts: Callable[[Sequence[str]], FloatArray] | None = getattr(network, "embed_texts", None)
+    if embed_texts is None:
+        raise ColdframeError(
+            f"{asker}: the feature set {set_name!r} is of {name}, which reads no text; expected a CLIP set"
+        )
+    if network.settings["weights"] != weights:
+        raise ColdframeError(
+            f"{asker}: the weights at {source.get('weights') or 'the default place'} are not those that {set_name!r} was made "
+            "with"
+        )
+    return embed_texts
+
+
 def _module(name: str) -> ModuleType:
     if name not in _modules():
         raise ColdframeError(f"no embedder {name!r}; available: {', '.join(names())}")

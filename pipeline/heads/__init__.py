@@ -1,25 +1,110 @@
-"""Heads: one file each, named as on the command line. A file defines ``layers(classes, settings)``.
+"""Heads: classifiers of vectors, one file each, named as on the command line with underscores for hyphens.
 
-The same layers stand on cached features and, end to end, on a backbone. Keras is imported inside the functions.
+A file says which ``SETTINGS`` it heeds and its own ``DEFAULTS`` for those that are None; ``fit(task, settings)`` gives
+arrays and a history, ``predict(arrays, matrix)`` class probabilities out of those arrays. What a head learned is in its
+arrays alone, so that it is one file without code in it.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+import io
 import pkgutil
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import dense
 from pipeline.frameworks import load_keras
+from pipeline.scaling import KINDS, Scaling
+from pipeline.training import OPTIMIZERS, Fit, Task
 from store.errors import ColdframeError
+from store.matrices import FloatMatrix
+
+TEMPLATE = "a photo of a {}"
 
 
 @dataclass(frozen=True)
-class HeadSettings:
-    """What a head's shape may depend on: width of its dense layer, and the share of it dropped in training."""
+class Settings:
+    """What heads may be told; each heeds those it names. None is the head's own default.
 
-    units: int = 600
+    ``input``: raw, l2 (each feature set's vector to length 1) or standard. ``units``: width of the dense layers, one number
+    a layer. ``early_stopping`` and ``reduce_lr_patience``: epochs without improvement, 0 for never. ``strength``: inverse of
+    the L2 penalty of a logistic regression (scikit-learn's C). ``k``: neighbours that vote. ``template``: sentences for
+    zero-shot, in which ``{}`` stands for the class.
+    """
+
+    input: str | None = None
+    units: int | tuple[int, ...] = 600
     dropout: float = 0.4
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    batch: int = 32
+    epochs: int | None = None
+    early_stopping: int | None = None
+    reduce_lr_factor: float = 0.1
+    reduce_lr_patience: int | None = None
+    label_smoothing: float = 0.0
+    class_weights: bool = True
+    strength: float = 1.0
+    k: int = 10
+    template: tuple[str, ...] = (TEMPLATE,)
+    seed: int = 0
+
+
+ALL_SETTINGS = tuple(one.name for one in fields(Settings))
+
+
+@dataclass(frozen=True)
+class Head:
+    """A fitted head: its name, how vectors are scaled before it, and its arrays."""
+
+    name: str
+    scaling: Scaling
+    arrays: dict[str, npt.NDArray[Any]]
+
+    @property
+    def parameters(self) -> int:
+        """The numbers in its arrays."""
+        return dense.parameters(self.arrays)
+
+    @property
+    def dimensions(self) -> int:
+        """Length of the vectors it takes."""
+        return sum(self.scaling.blocks)
+
+    def predict(self, matrix: FloatMatrix) -> npt.NDArray[np.float64]:
+        """Class probabilities of vectors (n, dimensions), which are scaled where they lie; shape (n, classes), float64."""
+        probabilities: npt.NDArray[np.float64] = module(self.name).predict(self.arrays, self.scaling.apply(matrix))
+        return probabilities
+
+    def to_bytes(self) -> bytes:
+        """The head as one ``.npz`` file."""
+        buffer = io.BytesIO()
+        named = {f"head/{name}": array for name, array in self.arrays.items()}
+        np.savez(buffer, allow_pickle=False, name=np.array(self.name), **self.scaling.to_arrays(), **named)
+        return buffer.getvalue()
+
+    @classmethod
+    def read(cls, path: Path) -> Head:
+        """A head out of its file.
+
+        Raises:
+            ColdframeError: the file is none of a head.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                held = {name: file[name] for name in file.files}
+            arrays = {name.removeprefix("head/"): array for name, array in held.items() if name.startswith("head/")}
+            return cls(str(held["name"]), Scaling.from_arrays(held), arrays)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ColdframeError(f"{path}: not the file of a head ({error}): train again") from error
 
 
 def names() -> list[str]:
@@ -27,19 +112,73 @@ def names() -> list[str]:
     return sorted(info.name.replace("_", "-") for info in pkgutil.iter_modules(__path__))
 
 
-def build(name: str, dimensions: int, classes: int, settings: HeadSettings) -> Any:
-    """A head as a ``keras.Model`` from vectors (n, dimensions) to class probabilities (n, classes), not compiled.
+@functools.cache
+def module(name: str) -> ModuleType:
+    """The file of a head.
 
     Raises:
         ColdframeError: no such head.
     """
-    keras = load_keras()
+    if name not in names():
+        raise ColdframeError(f"no head {name!r}; available: {', '.join(names())}")
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
-    return keras.Sequential([keras.Input((dimensions,)), *_layers(name, classes, settings)], name="head")
+
+def heeded(name: str) -> tuple[str, ...]:
+    """The settings that a head heeds."""
+    return ("input", "seed", *module(name).SETTINGS)
 
 
-def on_backbone(backbone: Any, name: str, classes: int, settings: HeadSettings) -> Any:
-    """The whole classifier: a frozen backbone that gives one vector a picture, and a head on it.
+def resolve(name: str, settings: Any) -> Any:
+    """Settings with the head's own defaults where they are None; a copy of the same type.
+
+    Raises:
+        ColdframeError: no such head, or a value out of range.
+    """
+    own = {one: value for one, value in module(name).DEFAULTS.items() if getattr(settings, one) is None}
+    unused = {one: 0 for one in ("epochs", "early_stopping", "reduce_lr_patience") if one not in module(name).SETTINGS}
+    resolved = replace(settings, **unused | own)
+    if isinstance(resolved.units, int):
+        resolved = replace(resolved, units=(resolved.units,))
+    _check(name, resolved)
+    return resolved
+
+
+def _check(name: str, settings: Any) -> None:
+    trained = "epochs" in module(name).SETTINGS
+    for setting, is_right, expected in (
+        ("input", settings.input in KINDS, f"one of {', '.join(KINDS)}"),
+        ("optimizer", not trained or settings.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
+        ("epochs", not trained or settings.epochs >= 1, "at least 1"),
+        ("batch", settings.batch >= 1, "at least 1"),
+        ("units", settings.units and all(width >= 1 for width in settings.units), "at least 1 each"),
+        ("dropout", 0 <= settings.dropout < 1, "from 0 to below 1"),
+        ("learning_rate", not trained or settings.learning_rate > 0, "above 0"),
+        ("early_stopping", settings.early_stopping >= 0, "epochs, 0 for never"),
+        ("reduce_lr_patience", settings.reduce_lr_patience >= 0, "epochs, 0 for never"),
+        ("reduce_lr_factor", 0 < settings.reduce_lr_factor < 1, "between 0 and 1"),
+        ("label_smoothing", 0 <= settings.label_smoothing < 1, "from 0 to below 1"),
+        ("strength", settings.strength > 0, "above 0"),
+        ("k", settings.k >= 1, "at least 1"),
+        ("template", settings.template and all("{}" in one for one in settings.template), "sentences with {} in them"),
+        ("seed", 0 <= settings.seed < 2**32, "from 0 to 4294967295"),
+    ):
+        if not is_right:
+            raise ColdframeError(f"train: {setting} = {getattr(settings, setting)}, expected {expected}")
+
+
+def fit(name: str, task: Task, settings: Settings) -> Fit:
+    """Fit a head; ``settings`` as :func:`resolve` gives them, the vectors of ``task`` scaled already.
+
+    Raises:
+        ColdframeError: it cannot learn from this, or its training diverged.
+    """
+    fitted: Fit = module(name).fit(task, settings)
+    return fitted
+
+
+def on_backbone(backbone: Any, layers: list[dense.Layer]) -> Any:
+    """The whole classifier as a ``keras.Model``: a frozen backbone that gives one vector a picture, and layers on it.
 
     The backbone is called in inference, so that neither its Dropout nor its BatchNormalization is live in training.
     """
@@ -48,14 +187,6 @@ def on_backbone(backbone: Any, name: str, classes: int, settings: HeadSettings) 
     backbone.trainable = False
     pictures = keras.Input(backbone.input_shape[1:])
     outputs = backbone(pictures, training=False)
-    for layer in _layers(name, classes, settings):
+    for layer in dense.to_keras(layers):
         outputs = layer(outputs)
     return keras.Model(pictures, outputs)
-
-
-def _layers(name: str, classes: int, settings: HeadSettings) -> list[Any]:
-    if name not in names():
-        raise ColdframeError(f"no head {name!r}; available: {', '.join(names())}")
-    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    layers: list[Any] = module.layers(classes, settings)
-    return layers

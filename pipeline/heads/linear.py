@@ -1,15 +1,25 @@
-"""Softmax regression on normalised features."""
+"""Softmax regression on normalised features, by gradient descent."""
 
 from __future__ import annotations
 
-from typing import Any
+from pipeline import training
+from pipeline.dense import BatchNorm, Dense, predict
+from pipeline.heads import Settings
+from pipeline.training import Fit, Schedule, Task
 
-from pipeline.frameworks import load_keras
-from pipeline.heads import HeadSettings
+SETTINGS = (*Schedule.__dataclass_fields__, "class_weights")
+DEFAULTS = {
+    "input": "raw",
+    "optimizer": "adagrad",
+    "learning_rate": 0.01,
+    "epochs": 20,
+    "early_stopping": 3,
+    "reduce_lr_patience": 2,
+}
+
+__all__ = ["DEFAULTS", "SETTINGS", "fit", "predict"]
 
 
-def layers(classes: int, settings: HeadSettings) -> list[Any]:
-    """BatchNormalization → Dense(classes, softmax)."""
-    keras = load_keras()
-
-    return [keras.layers.BatchNormalization(), keras.layers.Dense(classes, activation="softmax")]
+def fit(task: Task, settings: Settings) -> Fit:
+    """BatchNorm → Dense(classes)."""
+    return training.fit([BatchNorm(), Dense(task.classes)], task, Schedule.of(settings))

@@ -1,20 +1,35 @@
-"""The reference head: BatchNorm, one dense layer, Dropout, softmax."""
+"""The reference head: BatchNorm, dense layers with Dropout, softmax."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from pipeline.frameworks import load_keras
-from pipeline.heads import HeadSettings
+from pipeline import training
+from pipeline.dense import BatchNorm, Dense, Dropout, Layer, predict
+from pipeline.heads import Settings
+from pipeline.training import Fit, Schedule, Task
+
+SETTINGS = ("units", "dropout", *Schedule.__dataclass_fields__, "class_weights")
+DEFAULTS = {
+    "input": "raw",
+    "optimizer": "adagrad",
+    "learning_rate": 0.01,
+    "epochs": 20,
+    "early_stopping": 3,
+    "reduce_lr_patience": 2,
+}
+
+__all__ = ["DEFAULTS", "SETTINGS", "fit", "layers", "predict"]
 
 
-def layers(classes: int, settings: HeadSettings) -> list[Any]:
-    """BatchNormalization → Dense(units, relu) → Dropout → Dense(classes, softmax)."""
-    keras = load_keras()
+def layers(classes: int, units: Sequence[int], dropout: float) -> list[Layer]:
+    """BatchNorm → (Dense(units, relu) → Dropout) for each of ``units`` → Dense(classes)."""
+    hidden: list[Layer] = [layer for width in units for layer in (Dense(width, relu=True), Dropout(dropout))]
+    return [BatchNorm(), *hidden, Dense(classes)]
 
-    return [
-        keras.layers.BatchNormalization(),
-        keras.layers.Dense(settings.units, activation="relu"),
-        keras.layers.Dropout(settings.dropout),
-        keras.layers.Dense(classes, activation="softmax"),
-    ]
+
+def fit(task: Task, settings: Settings) -> Fit:
+    """Gradient descent on the cross-entropy."""
+    assert isinstance(settings.units, tuple)
+    network = layers(task.classes, settings.units, settings.dropout)
+    return training.fit(network, task, Schedule.of(settings))

@@ -55,18 +55,10 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
         raise ColdframeError("clip-quality: good and bad each need at least one prompt")
     if settings.aggregate not in AGGREGATES:
         raise ColdframeError(f"clip-quality: aggregate = {settings.aggregate!r}, expected {' or '.join(AGGREGATES)}")
-    network = embedders.load(feature_set.network, embedders.Options.from_json(feature_set.source))
-    embed_texts = getattr(network, "embed_texts", None)
-    if embed_texts is None:
-        raise ColdframeError(
-            f"clip-quality: the feature set {feature_set.name!r} is of {feature_set.network}, which reads no text; expected a "
-            "CLIP set"
-        )
-    if network.settings["weights"] != feature_set.settings["weights"]:
-        raise ColdframeError(
-            f"clip-quality: the weights at {feature_set.source.get('weights') or 'the default place'} are not those that "
-            f"{feature_set.name!r} was made with"
-        )
+    made = feature_set
+    embed_texts = embedders.text_side(
+        made.network, made.source, made.settings["weights"], set_name=made.name, asker="clip-quality"
+    )
     unit = unit_length(vectors.matrix)
     return _aggregate(unit @ embed_texts(settings.good).T, settings.aggregate) - _aggregate(
         unit @ embed_texts(settings.bad).T, settings.aggregate

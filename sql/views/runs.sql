@@ -1,7 +1,8 @@
 -- One row per trained run, the newest first, with its plain test metrics where it was evaluated.
 select
-    r.run_id, r.created_at, r.name, r.head, r.embedder, r.plan, r.train_rows, r.val_rows, len(r.classes) as classes,
-    r.epochs, r.parameters, r.seconds,
+    r.run_id, r.created_at, r.name, coalesce(r.kind, 'head') as kind, r.head, r.embedder,
+    coalesce(r.embedders, [r.embedder]) as embedders, r.plan, r.seed, r.views, r.train_rows, r.val_rows, len(r.classes) as classes,
+    r.epochs, r.parameters, r.seconds, r.settings_chosen_on,
     e.accuracy as test_accuracy, e.f1_macro as test_f1_macro, e.loss as test_loss, e.rows as test_rows,
     r.features_digest, r.settings, r.history, r.versions
 from data.runs as r

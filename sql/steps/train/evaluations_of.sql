@@ -1,7 +1,7 @@
 -- One row per evaluation of a run on a split.
 select
-    run_id, evaluation, split, rows, classes, accuracy, f1_micro, f1_macro, f1_weighted, loss, loss_capped,
-    label_masked, label_unseen, rows_unmasked
+    run_id, evaluation, split, rows, classes, accuracy, accuracy_low, accuracy_high, top5, f1_micro, f1_macro, f1_macro_low,
+    f1_macro_high, f1_weighted, loss, loss_capped, calibration_error, label_masked, label_unseen, rows_unmasked
 from evaluations
 where run_id = $run_id and split = $split and list_contains($evaluations, evaluation)
 order by evaluation desc

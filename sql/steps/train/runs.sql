@@ -1,2 +1,6 @@
 -- One row per run, the newest first.
-select run_id, name, head, embedder, plan, classes from data.runs order by created_at desc, run_id
+select
+    run_id, created_at, name, coalesce(kind, 'head') as kind, head, embedder,
+    coalesce(embedders, [embedder]) as embedders, plan, classes, settings, settings_chosen_on, seed, views
+from data.runs
+order by created_at desc, run_id

@@ -1,0 +1,121 @@
+"""Dense networks on vectors: a list of layers, their weights by name, and what they give, in NumPy alone.
+
+They are trained in :mod:`pipeline.training`, and stand as Keras layers on a backbone. Weights are named ``<position>/<name>``,
+as Keras names them: kernel, bias, gamma, beta, moving_mean, moving_variance.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.frameworks import load_keras
+from store.matrices import FloatMatrix
+
+EPSILON = 1e-3  # of BatchNormalization, as Keras has it
+LAYERS = "layers"  # the name under which a network's arrays hold the list of its layers, JSON as text
+PREDICT_ROWS = 4096
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Each input less its mean, over its standard deviation, times gamma, plus beta."""
+
+    kind: str = "batch_norm"
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Inputs times a kernel plus a bias; with ``relu``, no less than 0."""
+
+    units: int
+    relu: bool = False
+    kind: str = "dense"
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """In training, a share ``rate`` of the inputs is 0 and the others are scaled up by 1 / (1 - rate)."""
+
+    rate: float
+    kind: str = "dropout"
+
+
+Layer = BatchNorm | Dense | Dropout
+KINDS: dict[str, type[Layer]] = {"batch_norm": BatchNorm, "dense": Dense, "dropout": Dropout}
+
+
+def to_text(layers: Sequence[Layer]) -> npt.NDArray[np.str_]:
+    """A list of layers as :data:`LAYERS` holds it."""
+    return np.array(json.dumps([asdict(layer) for layer in layers]))
+
+
+def from_text(text: npt.NDArray[Any]) -> list[Layer]:
+    """The layers out of :func:`to_text`."""
+    return [KINDS[given["kind"]](**given) for given in json.loads(str(text))]
+
+
+def parameters(arrays: Arrays) -> int:
+    """The number of a network's weights, BatchNorm's statistics included, as Keras counts them."""
+    return sum(array.size for name, array in arrays.items() if name != LAYERS)
+
+
+def logits(arrays: Arrays, matrix: FloatMatrix) -> FloatMatrix:
+    """What the last layer gives before softmax, shape (n, classes), float32."""
+    values: FloatMatrix = matrix
+    for position, layer in enumerate(from_text(arrays[LAYERS])):
+        if isinstance(layer, BatchNorm):
+            names = ("gamma", "beta", "moving_mean", "moving_variance")
+            gamma, beta, mean, variance = (arrays[f"{position}/{name}"] for name in names)
+            scale = gamma / np.sqrt(variance + np.float32(EPSILON))
+            values = (values - mean) * scale.astype(np.float32) + beta
+        elif isinstance(layer, Dense):
+            values = values @ arrays[f"{position}/kernel"] + arrays[f"{position}/bias"]
+            if layer.relu:
+                np.maximum(values, 0, out=values)
+    return values
+
+
+def softmax(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Probabilities of each row, float64."""
+    exponentials = np.exp(values.astype(np.float64) - values.max(axis=1, keepdims=True))
+    result: npt.NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return result
+
+
+def predict(arrays: Arrays, matrix: FloatMatrix) -> npt.NDArray[np.float64]:
+    """Class probabilities, shape (n, classes), float64."""
+    pieces = [
+        softmax(logits(arrays, matrix[start : start + PREDICT_ROWS])) for start in range(0, len(matrix), PREDICT_ROWS)
+    ]
+    return np.concatenate(pieces) if pieces else softmax(logits(arrays, matrix))
+
+
+def to_keras(layers: Sequence[Layer]) -> list[Any]:
+    """The same layers in Keras, not built yet; the last one with softmax."""
+    keras = load_keras()
+
+    made: list[Any] = []
+    for layer in layers:
+        if isinstance(layer, BatchNorm):
+            made.append(keras.layers.BatchNormalization(epsilon=EPSILON))
+        elif isinstance(layer, Dropout):
+            made.append(keras.layers.Dropout(layer.rate))
+        else:
+            activation = "relu" if layer.relu else "softmax" if layer is layers[-1] else None
+            made.append(keras.layers.Dense(layer.units, activation=activation))
+    return made
+
+
+def fill_keras(made: Sequence[Any], arrays: Arrays) -> None:
+    """Give built layers of :func:`to_keras` a network's weights."""
+    for position, layer in enumerate(made):
+        if layer.weights:
+            layer.set_weights([arrays[f"{position}/{weight.name}"] for weight in layer.weights])

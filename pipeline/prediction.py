@@ -1,0 +1,46 @@
+"""Prediction: the class probabilities that a run gives rows of the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.features import Rows
+from pipeline.heads import Head
+from pipeline.metrics import Probabilities
+from store.errors import ColdframeError
+from store.store import Snapshot
+
+
+def find_run(snapshot: Snapshot, run_id: str | None) -> dict[str, Any]:
+    """The run of an id or of the start of one, the newest of a name, or the newest of all.
+
+    Raises:
+        ColdframeError: no such run, or none yet.
+    """
+    runs = snapshot.rows("steps/train/runs")
+    if not runs:
+        raise ColdframeError("no run yet; 'coldframe train --head mlp' makes one")
+    chosen = [run for run in runs if run_id is None or run["run_id"] == run_id]
+    chosen = chosen or [run for run in runs if run["name"] == run_id or run["run_id"].startswith(run_id or "")]
+    if not chosen:
+        recent = ", ".join(run["run_id"] for run in runs[:5])
+        raise ColdframeError(f"no run {run_id!r}; the newest are: {recent}")
+    return chosen[0]
+
+
+def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> Probabilities:
+    """Class probabilities of each row, shape (n, classes), float64, the mean over the views that ``rows`` has.
+
+    Raises:
+        ColdframeError: the run's feature sets have changed since.
+    """
+    head = Head.read(snapshot.file("models", run["run_id"]))
+    if head.scaling.blocks != rows.blocks:
+        raise ColdframeError(
+            f"{run['run_id']} takes vectors of {head.scaling.blocks} numbers, {run['embedder']} has {rows.blocks}: the "
+            "feature set was made anew; train again"
+        )
+    found: Probabilities = np.mean([head.predict(view) for view in rows.views], axis=0)
+    return found

@@ -1,0 +1,68 @@
+"""Units: images that must never be told apart, since they are copies of each other or of one group."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from store.errors import ColdframeError
+from store.schemas import as_text
+from store.store import Snapshot
+
+
+def of_rows(snapshot: Snapshot, plan: str, image_ids: npt.NDArray[np.str_]) -> npt.NDArray[np.int64]:
+    """The number of the unit of each image, shape (n,): equal content, known copies, and the groups that the plan's splits
+    keep together. An image that the plan does not keep is a unit of its own."""
+    links = [snapshot.query("steps/train/unit_links", plan=plan)]
+    kept = set(links[0]["image_id"].to_pylist())
+    for row in snapshot.rows("steps/curate/plan_stages", plan=plan):
+        by = json.loads(row["settings"]).get("by") if row["kind"] == "split" else None
+        if by is None:
+            continue
+        if by not in snapshot.columns("images"):
+            raise ColdframeError(
+                f"plan {plan!r} keeps rows of one {by!r} together, a column the catalogue no longer has"
+            )
+        images = snapshot.select("images", "image_id", by)
+        pairs = [
+            (image_id, f"{by} {value}")
+            for image_id, value in zip(images["image_id"].to_pylist(), as_text(images[by]).to_pylist(), strict=True)
+            if value is not None and image_id in kept
+        ]
+        links.append(
+            pa.table({"image_id": [one for one, _ in pairs], "link": [link for _, link in pairs]}, links[0].schema)
+        )
+    found = connected(pa.concat_tables(links))
+    unit_of = dict(zip(found["image_id"].to_pylist(), found["unit"].to_pylist(), strict=True))
+    units = [unit_of.get(image_id, f"image {image_id}") for image_id in image_ids.tolist()]
+    return np.unique(np.array(units, dtype=str), return_inverse=True)[1].astype(np.int64)
+
+
+def connected(links: pa.Table) -> pa.Table:
+    """Connected components of images that share a link.
+
+    Args:
+        links: ``image_id, link``, one row per image and thing that ties it to others.
+
+    Returns:
+        ``image_id, unit``; a unit is named by the smallest link in it, so that row order does not matter.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ids, id_of = np.unique(links["image_id"].to_numpy().astype(str), return_inverse=True)
+    names, link_of = np.unique(links["link"].to_numpy().astype(str), return_inverse=True)
+    count = len(ids) + len(names)
+    edges = coo_array((np.ones(len(id_of), np.int8), (id_of, len(ids) + link_of)), shape=(count, count))
+    _, component = connected_components(edges, directed=False)
+    first = np.full(count, len(names))
+    np.minimum.at(first, component[len(ids) :], np.arange(len(names)))
+    return pa.table(
+        {
+            "image_id": pa.array(ids, pa.string()),
+            "unit": pa.array(names[first[component[: len(ids)]]], pa.string()),
+        }
+    )
