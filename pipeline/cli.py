@@ -587,6 +587,7 @@ def train(common: Common, from_run: str | None, as_name: str | None, seeds: int 
     """Train a head on cached features; its run id goes to stdout."""
     from dataclasses import replace
 
+    from pipeline import fitting, prediction
     from pipeline import train as step
 
     store = common.open()
@@ -594,14 +595,14 @@ def train(common: Common, from_run: str | None, as_name: str | None, seeds: int 
         name = as_name or flags["head"] or os.environ.get("COLDFRAME_TRAIN_HEAD") or "mlp"
         if as_name is None:
             flags["head"] = flags["head"] or common.config.section("train", name).get("head")
-        settings = common.config.settings(step.Settings, "train", name, flags=flags)
+        settings = common.config.settings(fitting.Settings, "train", name, flags=flags)
     else:
-        run = step.find_run(store.snapshot(), from_run)
+        run = prediction.find_run(store.snapshot(), from_run)
         name = as_name or run["name"]
         settings = replace(
-            step.settings_of(run), **{key: value for key, value in flags.items() if value not in (None, ())}
+            fitting.settings_of(run), **{key: value for key, value in flags.items() if value not in (None, ())}
         )
-    step.check_heeded(name, settings, [key for key, value in flags.items() if value not in (None, ())])
+    fitting.check_heeded(name, settings, [key for key, value in flags.items() if value not in (None, ())])
     for seed in range(settings.seed, settings.seed + (seeds or 1)):
         outcome = step.train(store, name, replace(settings, seed=seed))
         for note in outcome.notes:
@@ -617,6 +618,41 @@ def train(common: Common, from_run: str | None, as_name: str | None, seeds: int 
             measures = outcome.folds.measures
             common.say(f"out of fold: accuracy {measures.accuracy:.4f}, macro F1 {measures.f1_macro:.4f}")
         click.echo(outcome.run_id)
+
+
+@command("tune")
+@click.option("--as", "as_name", metavar="NAME", default="tuned", show_default=True, help="Name of the run.")
+@click.option(
+    "--embedder",
+    metavar="SET",
+    multiple=True,
+    help="Feature set; repeat it to join several.  [default: efficientnet-b4, or the only one]",
+)
+@click.option("--plan", help="Plan whose splits to use.  [default: default]")
+@click.option("--objective", type=click.Choice(["val_accuracy", "val_f1_macro"]), help="[default: val_accuracy]")
+@click.option("--max-epochs", type=click.IntRange(2), help="Epochs of the longest trials.  [default: 20]")
+@click.option("--factor", type=click.IntRange(2), help="One trial in so many goes on.  [default: 3]")
+@click.option("--views", type=click.IntRange(0), help="Augmented views of each row to draw from.  [default: 0]")
+@click.option("--class-weights/--no-class-weights", default=None, help="Weigh classes to balance.  [default: yes]")
+@click.option("--label-smoothing", type=float, help="Share of a label given to all classes alike.  [default: 0]")
+@click.option("--seed", type=int, help="Of the search and of its trials.  [default: 0]")
+def tune(common: Common, as_name: str, **flags: Any) -> None:
+    """Search the mlp head's layers, units, dropout and optimiser by Hyperband; the best becomes a run."""
+    from pipeline import tune as step
+
+    settings = common.config.settings(step.Settings, "tune", as_name, flags=flags)
+    outcome = step.tune(common.open(), as_name, settings, quiet=common.quiet)
+    for note in outcome.notes:
+        common.say(f"note: {note}")
+    best = ", ".join(f"{name} {value}" for name, value in outcome.best.items())
+    common.say(
+        f"{outcome.trials} trials, {outcome.known} of them known before, {outcome.seconds:.1f} s; best {settings.objective} "
+        f"{outcome.score:.4f} ({best})"
+    )
+    common.say(
+        "its settings were chosen on the validation rows, so figures on those flatter: 'coldframe evaluate' gives those on test"
+    )
+    click.echo(outcome.run_id)
 
 
 @command("evaluate")

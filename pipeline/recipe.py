@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import curation, embed, evaluate, feature_sets, ingest, plans, scorers, train
+from pipeline import curation, embed, evaluate, feature_sets, fitting, ingest, plans, scorers, tune
 from pipeline.config import Config
 from pipeline.prediction import find_run
 from store.errors import ColdframeError
@@ -23,6 +23,7 @@ INCIDENTAL = {
     "ingest": {"commit_seconds", "max_seconds", "rehash", "workers"},
     "embed": {"backend", "batch", "commit_seconds", "device", "limit", "max_failure_rate", "retry"},
     "train": {"memory_share"},
+    "tune": {"memory_share"},
 }
 
 REFERENCE = """\
@@ -121,6 +122,9 @@ def steps(config: Config) -> Iterator[Step]:
     for name in config.section("train"):
         yield Step("train", ("--as", name), lambda moment, name=name: _train_reason(config, name, moment))  # type: ignore[misc]
         yield Step("evaluate", (name,), lambda moment, name=name: _evaluate_reason(config, name, moment))  # type: ignore[misc]
+    for name in config.section("tune"):
+        yield Step("tune", ("--as", name), lambda moment, name=name: _tune_reason(config, name, moment))  # type: ignore[misc]
+        yield Step("evaluate", (name,), lambda moment, name=name: _evaluate_reason(config, name, moment))  # type: ignore[misc]
 
 
 def _ingest_reason(config: Config, moment: Snapshot | None) -> str | None:
@@ -181,12 +185,21 @@ def _curate_reason(config: Config, name: str, moment: Snapshot | None) -> str | 
 
 
 def _train_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:
-    settings = config.settings(train.Settings, "train", name, flags={})
+    settings = config.settings(fitting.Settings, "train", name, flags={})
     record = _record(moment, "train", name)
     if record is None or moment is None:
         return "never run"
-    wanted = train.resolve(moment, name, settings)
-    return _difference(record, asdict(wanted), train.inputs_read(moment, wanted))
+    wanted = fitting.resolve(moment, name, settings)
+    return _difference(record, asdict(wanted), fitting.inputs_read(moment, wanted))
+
+
+def _tune_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:
+    settings = config.settings(tune.Settings, "tune", name, flags={})
+    record = _record(moment, "tune", name)
+    if record is None or moment is None:
+        return "never run"
+    wanted = tune.resolve(moment, name, settings)
+    return _difference(record, asdict(wanted), fitting.inputs_read(moment, wanted))
 
 
 def _evaluate_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:

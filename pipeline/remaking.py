@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from pipeline import embed, heads, ingest, scorers, train
+from pipeline import embed, fitting, heads, ingest, runs, scorers
 from store.errors import ColdframeError
 from store.store import Snapshot
 
@@ -58,10 +58,10 @@ def score_command(moment: Snapshot, name: str) -> str:
 
 def train_command(moment: Snapshot, run_id: str) -> str:
     """A run like one that is lost, under the same name."""
-    name = name_of_run(run_id)
+    name = runs.name_in(run_id)
     rows = moment.rows("steps/repair/run", run_id=run_id)
     settings = json.loads(rows[0]["settings"]) if rows else record_of(moment, "train", name) or {}
-    return _command(["train", "--as", name], settings, asdict(train.Settings(head=name)), TRAIN_OPTIONS)
+    return _command(["train", "--as", name], settings, asdict(fitting.Settings(head=name)), TRAIN_OPTIONS)
 
 
 def evaluate_command(moment: Snapshot, run: str, name: str, split: str, columns: list[str]) -> str:
@@ -69,11 +69,6 @@ def evaluate_command(moment: Snapshot, run: str, name: str, split: str, columns:
     plan = (record_of(moment, "evaluate", f"{name}/{split}") or {}).get("plan")
     settings = {"split": split, "mask_by": columns, "plan": plan}
     return _command(["evaluate", run], settings, {"split": "test", "plan": "default"}, tuple(settings))
-
-
-def name_of_run(run_id: str) -> str:
-    """The name in a run's id, which is the time, the name and a digest."""
-    return run_id.split("-", 1)[1].rsplit("-", 1)[0]
 
 
 def _command(

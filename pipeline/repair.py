@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from pipeline import remaking
 from pipeline.embed import FEATURE_SET
+from pipeline.runs import name_in
 from store import compaction, files, garbage, manifest, parts
 from store.manifest import Manifest
 from store.parts import Part
@@ -338,9 +339,9 @@ class _Repair:
         unusable = self._lost_keys("runs", "models", "run_rows")
         for run_id in unusable:
             self._command(remaking.train_command(self._rest, run_id))
-            name = remaking.name_of_run(run_id)
+            name = name_in(run_id)
             runs = [part.key for part in self._live.parts("runs") if part.rows]
-            newest = max((one for one in runs if remaking.name_of_run(one) == name), default=run_id)
+            newest = max((one for one in runs if name_in(one) == name), default=run_id)
             if run_id == newest:  # an id begins with its time
                 self._mark("train", name)
         self._evaluate_commands(to_evaluate, unusable)
@@ -352,7 +353,7 @@ class _Repair:
             column = evaluation.removeprefix("masked:")
             masks.setdefault((_run_of(key), split), []).extend([column] if column != evaluation else [])
         for (run_id, split), columns in masks.items():
-            name = remaking.name_of_run(run_id)
+            name = name_in(run_id)
             run = name if run_id in unusable else run_id
             self._command(remaking.evaluate_command(self._rest, run, name, split, sorted(set(columns))))
             self._mark("evaluate", f"{name}/{split}")

@@ -128,7 +128,7 @@ def fit(layers: Sequence[Layer], task: Task, schedule: Schedule) -> Fit:
 
 
 class Loop:
-    """A network in training, epoch by epoch; its state can be taken out and put back."""
+    """A network in training, epoch by epoch."""
 
     def __init__(self, layers: Sequence[Layer], task: Task, schedule: Schedule) -> None:
         import torch
@@ -179,26 +179,6 @@ class Loop:
         }
         return {LAYERS: to_text(self._layers), **named}
 
-    def state(self) -> dict[str, Any]:
-        """Everything the next epoch depends on, for ``torch.save``."""
-        return {
-            "weights": self._weights.clone(),
-            "kept": [{name: array.clone() for name, array in part.kept.items()} for part in self._parts],
-            "optimizer": self._optimizer.state_dict(),
-            "random": self._random.get_state(),
-            "history": {name: list(values) for name, values in self.history.items()},
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`state` of a loop of the same layers."""
-        self._weights.copy_(state["weights"])
-        for part, kept in zip(self._parts, state["kept"], strict=True):
-            for name, array in kept.items():
-                part.kept[name].copy_(array)
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._random.set_state(state["random"])
-        self.history = {name: list(values) for name, values in state["history"].items()}
-
     def epoch(self) -> float:
         """One pass over the training rows in random order; the loss that is watched: of validation, else of training.
 
@@ -210,10 +190,11 @@ class Loop:
         total, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
         with torch.no_grad():
             order = torch.randperm(rows, generator=self._random)
-            chosen = self._choose_views(order)
+            chosen, targets = self._choose_views(order), self._targets[order]
+            weights = self._row_weights[order]
             for start in range(0, rows, batch):
                 here = slice(start, min(start + batch, rows))
-                loss, hits = self._step(chosen[here], order[here])
+                loss, hits = self._step(chosen[here], targets[here], weights[here])
                 total += loss
                 right += hits
         self.history["loss"].append(float(total) / rows)
@@ -236,19 +217,22 @@ class Loop:
             return order
         return order + len(order) * self._torch.randint(views, order.shape, generator=self._random)
 
-    def _step(self, chosen: Any, rows: Any) -> tuple[Any, Any]:
+    def _step(self, chosen: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
         """Forward, backward, update; the summed weighted loss of the batch and how many rows are right."""
-        torch, count = self._torch, len(rows)
+        torch, count = self._torch, len(targets)
         values = torch.index_select(self._matrix, 0, chosen, out=self._batch[:count])
         for part in self._parts:
             values = part.forward(values)
-        targets, weights = self._targets[rows], self._row_weights[rows]
         log_probability = torch.log_softmax(values, 1)
-        smooth, classes = self._schedule.label_smoothing, self._task.classes
-        wanted = torch.full_like(values, smooth / classes)
-        wanted.scatter_(1, targets[:, None], 1 - smooth + smooth / classes)
-        losses = -(log_probability * wanted).sum(1)
-        gradient = (log_probability.exp_() - wanted).mul_((weights / count)[:, None])
+        own, smooth = targets[:, None], self._schedule.label_smoothing
+        losses = log_probability.gather(1, own)[:, 0] * (smooth - 1)
+        if smooth:
+            losses -= log_probability.mean(1) * smooth
+        gradient = log_probability.exp_()  # of the cross-entropy by the logits: probabilities less what is wanted
+        gradient.scatter_add_(1, own, torch.full_like(own, smooth - 1, dtype=gradient.dtype))
+        if smooth:
+            gradient -= smooth / self._task.classes
+        gradient.mul_((weights / count)[:, None])
         for position in range(len(self._parts) - 1, -1, -1):
             gradient = self._parts[position].backward(gradient, position > 0)
         self._optimizer.step()
@@ -361,8 +345,8 @@ class _DropoutPart(_Part):
         self._rate, self._random = layer.rate, random
 
     def forward(self, values: Any) -> Any:
-        kept = self._torch.rand(values.shape, generator=self._random) >= self._rate
-        self._mask = kept.to(values.dtype).mul_(1 / (1 - self._rate))
+        kept = 1 - self._rate
+        self._mask = self._torch.empty_like(values).bernoulli_(kept, generator=self._random).mul_(1 / kept)
         return values * self._mask
 
     def infer(self, values: Any) -> Any:

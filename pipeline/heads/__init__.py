@@ -15,7 +15,7 @@ import zipfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,7 @@ class Settings:
     seed: int = 0
 
 
+AnySettings = TypeVar("AnySettings", bound=Settings)
 ALL_SETTINGS = tuple(one.name for one in fields(Settings))
 
 
@@ -129,7 +130,7 @@ def heeded(name: str) -> tuple[str, ...]:
     return ("input", "seed", *module(name).SETTINGS)
 
 
-def resolve(name: str, settings: Any) -> Any:
+def resolve(name: str, settings: AnySettings) -> AnySettings:
     """Settings with the head's own defaults where they are None; a copy of the same type.
 
     Raises:

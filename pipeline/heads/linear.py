@@ -10,11 +10,11 @@ from pipeline.training import Fit, Schedule, Task
 SETTINGS = (*Schedule.__dataclass_fields__, "class_weights")
 DEFAULTS = {
     "input": "raw",
-    "optimizer": "adagrad",
-    "learning_rate": 0.01,
-    "epochs": 20,
-    "early_stopping": 3,
-    "reduce_lr_patience": 2,
+    "optimizer": "adam",
+    "learning_rate": 0.003,
+    "epochs": 100,
+    "early_stopping": 10,
+    "reduce_lr_patience": 5,
 }
 
 __all__ = ["DEFAULTS", "SETTINGS", "fit", "predict"]

@@ -1,0 +1,90 @@
+"""Runs: what was trained, in the store with all that made it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import judging
+from pipeline.features import Rows
+from pipeline.judging import Judgement
+from store import digests
+from store.schemas import SCHEMAS
+from store.store import Commit
+
+LIBRARIES = ("coldframe", "keras", "tensorflow", "torch", "numpy", "scikit-learn", "duckdb", "pyarrow", "pillow")
+
+
+def new_id(name: str, made_of: Any) -> tuple[str, datetime]:
+    """The id of a run made now: the time, the name, and a digest of what it was made of; and that time."""
+    created_at = datetime.now(UTC)
+    return f"{created_at:%Y%m%dT%H%M%S}-{name}-{digests.of_json([made_of, str(created_at)])[:6]}", created_at
+
+
+def name_in(run_id: str) -> str:
+    """The name in a run's id."""
+    return run_id.split("-", 1)[1].rsplit("-", 1)[0]
+
+
+def keep(
+    commit: Commit,
+    run_id: str,
+    created_at: datetime,
+    facts: Mapping[str, Any],
+    *,
+    file: bytes,
+    suffix: str,
+    settings: Mapping[str, Any],
+    history: Mapping[str, list[float]],
+    seen: Sequence[Rows],
+    judgements: Sequence[Judgement] = (),
+) -> None:
+    """Put a run into a commit.
+
+    Args:
+        facts: the columns of ``runs`` that only its maker knows.
+        file: the trained head or network.
+        seen: the rows it learned from, then those that had another say in it.
+        judgements: evaluations that came with its making.
+    """
+    row = {
+        **facts,
+        "run_id": run_id,
+        "created_at": created_at,
+        "name": name_in(run_id),
+        "train_rows": len(seen[0]),
+        "val_rows": sum(len(rows) for rows in seen[1:]),
+        "epochs": len(history.get("loss", [])),
+        "settings": json.dumps(settings, sort_keys=True),
+        "history": json.dumps(history),
+        "versions": json.dumps(_versions()),
+    }
+    commit.add_file("models", file, key=run_id, suffix=suffix)
+    commit.append("runs", pa.Table.from_pylist([row], SCHEMAS["runs"]), key=run_id)
+    commit.append("run_rows", _rows(run_id, seen), key=run_id)
+    for one in judgements:
+        judging.keep(commit, one)
+
+
+def _rows(run_id: str, seen: Sequence[Rows]) -> pa.Table:
+    columns = {
+        name: np.concatenate([getattr(rows, attribute) for rows in seen]).tolist()
+        for name, attribute in (
+            ("image_id", "image_ids"),
+            ("content_id", "content_ids"),
+            ("label", "labels"),
+            ("split", "splits"),
+        )
+    }
+    return pa.table({"run_id": [run_id] * len(columns["image_id"]), **columns}, SCHEMAS["run_rows"])
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
