@@ -97,10 +97,10 @@ def load(
         has = np.isin(contents, np.array(known, dtype=str))
         without |= {embedder: int((~has).sum())} if not has.all() else {}
         has_all &= has
-    if len(table) and not has_all.any() and len(embedders) > 1 and max(without.values()) < len(table):
+    if len(table) and not has_all.any() and len(embedders) > 1:
         raise ColdframeError(
             f"the feature sets {', '.join(embedders)} have no {split} row of plan {plan!r} in common "
-            f"({', '.join(f'{len(table) - count} in {name}' for name, count in without.items())}): run 'coldframe embed' for each"
+            f"({', '.join(f'{len(table) - count} in {name}' for name, count in without.items())}): 'coldframe embed' each"
         )
 
     def column(name: str) -> Strings:

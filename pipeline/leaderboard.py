@@ -56,9 +56,8 @@ def select(table: pa.Table, where: Mapping[str, str], *, sort: str | None, ascen
             raise ColdframeError(f"runs have no column {column!r}; columns: {', '.join(table.column_names)}")
     for column, value in where.items():
         table = table.filter(pc.equal(as_text(table[column]), value))
-    order = "ascending" if ascending else "descending"
-    keys = [(sort or DEFAULT_SORT, order)]
-    return table.take(pc.sort_indices(table, sort_keys=keys, null_placement="at_end"))
+    key = (sort or DEFAULT_SORT, "ascending" if ascending else "descending", "at_end")
+    return table.take(pc.sort_indices(table, sort_keys=[key]))
 
 
 def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluation: str) -> tuple[pa.Table, list[str]]:

@@ -88,7 +88,7 @@ def test_flag_beats_environment_beats_file_beats_default(
     [
         ("[train.mlp", "coldframe.toml: not readable as TOML"),
         ("[trian]\n", "coldframe.toml: no section 'trian'; sections: store, ingest, embed"),
-        ("[train.mlp]\nepoch = 3\n", r"[train.mlp]: no setting 'epoch'; settings: head, embedder"),
+        ("[train.mlp]\nepoch = 3\n", r"[train.mlp]: no setting 'epoch'; settings: input, units"),
         ("[train.mlp]\nepochs = 'x'\n", r"[train.mlp]: epochs = 'x', expected a whole number"),
         ("[train]\nmlp = 3\n", "[train.mlp] should be a table of settings"),
         ("[plans.default]\nstages = 3\n", "stages should be a list of tables"),
@@ -117,9 +117,9 @@ def test_a_file_that_is_wrong_is_said_where(ready: Coldframe, text: str, message
     common = Common()
     with pytest.raises(ColdframeError) as error:  # noqa: PT012
         _ = common.root
-        from pipeline import plans, train
+        from pipeline import fitting, plans
 
-        common.config.settings(train.Settings, "train", "mlp", flags={})
+        common.config.settings(fitting.Settings, "train", "mlp", flags={})
         plans.from_config(common.config, "default")
     assert message in str(error.value)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from pipeline import config, plans, recipe, train
+from pipeline import config, fitting, plans, recipe
 from pipeline.cli import cli
 from store.store import Store
 from tests.conftest import REPOSITORY, Coldframe
@@ -90,7 +90,7 @@ def test_the_recipe_shown_is_a_whole_one(tmp_path: Path) -> None:
     plan = plans.from_config(read, "default")
     assert plan is not None
     assert [stage.name for stage in plan.stages] == ["greyscale", "cmyk", "test", "centroid", "val"]
-    assert read.settings(train.Settings, "train", "mlp", flags={}) == train.Settings()
+    assert read.settings(fitting.Settings, "train", "mlp", flags={}) == fitting.Settings()
 
 
 @pytest.fixture

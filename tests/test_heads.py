@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
-from pipeline import heads
+from pipeline import dense, heads, scaling, training
 from pipeline.embedders.keras_applications import NETWORKS, backbone
-from pipeline.heads import HeadSettings
+from pipeline.heads import Head, mlp
+from pipeline.training import Labelled, Task
+from store.errors import ColdframeError
 
 
 def trainable(model: Any) -> int:
@@ -17,16 +21,90 @@ def trainable(model: Any) -> int:
 
 def test_the_reference_model_has_the_reports_parameters() -> None:
     network = backbone("efficientnet-b4", weights="random", size=(380, 380))
-    model = heads.on_backbone(network, "mlp", 202, HeadSettings())
+    model = heads.on_backbone(network, mlp.layers(202, (600,), 0.4))
     assert model.count_params() == 18_878_193
     assert trainable(model) == 1_200_786
     assert model.output_shape == (None, 202)
 
 
-def test_a_head_alone_has_the_shape_it_has_on_a_backbone() -> None:
-    head = heads.build("mlp", 1792, 202, HeadSettings())
-    assert trainable(head) == 1_200_786
-    assert [type(layer).__name__ for layer in head.layers] == ["BatchNormalization", "Dense", "Dropout", "Dense"]
+def clusters(rows: int, classes: int = 4, dimensions: int = 12, seed: int = 0) -> Labelled:
+    """Rows around a centre a class."""
+    centres = np.random.default_rng(99).normal(size=(classes, dimensions))
+    random = np.random.default_rng(seed)
+    targets = np.arange(rows) % classes
+    matrix = centres[targets] + 0.3 * random.normal(size=(rows, dimensions))
+    return Labelled(matrix.astype(np.float32), targets)
+
+
+def read_texts(texts: Any) -> Any:
+    """Each class's text lies where its rows lie."""
+    centres = np.random.default_rng(99).normal(size=(4, 12)).astype(np.float32)
+    return centres[[int(text.split()[-1][1:]) for text in texts]]
+
+
+@pytest.mark.parametrize("name", heads.names())
+def test_every_head_learns_is_kept_and_predicts_the_same_again(name: str, tmp_path: Path) -> None:
+    data, unseen = clusters(80), clusters(40, seed=1)
+    settings = heads.resolve(name, heads.Settings(units=16, batch=8))
+    names = np.array(["c0", "c1", "c2", "c3"])
+    scaled = scaling.fit(str(settings.input), data.matrix, (12,))
+    task = Task(Labelled(scaled.apply(data.matrix), data.targets), None, names, embed_texts=read_texts)
+    head = Head(name, scaled, heads.fit(name, task, settings).arrays)
+    probabilities = head.predict(unseen.matrix.copy())
+    assert probabilities.shape == (40, 4)
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    assert np.mean(probabilities.argmax(axis=1) == unseen.targets) > 0.9
+    file = tmp_path / "head.npz"
+    file.write_bytes(head.to_bytes())
+    read = Head.read(file)
+    assert np.array_equal(read.predict(unseen.matrix.copy()), probabilities)
+    assert (read.dimensions, read.parameters) == (12, head.parameters)
+    assert read.predict(unseen.matrix[:0].copy()).shape == (0, 4)
+
+
+def test_two_classes_are_enough_for_every_head() -> None:
+    data = clusters(40, classes=2)
+    for name in heads.names():
+        settings = heads.resolve(name, heads.Settings(units=8, batch=8))
+        task = Task(data, None, np.array(["c0", "c1"]), embed_texts=read_texts)
+        probabilities = heads.module(name).predict(heads.fit(name, task, settings).arrays, data.matrix)
+        assert np.mean(probabilities.argmax(axis=1) == data.targets) > 0.9, name
+
+
+def test_a_file_that_is_no_head_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "head.npz"
+    file.write_bytes(b"half a file")
+    with pytest.raises(ColdframeError, match=r"head.npz: not the file of a head .*: train again"):
+        Head.read(file)
+
+
+def test_the_scaled_vectors_are_as_asked() -> None:
+    matrix = np.random.default_rng(0).normal(3, 2, (50, 6)).astype(np.float32)
+    matrix[:, 5] = 7  # says nothing
+    standard = scaling.fit("standard", matrix, (6,)).apply(matrix.copy())
+    assert np.allclose(standard.mean(axis=0), 0, atol=1e-5)
+    assert np.allclose(standard.std(axis=0), [1] * 5 + [0], atol=1e-5)
+    unit = scaling.fit("l2", matrix, (2, 4)).apply(matrix.copy())
+    assert np.allclose(np.linalg.norm(unit[:, :2], axis=1), 1, atol=1e-6)
+    assert np.allclose(np.linalg.norm(unit[:, 2:], axis=1), 1, atol=1e-6)
+    assert np.array_equal(scaling.fit("raw", matrix, (6,)).apply(matrix.copy()), matrix)
+    with pytest.raises(ColdframeError, match="no input 'cooked'; available: raw, l2, standard"):
+        scaling.fit("cooked", matrix, (6,))
+
+
+def test_a_trained_network_gives_in_keras_what_it_gives_here() -> None:
+    import keras
+
+    data = clusters(64)
+    layers = mlp.layers(4, (16, 8), 0.3)
+    schedule = training.Schedule("adam", 0.01, 16, 3, 0, 0.1, 0, 0.0, 0)
+    arrays = training.fit(layers, Task(data, None, np.array(list("abcd"))), schedule).arrays
+    made = dense.to_keras(layers)
+    model = keras.Sequential([keras.Input((12,)), *made])
+    dense.fill_keras(made, arrays)
+    assert [type(layer).__name__ for layer in made[:3]] == ["BatchNormalization", "Dense", "Dropout"]
+    assert np.allclose(model.predict(data.matrix, verbose=0), dense.predict(arrays, data.matrix), atol=1e-5)
+    assert dense.parameters(arrays) == model.count_params()
 
 
 def test_every_network_named_exists_in_keras_applications() -> None:

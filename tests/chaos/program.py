@@ -17,7 +17,6 @@ from pathlib import Path
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-from pipeline.frameworks import load_keras
 from tests.chaos.trials import Kind, Settings, Trial
 from tests.chaos.worlds import World
 
@@ -79,8 +78,7 @@ def main() -> int:
     for module in LOADED:
         importlib.import_module(module)
     if not given.thin:  # which leaves out the steps that need a framework
-        load_keras()
-        importlib.import_module("sklearn.utils.class_weight")
+        importlib.import_module("torch")
     with contextlib.ExitStack() as stack:
         folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="coldframe-chaos-")))
         folder = folder.resolve()
