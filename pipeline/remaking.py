@@ -14,7 +14,6 @@ from store.store import Snapshot
 
 INGEST_OPTIONS = ("id", "path", "label", "max_pixels")
 EMBED_OPTIONS = ("weights", "size", "seed", "store_as", "max_pixels")
-TRAIN_OPTIONS = ("head", "embedder", "plan", *heads.ALL_SETTINGS, "views", "folds")
 
 
 def record_of(moment: Snapshot, step: str, name: str) -> dict[str, Any] | None:
@@ -61,13 +60,28 @@ def train_command(moment: Snapshot, run_id: str) -> str:
     name = runs.name_in(run_id)
     rows = moment.rows("steps/repair/run", run_id=run_id)
     settings = json.loads(rows[0]["settings"]) if rows else record_of(moment, "train", name) or {}
-    return _command(["train", "--as", name], settings, asdict(fitting.Settings(head=name)), TRAIN_OPTIONS)
+    head = settings.get("head") or name
+    if head not in heads.names():
+        return _command(["train", "--as", name], settings, {}, ("head", "embedder", "plan"))
+    defaults = json.loads(json.dumps(asdict(heads.resolve(head, fitting.Settings(head=name)))))
+    options = ("head", "embedder", "plan", *heads.heeded(head), "views", "folds")
+    return _command(["train", "--as", name], settings, defaults, options)
 
 
-def evaluate_command(moment: Snapshot, run: str, name: str, split: str, columns: list[str]) -> str:
-    """The evaluation of a run on a split again, plain and masked by ``columns``; ``name`` is the run's."""
-    plan = (record_of(moment, "evaluate", f"{name}/{split}") or {}).get("plan")
-    settings = {"split": split, "mask_by": columns, "plan": plan}
+def evaluate_command(moment: Snapshot, run: str, name: str, split: str, evaluations: list[str]) -> str:
+    """Evaluations of a run on a split again; ``name`` is the run's. They are named as ``predictions`` names them."""
+    folds = [one.removeprefix("folds:") for one in evaluations if one.startswith("folds:")]
+    if folds:  # they come with the training
+        return _command(["train", "--from", run], {"folds": folds[0]}, {}, ("folds",))
+    record = record_of(moment, "evaluate", f"{name}/{split}") or {}
+    words = [word for one in evaluations for word in one.split(",")]
+    settings = {
+        "split": split,
+        "mask_by": sorted({word.removeprefix("masked:") for word in words if word.startswith("masked:")}),
+        "group_by": record.get("group_by"),
+        "tta": "tta" in words or None,
+        "plan": record.get("plan"),
+    }
     return _command(["evaluate", run], settings, {"split": "test", "plan": "default"}, tuple(settings))
 
 

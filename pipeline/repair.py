@@ -323,9 +323,9 @@ class _Repair:
     def _run_commands(self) -> None:
         """A run without its model or without the rows it saw cannot be evaluated, and predictions belong to a run."""
         gone = self._lost_keys("runs")
-        to_evaluate = self._lost_keys("predictions", "evaluations")
+        to_evaluate = self._lost_keys("predictions", "evaluations", "group_evaluations")
         for run_id in gone:
-            for dataset in ("models", "run_rows", "predictions", "evaluations"):
+            for dataset in ("models", "run_rows", "predictions", "evaluations", "group_evaluations"):
                 live = self._rest.manifest.parts(dataset)
                 for key in sorted({part.key for part in live if _run_of(part.key) == run_id}):
                     self._take_out(dataset, key, "its run is lost")
@@ -347,15 +347,14 @@ class _Repair:
         self._evaluate_commands(to_evaluate, unusable)
 
     def _evaluate_commands(self, keys: list[str], unusable: list[str]) -> None:
-        masks: dict[tuple[str, str], list[str]] = {}
+        lost: dict[tuple[str, str], list[str]] = {}
         for key in keys:
             evaluation, split = key.split("/", 1)[1].rsplit("/", 1)
-            column = evaluation.removeprefix("masked:")
-            masks.setdefault((_run_of(key), split), []).extend([column] if column != evaluation else [])
-        for (run_id, split), columns in masks.items():
+            lost.setdefault((_run_of(key), split), []).append(evaluation)
+        for (run_id, split), evaluations in lost.items():
             name = name_in(run_id)
             run = name if run_id in unusable else run_id
-            self._command(remaking.evaluate_command(self._rest, run, name, split, sorted(set(columns))))
+            self._command(remaking.evaluate_command(self._rest, run, name, split, evaluations))
             self._mark("evaluate", f"{name}/{split}")
 
     def _tell_records(self) -> None:

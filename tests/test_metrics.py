@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import metrics
@@ -52,3 +52,75 @@ def test_ranks_and_probabilities_of_labels() -> None:
     given_ = np.array([[0.2, 0.5, 0.3], [0.2, 0.5, 0.3], [0.2, 0.5, 0.3]])
     assert metrics.rank_of(given_, np.array([1, 0, -1])).tolist() == [1, 3, 0]
     assert metrics.probability_of(given_, np.array([1, 0, -1])).tolist() == [0.5, 0.2, 0.0]
+
+
+def outcomes(rows: int, seed: int, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and predictions that are right two times in three."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, rows)
+    predicted = np.where(random.random(rows) < 2 / 3, labels, random.integers(0, classes + 1, rows))
+    return labels.astype(str), predicted.astype(str)
+
+
+@given(st.integers(2, 60), st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_an_interval_is_around_what_was_measured(rows: int, seed: int) -> None:
+    labels, predicted = outcomes(rows, seed)
+    found = metrics.bootstrap(labels, predicted, np.arange(rows))
+    measured = metrics.measure(labels, predicted, np.ones(rows))
+    assert found.accuracy.low <= measured.accuracy <= found.accuracy.high
+    assert 0 <= found.f1_macro.low <= found.f1_macro.high <= 1
+    assert found == metrics.bootstrap(labels, predicted, np.arange(rows))
+
+
+def test_an_interval_is_as_wide_as_theory_has_it() -> None:
+    labels, predicted = outcomes(4000, 1, classes=2)
+    found = metrics.bootstrap(labels, predicted, np.arange(4000)).accuracy
+    share = np.mean(labels == predicted)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / 4000), rel=0.1)
+
+
+def test_copies_are_no_larger_sample() -> None:
+    labels, predicted = outcomes(200, 2)
+    once = metrics.bootstrap(labels, predicted, np.arange(200)).accuracy
+    copied = metrics.bootstrap(np.tile(labels, 4), np.tile(predicted, 4), np.tile(np.arange(200), 4)).accuracy
+    taken_for_others = metrics.bootstrap(np.tile(labels, 4), np.tile(predicted, 4), np.arange(800)).accuracy
+    assert copied.high - copied.low == pytest.approx(once.high - once.low, rel=0.15)
+    assert taken_for_others.high - taken_for_others.low < 0.7 * (once.high - once.low)
+
+
+def test_f1_of_weighted_rows_is_scikit_learns() -> None:
+    from sklearn.metrics import f1_score
+
+    labels, predicted = outcomes(300, 3)
+    weights = np.random.default_rng(0).integers(1, 4, 300).astype(float)
+    coded = metrics._Coded(labels, [predicted])
+    wanted = f1_score(labels, predicted, labels=np.unique(labels), average="macro", sample_weight=weights)
+    assert coded.measure(0, weights)[1] == pytest.approx(wanted)
+
+
+def test_a_difference_is_paired() -> None:
+    labels, first = outcomes(400, 4)
+    second = first.copy()
+    wrong = np.flatnonzero(first != labels)[:20]
+    second[wrong] = labels[wrong]  # better by exactly 20 rows
+    found = metrics.paired(labels, first, second, np.arange(400))
+    assert found.accuracy_difference == pytest.approx(-0.05)
+    assert found.accuracy.high < 0
+    assert (found.only_first_right, found.only_second_right) == (0, 20)
+    assert found.p_value == pytest.approx(2 * 0.5**20)
+    assert found.accuracy.high - found.accuracy.low < 0.05  # that of each alone is twice as wide
+    assert metrics.paired(labels, first, first, np.arange(400)).p_value == 1
+
+
+def test_the_calibration_error_is_the_gap_between_being_sure_and_being_right() -> None:
+    sure = np.full(1000, 0.8)
+    right = np.arange(1000) < 800
+    assert metrics.calibration_error(sure, right) == pytest.approx(0, abs=1e-9)
+    assert metrics.calibration_error(sure, np.arange(1000) < 500) == pytest.approx(0.3)
+    assert metrics.calibration_error(np.ones(10), np.zeros(10, bool)) == 1
+
+
+def test_the_label_is_among_the_best_five() -> None:
+    assert metrics.top_k(np.array([1, 5, 6, 0])) == 0.5
+    assert metrics.top_k(np.array([1, 5, 6, 0]), 1) == 0.25
