@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-embed bench-heads bench-scale clean
+.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-embed bench-head bench-heads bench-scale clean
 
 install: .venv/installed
 
@@ -44,6 +44,10 @@ bench-demo: install
 
 bench-embed: install
 	$(BIN)/python -m tests.benchmarks.embed
+
+# The training loop against Keras, torch and the arithmetic alone, and a whole search (twenty minutes).
+bench-head: install
+	$(BIN)/python -m tests.benchmarks.head
 
 bench-heads: install
 	$(BIN)/python -m tests.benchmarks.heads

@@ -59,7 +59,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
     cf("split", "val", 0.2)
     cf("keep", "moth-00", "--why", "a good one")
     cf("train", "--as", "small", "--head", "linear", "--epochs", 2, "--embedder", "mean-colour")
-    cf("evaluate", "small", "--mask-by", "phylum")
+    cf("evaluate", "small", "--mask-by", "phylum", "--group-by", "phylum")
     return cf
 
 
@@ -390,7 +390,7 @@ def test_commands_of_steps_nobody_recorded(tmp_path: Path) -> None:
     assert remaking.embed_command(moment, "clip", None) == "coldframe embed clip"
     assert remaking.score_command(moment, "gone") == "coldframe score gone"
     assert remaking.train_command(moment, "20260101T000000-my-head-abcdef") == "coldframe train --as my-head"
-    assert remaking.evaluate_command(moment, "r", "my-head", "val", ["a b"]) == (
+    assert remaking.evaluate_command(moment, "r", "my-head", "val", ["plain", "masked:a b"]) == (
         "coldframe evaluate r --split val --mask-by 'a b'"
     )
     assert json.dumps(remaking.record_of(moment, "ingest", "")) == "null"
