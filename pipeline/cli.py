@@ -295,6 +295,28 @@ def inspect(common: Common, section: str | None, fmt: str) -> None:
 @click.option("--max-pixels", type=int, help="Largest picture to decode.  [default: as ingest]")
 @click.option("--commit-seconds", type=click.FloatRange(0), help="Seconds of work a kill may cost.  [default: 5]")
 @click.option("--dry-run", is_flag=True, default=None, help="Say what there is to do and how long it would take.")
+@click.option(
+    "--views",
+    type=click.IntRange(0),
+    metavar="K",
+    help="Also embed K augmented views of each training row.  [default: 0]",
+)
+@click.option("--view-rows", type=click.Choice(["train", "all"]), help="Which rows get views.  [default: train]")
+@click.option("--plan", help="With --views: the plan whose training rows get them.  [default: default]")
+@click.option("--flip", type=float, metavar="P", help="Views: probability of a mirror image.  [default: 0.5]")
+@click.option("--rotation", type=float, metavar="DEGREES", help="Views: largest angle either way.  [default: 15]")
+@click.option("--zoom", type=float, metavar="SHARE", help="Views: most that they grow or shrink.  [default: 0.1]")
+@click.option("--brightness", type=float, metavar="SHARE", help="Views: largest shift of all channels.  [default: 0]")
+@click.option("--contrast", type=float, metavar="SHARE", help="Views: largest change of contrast.  [default: 0]")
+@click.option(
+    "--channel-shift", type=float, metavar="SHARE", help="Views: largest shift of each channel.  [default: 0]"
+)
+@click.option(
+    "--fill",
+    type=click.Choice(["reflect", "nearest", "wrap", "constant"]),
+    help="Views: what lies beyond the edges.  [default: reflect]",
+)
+@click.option("--view-seed", type=int, help="Views: another seed, other views.  [default: 0]")
 def embed(common: Common, names: tuple[str, ...], as_name: str | None, dry_run: bool | None, **flags: Any) -> None:
     """Embed every image that has no vector yet with each NAME (efficientnet-b4, clip, mean-colour, …)."""
     from pipeline import embed as step
@@ -317,19 +339,25 @@ def embed(common: Common, names: tuple[str, ...], as_name: str | None, dry_run: 
     settings = common.config.settings(step.Settings, "embed", name, flags=flags)
     if dry_run:
         ahead = step.forecast(store, name, settings)
+        views = f" with {ahead.views} views" if settings.views else ""
         click.echo(
-            f"{ahead.embedder}: {ahead.cached} cached, {ahead.todo} to do, {ahead.failed_before} failed before; "
+            f"{ahead.embedder}: {ahead.cached} cached, {ahead.todo} to do{views}, {ahead.failed_before} failed before; "
             f"{ahead.backend}, {ahead.precision}: about {_duration(ahead.seconds)} after {ahead.startup_seconds:.1f} s of "
             f"start-up (measured on {ahead.sampled})"
         )
         return
     outcome = step.embed(store, name, settings, quiet=common.quiet)
-    rate = outcome.embedded / outcome.seconds if outcome.seconds > 0 else 0.0
+    made = outcome.embedded + outcome.views_embedded
+    rate = made / outcome.seconds if outcome.seconds > 0 else 0.0
     common.say(
         f"{outcome.embedder}: {outcome.cached} cached, {outcome.embedded} embedded, {outcome.failed} failed, "
         f"{outcome.left} left; {rate:.1f} images/s after {outcome.startup_seconds:.1f} s of start-up "
         f"({outcome.backend}, {outcome.precision})"
     )
+    if settings.views:
+        common.say(
+            f"{outcome.embedder}, views 1 to {settings.views}: {outcome.views_cached} cached, {outcome.views_embedded} embedded"
+        )
     if outcome.note:
         common.say(outcome.note)
     if outcome.failed_before:
