@@ -251,11 +251,31 @@ def ingest(common: Common, **flags: Any) -> None:
 
 @command("inspect")
 @click.argument("section", required=False)
+@click.option(
+    "--views",
+    "sheet",
+    metavar="[FILE]",
+    is_flag=False,
+    flag_value="views.png",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Instead, draw some images and their augmented views into FILE (.png or .jpg).  [default: views.png]",
+)
+@click.option(
+    "--embedder",
+    metavar="SET",
+    help="With --views: the feature set whose settings to use.  [default: the one with views]",
+)
 @format_option
-def inspect(common: Common, section: str | None, fmt: str) -> None:
+def inspect(common: Common, section: str | None, sheet: Path | None, embedder: str | None, fmt: str) -> None:
     """Show classes, imbalance, sizes, modes, copies and failures; SECTION for one of them in any format."""
     from pipeline import inspection, output
 
+    if sheet is not None:
+        if section is not None:
+            raise click.UsageError(f"--views draws a sheet and shows no section: leave out {section!r}")
+        return _draw_views(common, sheet, embedder)
+    if embedder is not None:
+        raise click.UsageError("--embedder goes with --views")
     tables = inspection.inspect(common.open().snapshot())
     if section is not None and section not in tables:
         raise click.UsageError(f"no section {section!r}; sections: {', '.join(tables)}")
@@ -268,6 +288,14 @@ def inspect(common: Common, section: str | None, fmt: str) -> None:
     for name, table in tables.items():
         click.echo(f"{name}\n{output.as_text(table, rows=12)}\n")
     return None
+
+
+def _draw_views(common: Common, file: Path, embedder: str | None) -> None:
+    from pipeline import contact_sheet
+
+    sheet = contact_sheet.contact_sheet(common.open().snapshot(), embedder)
+    contact_sheet.save(sheet, file)
+    common.say(f"{file}: views {contact_sheet.describe(sheet)}")
 
 
 @command("embed")

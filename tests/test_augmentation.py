@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -186,8 +187,9 @@ def test_it_survives_its_own_json() -> None:
 @pytest.mark.parametrize("name", LARGEST)
 def test_settings_out_of_range(name: str) -> None:
     for value in (-0.1, LARGEST[name] + 0.1, math.nan):
+        given: dict[str, Any] = {name: value}
         with pytest.raises(ColdframeError, match=f"views: {name} = .*, expected from 0 to {LARGEST[name]:g}"):
-            replace(Augmentation(), **{name: value})
+            replace(Augmentation(), **given)
 
 
 def test_fills_and_seeds_that_are_none() -> None:
