@@ -251,11 +251,31 @@ def ingest(common: Common, **flags: Any) -> None:
 
 @command("inspect")
 @click.argument("section", required=False)
+@click.option(
+    "--views",
+    "sheet",
+    metavar="[FILE]",
+    is_flag=False,
+    flag_value="views.png",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Instead, draw some images and their augmented views into FILE (.png or .jpg).  [default: views.png]",
+)
+@click.option(
+    "--embedder",
+    metavar="SET",
+    help="With --views: the feature set whose settings to use.  [default: the one with views]",
+)
 @format_option
-def inspect(common: Common, section: str | None, fmt: str) -> None:
+def inspect(common: Common, section: str | None, sheet: Path | None, embedder: str | None, fmt: str) -> None:
     """Show classes, imbalance, sizes, modes, copies and failures; SECTION for one of them in any format."""
     from pipeline import inspection, output
 
+    if sheet is not None:
+        if section is not None:
+            raise click.UsageError(f"--views draws a sheet and shows no section: leave out {section!r}")
+        return _draw_views(common, sheet, embedder)
+    if embedder is not None:
+        raise click.UsageError("--embedder goes with --views")
     tables = inspection.inspect(common.open().snapshot())
     if section is not None and section not in tables:
         raise click.UsageError(f"no section {section!r}; sections: {', '.join(tables)}")
@@ -268,6 +288,14 @@ def inspect(common: Common, section: str | None, fmt: str) -> None:
     for name, table in tables.items():
         click.echo(f"{name}\n{output.as_text(table, rows=12)}\n")
     return None
+
+
+def _draw_views(common: Common, file: Path, embedder: str | None) -> None:
+    from pipeline import contact_sheet
+
+    sheet = contact_sheet.contact_sheet(common.open().snapshot(), embedder)
+    contact_sheet.save(sheet, file)
+    common.say(f"{file}: views {contact_sheet.describe(sheet)}")
 
 
 @command("embed")
@@ -295,6 +323,28 @@ def inspect(common: Common, section: str | None, fmt: str) -> None:
 @click.option("--max-pixels", type=int, help="Largest picture to decode.  [default: as ingest]")
 @click.option("--commit-seconds", type=click.FloatRange(0), help="Seconds of work a kill may cost.  [default: 5]")
 @click.option("--dry-run", is_flag=True, default=None, help="Say what there is to do and how long it would take.")
+@click.option(
+    "--views",
+    type=click.IntRange(0),
+    metavar="K",
+    help="Also embed K augmented views of each training row.  [default: 0]",
+)
+@click.option("--view-rows", type=click.Choice(["train", "all"]), help="Which rows get views.  [default: train]")
+@click.option("--plan", help="With --views: the plan whose training rows get them.  [default: default]")
+@click.option("--flip", type=float, metavar="P", help="Views: probability of a mirror image.  [default: 0.5]")
+@click.option("--rotation", type=float, metavar="DEGREES", help="Views: largest angle either way.  [default: 15]")
+@click.option("--zoom", type=float, metavar="SHARE", help="Views: most that they grow or shrink.  [default: 0.1]")
+@click.option("--brightness", type=float, metavar="SHARE", help="Views: largest shift of all channels.  [default: 0]")
+@click.option("--contrast", type=float, metavar="SHARE", help="Views: largest change of contrast.  [default: 0]")
+@click.option(
+    "--channel-shift", type=float, metavar="SHARE", help="Views: largest shift of each channel.  [default: 0]"
+)
+@click.option(
+    "--fill",
+    type=click.Choice(["reflect", "nearest", "wrap", "constant"]),
+    help="Views: what lies beyond the edges.  [default: reflect]",
+)
+@click.option("--view-seed", type=int, help="Views: another seed, other views.  [default: 0]")
 def embed(common: Common, names: tuple[str, ...], as_name: str | None, dry_run: bool | None, **flags: Any) -> None:
     """Embed every image that has no vector yet with each NAME (efficientnet-b4, clip, mean-colour, …)."""
     from pipeline import embed as step
@@ -317,19 +367,25 @@ def embed(common: Common, names: tuple[str, ...], as_name: str | None, dry_run: 
     settings = common.config.settings(step.Settings, "embed", name, flags=flags)
     if dry_run:
         ahead = step.forecast(store, name, settings)
+        views = f" with {ahead.views} views" if settings.views else ""
         click.echo(
-            f"{ahead.embedder}: {ahead.cached} cached, {ahead.todo} to do, {ahead.failed_before} failed before; "
+            f"{ahead.embedder}: {ahead.cached} cached, {ahead.todo} to do{views}, {ahead.failed_before} failed before; "
             f"{ahead.backend}, {ahead.precision}: about {_duration(ahead.seconds)} after {ahead.startup_seconds:.1f} s of "
             f"start-up (measured on {ahead.sampled})"
         )
         return
     outcome = step.embed(store, name, settings, quiet=common.quiet)
-    rate = outcome.embedded / outcome.seconds if outcome.seconds > 0 else 0.0
+    made = outcome.embedded + outcome.views_embedded
+    rate = made / outcome.seconds if outcome.seconds > 0 else 0.0
     common.say(
         f"{outcome.embedder}: {outcome.cached} cached, {outcome.embedded} embedded, {outcome.failed} failed, "
         f"{outcome.left} left; {rate:.1f} images/s after {outcome.startup_seconds:.1f} s of start-up "
         f"({outcome.backend}, {outcome.precision})"
     )
+    if settings.views:
+        common.say(
+            f"{outcome.embedder}, views 1 to {settings.views}: {outcome.views_cached} cached, {outcome.views_embedded} embedded"
+        )
     if outcome.note:
         common.say(outcome.note)
     if outcome.failed_before:

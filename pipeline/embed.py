@@ -1,6 +1,7 @@
 """Embed: one vector for each content, through a frozen network, once.
 
-Batches are committed every few seconds; a run that was killed goes on behind its last commit.
+With views asked for, one vector as well for each augmented view of a content. Batches are committed every few seconds; a
+run that was killed goes on behind its last commit.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import decoding, embedders, openvino
+from pipeline.augmentation import Augmentation
 from pipeline.config import LARGEST_COUNT, PATH_OR_NAME
 from pipeline.embedders import Embedder
-from pipeline.filling import Filling
+from pipeline.filling import Filling, views_in
 from pipeline.lookup import image_root, ingested_max_pixels
+from pipeline.plans import DEFAULT_PLAN
 from store import digests
 from store.compaction import compact
 from store.errors import ColdframeError
@@ -31,12 +34,19 @@ from store.store import Snapshot, Store
 SAMPLED_BATCHES = 4
 DEVICES = ("auto", "cpu", "gpu")
 FEATURE_SET = "feature set"  # among the inputs of the step
+VIEWS_STEP = "embed-views"
+VIEW_ROWS = ("train", "all")
+NONE = "none"  # the augmentation of a picture as it is
 STORE_TYPES = {"float32": np.float32, "float16": np.float16}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``embed`` can be told. ``size`` is ``HxW`` or one number; ``embedder`` the network's name; ``max_pixels`` ingest's."""
+    """What ``embed`` can be told. ``size`` is ``HxW`` or one number; ``embedder`` the network's name; ``max_pixels`` ingest's.
+
+    ``views`` is the number of augmented views of each content of the training rows of ``plan`` (``view_rows`` ``train``), or of
+    all rows (``all``); what follows it is theirs alone, see :class:`pipeline.augmentation.Augmentation`.
+    """
 
     embedder: str | None = None
     weights: str | None = field(default=None, metadata=PATH_OR_NAME)
@@ -51,14 +61,47 @@ class Settings:
     max_failure_rate: float | None = None
     max_pixels: int | None = None
     commit_seconds: float = 5.0
+    views: int = 0
+    view_rows: str = "train"
+    plan: str = DEFAULT_PLAN
+    flip: float = Augmentation.flip
+    rotation: float = Augmentation.rotation
+    zoom: float = Augmentation.zoom
+    brightness: float = Augmentation.brightness
+    contrast: float = Augmentation.contrast
+    channel_shift: float = Augmentation.channel_shift
+    fill: str = Augmentation.fill
+    view_seed: int = Augmentation.seed
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How the views are made.
+
+        Raises:
+            ColdframeError: a setting of them is out of range.
+        """
+        given = {one.name: getattr(self, one.name) for one in fields(Augmentation) if one.name != "seed"}
+        return Augmentation(**given, seed=self.view_seed)
+
+    def of_pictures(self) -> dict[str, Any]:
+        """The settings for pictures as they are, as JSON."""
+        return {key: value for key, value in asdict(self).items() if key not in _OF_VIEWS}
+
+    def of_views(self) -> dict[str, Any]:
+        """The settings for augmented views, as JSON."""
+        return {key: value for key, value in asdict(self).items() if key in _OF_VIEWS}
+
+
+_OF_VIEWS = {"views", "view_rows", "plan", "view_seed", *(one.name for one in fields(Augmentation))} - {"seed"}
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What an embed did, in contents (equal files count once).
 
-    ``failed_before`` are those that an earlier embed could not do and that were not tried again. ``note`` is a sentence for the
-    person watching, or empty.
+    ``failed_before`` are those that an earlier embed could not do and that were not tried again. Of the vectors of
+    augmented views asked for, ``views_cached`` were there and ``views_embedded`` were made. ``note`` is a sentence for the person
+    watching, or empty.
     """
 
     embedder: str
@@ -67,6 +110,8 @@ class Outcome:
     failed: int
     failed_before: int
     left: int
+    views_cached: int
+    views_embedded: int
     dimensions: int
     backend: str
     precision: str
@@ -77,11 +122,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What an embed would do, in contents, and how long it would take, from a sample measured now."""
+    """What an embed would do, in contents, and how long it would take, from a sample measured now.
+
+    ``views`` are the vectors to make for the contents to do, augmented ones and those of pictures as they are.
+    """
 
     embedder: str
     cached: int
     todo: int
+    views: int
     failed_before: int
     backend: str
     precision: str
@@ -101,11 +150,11 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
 
 
 def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -> Outcome:
-    """Fill the feature set ``name``: a vector for each content that has none.
+    """Fill the feature set ``name``: a vector for each content that has none, and for each view asked for that it lacks.
 
     Raises:
-        ColdframeError: the weights cannot be had, the set was made with other settings (it says which), or more failed
-            than ``max_failure_rate`` allows.
+        ColdframeError: the weights cannot be had, the set or its views were made with other settings (it says which), the
+            plan whose training rows get views was never replayed, or more failed than ``max_failure_rate`` allows.
         Locked: another embed is filling the same set.
     """
     with store.lock(f"embed-{name}"):
@@ -128,11 +177,20 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
                 commit.record_step(
                     "embed",
                     name,
-                    settings=asdict(work.settings),
-                    inputs=_copy_of_set(store, name),
+                    settings=work.settings.of_pictures(),
+                    inputs=_copy_of_set(store.snapshot(), name),
                     seconds=seconds,
                     rows_in=work.contents,
                     rows_out=work.cached + filling.embedded,
+                )
+            if enough and settings.views:
+                commit.record_step(
+                    VIEWS_STEP,
+                    name,
+                    settings=work.settings.of_views(),
+                    seconds=seconds,
+                    rows_in=work.views_wanted,
+                    rows_out=work.views_cached + filling.views,
                 )
         compact(store, "embeddings", name)
     if not enough:
@@ -148,6 +206,8 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         failed=len(filling.failed),
         failed_before=work.failed_before,
         left=work.missing - filling.tried,
+        views_cached=work.views_cached,
+        views_embedded=filling.views,
         dimensions=work.network.dimensions,
         backend=work.network.settings["backend"],
         precision=work.network.settings["precision"],
@@ -171,12 +231,13 @@ def forecast(store: Store, name: str, settings: Settings) -> Forecast:
         embedder=name,
         cached=work.cached,
         todo=work.todo.num_rows,
+        views=views_in(work.todo),
         failed_before=work.failed_before,
         backend=work.network.settings["backend"],
         precision=work.network.settings["precision"],
         sampled=sample.num_rows,
         startup_seconds=work.startup_seconds,
-        seconds=each * work.todo.num_rows,
+        seconds=each * views_in(work.todo),
     )
 
 
@@ -189,29 +250,50 @@ class _Work:
         self.started = time.monotonic()
         self.before = store.snapshot()
         self.root = image_root(self.before)
+        self._check_plan()
         self._network_name = settings.embedder or name
         existing = self.before.rows("steps/embed/feature_set", embedder=name)
-        # what the set was made with; empty if there is none yet
-        self._made: dict[str, Any] = json.loads(existing[0]["settings"]) if existing else {}
-        self._recorded_source = json.loads(existing[0]["source"]) if existing else {}
+        # the set, what it was made with and how many views it has of what augmentation; empty if there is none yet
+        self._row: dict[str, Any] = existing[0] if existing else {}
+        self._made: dict[str, Any] = json.loads(self._row["settings"]) if existing else {}
+        self._made_views: int = self._made.pop("views", 0)
+        self._made_augmentation: dict[str, Any] = {}
+        if self._made_views:
+            self._made_augmentation, self._made["augmentation"] = self._made["augmentation"], NONE
+        self._recorded_source = json.loads(self._row["source"]) if existing else {}
         self._source = embedders.Options(self.settings.weights, parse_size(settings.size), settings.seed)
         self.note = ""
         self.network = self._load()
         if settings.batch:
             self.network.batch = settings.batch
         self._wanted = json.loads(json.dumps(set_settings(settings, name, self.network)))
-        self.todo = self.before.query("steps/embed/missing", embedder=name)
+        self.todo = missing(self.before, name, settings)
         self.contents: int = self.before.value("steps/embed/contents")
-        self.cached = self.contents - self.todo.num_rows
+        as_they_are = pc.sum(pc.equal(pc.list_element(self.todo["views"], 0), 0)).as_py() or 0  # the first of its views
+        self.cached = self.contents - as_they_are
+        with_views = self.before.value("steps/embed/with_views", view_rows=settings.view_rows, plan=settings.plan)
+        self.views_wanted: int = with_views * settings.views
+        self.views_cached = self.views_wanted - (views_in(self.todo) - as_they_are)
         self.failed_before = 0
         if not settings.retry:
-            failed = self.before.query("steps/embed/failed_before", embedder=name)["content_id"]
-            self.todo = self.todo.filter(pc.invert(pc.is_in(self.todo["content_id"], failed)))
-            self.failed_before = len(failed)
+            self.failed_before = pc.sum(self.todo["failed_before"]).as_py() or 0
+            self.todo = self.todo.filter(pc.invert(self.todo["failed_before"]))
         self.missing = self.todo.num_rows
         if settings.limit is not None:
             self.todo = self.todo.slice(0, settings.limit)
         self.startup_seconds = time.monotonic() - self.started
+
+    def _check_plan(self) -> None:
+        wanted, plan = self.settings, self.settings.plan
+        if not wanted.views or wanted.view_rows == "all":
+            return
+        replayed = [row["plan"] for row in self.before.rows("steps/curate/plans")]
+        if plan not in replayed:
+            raise ColdframeError(
+                f"embed {self._name}: views are for training rows, and plan {plan!r} was never replayed, so nobody knows them "
+                f"(replayed: {', '.join(replayed) or 'none'}): run 'coldframe curate --plan {plan}' first, with --views 0 "
+                "here meanwhile, or ask for views of --view-rows all"
+            )
 
     def _options(self) -> embedders.Options:
         """How to load the network: in the numerics the set was made in, if it exists and nothing else is asked for."""
@@ -248,27 +330,52 @@ class _Work:
             self.root,
             max_pixels=self.settings.max_pixels or ingested_max_pixels(self.before),
             stored_type=STORE_TYPES[self.settings.store_as],
+            augmentation=self.settings.augmentation,
         )
 
     def compare_set(self) -> None:
         """Raises:
-        ColdframeError: the set exists and was made another way.
+        ColdframeError: the set or its views exist and were made another way.
         """
-        made, wanted = self._made, self._wanted
-        differing = sorted(key for key in made | wanted if made.get(key) != wanted.get(key)) if made else []
-        if differing:
-            changes = "; ".join(f"{key} was {made.get(key)}, is now {wanted.get(key)}" for key in differing)
+        changes = _changes(self._made, self._wanted) if self._made else ""
+        if changes:
             raise ColdframeError(
                 f"the feature set {self._name!r} was made with other settings ({changes}): use those again, or make another "
                 "set with --as NAME"
             )
+        changes = (
+            _changes(self._made_augmentation, self._augmentation) if self._made_views and self.settings.views else ""
+        )
+        if changes:
+            raise ColdframeError(
+                f"the views of the feature set {self._name!r} were made with other settings ({changes}): use those again, or "
+                "make another set with --as NAME"
+            )
+
+    @property
+    def _augmentation(self) -> dict[str, Any]:
+        """As the set remembers it."""
+        return self.settings.augmentation.to_json()
 
     def open_set(self) -> None:
-        """Record a new set, or see that an existing one was made the same way."""
+        """Record a new set or its first or further views, or see that an existing one was made the same way."""
         self.compare_set()
-        if self._made:
+        row = self._row or self._new_row()
+        if self.settings.views > self._made_views:
+            kept = self._wanted | {"augmentation": self._augmentation, "views": self.settings.views}
+            row = row | {"settings": json.dumps(kept, sort_keys=True)}
+        if row == self._row:
             return
-        row = {
+        with self._store.commit("embed") as commit:
+            commit.replace("feature_sets", pa.Table.from_pylist([row], SCHEMAS["feature_sets"]), key=self._name)
+            # the copy in the record of the step, where there is one, is to know of the views before the first of them is there
+            for record in self.before.rows("steps/status/step", step="embed", name=self._name):
+                inputs = json.loads(record["inputs"]) | _copy_of(row)
+                record |= {"inputs": json.dumps(inputs, sort_keys=True)}
+                commit.replace("steps", pa.Table.from_pylist([record], SCHEMAS["steps"]), key=f"embed/{self._name}")
+
+    def _new_row(self) -> dict[str, Any]:
+        return {
             "embedder": self._name,
             "network": self._network_name,
             "dimensions": self.network.dimensions,
@@ -277,12 +384,25 @@ class _Work:
             "source": json.dumps(self._source.to_json()),
             "created_at": datetime.now(UTC),
         }
-        with self._store.commit("embed") as commit:
-            commit.replace("feature_sets", pa.Table.from_pylist([row], SCHEMAS["feature_sets"]), key=self._name)
+
+
+def missing(moment: Snapshot, name: str, settings: Settings) -> pa.Table:
+    """The contents that lack a view the settings ask for: ``content_id, paths, views, failed_before``, by id.
+
+    ``views`` are the numbers of those that each lacks, ascending.
+    """
+    wanted = {"views": settings.views, "view_rows": settings.view_rows, "plan": settings.plan}
+    return moment.query("steps/embed/missing", embedder=name, **wanted)
+
+
+def _changes(made: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """What differs between two settings, said key by key."""
+    differing = sorted(key for key in made | wanted if made.get(key) != wanted.get(key))
+    return "; ".join(f"{key} was {made.get(key)}, is now {wanted.get(key)}" for key in differing)
 
 
 def _check(name: str, settings: Settings) -> None:
-    for what, least in (("batch", 1), ("limit", 0), ("max_pixels", 1)):
+    for what, least in (("batch", 1), ("limit", 0), ("max_pixels", 1), ("views", 0)):
         given = getattr(settings, what)
         if given is not None and not least <= given <= LARGEST_COUNT:
             raise ColdframeError(f"embed {name}: {what} = {given}, expected from {least} to {LARGEST_COUNT}")
@@ -294,6 +414,9 @@ def _check(name: str, settings: Settings) -> None:
         raise ColdframeError(f"--store-as {settings.store_as}: expected one of {', '.join(STORE_TYPES)}")
     if settings.device not in DEVICES:
         raise ColdframeError(f"embed {name}: device = {settings.device!r}, expected one of {', '.join(DEVICES)}")
+    if settings.view_rows not in VIEW_ROWS:
+        raise ColdframeError(f"embed {name}: view_rows = {settings.view_rows!r}, expected 'train' or 'all'")
+    _ = settings.augmentation  # its own checks, before anything heavy
     if settings.max_failure_rate is not None and not 0 <= settings.max_failure_rate <= 1:
         raise ColdframeError(f"embed {name}: max_failure_rate = {settings.max_failure_rate}, expected from 0 to 1")
 
@@ -306,25 +429,32 @@ def resolved(settings: Settings) -> Settings:
 
 
 def set_settings(settings: Settings, name: str, network: Embedder) -> dict[str, Any]:
-    """Everything a vector of the set depends on; two sets of equal settings hold equal vectors."""
+    """Everything a vector of a picture as it is depends on; two sets of equal settings hold equal ones.
+
+    A set with augmented views keeps their augmentation in place of ``none``, and their number as ``views``, beside these;
+    the digest of the set stays.
+    """
     return {
         "embedder": settings.embedder or name,
         "decoding": decoding.RULES_VERSION,
-        "augmentation": "none",
+        "augmentation": NONE,
         "dimensions": network.dimensions,
         "store_as": settings.store_as,
         **network.settings,
     }
 
 
-def _copy_of_set(store: Store, name: str) -> dict[str, str]:
+def _copy_of_set(moment: Snapshot, name: str) -> dict[str, str]:
+    return _copy_of(moment.rows("steps/embed/feature_set", embedder=name)[0])
+
+
+def _copy_of(row: dict[str, Any]) -> dict[str, str]:
     """The row of a feature set as the record of its step keeps it, so that a lost one can be made again exactly."""
-    row = store.snapshot().rows("steps/embed/feature_set", embedder=name)[0]
     return {FEATURE_SET: json.dumps(row, default=str, sort_keys=True)}
 
 
 def _failures(before: Snapshot, name: str, failed: dict[str, str], tried: pa.ChunkedArray) -> pa.Table:
-    """``failures`` rows, one per image of a content without a vector, with the user's columns; those not ``tried`` stay."""
+    """``failures`` rows, one per image of a content that lacks a vector, with the user's columns; those not ``tried`` stay."""
     before.register("tried", pa.table({"content_id": tried}))
     kept = before.query("steps/embed/failures_kept", embedder=name)
     if not failed:

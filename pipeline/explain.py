@@ -50,7 +50,8 @@ def tell(story: dict[str, Any]) -> list[str]:
             f"verdict {verdict['verdict']} of {verdict['created_at']:%Y-%m-%d %H:%M}: {verdict['why']} ({stands}){stale}"
         )
     for row in story["embeddings"]:
-        lines.append(f"embedded in {row['embedder']}" if row["vectors"] else f"not embedded in {row['embedder']}")
+        views = f", and {row['views']} augmented views of it" if row["views"] else ""
+        lines.append(f"{'embedded' if row['vectors'] else 'not embedded'} in {row['embedder']}{views}")
     for row in story["scores"]:
         lines.append(
             f"score {row['scorer']}: {row['value']:.6g}, higher than {100 * row['share_below']:.1f} % of images"

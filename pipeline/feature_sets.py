@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from pipeline import embedders
+from pipeline.augmentation import Augmentation
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix, Vectors, to_matrix
 from store.store import Snapshot
@@ -48,11 +50,6 @@ def choose_all(snapshot: Snapshot, asked: str | Sequence[str] | None) -> tuple[s
     return chosen
 
 
-def views(snapshot: Snapshot, name: str) -> list[int]:
-    """The numbers of the augmented views that a feature set has vectors of, ascending."""
-    return [row["view"] for row in snapshot.rows("steps/embed/views", embedder=name)]
-
-
 def reader(snapshot: Snapshot, name: str, asker: str) -> Callable[[Sequence[str]], FloatMatrix]:
     """What turns texts into features of unit length (texts, dimensions) in the space of a feature set.
 
@@ -66,18 +63,31 @@ def reader(snapshot: Snapshot, name: str, asker: str) -> Callable[[Sequence[str]
     )
 
 
-def vectors(snapshot: Snapshot, name: str) -> Vectors:
-    """The vectors (view 0) of a feature set for all images of the store, one row per content."""
-    ids = snapshot.query("steps/embed/vector_ids", embedder=name)["content_id"].to_numpy().astype(object)
+def vectors(snapshot: Snapshot, name: str, view: int = 0) -> Vectors:
+    """The vectors of one view of a feature set for all images of the store, one row per content that has it.
+
+    View 0 is the picture as it is, 1 and more are augmented.
+    """
+    ids = snapshot.query("steps/embed/vector_ids", embedder=name, view=view)["content_id"].to_numpy().astype(object)
     known = Vectors(name, ids, np.zeros((0, 0), np.float32))
     matrix = known.matrix
     # piece by piece into one matrix: a table of all vectors would be several copies of it
-    for rows in snapshot.stream("steps/embed/vectors", embedder=name):
+    for rows in snapshot.stream("steps/embed/vectors", embedder=name, view=view):
         piece, positions = to_matrix(rows["vector"]), known.positions(rows["content_id"])
         if not len(matrix):
             matrix = np.empty((len(ids), piece.shape[1]), np.float32)
         matrix[positions[positions >= 0]] = piece[positions >= 0]
     return replace(known, matrix=matrix)
+
+
+def views(snapshot: Snapshot, name: str) -> list[int]:
+    """The numbers of the views that images of the store have in a feature set, ascending."""
+    return [row["view"] for row in snapshot.rows("steps/embed/views", embedder=name)]
+
+
+def augmentation(settings: Mapping[str, Any]) -> Augmentation | None:
+    """How the views of a feature set are made, from the ``settings`` of its row; None where it has none."""
+    return Augmentation.from_json(settings["augmentation"]) if settings.get("views") else None
 
 
 def digest(snapshot: Snapshot, name: str) -> str:

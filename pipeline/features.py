@@ -93,7 +93,7 @@ def load(
     has_all = np.ones(len(table), bool)
     without: dict[str, int] = {}
     for embedder in embedders:
-        known = snapshot.query("steps/embed/contents_with_vector", embedder=embedder, view=0)["content_id"].to_pylist()
+        known = snapshot.query("steps/embed/vector_ids", embedder=embedder, view=0)["content_id"].to_pylist()
         has = np.isin(contents, np.array(known, dtype=str))
         without |= {embedder: int((~has).sum())} if not has.all() else {}
         has_all &= has
@@ -140,7 +140,7 @@ def _fill(snapshot: Snapshot, embedder: str, view: int, contents: Strings, block
     order = np.argsort(contents, kind="stable")
     ordered = contents[order]
     filled = np.zeros(len(contents), bool)
-    for piece in snapshot.stream("steps/embed/view_vectors", embedder=embedder, view=view):
+    for piece in snapshot.stream("steps/embed/vectors", embedder=embedder, view=view):
         ids = piece["content_id"].to_numpy(zero_copy_only=False).astype(str)
         first, last = np.searchsorted(ordered, ids, "left"), np.searchsorted(ordered, ids, "right")
         counts = last - first

@@ -1,14 +1,14 @@
 """Filling a feature set: files decoded ahead, batches through the network, what is done committed every few seconds.
 
 Files are decoded in threads of this process: Pillow lets go of the interpreter while it decodes and resizes, and a file is only
-here after ingest decoded it whole, in a process of its own and within its limits.
+here after ingest decoded it whole, in a process of its own and within its limits. It is decoded once for all its views.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from PIL import Image
 
-from pipeline import decoding
+from pipeline import augmentation, decoding
+from pipeline.augmentation import Augmentation
 from pipeline.embedders import Embedder
 from pipeline.processes import cores
 from pipeline.progress import Progress
@@ -37,22 +39,32 @@ class Filling:
     Attributes:
         tried: how many contents were taken up.
         embedded: how many of those have a vector now.
-        failed: the reason of each other one.
+        views: how many vectors of augmented views were made.
+        failed: the reason of each content that lacks a view it was to have.
     """
 
     def __init__(
-        self, store: Store, name: str, network: Embedder, root: Path, *, max_pixels: int, stored_type: Any
+        self,
+        store: Store,
+        name: str,
+        network: Embedder,
+        root: Path,
+        *,
+        max_pixels: int,
+        stored_type: Any,
+        augmentation: Augmentation,
     ) -> None:
         self._store, self._name, self._network, self._root = store, name, network, root
-        self._max_pixels, self._type = max_pixels, stored_type
-        self.tried, self.embedded = 0, 0
+        self._max_pixels, self._type, self._augmentation = max_pixels, stored_type, augmentation
+        self.tried, self.embedded, self.views = 0, 0, 0
         self.failed: dict[str, str] = {}
-        self._ids: list[str] = []
+        self._ready: list[tuple[str, int, npt.NDArray[Any]]] = []  # content, view, what the network takes
+        self._done: list[tuple[str, int]] = []  # content and view of each vector
         self._vectors: list[npt.NDArray[np.floating]] = []
         self._commits = 0
 
     def fill(self, todo: pa.Table, *, commit_seconds: float, max_failure_rate: float | None, quiet: bool) -> bool:
-        """Embed ``todo`` (``content_id, paths``) into the store; False if too many failed and it stopped early."""
+        """Embed ``todo`` (``content_id, paths, views``) into the store; False if too many failed and it stopped early."""
         last_commit = time.monotonic()
         with Progress(todo.num_rows, f"embed {self._name}", quiet=quiet) as progress:
             for count in self._batches(todo):
@@ -62,15 +74,18 @@ class Filling:
                     last_commit = time.monotonic()
                 if self._too_many(max_failure_rate):
                     break
+        self._embed_ready(least=1)
         self._commit()
         return self.tried == len(todo)
 
     def measure(self, todo: pa.Table) -> float:
-        """Seconds a content of ``todo`` takes, storing nothing, after a batch to warm up."""
+        """Seconds a view of a content of ``todo`` takes, storing nothing, after a batch to warm up."""
         sum(self._batches(todo.slice(0, self._network.batch)))
+        self._embed_ready(least=1)
         started = time.monotonic()
-        timed = sum(self._batches(todo))
-        return (time.monotonic() - started) / max(timed, 1)
+        sum(self._batches(todo))
+        self._embed_ready(least=1)
+        return (time.monotonic() - started) / max(views_in(todo), 1)
 
     def _pending_bytes(self) -> int:
         return sum(vector.nbytes for vector in self._vectors[:1]) * len(self._vectors)
@@ -80,81 +95,137 @@ class Filling:
         return max_failure_rate is not None and judged and len(self.failed) > max_failure_rate * self.tried
 
     def _batches(self, todo: pa.Table) -> Iterator[int]:
-        """Embed batch after batch, decoding a few ahead; how many contents each took up."""
-        ahead: deque[list[tuple[str, Future[Any]]]] = deque()
+        """Embed batch after batch, decoding a few ahead; how many contents were taken up for each. A last part of one stays."""
+        ahead: deque[tuple[str, list[int], Future[Any]]] = deque()
+        waiting = 0  # views
         with ThreadPoolExecutor(cores() + 1) as pool:
             try:
                 for start in range(0, todo.num_rows, self._network.batch):
-                    rows = todo.slice(start, self._network.batch)
-                    pairs = zip(rows["content_id"].to_pylist(), rows["paths"].to_pylist(), strict=True)
-                    ahead.append([(content, pool.submit(self._prepare, content, paths)) for content, paths in pairs])
-                    if len(ahead) > BATCHES_AHEAD:
-                        yield self._embed(ahead.popleft())
+                    rows = todo.slice(start, self._network.batch).to_pydict()
+                    for content, paths, views in zip(rows["content_id"], rows["paths"], rows["views"], strict=True):
+                        ahead.append((content, views, pool.submit(self._prepare, content, paths, views)))
+                        waiting += len(views)
+                        if waiting > (1 + BATCHES_AHEAD) * self._network.batch:
+                            taken = self._take_batch(ahead)
+                            waiting = sum(len(views) for _, views, _ in ahead)
+                            yield taken
                 while ahead:
-                    yield self._embed(ahead.popleft())
+                    yield self._take_batch(ahead)
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _prepare(self, content_id: str, paths: list[str]) -> npt.NDArray[Any] | str:
-        return prepared_or_reason(self._network, self._root, content_id, paths, max_pixels=self._max_pixels)
+    def _prepare(self, content_id: str, paths: list[str], views: list[int]) -> dict[int, npt.NDArray[Any] | str]:
+        image = picture_or_reason(self._root, content_id, paths, max_pixels=self._max_pixels)
+        if isinstance(image, str):
+            return dict.fromkeys(views, image)
+        return prepared_or_reasons(self._network, image, content_id, views, self._augmentation)
 
-    def _embed(self, batch: list[tuple[str, Future[Any]]]) -> int:
-        prepared = [(content_id, future.result()) for content_id, future in batch]
-        self.tried += len(prepared)
-        good = [(content_id, array) for content_id, array in prepared if not isinstance(array, str)]
-        self.failed |= {content_id: array for content_id, array in prepared if isinstance(array, str)}
-        if good:
-            for (content_id, _), vector in zip(good, self._network.embed([array for _, array in good]), strict=True):
-                self._keep(content_id, vector)
-        return len(batch)
+    def _take_batch(self, ahead: deque[tuple[str, list[int], Future[Any]]]) -> int:
+        """Take up contents until their views make a batch, or there are no more, and embed it; how many."""
+        before = self.tried
+        while ahead and len(self._ready) < self._network.batch:
+            content_id, _, future = ahead.popleft()
+            self.tried += 1
+            for view, prepared in future.result().items():
+                if isinstance(prepared, str):
+                    self.failed.setdefault(content_id, prepared)
+                else:
+                    self._ready.append((content_id, view, prepared))
+        self._embed_ready(least=self._network.batch)
+        return self.tried - before
 
-    def _keep(self, content_id: str, vector: npt.NDArray[np.floating]) -> None:
+    def _embed_ready(self, *, least: int) -> None:
+        """Embed what is prepared, batch by batch, while there are ``least`` of it."""
+        while len(self._ready) >= least:
+            batch, self._ready = self._ready[: self._network.batch], self._ready[self._network.batch :]
+            vectors = self._network.embed([prepared for _, _, prepared in batch])
+            for (content_id, view, _), vector in zip(batch, vectors, strict=True):
+                self._keep(content_id, view, vector)
+
+    def _keep(self, content_id: str, view: int, vector: npt.NDArray[np.floating]) -> None:
         with np.errstate(over="ignore"):
             stored = vector.astype(self._type)
         if np.isfinite(stored).all():
-            self._ids.append(content_id)
+            self._done.append((content_id, view))
             self._vectors.append(stored)
-            self.embedded += 1
+            self.embedded += view == 0
+            self.views += view > 0
         elif np.isfinite(vector).all():
-            self.failed[content_id] = f"its vector has values beyond {stored.dtype}: store it as float32"
+            reason = f"{_of_view(view)}its vector has values beyond {stored.dtype}: store it as float32"
+            self.failed.setdefault(content_id, reason)
         else:
-            self.failed[content_id] = "the network gave a vector that is not finite"
+            self.failed.setdefault(content_id, f"{_of_view(view)}the network gave a vector that is not finite")
 
     def _commit(self) -> None:
-        if not self._ids:
+        if not self._done:
             return
-        count = len(self._ids)
         table = pa.table(
             {
-                "content_id": pa.array(self._ids),
-                "embedder": pa.array([self._name] * count),
-                "view": pa.array([0] * count, pa.int32()),
+                "content_id": pa.array([content_id for content_id, _ in self._done]),
+                "embedder": pa.array([self._name] * len(self._done)),
+                "view": pa.array([view for _, view in self._done], pa.int32()),
                 "vector": from_matrix(np.stack(self._vectors)),
             }
         )
         with self._store.commit("embed") as commit:
             commit.append("embeddings", table, key=self._name)
-        self._ids, self._vectors = [], []
+        self._done, self._vectors = [], []
         self._commits += 1
         if self._commits % COMPACT_EVERY == 0:
             compact(self._store, "embeddings", self._name, more_to_come=True)
 
 
-def prepared_or_reason(
-    network: Embedder, root: Path, content_id: str, paths: list[str], *, max_pixels: int
-) -> npt.NDArray[Any] | str:
-    """A content as the network takes it, from the first of its equal files that still holds it, or the reason of the last."""
+def views_in(todo: pa.Table) -> int:
+    """How many views of contents there are to embed."""
+    return len(todo["views"].combine_chunks().flatten())
+
+
+def picture_or_reason(root: Path, content_id: str, paths: list[str], *, max_pixels: int) -> Image.Image | str:
+    """The picture of a content, from the first of its equal files that still holds it, or the reason of the last."""
     reason = ""
     for path in paths:
         try:
             data = decoding.read_bytes(decoding.locate(root, path))
             if decoding.content_id(data) == content_id:
-                return network.prepare(decoding.decode(data, max_pixels=max_pixels).image)
+                return decoding.decode(data, max_pixels=max_pixels).image
             reason = "changed since it was ingested: run 'coldframe ingest' again"
         except decoding.UnreadableImage as error:
             reason = str(error)
-        except (
-            Exception
-        ) as error:  # whatever an embedder makes of a strange shape, lack of memory too: this file's alone
-            reason = f"cannot be prepared for the network ({type(error).__name__}: {error})"
+        except MemoryError:
+            reason = "needs more memory to read than there is"
     return reason
+
+
+def prepared_or_reasons(
+    network: Embedder, image: Image.Image, content_id: str, views: Sequence[int], how: Augmentation
+) -> dict[int, npt.NDArray[Any] | str]:
+    """Each view of a picture as the network takes it, or why it cannot be."""
+    augmented = [view for view in views if view]
+    pictures: dict[int, Image.Image] = {view: image for view in views if not view}
+    try:
+        draws = [augmentation.draw(how, content_id, view) for view in augmented]
+        if draws:
+            made = augmentation.views(image, draws, size=network.working_size(image), fill=how.fill)
+            pictures |= dict(zip(augmented, made, strict=True))
+    except Exception as error:
+        unmade: dict[int, npt.NDArray[Any] | str] = dict.fromkeys(
+            augmented, f"its views cannot be made ({_told(error)})"
+        )
+    else:
+        unmade = {}
+    return {view: _prepared_or_reason(network, one, view) for view, one in pictures.items()} | unmade
+
+
+def _prepared_or_reason(network: Embedder, image: Image.Image, view: int) -> npt.NDArray[Any] | str:
+    try:
+        return network.prepare(image)
+    except Exception as error:  # whatever an embedder makes of a strange shape, lack of memory too: this file's alone
+        return f"{_of_view(view)}cannot be prepared for the network ({_told(error)})"
+
+
+def _of_view(view: int) -> str:
+    return f"view {view}: " if view else ""
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

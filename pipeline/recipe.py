@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,12 +113,17 @@ def steps(config: Config) -> Iterator[Step]:
     """The steps that the sections of a ``coldframe.toml`` ask for, each with its state against a moment of the store."""
     if config.section("ingest"):
         yield Step("ingest", (), lambda moment: _ingest_reason(config, moment))
+    with_views = {name: views for name in config.section("embed") if (views := _views(config, name))}
     for name in config.section("embed"):
-        yield Step("embed", (name,), lambda moment, name=name: _embed_reason(config, name, moment))  # type: ignore[misc]
+        arguments = (name, "--views", "0") if name in with_views else (name,)  # views wait for the training rows
+        yield Step("embed", arguments, lambda moment, name=name: _embed_reason(config, name, moment))  # type: ignore[misc]
     for name in config.section("score"):
         yield Step("score", (name,), lambda moment, name=name: _score_reason(config, name, moment))  # type: ignore[misc]
     for name in config.section("plans"):
         yield _curate_step(config, name)
+    for name, views in with_views.items():
+        arguments = (name, "--views", str(views))
+        yield Step("embed", arguments, lambda moment, name=name: _views_reason(config, name, moment))  # type: ignore[misc]
     for name in config.section("train"):
         yield Step("train", ("--as", name), lambda moment, name=name: _train_reason(config, name, moment))  # type: ignore[misc]
         yield Step("evaluate", (name,), lambda moment, name=name: _evaluate_reason(config, name, moment))  # type: ignore[misc]
@@ -156,12 +161,31 @@ def _embed_reason(config: Config, name: str, moment: Snapshot | None) -> str | N
     record = _record(moment, "embed", name)
     if record is None or moment is None:
         return "never run"
-    changed = _difference(record, asdict(embed.resolved(settings)), {})
-    if changed:
-        return changed
-    missing = moment.query("steps/embed/missing", embedder=name).num_rows
-    failed = moment.query("steps/embed/failed_before", embedder=name).num_rows
-    return f"{missing - failed} contents have no vector" if missing > failed else None
+    changed = _difference(record, embed.resolved(settings).of_pictures(), {})
+    missing = _untried(moment, name, replace(settings, views=0))
+    return changed or (f"{missing} contents have no vector" if missing else None)
+
+
+def _views(config: Config, name: str) -> int:
+    """How many augmented views of a feature set are asked for; what is wrong with its section, its step will say."""
+    try:
+        return config.settings(embed.Settings, "embed", name, flags={}).views
+    except ColdframeError:
+        return 0
+
+
+def _views_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:
+    settings = config.settings(embed.Settings, "embed", name, flags={})
+    record = _record(moment, embed.VIEWS_STEP, name)
+    if record is None or moment is None:
+        return "never run"
+    missing = _untried(moment, name, settings)
+    return _difference(record, settings.of_views(), {}) or (f"{missing} contents lack views" if missing else None)
+
+
+def _untried(moment: Snapshot, name: str, settings: embed.Settings) -> int:
+    """Contents that lack a view and have not failed before."""
+    return sum(not failed for failed in embed.missing(moment, name, settings)["failed_before"].to_pylist())
 
 
 def _score_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:

@@ -14,6 +14,10 @@ from store.store import Snapshot
 
 INGEST_OPTIONS = ("id", "path", "label", "max_pixels")
 EMBED_OPTIONS = ("weights", "size", "seed", "store_as", "max_pixels")
+VIEW_OPTIONS = (
+    *("views", "view_rows", "plan", "flip", "rotation", "zoom", "brightness", "contrast", "channel_shift"),
+    *("fill", "view_seed"),
+)
 
 
 def record_of(moment: Snapshot, step: str, name: str) -> dict[str, Any] | None:
@@ -32,16 +36,41 @@ def ingest_command(moment: Snapshot) -> str:
 
 
 def embed_command(moment: Snapshot, name: str, row: Mapping[str, Any] | None) -> str:
-    """The embed that fills a feature set; ``row`` is the set's own, if the store still has it."""
+    """The embed that fills a feature set; ``row`` is the set's own, if the store still has it.
+
+    It leaves views to :func:`views_command`: their rows are those of a plan, which may have to be replayed before.
+    """
+    words, settings, made = _embed(moment, name, row)
+    words += ["--views", "0"] if made.get("views") else []  # a coldframe.toml may ask for them
+    return _command(words, settings, asdict(embed.Settings()), EMBED_OPTIONS)
+
+
+def views_command(moment: Snapshot, name: str, row: Mapping[str, Any] | None) -> str | None:
+    """The embed that makes the augmented views of a feature set, if it has any."""
+    words, settings, made = _embed(moment, name, row)
+    if not made.get("views"):
+        return None
+    augmentation = {**made["augmentation"], "view_seed": made["augmentation"]["seed"]}
+    del augmentation["seed"]
+    rows = record_of(moment, embed.VIEWS_STEP, name) or {}
+    settings |= {**rows, **augmentation, "views": made["views"]}
+    return _command(words, settings, asdict(embed.Settings()), (*EMBED_OPTIONS, *VIEW_OPTIONS))
+
+
+def _embed(
+    moment: Snapshot, name: str, row: Mapping[str, Any] | None
+) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+    """The first words of an embed of a set, the settings to load its network by, and what the set was made with."""
     settings = record_of(moment, "embed", name) or {}
     network, max_pixels = settings.get("embedder") or name, settings.get("max_pixels")
+    made: dict[str, Any] = {}
     if row is not None:
         source = json.loads(row["source"])
         network, size = row["network"], source.get("size")
         settings = {**source, "size": size and f"{size[0]}x{size[1]}", "max_pixels": max_pixels}
-        settings["store_as"] = json.loads(row["settings"]).get("store_as")
-    words = ["embed", network] + (["--as", name] if network != name else [])
-    return _command(words, settings, asdict(embed.Settings()), EMBED_OPTIONS)
+        made = json.loads(row["settings"])
+        settings["store_as"] = made.get("store_as")
+    return ["embed", network] + (["--as", name] if network != name else []), settings, made
 
 
 def score_command(moment: Snapshot, name: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import remaking
-from pipeline.embed import FEATURE_SET
+from pipeline.embed import FEATURE_SET, VIEWS_STEP
 from pipeline.runs import name_in
 from store import compaction, files, garbage, manifest, parts
 from store.manifest import Manifest
@@ -175,6 +175,7 @@ class _Repair:
         self._embed_commands()
         self._score_commands()
         self._curate_commands()
+        self._views_commands()
         self._run_commands()
         self._tell_records()
 
@@ -298,8 +299,21 @@ class _Repair:
         failed = [key.removeprefix("embed/") for key in self._lost_keys("failures") if key.startswith("embed/")]
         recorded = [key.removeprefix("embed/") for key in self._lost_keys("steps") if key.startswith("embed/")]
         for name in sorted({*self._lost_keys("embeddings", "feature_sets"), *failed, *recorded}):
-            rows = self._rest.rows("steps/embed/feature_set", embedder=name)
-            self._command(remaking.embed_command(self._rest, name, rows[0] if rows else self._sets.get(name)))
+            self._command(remaking.embed_command(self._rest, name, self._row_of_set(name)))
+
+    def _views_commands(self) -> None:
+        """After the plans, whose training rows have the views."""
+        recorded = [
+            key.removeprefix(f"{VIEWS_STEP}/") for key in self._lost_keys("steps") if key.startswith(VIEWS_STEP)
+        ]
+        for name in sorted({*self._lost_keys("embeddings", "feature_sets"), *recorded}):
+            command = remaking.views_command(self._rest, name, self._row_of_set(name))
+            if command:
+                self._command(command)
+
+    def _row_of_set(self, name: str) -> dict[str, Any] | None:
+        rows = self._rest.rows("steps/embed/feature_set", embedder=name)
+        return rows[0] if rows else self._sets.get(name)
 
     def _score_commands(self) -> None:
         for name in self._lost_keys("scores"):

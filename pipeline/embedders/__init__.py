@@ -26,6 +26,8 @@ from pipeline import openvino
 from pipeline.frameworks import torch_gpu_installed
 from store.errors import ColdframeError
 
+LEAST_SIDE = 64  # in pixels, of a picture to be turned: on a coarser grid little is left of it
+
 FloatArray = npt.NDArray[np.float32]
 Run = Callable[[npt.NDArray[Any]], FloatArray]
 
@@ -74,6 +76,18 @@ class Embedder(ABC):
     @abstractmethod
     def prepare(self, image: Image.Image) -> npt.NDArray[Any]:
         """One RGB picture as the array the network takes. Called in several threads at once."""
+
+    def working_size(self, image: Image.Image) -> tuple[int, int]:
+        """Height and width at which a picture may be augmented, so that nothing :meth:`prepare` would show is lost.
+
+        This one is the network's size, where ``settings`` say it, times what makes each side at least :data:`LEAST_SIDE`;
+        else the picture's own.
+        """
+        size = self.settings.get("size")
+        if not isinstance(size, list | tuple) or len(size) != 2:
+            return image.height, image.width
+        height, width = (int(side) * -(-LEAST_SIDE // int(side)) for side in size)
+        return height, width
 
     @abstractmethod
     def forward(self, batch: npt.NDArray[Any]) -> FloatArray:

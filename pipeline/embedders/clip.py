@@ -60,14 +60,24 @@ class Clip(Embedder):
 
     def prepare(self, image: Image.Image) -> npt.NDArray[Any]:
         """The picture as the processor's own settings have it, float32 (3, height, width)."""
-        longest = LONGEST_SIDES * min(image.size)
-        if max(image.size) > longest:
-            middle = (min(image.width, longest), min(image.height, longest))
+        middle = _middle(image)
+        if middle != image.size:
             left, top = (image.width - middle[0]) // 2, (image.height - middle[1]) // 2
             image = image.crop((left, top, left + middle[0], top + middle[1]))
         inputs = self._processor(images=image, return_tensors="np", **self._overrides)
         pixels: npt.NDArray[Any] = inputs["pixel_values"][0]
         return pixels
+
+    def working_size(self, image: Image.Image) -> tuple[int, int]:
+        """What the processor resizes to before it crops."""
+        size = self._overrides.get("size") or self._processor.size
+        if size.get("height") and size.get("width"):
+            return size["height"], size["width"]
+        if not size.get("shortest_edge"):
+            return image.height, image.width
+        width, height = _middle(image)
+        shortest = size["shortest_edge"] / min(width, height)
+        return round(shortest * height), round(shortest * width)
 
     def forward(self, batch: npt.NDArray[Any]) -> FloatArray:
         """Image features of unit length."""
@@ -85,6 +95,12 @@ class Clip(Embedder):
                 "weights with --weights"
             )
         return unit_length(self._texts(texts))
+
+
+def _middle(image: Image.Image) -> tuple[int, int]:
+    """Width and height of what is looked at: the picture, or the middle of a long strip."""
+    longest = LONGEST_SIDES * min(image.size)
+    return min(image.width, longest), min(image.height, longest)
 
 
 def _jsonable(settings: dict[str, Any]) -> dict[str, Any]:

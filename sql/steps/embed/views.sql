@@ -1,5 +1,6 @@
--- One row per augmented view that a feature set has vectors of.
-select distinct view
-from data.embeddings
-where embedder = $embedder and view > 0
-order by view
+-- One row per view that images of the store have in one feature set, ascending.
+select distinct e.view
+from data.embeddings as e
+semi join data.images as i using (content_id)
+where e.embedder = $embedder
+order by e.view

@@ -1,8 +1,8 @@
--- One row per feature set, with how many vectors of one image it has.
-select f.embedder, f.dimensions, count(e.content_id) as vectors
+-- One row per feature set, with how many vectors of one image it has: of it as it is, and of augmented views.
+select f.embedder, f.dimensions, count(*) filter (e.view = 0) as vectors, count(*) filter (e.view > 0) as views
 from feature_sets as f
 left join (
-    select e.embedder, e.content_id
+    select e.embedder, e.view
     from data.embeddings as e
     join images as i using (content_id)
     where i.image_id = $image_id
