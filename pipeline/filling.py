@@ -143,18 +143,10 @@ class Filling:
 def prepared_or_reason(
     network: Embedder, root: Path, content_id: str, paths: list[str], *, max_pixels: int
 ) -> npt.NDArray[Any] | str:
-    """A content as the network takes it, from the first of its equal files that still holds it, or the reason of the last."""
-    reason = ""
-    for path in paths:
-        try:
-            data = decoding.read_bytes(decoding.locate(root, path))
-            if decoding.content_id(data) == content_id:
-                return network.prepare(decoding.decode(data, max_pixels=max_pixels).image)
-            reason = "changed since it was ingested: run 'coldframe ingest' again"
-        except decoding.UnreadableImage as error:
-            reason = str(error)
-        except (
-            Exception
-        ) as error:  # whatever an embedder makes of a strange shape, lack of memory too: this file's alone
-            reason = f"cannot be prepared for the network ({type(error).__name__}: {error})"
-    return reason
+    """A content as the network takes it, or the reason why there is none."""
+    try:
+        return network.prepare(decoding.decode_content(root, content_id, paths, max_pixels=max_pixels).image)
+    except decoding.UnreadableImage as error:
+        return str(error)
+    except Exception as error:  # whatever an embedder makes of a strange shape, lack of memory too: this file's alone
+        return f"cannot be prepared for the network ({type(error).__name__}: {error})"

@@ -1,4 +1,4 @@
-"""A pool of processes for work on many files."""
+"""What this process may use of the machine, and a pool of processes for work on many files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import multiprocessing
 import os
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+# Of the control groups, second and first version; a container sees its own here.
+_MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def cores() -> int:
@@ -13,6 +18,15 @@ def cores() -> int:
     from joblib import cpu_count
 
     return int(cpu_count())
+
+
+def memory_bytes() -> int:
+    """RAM this process may use, in bytes: that of its container, where it is in one with less."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in _MEMORY_LIMITS:
+        with suppress(OSError, ValueError):  # no such file, or "max"
+            sizes.append(int(file.read_text()))
+    return min(sizes)
 
 
 def pool(workers: int) -> ProcessPoolExecutor:
