@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-embed bench-head bench-heads bench-scale clean
+.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-embed bench-head bench-heads bench-lab bench-scale clean
 
 install: .venv/installed
 
@@ -51,6 +51,10 @@ bench-head: install
 
 bench-heads: install
 	$(BIN)/python -m tests.benchmarks.heads
+
+# Every head on real photographs, over five split seeds: the table of the README (half an hour; needs ../shared).
+bench-lab: install
+	$(BIN)/python -m tests.benchmarks.lab
 
 # Cost at 10,000 and at 100,000 images, and at a million rows (ten minutes).
 bench-scale: install

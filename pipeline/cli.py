@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.curation import Replay
     from pipeline.plans import Plan
+    from pipeline.runs import Outcome
     from store.garbage import Waste
     from store.store import Snapshot, Store
 
@@ -592,6 +593,8 @@ def why(common: Common, image: str, fmt: str) -> None:
 
 @command("train")
 @click.option("--head", help="mlp, linear, logistic, knn, centroid or zero-shot.  [default: mlp]")
+@click.option("--from-scratch", metavar="NETWORK", help="No head: a network on pixels, cnn.")
+@click.option("--size", metavar="HxW", help="With --from-scratch: height and width in pixels.  [default: 128x128]")
 @click.option("--from", "from_run", metavar="RUN", help="Start from the settings of a run; other options change them.")
 @click.option("--as", "as_name", metavar="NAME", help="Name of the run.  [default: the head's]")
 @click.option(
@@ -647,33 +650,71 @@ def train(common: Common, from_run: str | None, as_name: str | None, seeds: int 
     from pipeline import train as step
 
     store = common.open()
-    if from_run is None:
+    run = prediction.find_run(store.snapshot(), from_run) if from_run is not None else None
+    section = common.config.section("train", as_name or "") if as_name and run is None else {}
+    if flags["from_scratch"] or "from_scratch" in section or (run is not None and run["kind"] == "network"):
+        return _train_network(common, store, run, as_name, seeds, flags)
+    if flags.pop("size") is not None:
+        raise click.UsageError("--size goes with --from-scratch: a head sees vectors")
+    del flags["from_scratch"]
+    if run is None:
         name = as_name or flags["head"] or os.environ.get("COLDFRAME_TRAIN_HEAD") or "mlp"
         if as_name is None:
             flags["head"] = flags["head"] or common.config.section("train", name).get("head")
         settings = common.config.settings(fitting.Settings, "train", name, flags=flags)
     else:
-        run = prediction.find_run(store.snapshot(), from_run)
         name = as_name or run["name"]
         settings = replace(
             fitting.settings_of(run), **{key: value for key, value in flags.items() if value not in (None, ())}
         )
     fitting.check_heeded(name, settings, [key for key, value in flags.items() if value not in (None, ())])
     for seed in range(settings.seed, settings.seed + (seeds or 1)):
-        outcome = step.train(store, name, replace(settings, seed=seed))
-        for note in outcome.notes:
-            common.say(f"note: {note}")
-        last = {name: values[-1] for name, values in outcome.history.items()}
-        best = f", best val_accuracy {max(outcome.history['val_accuracy']):.4f}" if "val_accuracy" in last else ""
-        epochs = f"{outcome.epochs} epochs, loss {last['loss']:.4f}{best}, " if outcome.epochs else ""
-        common.say(
-            f"{outcome.train_rows} training and {outcome.val_rows} validation rows, {outcome.classes} classes: {epochs}"
-            f"{outcome.seconds:.1f} s"
-        )
-        if outcome.folds is not None:
-            measures = outcome.folds.measures
-            common.say(f"out of fold: accuracy {measures.accuracy:.4f}, macro F1 {measures.f1_macro:.4f}")
-        click.echo(outcome.run_id)
+        _tell_training(common, step.train(store, name, replace(settings, seed=seed)))
+    return None
+
+
+def _train_network(
+    common: Common,
+    store: Store,
+    run: dict[str, Any] | None,
+    as_name: str | None,
+    seeds: int | None,
+    flags: dict[str, Any],
+) -> None:
+    """``train --from-scratch``: the options that a network heeds; the others are refused."""
+    from dataclasses import replace
+
+    from pipeline import train_network
+    from pipeline.embed import parse_size
+
+    flags["size"] = parse_size(flags["size"])
+    given = {key: value for key, value in flags.items() if value not in (None, ())}
+    unknown = [key for key in given if key not in train_network.Settings.__dataclass_fields__]
+    if unknown:
+        raise click.UsageError(f"--from-scratch trains no head: leave out --{unknown[0].replace('_', '-')}")
+    if run is not None:
+        name, settings = as_name or run["name"], replace(train_network.settings_of(run), **given)
+    else:
+        name = as_name or given["from_scratch"]
+        settings = common.config.settings(train_network.Settings, "train", name, flags=given)
+    for seed in range(settings.seed, settings.seed + (seeds or 1)):
+        _tell_training(common, train_network.train(store, name, replace(settings, seed=seed), quiet=common.quiet))
+
+
+def _tell_training(common: Common, outcome: Outcome) -> None:
+    for note in outcome.notes:
+        common.say(f"note: {note}")
+    last = {name: values[-1] for name, values in outcome.history.items()}
+    best = f", best val_accuracy {max(outcome.history['val_accuracy']):.4f}" if "val_accuracy" in last else ""
+    epochs = f"{outcome.epochs} epochs, loss {last['loss']:.4f}{best}, " if outcome.epochs else ""
+    common.say(
+        f"{outcome.train_rows} training and {outcome.val_rows} validation rows, {outcome.classes} classes: {epochs}"
+        f"{outcome.seconds:.1f} s"
+    )
+    if outcome.folds is not None:
+        measures = outcome.folds.measures
+        common.say(f"out of fold: accuracy {measures.accuracy:.4f}, macro F1 {measures.f1_macro:.4f}")
+    click.echo(outcome.run_id)
 
 
 @command("tune")

@@ -143,6 +143,24 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     return Picture(image, content_id(data), len(data), format_, mode, frames)
 
 
+def decode_content(root: Path, content: str, paths: list[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode a content by the first of its equal files, ``paths`` below ``root``, that still holds it.
+
+    Raises:
+        UnreadableImage: none does; the message is the reason of the last.
+    """
+    reason = "in no file of the catalogue"
+    for path in paths:
+        try:
+            data = read_bytes(locate(root, path))
+            if content_id(data) == content:
+                return decode(data, max_pixels=max_pixels)
+            reason = "changed since it was ingested: run 'coldframe ingest' again"
+        except UnreadableImage as error:
+            reason = str(error)
+    raise UnreadableImage(reason)
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Compose, convert and turn a loaded image of any mode into an upright RGB one."""
     return _upright(_convert(image), image)

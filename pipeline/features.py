@@ -109,7 +109,7 @@ def load(
 
     contents = contents[has_all]
     blocks = tuple(_dimensions(snapshot, embedder) for embedder in embedders)
-    matrices = allocate((1 + views, len(contents), sum(blocks)), snapshot.root, memory_share)
+    matrices = allocate((1 + views, len(contents), sum(blocks)), np.float32, snapshot.root, memory_share)
     lacking = np.zeros(len(contents), bool)
     for view in range(1 + views):
         at = 0

@@ -181,19 +181,13 @@ def views_in(todo: pa.Table) -> int:
 
 
 def picture_or_reason(root: Path, content_id: str, paths: list[str], *, max_pixels: int) -> Image.Image | str:
-    """The picture of a content, from the first of its equal files that still holds it, or the reason of the last."""
-    reason = ""
-    for path in paths:
-        try:
-            data = decoding.read_bytes(decoding.locate(root, path))
-            if decoding.content_id(data) == content_id:
-                return decoding.decode(data, max_pixels=max_pixels).image
-            reason = "changed since it was ingested: run 'coldframe ingest' again"
-        except decoding.UnreadableImage as error:
-            reason = str(error)
-        except MemoryError:
-            reason = "needs more memory to read than there is"
-    return reason
+    """The picture of a content, or the reason why there is none."""
+    try:
+        return decoding.decode_content(root, content_id, paths, max_pixels=max_pixels).image
+    except decoding.UnreadableImage as error:
+        return str(error)
+    except MemoryError:
+        return "needs more memory to read than there is"
 
 
 def prepared_or_reasons(

@@ -20,6 +20,7 @@ from store.matrices import FloatMatrix
 from store.store import Snapshot
 
 SHOWN = 5  # classes that a note names
+NO_VALIDATION = "no validation split: training stops by the training loss; 'coldframe split val 0.10' makes one"
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,7 @@ def load(snapshot: Snapshot, settings: Settings) -> Data:
         ColdframeError: no plan, no features, vectors that are not finite, or fewer than two classes.
     """
     assert isinstance(settings.embedder, tuple)
-    if not snapshot.rows("steps/curate/plan_stages", plan=settings.plan):
-        raise ColdframeError(
-            f"no plan {settings.plan!r} has been replayed; run 'coldframe curate' or 'coldframe split test 0.15'"
-        )
+    require_plan(snapshot, settings.plan)
     place = (snapshot, settings.plan, settings.embedder)
     training = features.load(*place, TRAIN, views=settings.views, memory_share=settings.memory_share)
     validation = features.load(*place, VALIDATION, memory_share=settings.memory_share)
@@ -149,15 +147,30 @@ def load(snapshot: Snapshot, settings: Settings) -> Data:
         )
     known = np.isin(validation.labels, classes)
     if not known.all():
-        notes.append(f"{int((~known).sum())} validation rows are of classes without a training row and are left out")
+        notes.append(unknown_classes(int((~known).sum())))
         validation = validation.where(known)
     if not len(validation):
-        notes.append("no validation split: training stops by the training loss; 'coldframe split val 0.10' makes one")
+        notes.append(NO_VALIDATION)
         return Data(training, None, digest, tuple(notes))
     absent = classes[~np.isin(classes, validation.labels)]
     if len(absent):
         notes.append(f"{len(absent)} classes have no validation row: {named(absent)}")
     return Data(training, validation, digest, tuple(notes))
+
+
+def require_plan(snapshot: Snapshot, plan: str) -> None:
+    """Raises:
+    ColdframeError: the plan was never replayed.
+    """
+    if not snapshot.rows("steps/curate/plan_stages", plan=plan):
+        raise ColdframeError(
+            f"no plan {plan!r} has been replayed; run 'coldframe curate' or 'coldframe split test 0.15'"
+        )
+
+
+def unknown_classes(count: int) -> str:
+    """What is said of validation rows that nothing can be right about."""
+    return f"{count} validation rows are of classes without a training row and are left out"
 
 
 def fit(
@@ -227,17 +240,23 @@ def texts(snapshot: Snapshot, settings: Settings) -> Callable[[Sequence[str]], F
     return feature_sets.reader(snapshot, settings.embedder[0], str(settings.head))
 
 
+def rows_read(snapshot: Snapshot, plan: str) -> dict[str, str]:
+    """A digest of each column of a plan's training and validation rows that a run depends on."""
+    rows = snapshot.rows("steps/train/labelled_rows_digests", plan=plan, splits=[TRAIN, VALIDATION])
+    return {f"{row['name']} of plan {plan}": row["digest"] for row in rows}
+
+
 def inputs_read(snapshot: Snapshot, settings: Settings) -> dict[str, str]:
     """A digest of each column of the training and validation rows, and of their feature sets."""
     assert isinstance(settings.embedder, tuple)
-    read = {"plan": settings.plan, "splits": [TRAIN, VALIDATION]}
-    inputs = {
-        f"{row['name']} of plan {settings.plan}": row["digest"]
-        for row in snapshot.rows("steps/train/labelled_rows_digests", **read)
-    }
+    inputs = rows_read(snapshot, settings.plan)
     for embedder in settings.embedder:
         inputs[f"embeddings of {embedder}"] = snapshot.value(
-            "steps/train/labelled_vectors_digest", **read, embedder=embedder, views=settings.views
+            "steps/train/labelled_vectors_digest",
+            plan=settings.plan,
+            splits=[TRAIN, VALIDATION],
+            embedder=embedder,
+            views=settings.views,
         )
     return inputs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import random
@@ -31,7 +32,21 @@ def load_keras(backend: str | None = None) -> Any:
 
     if backend and keras.backend.backend() != backend:
         raise ColdframeError(f"this process runs Keras on {keras.backend.backend()}, it cannot change to {backend}")
+    if keras.backend.backend() == "torch":
+        _keep_from_tensorflow(keras)
     return keras
+
+
+@functools.cache
+def _keep_from_tensorflow(keras: Any) -> None:
+    """Let Keras on torch find no TensorFlow, which it would load beside torch the first time it saves something."""
+    if "tensorflow" in sys.modules:
+        return
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # importing it fails, which Keras remembers
+    try:
+        keras.saving.serialize_keras_object(np.zeros(1))
+    finally:
+        del sys.modules["tensorflow"]
 
 
 def set_seed(keras: Any, seed: int) -> None:

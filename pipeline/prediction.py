@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 
+from pipeline import from_scratch, pixels
 from pipeline.features import Rows
 from pipeline.heads import Head
 from pipeline.metrics import Probabilities
@@ -36,6 +38,8 @@ def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> Probab
     Raises:
         ColdframeError: the run's feature sets have changed since.
     """
+    if run["kind"] == "network":
+        return _of_network(snapshot, run, rows)
     head = Head.read(snapshot.file("models", run["run_id"]))
     if head.scaling.blocks != rows.blocks:
         raise ColdframeError(
@@ -44,3 +48,15 @@ def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> Probab
         )
     found: Probabilities = np.mean([head.predict(view) for view in rows.views], axis=0)
     return found
+
+
+def _of_network(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> Probabilities:
+    height, width = json.loads(run["settings"])["size"]
+    pictures = pixels.load(snapshot, rows.content_ids, (height, width))
+    if pictures.failed:
+        content, reason = next(iter(pictures.failed.items()))
+        raise ColdframeError(
+            f"{len(pictures.failed)} pictures cannot be read again, such as content {content}: {reason}; 'coldframe ingest' "
+            "brings the catalogue up to date"
+        )
+    return from_scratch.predict(snapshot.file("models", run["run_id"]), pictures.array)

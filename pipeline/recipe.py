@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import curation, embed, evaluate, feature_sets, fitting, ingest, plans, scorers, tune
+from pipeline import curation, embed, evaluate, feature_sets, fitting, ingest, plans, scorers, train_network, tune
 from pipeline.config import Config
 from pipeline.prediction import find_run
 from store.errors import ColdframeError
@@ -209,8 +209,13 @@ def _curate_reason(config: Config, name: str, moment: Snapshot | None) -> str | 
 
 
 def _train_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:
-    settings = config.settings(fitting.Settings, "train", name, flags={})
     record = _record(moment, "train", name)
+    if "from_scratch" in config.section("train", name):
+        network = config.settings(train_network.Settings, "train", name, flags={})
+        if record is None or moment is None:
+            return "never run"
+        return _difference(record, asdict(network), train_network.inputs_read(moment, network))
+    settings = config.settings(fitting.Settings, "train", name, flags={})
     if record is None or moment is None:
         return "never run"
     wanted = fitting.resolve(moment, name, settings)

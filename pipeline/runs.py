@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,25 @@ from store.schemas import SCHEMAS
 from store.store import Commit
 
 LIBRARIES = ("coldframe", "keras", "tensorflow", "torch", "numpy", "scikit-learn", "duckdb", "pyarrow", "pillow")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained run, and its out-of-fold judgement if folds were asked for."""
+
+    run_id: str
+    train_rows: int
+    val_rows: int
+    classes: int
+    history: dict[str, list[float]]
+    seconds: float
+    notes: tuple[str, ...]
+    folds: Judgement | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the training rows; 0 for a head that is not trained so."""
+        return len(self.history.get("loss", []))
 
 
 def new_id(name: str, made_of: Any) -> tuple[str, datetime]:

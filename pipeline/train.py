@@ -5,37 +5,19 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
 from pipeline import fitting, judging, runs, units
 from pipeline.fitting import Data, Settings
 from pipeline.judging import Judgement
+from pipeline.runs import Outcome
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix
 from store.store import Snapshot, Store
 
 FOLDS = "folds:{}"  # the name of the evaluation that out-of-fold predictions are
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A trained run, and its out-of-fold judgement if folds were asked for."""
-
-    run_id: str
-    train_rows: int
-    val_rows: int
-    classes: int
-    history: dict[str, list[float]]
-    seconds: float
-    notes: tuple[str, ...]
-    folds: Judgement | None = None
-
-    @property
-    def epochs(self) -> int:
-        """Passes over the training rows; 0 for a head that is not trained so."""
-        return len(self.history.get("loss", []))
 
 
 def train(store: Store, name: str, settings: Settings) -> Outcome:

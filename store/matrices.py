@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from store.errors import ColdframeError
+
+Number = TypeVar("Number", np.float32, np.uint8)
+# Of the control groups, second and first version; a container sees its own here.
+_MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 FloatMatrix = npt.NDArray[np.float32]
 
@@ -28,20 +37,36 @@ def from_matrix(matrix: npt.NDArray[np.floating]) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(matrix).ravel()), matrix.shape[1])
 
 
-def allocate(shape: tuple[int, ...], folder: Path, share: float) -> FloatMatrix:
-    """An array of float32 to be filled; on disk where it is larger than ``share`` of the machine's memory.
+def allocate(shape: tuple[int, ...], kind: type[Number], folder: Path, share: float) -> npt.NDArray[Number]:
+    """An array of zeros to be filled; on disk where it is larger than ``share`` of the memory this process may use.
 
     There it is a memory map of a file in ``folder`` without a name, which goes when the array goes or the process ends,
     however it ends.
+
+    Raises:
+        ColdframeError: no room in ``folder``.
     """
-    wanted = int(np.prod(shape)) * np.dtype(np.float32).itemsize
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if wanted <= share * memory or not wanted:
-        return np.empty(shape, np.float32)
+    wanted = math.prod(shape) * np.dtype(kind).itemsize
+    if not wanted or wanted <= share * memory_bytes():
+        return np.zeros(shape, kind)
     with tempfile.TemporaryFile(dir=folder) as file:
-        os.posix_fallocate(file.fileno(), 0, wanted)  # a full disk says so here, and not by a signal later
-        mapped: FloatMatrix = np.memmap(file, np.float32, "r+", shape=shape)
-        return mapped
+        try:
+            os.posix_fallocate(file.fileno(), 0, wanted)  # a full disk says so here, and not by a signal later
+        except OSError as error:
+            raise ColdframeError(
+                f"{folder}: no room for {wanted / 1e9:.1f} GB that do not fit into memory ({error.strerror}): make room there, "
+                "or allow more memory"
+            ) from error
+        return np.memmap(file, kind, "r+", shape=shape)
+
+
+def memory_bytes() -> int:
+    """RAM this process may use, in bytes: that of its container, where it is in one with less."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in _MEMORY_LIMITS:
+        with suppress(OSError, ValueError):  # no such file, or "max"
+            sizes.append(int(file.read_text()))
+    return min(sizes)
 
 
 def unit_length(matrix: FloatMatrix) -> FloatMatrix:

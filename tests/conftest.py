@@ -30,10 +30,11 @@ PHYLUM = {"finch": "chordata", "heron": "chordata", "moth": "arthropoda"}
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The only variables of ours that tests see: a cache of converted networks for all of them, and the reference backend.
 
-    Converting takes longer than embedding a test's few pictures; tests of backends ask for theirs.
+    Converting takes longer than embedding a test's few pictures; tests of backends ask for theirs. Heads are trained by torch in
+    this process, so Keras runs on it here too: what needs TensorFlow is tested in processes of its own.
     """
     cache = tmp_path_factory.getbasetemp().parent / "converted"
-    own = {"COLDFRAME_CACHE": str(cache), "COLDFRAME_EMBED_BACKEND": "reference"}
+    own = {"COLDFRAME_CACHE": str(cache), "COLDFRAME_EMBED_BACKEND": "reference", "KERAS_BACKEND": "torch"}
     os.environ.update(own)
     return own
 
@@ -119,7 +120,8 @@ class Coldframe:
         return result
 
     def process(self, *arguments: object, code: int = 0, **more: Any) -> subprocess.CompletedProcess[str]:
-        """Run a command in a process of its own: for torch, which does not share one with TensorFlow."""
+        """Run a command in a process of its own, in which Keras runs on what it runs on by default."""
+        more.setdefault("env", {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"})
         done = subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False, **more)
         assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
         return done

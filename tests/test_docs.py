@@ -100,13 +100,14 @@ def extended(tmp_path: Path, ready: Coldframe) -> Coldframe:
     for folder in ("pipeline", "store", "sql"):
         shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     places = {"rule": "sql/rules/{}.sql", "scorer": "pipeline/scorers/{}.py", "embedder": "pipeline/embedders/{}.py"}
+    places["head"] = "pipeline/heads/{}.py"
     for kind, place in places.items():
         name, text = example(kind)
         (copy / place.format(name)).write_text(text)
     return ready
 
 
-def test_an_embedder_a_scorer_and_a_rule_are_added_by_one_file_each(extended: Coldframe, tmp_path: Path) -> None:
+def test_an_embedder_a_scorer_a_rule_and_a_head_are_added_by_one_file_each(extended: Coldframe, tmp_path: Path) -> None:
     where = {"PYTHONPATH": str(tmp_path / "code"), "PATH": "/usr/bin:/bin"}
     extended.process("embed", "brightness", env=where)
     extended.process("score", "norm", "--embedder", "brightness", env=where)
@@ -114,4 +115,8 @@ def test_an_embedder_a_scorer_and_a_rule_are_added_by_one_file_each(extended: Co
     assert extended.value("select count(*) from embeddings where embedder = 'brightness'") == 24
     assert extended.value("select count(*) from scores where scorer = 'norm' and value > 0") == 24
     assert extended.value("select count(*) from exclusions where rule = 'tiny' and threshold = 31 and value = 30") == 24
+    extended("split", "test", 0.25)
+    extended.process("train", "--head", "nearest", "--embedder", "mean-colour", env=where)
+    extended.process("evaluate", "nearest", env=where)
+    assert extended.value("select accuracy from evaluations") >= 0.8
     assert isinstance(extended.store, Store)

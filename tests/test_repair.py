@@ -263,7 +263,7 @@ def test_a_run_that_is_lost_takes_its_predictions_with_it(cf: Coldframe) -> None
     flip(cf, run)
     said = cf("repair").stdout
     assert f"set aside: 8 rows of predictions of {run.key}/plain/test, since its run is lost" in said
-    assert "coldframe evaluate small --mask-by phylum" in follow(cf, said)
+    assert "coldframe evaluate small --mask-by phylum --group-by phylum" in follow(cf, said)
     assert_whole(cf)
 
 

@@ -111,8 +111,12 @@ def load(name: str, options: Options) -> Embedder:
     device = choose_device(keras, options.device)
     precision = options.precision or ("bfloat16" if device == "gpu" else "float32")
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
-    with keras.device(f"{device}:0"):
+    if keras.backend.backend() == "torch":  # whose layers with whole numbers cannot be built under a device
         network = backbone(name, weights=weights, size=size, seed=options.seed)
+        network.to("cuda" if device == "gpu" else "cpu")
+    else:
+        with keras.device(f"{device}:0"):
+            network = backbone(name, weights=weights, size=size, seed=options.seed)
     preprocess = _preprocess(name)
 
     def run_keras(batch: npt.NDArray[Any]) -> FloatArray:

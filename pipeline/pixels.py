@@ -1,0 +1,103 @@
+"""Pixels: the pictures of contents at one size, decoded once and kept in memory, or in a file where they are too many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline import decoding
+from pipeline.lookup import image_root, ingested_max_pixels
+from pipeline.processes import cores
+from pipeline.progress import Progress
+from store.errors import ColdframeError
+from store.matrices import allocate
+from store.store import Snapshot
+
+MEMORY_SHARE = 0.25  # of RAM: a larger array is a file that the system keeps in memory as far as it likes
+AT_ONCE = 256  # contents handed to the threads at a time
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures of one size, in the order asked for.
+
+    Attributes:
+        array: uint8 RGB of shape (n, height, width, 3), in memory or a memory map that ends with it.
+        readable: bool of shape (rows asked for,), ``n`` of them true: the rows that ``array`` holds.
+        failed: the reason of each content that gave no picture.
+    """
+
+    array: Pixels
+    readable: npt.NDArray[np.bool_]
+    failed: dict[str, str]
+
+
+def load(
+    snapshot: Snapshot,
+    content_ids: Sequence[str] | npt.NDArray[np.str_],
+    size: tuple[int, int],
+    *,
+    memory_share: float = MEMORY_SHARE,
+    quiet: bool = False,
+) -> Pictures:
+    """The pictures of ``content_ids`` by the decoding rules, bilinear at ``size`` (height, width).
+
+    A content that is asked for several times is decoded once. An array larger than ``memory_share`` of RAM is a memory map
+    of a file without a name in the store.
+
+    Raises:
+        ColdframeError: nothing was ingested yet, its folder is gone, a side below one pixel, ``memory_share`` not from 0
+            to 1, or no room for the file.
+    """
+    if min(size) < 1:
+        raise ColdframeError(f"pictures of {size[0]}x{size[1]}: expected a height and a width of at least 1 pixel")
+    if not 0 <= memory_share <= 1:
+        raise ColdframeError(f"memory_share = {memory_share}, expected from 0 to 1")
+    root, max_pixels = image_root(snapshot), ingested_max_pixels(snapshot)
+    rows: dict[str, list[int]] = {}
+    for row, content_id in enumerate(content_ids):
+        rows.setdefault(str(content_id), []).append(row)
+    snapshot.register("wanted", pa.table({"content_id": pa.array(list(rows), pa.string())}))
+    paths = {row["content_id"]: row["paths"] for row in snapshot.rows("steps/images/paths")}
+    array = allocate((len(content_ids), *size, 3), np.uint8, snapshot.root, memory_share)
+
+    def fill(content_id: str) -> str | None:
+        """Put one content in its rows; the reason if that cannot be done."""
+        try:
+            found = decoding.decode_content(root, content_id, paths.get(content_id, []), max_pixels=max_pixels)
+            array[rows[content_id]] = np.asarray(decoding.resize(found.image, *size))
+        except decoding.UnreadableImage as error:
+            return str(error)
+        except MemoryError:
+            return "needs more memory to decode than there is"
+        return None
+
+    failed: dict[str, str] = {}
+    wanted = list(rows)
+    with Progress(len(wanted), "decode", quiet=quiet) as progress, ThreadPoolExecutor(cores() + 1) as pool:
+        try:
+            for start in range(0, len(wanted), AT_ONCE):
+                some = wanted[start : start + AT_ONCE]
+                reasons = zip(some, pool.map(fill, some), strict=True)
+                failed |= {content_id: reason for content_id, reason in reasons if reason is not None}
+                progress.advance(len(some), failed=len(failed))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    readable = np.ones(len(content_ids), np.bool_)
+    readable[[row for content_id in failed for row in rows[content_id]]] = False
+    return Pictures(_closed_up(array, readable), readable, failed)
+
+
+def _closed_up(array: Pixels, readable: npt.NDArray[np.bool_]) -> Pixels:
+    """The readable rows moved together, in place: a copy might not fit in memory."""
+    kept = np.flatnonzero(readable)
+    for row in np.flatnonzero(kept != np.arange(len(kept))):
+        array[row] = array[kept[row]]
+    return array[: len(kept)]
