@@ -115,8 +115,8 @@ def test_an_embedder_a_scorer_a_rule_and_a_head_are_added_by_one_file_each(exten
     assert extended.value("select count(*) from embeddings where embedder = 'brightness'") == 24
     assert extended.value("select count(*) from scores where scorer = 'norm' and value > 0") == 24
     assert extended.value("select count(*) from exclusions where rule = 'tiny' and threshold = 31 and value = 30") == 24
-    extended("split", "test", 0.25)
-    extended.process("train", "--head", "nearest", "--embedder", "mean-colour", env=where)
+    extended.process("split", "test", 0.25, "--plan", "whole", env=where)
+    extended.process("train", "--plan", "whole", "--head", "nearest", "--embedder", "mean-colour", env=where)
     extended.process("evaluate", "nearest", env=where)
     assert extended.value("select accuracy from evaluations") >= 0.8
     assert isinstance(extended.store, Store)

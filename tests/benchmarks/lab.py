@@ -109,7 +109,8 @@ def evaluated(store: Path, run: str, split: str) -> dict[str, float]:
 
 def difference(figures: Figures, first: str, second: str) -> list[float]:
     """Points of test accuracy between two heads, seed by seed."""
-    return np.subtract(figures[first]["accuracy"], figures[second]["accuracy"]).tolist()
+    pairs = zip(figures[first]["accuracy"], figures[second]["accuracy"], strict=True)
+    return [one - other for one, other in pairs]
 
 
 def interval(values: list[float], sign: str = "") -> str:
