@@ -705,7 +705,8 @@ def _tell_training(common: Common, outcome: Outcome) -> None:
     for note in outcome.notes:
         common.say(f"note: {note}")
     last = {name: values[-1] for name, values in outcome.history.items()}
-    best = f", best val_accuracy {max(outcome.history['val_accuracy']):.4f}" if "val_accuracy" in last else ""
+    accuracies = outcome.history.get("val_accuracy", [])
+    best = f", val_accuracy {max(accuracies):.4f} at best, on the rows that choose the epoch" if accuracies else ""
     epochs = f"{outcome.epochs} epochs, loss {last['loss']:.4f}{best}, " if outcome.epochs else ""
     common.say(
         f"{outcome.train_rows} training and {outcome.val_rows} validation rows, {outcome.classes} classes: {epochs}"
