@@ -16,7 +16,7 @@ from pipeline import augmentation, embedders, feature_sets
 from pipeline.augmentation import Augmentation
 from pipeline.embedders import Options, mean_colour
 from store.matrices import from_matrix
-from tests.conftest import Catalogue, Coldframe, drawn, picture
+from tests.conftest import REPOSITORY, Catalogue, Coldframe, drawn, picture
 from tests.test_kill import killed
 from tests.test_repair import flip, parts_of
 from tests.test_run import RECIPE
@@ -90,6 +90,23 @@ def test_killed_and_started_again_it_ends_with_the_same_views(cf: Coldframe, tmp
     cf("embed", "mean-colour", "--views", 6)
     assert same(stored(cf), stored(cf, "broken"))
     assert "FAILED" not in cf("verify", "--deep").stdout
+
+
+def test_clip_sees_views_through_its_own_processor(split: Coldframe) -> None:
+    """Hardly changed, they are hardly other vectors; turned, they are."""
+    weights = REPOSITORY / "pipeline" / "demo" / "models" / "clip"
+    still = ["--flip", 0, "--rotation", 1e-6, "--zoom", 0]
+    for name, options in (("still", still), ("turned", [])):
+        split.process("embed", "clip", "--as", name, "--weights", weights, "--views", 1, *options)
+    likeness = {
+        row["embedder"]: row["least"]
+        for row in split.rows(
+            "select embedder, min(similarity(e.vector, v.vector)) as least from embeddings as e "
+            "join embeddings as v using (image_id, embedder) where e.view = 0 and v.view = 1 group by embedder"
+        )
+    }
+    assert likeness["still"] > 0.95
+    assert likeness["turned"] < likeness["still"]
 
 
 def test_view_rows_all_needs_no_plan(ready: Coldframe) -> None:
