@@ -113,17 +113,17 @@ def _fitting(picture: Image.Image) -> tuple[int, int]:
 
 def _laid_out(rows: Sequence[tuple[str, list[Image.Image]]]) -> Image.Image:
     columns = max(len(made) for _, made in rows)
-    width, height = columns * (CELL[0] + GAP) + GAP, len(rows) * (CELL[1] + LINE + GAP) + LINE + GAP
+    heights = [max(view.height for view in made) for _, made in rows]
+    width, height = columns * (CELL[0] + GAP) + GAP, LINE + GAP + sum(heights) + len(rows) * (LINE + GAP)
     sheet = Image.new("RGB", (width, height), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for column in range(columns):
-        told = f"view {column}" if column else "as it is"
-        pen.text((GAP + column * (CELL[0] + GAP) + 2, GAP // 2), told, fill=(110, 110, 110), font=font)
-    for number, (title, made) in enumerate(rows):
-        top = LINE + GAP + number * (CELL[1] + LINE + GAP)
-        for column, view in enumerate(made):
-            left = GAP + column * (CELL[0] + GAP)
-            place = (left + (CELL[0] - view.width) // 2, top + (CELL[1] - view.height) // 2)
-            sheet.paste(view, place)
-        pen.text((GAP + 2, top + CELL[1] + 2), title, fill=(40, 40, 40), font=font)
+    lefts = [GAP + column * (CELL[0] + GAP) for column in range(columns)]
+    for column, left in enumerate(lefts):
+        pen.text((left + 2, GAP // 2), f"view {column}" if column else "as it is", fill=(110, 110, 110), font=font)
+    top = LINE + GAP
+    for (title, made), tallest in zip(rows, heights, strict=True):
+        for left, view in zip(lefts, made, strict=False):
+            sheet.paste(view, (left + (CELL[0] - view.width) // 2, top))
+        pen.text((GAP + 2, top + tallest + 2), title, fill=(40, 40, 40), font=font)
+        top += tallest + LINE + GAP
     return sheet

@@ -69,15 +69,15 @@ class Clip(Embedder):
         return pixels
 
     def working_size(self, image: Image.Image) -> tuple[int, int]:
-        """What the processor resizes to before it crops."""
+        """Twice what the processor resizes to before it crops, so that its own bicubic filter does the shrinking."""
         size = self._overrides.get("size") or self._processor.size
         if size.get("height") and size.get("width"):
-            return size["height"], size["width"]
+            return 2 * size["height"], 2 * size["width"]
         if not size.get("shortest_edge"):
             return image.height, image.width
         width, height = _middle(image)
-        shortest = size["shortest_edge"] / min(width, height)
-        return round(shortest * height), round(shortest * width)
+        scale = 2 * size["shortest_edge"] / min(width, height)
+        return round(scale * height), round(scale * width)
 
     def forward(self, batch: npt.NDArray[Any]) -> FloatArray:
         """Image features of unit length."""
