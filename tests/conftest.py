@@ -22,6 +22,13 @@ from store.store import Store
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
 
+# Heads are trained by torch in this process, so Keras runs on it here too: what needs TensorFlow has a process of its own.
+os.environ["KERAS_BACKEND"] = "torch"
+# As many processes test as there are cores: more threads than one each would wait for each other.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
 COLOURS = {"finch": (200, 60, 40), "heron": (40, 90, 200), "moth": (60, 180, 70)}
 PHYLUM = {"finch": "chordata", "heron": "chordata", "moth": "arthropoda"}
 
@@ -30,11 +37,10 @@ PHYLUM = {"finch": "chordata", "heron": "chordata", "moth": "arthropoda"}
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The only variables of ours that tests see: a cache of converted networks for all of them, and the reference backend.
 
-    Converting takes longer than embedding a test's few pictures; tests of backends ask for theirs. Heads are trained by torch in
-    this process, so Keras runs on it here too: what needs TensorFlow is tested in processes of its own.
+    Converting takes longer than embedding a test's few pictures; tests of backends ask for theirs.
     """
     cache = tmp_path_factory.getbasetemp().parent / "converted"
-    own = {"COLDFRAME_CACHE": str(cache), "COLDFRAME_EMBED_BACKEND": "reference", "KERAS_BACKEND": "torch"}
+    own = {"COLDFRAME_CACHE": str(cache), "COLDFRAME_EMBED_BACKEND": "reference"}
     os.environ.update(own)
     return own
 

@@ -79,6 +79,11 @@ LINEAR = """
 [train.linear]
 embedder = "efficientnet"
 """
+TUNED = """
+[tune.tuned]
+embedder = "efficientnet"
+max_epochs = 6                   # 20 is the default: this is a demonstration
+"""
 COPIES = '    { rule = "copies" },\n'
 
 
@@ -194,6 +199,6 @@ def recipe(settings: Settings) -> str:
     plans = [plan(plan=DEFAULT_PLAN, suffix="", apply_to="train", copies=copies)]
     if settings.plant == "report":
         plans.append(plan(plan=REPORT_PLAN, suffix="-report", apply_to="all", copies=""))
-    plans.append(LINEAR)
+    plans += [LINEAR, TUNED]
     bad = "\n".join(f'    "{prompt}",' for prompt in BAD_PROMPTS)
     return RECIPE.format(plans="".join(plans), bad=bad)
