@@ -310,3 +310,60 @@ def test_a_contact_sheet_of_views(split: Coldframe, catalogue: Catalogue) -> Non
         "can be read: run 'coldframe ingest' again" in split("inspect", "--views", "--embedder", "other", code=1).stderr
     )
     assert not list(Path().glob("*.tmp"))
+
+
+def test_a_head_draws_from_views_and_an_evaluation_averages_them(ready: Coldframe) -> None:
+    ready("split", "test", 0.25)
+    said = ready("train", "--head", "linear", "--views", 2, code=1).stderr
+    assert (
+        "no training row has 2 augmented views in mean-colour: 'coldframe embed mean-colour --views 2' makes them"
+        in said
+    )
+    said = ready("evaluate", "--tta", code=1).stderr
+    assert "no run yet" in said
+    ready("embed", "mean-colour", "--views", 2)
+    ready("train", "--head", "linear", "--as", "plain", "--epochs", 3)
+    ready("train", "--head", "linear", "--as", "augmented", "--views", 2, "--epochs", 3)
+    run = ready.rows("select * from runs where name = 'augmented'")[0]
+    assert run["views"] == 2
+    digests = {row["features_digest"] for row in ready.rows("select features_digest from runs")}
+    assert len(digests) == 2
+    said = ready("evaluate", "augmented", "--tta").stderr
+    assert "tta: 6 rows lack augmented views: for those the image as it is stands in" in said
+    ready("embed", "mean-colour", "--views", 2, "--view-rows", "all")
+    result = ready("evaluate", "augmented", "--tta", "--mask-by", "phylum")
+    assert "lack augmented views" not in result.stderr
+    assert {row["evaluation"] for row in ready.rows("select evaluation from evaluations")} == {
+        "tta",
+        "tta,masked:phylum",
+    }
+    ready("evaluate", "augmented")
+    both = ready.rows(
+        "select a.probability as averaged, b.probability as plain from predictions a join predictions b using (run_id, image_id) "
+        "where a.evaluation = 'tta' and b.evaluation = 'plain'"
+    )
+    assert len(both) == 6
+    assert any(abs(row["averaged"] - row["plain"]) > 1e-6 for row in both)
+    ready("embed", "mean-colour", "--as", "bare", "--size", "2x2")
+    ready("train", "--head", "knn", "--embedder", "bare", "--as", "bare")
+    said = ready("evaluate", "bare", "--tta", code=1).stderr
+    assert (
+        "the feature set 'bare' has no augmented views to average: 'coldframe embed bare --views 4 --view-rows all'"
+        in said
+    )
+
+
+def test_training_on_views_is_out_of_date_when_there_are_more(ready: Coldframe) -> None:
+    Path("coldframe.toml").write_text(
+        "[embed.mean-colour]\nviews = 1\n[plans.default]\nstages = [{ split = 'test', share = 0.25 }]\n"
+        "[train.linear]\nviews = 1\nepochs = 2\n[train.knn]\n"
+    )
+    ready("run")
+    assert "up to date" in ready("run", "--dry-run").stderr
+    said = ready("run", "--dry-run").stderr
+    assert "train --as linear: up to date" in said
+    Path("coldframe.toml").write_text(
+        Path("coldframe.toml").read_text().replace("views = 1\nepochs", "views = 2\nepochs")
+    )
+    assert "train --as linear: settings changed: views" in ready("run", "--dry-run").stderr
+    assert "train --as knn: up to date" in ready("run", "--dry-run").stderr
