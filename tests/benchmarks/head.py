@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-ROWS, VALIDATION, TEST, DIMENSIONS, CLASSES = 7780, 865, 400, 1792, 202
+ROWS, VALIDATION, HELD_OUT, DIMENSIONS, CLASSES = 7780, 865, 20_000, 1792, 202
 UNITS, DROPOUT, BATCH, EPOCHS, RATE = 600, 0.4, 32, 20, 0.01
 SEEDS = 5
 TURNS = 3
-NOTEBOOK_IMAGES = 160
+NOTEBOOK_IMAGES = 96
 
 Arrays = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
@@ -54,7 +54,7 @@ def main() -> None:
     )
     minutes = tune()
     gap = 100 * (statistics.mean(accuracies["ours"]) - statistics.mean(accuracies["keras"]))
-    print(f"val accuracy over {SEEDS} seeds: ours {accuracies['ours']}, Keras {accuracies['keras']}")
+    print(f"accuracy over {SEEDS} seeds: ours {accuracies['ours']}, Keras {accuracies['keras']}")
     ratios = {
         "ours_over_keras_fit": middle["ours"] / middle["keras"],
         "ours_over_torch": middle["ours"] / middle["torch"],
@@ -76,8 +76,12 @@ def alone(*arguments: str) -> dict[str, float]:
     return found
 
 
-def synthetic() -> tuple[Arrays, Arrays]:
-    """Training and validation rows: a direction a class, many of them close to each other, in noise, through a rectifier."""
+def synthetic() -> tuple[Arrays, Arrays, Arrays]:
+    """Training, validation and held-out rows: a direction a class, some of them close to each other, in noise, rectified.
+
+    Two equal networks disagree on so many of the 865 validation rows that their accuracies differ by a point; so accuracy is
+    measured on 20,000 rows of the same kind.
+    """
     random = np.random.default_rng(0)
     families = random.normal(size=(CLASSES // 4 + 1, DIMENSIONS))
     centres = families[np.arange(CLASSES) // 4] + 0.55 * random.normal(size=(CLASSES, DIMENSIONS))
@@ -87,7 +91,7 @@ def synthetic() -> tuple[Arrays, Arrays]:
         matrix = np.maximum(0.43 * centres[targets] + 1.35 * random.normal(size=(count, DIMENSIONS)), 0)
         return matrix.astype(np.float32), targets
 
-    return draw(ROWS), draw(VALIDATION)
+    return draw(ROWS), draw(VALIDATION), draw(HELD_OUT)
 
 
 def ours(seed: str) -> dict[str, float]:
@@ -95,7 +99,7 @@ def ours(seed: str) -> dict[str, float]:
     from pipeline import heads, training
     from pipeline.training import Labelled, Task
 
-    (matrix, targets), (val_matrix, val_targets) = synthetic()
+    (matrix, targets), (val_matrix, val_targets), held_out = synthetic()
     settings = heads.resolve(
         "mlp",
         heads.Settings(seed=int(seed), epochs=EPOCHS, early_stopping=0, reduce_lr_patience=0, class_weights=False),
@@ -105,23 +109,29 @@ def ours(seed: str) -> dict[str, float]:
     training.fit(layers, task, training.Schedule.of(heads.resolve("mlp", heads.Settings(epochs=1))))  # to warm up
     started = time.monotonic()
     fitted = heads.fit("mlp", task, settings)
-    return {"seconds": (time.monotonic() - started) / EPOCHS, "accuracy": fitted.history["val_accuracy"][-1]}
+    seconds = (time.monotonic() - started) / EPOCHS
+    predicted = heads.module("mlp").predict(fitted.arrays, held_out[0]).argmax(axis=1)
+    return {"seconds": seconds, "accuracy": float(np.mean(predicted == held_out[1]))}
 
 
 def keras(seed: str) -> dict[str, float]:
-    """What a notebook has: ``fit`` on TensorFlow."""
+    """What a notebook has: ``fit`` on TensorFlow.
+
+    Seeded layer by layer: ``set_random_seed`` would have tf.data shuffle each epoch into the same order, and fit then learns
+    the training rows faster and the others worse.
+    """
     from pipeline.frameworks import load_keras
 
     library = load_keras("tensorflow")
-    library.utils.set_random_seed(int(seed))
-    (matrix, targets), validation = synthetic()
+    start = [library.initializers.GlorotUniform(seed=2 * int(seed) + layer) for layer in range(2)]
+    (matrix, targets), validation, held_out = synthetic()
     model = library.Sequential(
         [
             library.Input((DIMENSIONS,)),
             library.layers.BatchNormalization(),
-            library.layers.Dense(UNITS, activation="relu"),
-            library.layers.Dropout(DROPOUT),
-            library.layers.Dense(CLASSES, activation="softmax"),
+            library.layers.Dense(UNITS, activation="relu", kernel_initializer=start[0]),
+            library.layers.Dropout(DROPOUT, seed=int(seed)),
+            library.layers.Dense(CLASSES, activation="softmax", kernel_initializer=start[1]),
         ]
     )
     model.compile(library.optimizers.Adagrad(RATE), "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -133,8 +143,9 @@ def keras(seed: str) -> dict[str, float]:
     for variable in model.optimizer.variables[2:]:
         variable.assign(np.full(variable.shape, 0.1))
     started = time.monotonic()
-    history = model.fit(matrix, targets, batch_size=BATCH, epochs=EPOCHS, validation_data=validation, verbose=0).history
-    return {"seconds": (time.monotonic() - started) / EPOCHS, "accuracy": history["val_accuracy"][-1]}
+    model.fit(matrix, targets, batch_size=BATCH, epochs=EPOCHS, validation_data=validation, verbose=0)
+    seconds = (time.monotonic() - started) / EPOCHS
+    return {"seconds": seconds, "accuracy": float(model.evaluate(*held_out, batch_size=1024, verbose=0)[1])}
 
 
 def torch(seed: str) -> dict[str, float]:
@@ -142,7 +153,7 @@ def torch(seed: str) -> dict[str, float]:
     import torch as library
 
     library.manual_seed(int(seed))
-    (matrix, targets), (val_matrix, val_targets) = synthetic()
+    (matrix, targets), (val_matrix, val_targets), _ = synthetic()
     x, y, val_x, val_y = (library.from_numpy(array) for array in (matrix, targets, val_matrix, val_targets))
     model = library.nn.Sequential(
         library.nn.BatchNorm1d(DIMENSIONS),
@@ -266,7 +277,7 @@ def make_store(root: Path) -> None:
     from tests.synthetic import FACTS
 
     store = Store.create(root)
-    (matrix, targets), (val_matrix, val_targets) = synthetic()
+    (matrix, targets), (val_matrix, val_targets), _ = synthetic()
     count = ROWS + VALIDATION
     ids = [f"{number:08d}" for number in range(count)]
     labels = [f"class-{target:03d}" for target in (*targets, *val_targets)]
