@@ -64,6 +64,24 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_zero_shot_takes_the_class_whose_name_is_closest(cf: Coldframe, catalogue: Catalogue, tiny: Path) -> None:
+    cf.ingest(catalogue)
+    cf.process("embed", "clip", "--weights", tiny)
+    cf("split", "test", 0.25)
+    cf.process("train", "--head", "zero-shot")
+    cf("evaluate", "zero-shot")
+    run = cf.rows("select * from runs")[0]
+    assert (run["embedder"], run["val_rows"], run["epochs"]) == ("clip", 0, 0)
+    names = ["finch", "heron", "moth"]
+    path_of = {row["id"]: catalogue.images / row["file_path"] for row in catalogue.rows}
+    found = cf.rows("select image_id, predicted, probability from predictions order by image_id")
+    texts = json.dumps([f"a photo of a {name}" for name in names])
+    logits = np.array(json.loads(in_own_process(REFERENCE, tiny, texts, *(path_of[row["image_id"]] for row in found))))
+    assert [row["predicted"] for row in found] == [names[best] for best in logits.argmax(axis=1)]
+    wanted = np.exp(100 * logits) / np.exp(100 * logits).sum(axis=1, keepdims=True)
+    assert [row["probability"] for row in found] == pytest.approx(wanted.max(axis=1).tolist(), abs=1e-3)
+
+
 def test_clip_quality_is_best_good_minus_best_bad(cf: Coldframe, catalogue: Catalogue, tiny: Path) -> None:
     cf.ingest(catalogue)
     cf.process("embed", "clip", "--weights", tiny)

@@ -2,7 +2,8 @@
 
 A file says which ``SETTINGS`` it heeds and its own ``DEFAULTS`` for those that are None; ``fit(task, settings)`` gives
 arrays and a history, ``predict(arrays, matrix)`` class probabilities out of those arrays. What a head learned is in its
-arrays alone, so that it is one file without code in it.
+arrays alone, so that it is one file without code in it. A head for one kind of vectors names their feature set as
+``EMBEDDER``.
 """
 
 from __future__ import annotations

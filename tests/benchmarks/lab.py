@@ -23,7 +23,7 @@ VIEWS = 4
 REFERENCE, YARDSTICK = "mlp", "logistic"
 # name: the arguments that make it
 HEADS: dict[str, tuple[str, ...]] = {
-    "cnn from scratch": ("train", "--from-scratch", "cnn"),
+    "cnn from scratch": ("train", "--from-scratch", "cnn", "--size", "64x64"),
     "zero-shot": ("train", "--head", "zero-shot", "--embedder", "clip"),
     "centroid": ("train", "--head", "centroid"),
     "knn": ("train", "--head", "knn"),
