@@ -52,9 +52,10 @@ bench-head: install
 bench-heads: install
 	$(BIN)/python -m tests.benchmarks.heads
 
-# Every head on real photographs, over five split seeds: the table of the README (half an hour; needs ../shared).
+# Every head on real photographs, over five split seeds: the README's table (half an hour; needs ../shared). Other photographs
+# and weights, and CLIP's for zero-shot: make bench-lab LAB="FOLDER WEIGHTS CLIP".
 bench-lab: install
-	$(BIN)/python -m tests.benchmarks.lab
+	$(BIN)/python -m tests.benchmarks.lab $(LAB)
 
 # Cost at 10,000 and at 100,000 images, and at a million rows (ten minutes).
 bench-scale: install

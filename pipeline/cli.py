@@ -195,6 +195,11 @@ def format_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 plan_option = click.option("--plan", default="default", show_default=True, help="The plan to work on.")
+memory_share_option = click.option(
+    "--memory-share",
+    type=click.FloatRange(0, 1),
+    help="A larger matrix than this of the memory lies on disk.  [default: 0.25]",
+)
 what_if_option = click.option("--what-if", is_flag=True, help="Show what would change, class by class; write nothing.")
 
 
@@ -611,15 +616,19 @@ def why(common: Common, image: str, fmt: str) -> None:
 @click.option(
     "--dropout", type=click.FloatRange(0, 1, max_open=True), help="Share dropped in training.  [default: 0.4]"
 )
-@click.option("--optimizer", help="adagrad, adam, adamw or sgd.  [default: adagrad]")
-@click.option("--learning-rate", type=float, help="[default: 0.01]")
+@click.option("--optimizer", help="adagrad, adam, adamw or sgd.  [default: adagrad; linear, cnn: adam]")
+@click.option("--learning-rate", type=float, help="[default: 0.01; linear: 0.003; cnn: 0.001]")
 @click.option("--batch", type=click.IntRange(1), help="[default: 32]")
-@click.option("--epochs", type=click.IntRange(1), help="[default: 20]")
-@click.option("--early-stopping", type=click.IntRange(0), help="Epochs without improvement; 0 for never.  [default: 3]")
+@click.option("--epochs", type=click.IntRange(1), help="[default: 20; linear: 100]")
+@click.option(
+    "--early-stopping",
+    type=click.IntRange(0),
+    help="Epochs without improvement; 0 for never.  [default: 3; linear: 10]",
+)
 @click.option(
     "--reduce-lr-patience",
     type=click.IntRange(0),
-    help="Epochs without improvement until the rate falls; 0 for never.  [default: 2]",
+    help="Epochs without improvement until the rate falls; 0 for never.  [default: 2; linear: 5]",
 )
 @click.option("--reduce-lr-factor", type=float, help="What the rate is multiplied by then.  [default: 0.1]")
 @click.option("--label-smoothing", type=float, help="Share of a label given to all classes alike.  [default: 0]")
@@ -637,11 +646,7 @@ def why(common: Common, image: str, fmt: str) -> None:
 )
 @click.option("--seed", type=int, help="[default: 0]")
 @click.option("--seeds", type=click.IntRange(1), metavar="N", help="N runs, with seeds from --seed on.")
-@click.option(
-    "--memory-share",
-    type=click.FloatRange(0, 1),
-    help="A larger matrix than this of the memory lies on disk.  [default: 0.25]",
-)
+@memory_share_option
 def train(common: Common, from_run: str | None, as_name: str | None, seeds: int | None, **flags: Any) -> None:
     """Train a head on cached features; its run id goes to stdout."""
     from dataclasses import replace
@@ -652,22 +657,24 @@ def train(common: Common, from_run: str | None, as_name: str | None, seeds: int 
     store = common.open()
     run = prediction.find_run(store.snapshot(), from_run) if from_run is not None else None
     section = common.config.section("train", as_name or "") if as_name and run is None else {}
+    if run is not None and run["kind"] != "network" and flags["from_scratch"]:
+        raise click.UsageError(f"--from {from_run}: a head, whose settings are of no use to --from-scratch")
     if flags["from_scratch"] or "from_scratch" in section or (run is not None and run["kind"] == "network"):
         return _train_network(common, store, run, as_name, seeds, flags)
     if flags.pop("size") is not None:
         raise click.UsageError("--size goes with --from-scratch: a head sees vectors")
     del flags["from_scratch"]
+    given = {key: value for key, value in flags.items() if value not in (None, ())}
     if run is None:
         name = as_name or flags["head"] or os.environ.get("COLDFRAME_TRAIN_HEAD") or "mlp"
+        section = common.config.section("train", name)
         if as_name is None:
-            flags["head"] = flags["head"] or common.config.section("train", name).get("head")
+            flags["head"] = flags["head"] or section.get("head")
         settings = common.config.settings(fitting.Settings, "train", name, flags=flags)
     else:
-        name = as_name or run["name"]
-        settings = replace(
-            fitting.settings_of(run), **{key: value for key, value in flags.items() if value not in (None, ())}
-        )
-    fitting.check_heeded(name, settings, [key for key, value in flags.items() if value not in (None, ())])
+        settings = fitting.changed(run, given)
+        name = as_name or (run["name"] if settings.head == fitting.settings_of(run).head else str(settings.head))
+    fitting.check_heeded(name, settings, list(given | section))
     for seed in range(settings.seed, settings.seed + (seeds or 1)):
         _tell_training(common, step.train(store, name, replace(settings, seed=seed)))
     return None
@@ -704,10 +711,10 @@ def _train_network(
 def _tell_training(common: Common, outcome: Outcome) -> None:
     for note in outcome.notes:
         common.say(f"note: {note}")
-    last = {name: values[-1] for name, values in outcome.history.items()}
-    accuracies = outcome.history.get("val_accuracy", [])
-    best = f", val_accuracy {max(accuracies):.4f} at best, on the rows that choose the epoch" if accuracies else ""
-    epochs = f"{outcome.epochs} epochs, loss {last['loss']:.4f}{best}, " if outcome.epochs else ""
+    loss, accuracy = outcome.kept("loss"), outcome.kept("val_accuracy")
+    chose = " on the rows that chose the epoch" if outcome.by_epoch else ""
+    validated = f", val_accuracy {accuracy:.4f}{chose}" if accuracy is not None else ""
+    epochs = f"{outcome.epochs} epochs, loss {loss:.4f}{validated}, " if loss is not None else ""
     common.say(
         f"{outcome.train_rows} training and {outcome.val_rows} validation rows, {outcome.classes} classes: {epochs}"
         f"{outcome.seconds:.1f} s"
@@ -744,8 +751,8 @@ def tune(common: Common, as_name: str, **flags: Any) -> None:
         common.say(f"note: {note}")
     best = ", ".join(f"{name} {value}" for name, value in outcome.best.items())
     common.say(
-        f"{outcome.trials} trials, {outcome.known} of them known before, {outcome.seconds:.1f} s; best {settings.objective} "
-        f"{outcome.score:.4f} ({best})"
+        f"{outcome.trials} trials, {outcome.known} of them known before, {outcome.seconds:.1f} s; {settings.objective} "
+        f"{outcome.score:.4f} in the best trial ({best}), which the run repeats with early stopping"
     )
     common.say(
         "its settings were chosen on the validation rows, so figures on those flatter: 'coldframe evaluate' gives those on test"
@@ -764,6 +771,7 @@ def tune(common: Common, as_name: str, **flags: Any) -> None:
 )
 @click.option("--tta", is_flag=True, default=None, help="Average over the augmented views that the store has.")
 @click.option("--plan", help="Whose splits.  [default: the run's plan]")
+@memory_share_option
 @click.option("--per-class", is_flag=True, help="Print the classes, the worst first.")
 @click.option("--confusion", is_flag=True, help="Print the pairs of classes most often confused.")
 @format_option
@@ -780,12 +788,9 @@ def evaluate(common: Common, run: str | None, per_class: bool, confusion: bool, 
     snapshot = store.snapshot()
     key = {"run_id": done[0].run_id, "split": settings.split}
     names = {"evaluations": [one.evaluation for one in done]}
-    if per_class or confusion:
-        output.write(snapshot.query("steps/train/worst_classes" if per_class else "steps/train/confused", **key), fmt)
-    elif flags["group_by"]:
-        output.write(snapshot.query("steps/train/groups_of", **key, **names), fmt)
-    else:
-        output.write(snapshot.query("steps/train/evaluations_of", **key, **names), fmt)
+    tables = {"worst_classes": per_class, "confused": confusion, "groups_of": bool(flags["group_by"])}
+    table = next((name for name, is_asked in tables.items() if is_asked), "evaluations_of")
+    output.write(snapshot.query(f"steps/train/{table}", **key, **names), fmt)
     for one in done:
         for note in judging.describe(one):
             common.say(f"{one.evaluation}: {note}")
@@ -794,7 +799,7 @@ def evaluate(common: Common, run: str | None, per_class: bool, confusion: bool, 
 @command("runs")
 @click.option("--split", default="test", show_default=True, help="The rows whose figures to show.")
 @click.option("--evaluation", default="plain", show_default=True, help="plain, masked:COL, tta, folds:N, ….")
-@click.option("--sort", metavar="COL", help="Sort by a column, best or newest first.  [default: created_at]")
+@click.option("--sort", metavar="COL", help="Sort by a column, the largest or newest first.  [default: created_at]")
 @click.option("--ascending", is_flag=True, help="Sort the other way round.")
 @click.option("--where", metavar="COL=VALUE", multiple=True, help="Only runs with this value in a column; repeatable.")
 @click.option(
@@ -822,8 +827,9 @@ def runs(
             raise click.UsageError("--against compares two runs: it goes with --split, --evaluation and --format alone")
         table, notes = leaderboard.compare(snapshot, *against, split=split, evaluation=evaluation)
     else:
-        table, notes = leaderboard.board(snapshot, split=split, evaluation=evaluation, by_seeds=seeds)
-        table = leaderboard.select(table, _pairs("--where", where), sort=sort, ascending=ascending)
+        kind = leaderboard.by_seeds if seeds else leaderboard.board
+        asked = leaderboard.Selection(_pairs("--where", where), sort, ascending)
+        table, notes = kind(snapshot, split=split, evaluation=evaluation, selection=asked)
     output.write(table, fmt)
     for note in notes:
         common.say(f"note: {note}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import feature_sets, features, judging, metrics, units
+from pipeline import feature_sets, features, heads, judging, metrics, units
 from pipeline.features import Rows
 from pipeline.judging import PLAIN, Judgement
 from pipeline.plans import TRAIN, VALIDATION
@@ -19,23 +21,29 @@ from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
-TTA = "tta"  # the name of an evaluation that averages views
+# What names of evaluations are made of.
+TTA, MASKED, OTHER_PLAN = "tta", "masked:", "plan:"
+MOST_VIEWS = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class Settings:
     """Which split; columns of the catalogue to mask by, each an evaluation of its own, and to give figures by; ``tta``: average
-    the augmented views of each row."""
+    the augmented views of each row; ``plan``: whose splits, None for the run's own. A larger matrix than ``memory_share`` of
+    the memory lies on disk."""
 
     split: str = "test"
     mask_by: tuple[str, ...] = ()
     group_by: tuple[str, ...] = ()
     tta: bool = False
     plan: str | None = None
+    memory_share: float = 0.25
 
 
 def evaluate(store: Store, run_id: str | None, settings: Settings) -> list[Judgement]:
     """Predict every row of a split and store predictions and figures, plain and once per mask.
+
+    Where an evaluation of that name had figures by columns that are not asked for now, those are brought up to date too.
 
     Raises:
         ColdframeError: no such run, no rows in the split, no such column, or no views to average.
@@ -48,22 +56,30 @@ def evaluate(store: Store, run_id: str | None, settings: Settings) -> list[Judge
         if given not in snapshot.columns("images"):
             raise ColdframeError(f"no column {given!r} in images; columns: {', '.join(snapshot.columns('images'))}")
     views = _views(snapshot, run) if settings.tta else 0
-    rows = features.load(snapshot, plan, run["embedders"], settings.split, views=views)
+    rows = features.load(
+        snapshot, plan, run["embedders"], settings.split, views=views, memory_share=settings.memory_share
+    )
     if not len(rows):
         known = ", ".join(row["split"] for row in snapshot.rows("steps/train/split_sizes", plan=plan))
         raise ColdframeError(
             f"plan {plan!r} has no labelled rows with vectors in split {settings.split!r}; splits: {known}"
         )
+    if settings.tta and rows.without_view == len(rows):
+        raise ColdframeError(
+            f"no row of split {settings.split!r} has augmented views to average: 'coldframe embed {run['embedders'][0]} --views "
+            f"{views} --view-rows all' makes them"
+        )
     classes, groups = np.array(run["classes"]), units.of_rows(snapshot, plan, rows.image_ids)
     found = probabilities(snapshot, run, rows)
+    learned = run["kind"] == "network" or heads.learns(run["head"])
     seen = {
-        "rows_trained_on": _seen(snapshot, run, rows, TRAIN) if settings.split != TRAIN else len(rows),
+        "rows_trained_on": _seen(snapshot, run, rows, TRAIN) if learned else 0,
         "rows_selected_on": _seen(snapshot, run, rows, VALIDATION),
     }
     done: list[Judgement] = []
     with store.commit("evaluate") as commit:
         for column in (None, *settings.mask_by):
-            name = ",".join(([TTA] if settings.tta else []) + ([f"masked:{column}"] if column else [])) or PLAIN
+            name = _name(settings, run, column)
             masked = _mask(snapshot, run, rows, classes, found, column)
             one = judging.judge(
                 run["run_id"],
@@ -78,7 +94,9 @@ def evaluate(store: Store, run_id: str | None, settings: Settings) -> list[Judge
             )
             judging.keep(commit, one)
             grouped = [
-                row for group in settings.group_by for row in judging.by_group(snapshot, one, rows, groups, group)
+                row
+                for group in _grouped_by(snapshot, one, settings)
+                for row in judging.by_group(snapshot, one, rows, groups, group)
             ]
             commit.replace(
                 "group_evaluations", pa.Table.from_pylist(grouped, SCHEMAS["group_evaluations"]), key=one.key
@@ -86,7 +104,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings) -> list[Judge
             done.append(one)
         commit.record_step(
             "evaluate",
-            f"{run['name']}/{settings.split}",
+            record_name(run["name"], settings.split, other_plan(settings, run)),
             settings={**asdict(settings), "plan": plan},
             inputs=inputs_read(snapshot, run, settings),
             seconds=time.monotonic() - started,
@@ -101,8 +119,46 @@ def inputs_read(snapshot: Snapshot, run: dict[str, Any], settings: Settings) -> 
     plan = settings.plan or run["plan"]
     rows = snapshot.rows("steps/train/labelled_rows_digests", plan=plan, splits=[settings.split])
     inputs = {f"{row['name']} of plan {plan}": row["digest"] for row in rows}
+    for embedder in run["embedders"]:
+        inputs[f"embeddings of {embedder}"] = snapshot.value(
+            "steps/train/labelled_vectors_digest",
+            plan=plan,
+            splits=[settings.split],
+            embedder=embedder,
+            views=MOST_VIEWS if settings.tta else 0,
+        )
     columns = list(dict.fromkeys((*settings.mask_by, *settings.group_by)))
     return inputs | {"run": run["run_id"]} | feature_sets.column_digests(snapshot, columns)
+
+
+def record_name(name: str, split: str, other_plan: str | None) -> str:
+    """What the record of an evaluation is called: by the run's name, so that a newer run of that name takes its place."""
+    return f"{name}/{split}" + (f"/{OTHER_PLAN}{other_plan}" if other_plan else "")
+
+
+def other_plan(settings: Settings, run: Mapping[str, Any]) -> str | None:
+    """The plan evaluated on, where it is not the run's own."""
+    return None if settings.plan == run["plan"] else settings.plan
+
+
+def plan_in(evaluation: str) -> str | None:
+    """The plan that the name of an evaluation has in it; None for the run's own."""
+    words = (word for word in evaluation.split(",") if word.startswith(OTHER_PLAN))
+    return next((word.removeprefix(OTHER_PLAN) for word in words), None)
+
+
+def _name(settings: Settings, run: Mapping[str, Any], column: str | None) -> str:
+    """The name of an evaluation: how it differs from a plain one, word by word."""
+    plan = other_plan(settings, run)
+    words = [f"{OTHER_PLAN}{plan}" if plan else "", TTA if settings.tta else "", f"{MASKED}{column}" if column else ""]
+    return ",".join(filter(None, words)) or PLAIN
+
+
+def _grouped_by(snapshot: Snapshot, one: Judgement, settings: Settings) -> list[str]:
+    """The columns asked for, and those there were figures by before."""
+    key = {"run_id": one.run_id, "split": one.split, "evaluations": [one.evaluation]}
+    before = [row["column"] for row in snapshot.rows("steps/train/grouped_by", **key)]
+    return list(dict.fromkeys([*settings.group_by, *(one for one in before if one in snapshot.columns("images"))]))
 
 
 def _views(snapshot: Snapshot, run: dict[str, Any]) -> int:
@@ -111,6 +167,10 @@ def _views(snapshot: Snapshot, run: dict[str, Any]) -> int:
     Raises:
         ColdframeError: one has none.
     """
+    if not run["embedders"]:
+        raise ColdframeError(
+            f"{run['run_id']} is a network on pixels and has no cached views to average: leave out --tta"
+        )
     found = []
     for embedder in run["embedders"]:
         found.append(max(feature_sets.views(snapshot, embedder), default=0))
@@ -124,7 +184,10 @@ def _views(snapshot: Snapshot, run: dict[str, Any]) -> int:
 
 def _seen(snapshot: Snapshot, run: dict[str, Any], rows: Rows, split: str) -> int:
     """Rows with the bytes of an image of a split that had a say in the run: a later plan may have moved them."""
-    seen = snapshot.query("steps/train/run_contents", run_id=run["run_id"], split=split)["content_id"].to_pylist()
+    runs = [run["run_id"]]
+    if split == VALIDATION and (chosen_by := json.loads(run["settings"]).get("chosen_by")):
+        runs.append(chosen_by)
+    seen = snapshot.query("steps/train/run_contents", run_ids=runs, split=split)["content_id"].to_pylist()
     return int(np.isin(rows.content_ids, seen).sum())
 
 

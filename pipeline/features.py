@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from store.matrices import FloatMatrix, allocate, to_matrix
 from store.store import Snapshot
 
 Strings = npt.NDArray[np.str_]
-DIGEST_ROWS = 4096
+CHUNK_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Rows:
         blocks: how many of the dimensions each feature set has.
         without_vector: by feature set, how many more rows have no vector in it and are left out.
         without_view: how many rows lack one of the views asked for.
+        folder: where a matrix lies that is too large for memory.
     """
 
     image_ids: Strings
@@ -37,6 +39,7 @@ class Rows:
     blocks: tuple[int, ...]
     without_vector: dict[str, int]
     without_view: int = 0
+    folder: Path | None = None
 
     @property
     def matrix(self) -> FloatMatrix:
@@ -46,15 +49,27 @@ class Rows:
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> Rows:
         """The rows chosen, in their order; the same rows, not a copy, where all are."""
-        if chosen.all():
-            return self
+        return self if chosen.all() else self._take(np.flatnonzero(chosen))
+
+    def copy(self) -> Rows:
+        """The same rows with vectors of their own."""
+        return self._take(np.arange(len(self)))
+
+    def _take(self, places: npt.NDArray[np.int64]) -> Rows:
+        if isinstance(self.views, np.memmap) and self.folder is not None:
+            views = allocate((len(self.views), len(places), self.views.shape[2]), np.float32, self.folder, 0.0)
+            for old, new in zip(self.views, views, strict=True):
+                for start in range(0, len(places), CHUNK_ROWS):
+                    new[start : start + CHUNK_ROWS] = old[places[start : start + CHUNK_ROWS]]
+        else:
+            views = self.views[:, places]
         return replace(
             self,
-            image_ids=self.image_ids[chosen],
-            content_ids=self.content_ids[chosen],
-            labels=self.labels[chosen],
-            splits=self.splits[chosen],
-            views=self.views[:, chosen],
+            image_ids=self.image_ids[places],
+            content_ids=self.content_ids[places],
+            labels=self.labels[places],
+            splits=self.splits[places],
+            views=views,
         )
 
     def __len__(self) -> int:
@@ -66,8 +81,8 @@ class Rows:
         for column in (self.image_ids, self.labels, self.splits):
             digest.update("\x1f".join(column.tolist()).encode())
         for view in self.views:
-            for start in range(0, len(view), DIGEST_ROWS):
-                digest.update(np.ascontiguousarray(view[start : start + DIGEST_ROWS]).tobytes())
+            for start in range(0, len(view), CHUNK_ROWS):
+                digest.update(np.ascontiguousarray(view[start : start + CHUNK_ROWS]).tobytes())
         return digest.hexdigest()[:32]
 
 
@@ -79,6 +94,7 @@ def load(
     *,
     views: int = 0,
     memory_share: float = 0.25,
+    may_be_empty: bool = False,
 ) -> Rows:
     """The labelled rows that ``plan`` keeps in ``split`` and that every one of ``embedders`` has a vector for, joined.
 
@@ -86,7 +102,7 @@ def load(
     this machine's memory.
 
     Raises:
-        ColdframeError: vectors that are not finite, or feature sets that have no row in common.
+        ColdframeError: vectors that are not finite, or feature sets that have no row in common, unless there may be none.
     """
     table = snapshot.query("steps/train/labelled_rows", plan=plan, splits=[split])
     contents = table["content_id"].to_numpy(zero_copy_only=False).astype(str)
@@ -97,7 +113,7 @@ def load(
         has = np.isin(contents, np.array(known, dtype=str))
         without |= {embedder: int((~has).sum())} if not has.all() else {}
         has_all &= has
-    if len(table) and not has_all.any() and len(embedders) > 1:
+    if len(table) and not has_all.any() and len(embedders) > 1 and not may_be_empty:
         raise ColdframeError(
             f"the feature sets {', '.join(embedders)} have no {split} row of plan {plan!r} in common "
             f"({', '.join(f'{len(table) - count} in {name}' for name, count in without.items())}): 'coldframe embed' each"
@@ -128,6 +144,7 @@ def load(
         blocks,
         without,
         int(lacking.sum()),
+        snapshot.root,
     )
 
 

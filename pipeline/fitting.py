@@ -14,7 +14,7 @@ from pipeline import feature_sets, features, heads, judging, scaling
 from pipeline.features import Rows
 from pipeline.heads import Head
 from pipeline.plans import DEFAULT_PLAN, TRAIN, VALIDATION
-from pipeline.training import Labelled, Schedule, Task
+from pipeline.training import Fit, Labelled, Schedule, Task
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix
 from store.store import Snapshot
@@ -30,7 +30,7 @@ class Settings(heads.Settings):
     ``embedder``: one feature set or several, whose vectors are joined. ``views``: how many augmented views of each row to
     draw from, beside the row as it is. ``folds``: also predict every training row by a head that has not seen its unit, 0
     for not. ``memory_share``: a larger matrix than this share of the machine's memory lies on disk. ``chosen_on``: the
-    split whose rows chose these settings, where one did.
+    split whose rows chose these settings, where one did, and ``chosen_by``: the earlier run that they chose them for.
     """
 
     head: str | None = None
@@ -40,6 +40,7 @@ class Settings(heads.Settings):
     folds: int = 0
     memory_share: float = 0.25
     chosen_on: str | None = None
+    chosen_by: str | None = None
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -79,7 +80,7 @@ def resolve(snapshot: Snapshot, name: str, settings: AnySettings) -> AnySettings
     ):
         if not is_right:
             raise ColdframeError(f"train: {what} = {getattr(settings, what)}, expected {expected}")
-    if settings.views and "epochs" not in heads.module(head).SETTINGS:
+    if settings.views and not heads.draws(head):
         raise ColdframeError(
             f"train: the head {head} sees each row once, so it has no use for views: leave out --views"
         )
@@ -112,6 +113,20 @@ def settings_of(run: Mapping[str, Any]) -> Settings:
     return Settings(**given)
 
 
+def changed(run: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
+    """The settings of a run with the values ``given`` in place of its own. Another head has its own defaults, and nothing
+    that was chosen for the first one."""
+    settings = settings_of(run)
+    if settings.chosen_on is not None:
+        settings = replace(settings, chosen_by=settings.chosen_by or run["run_id"])
+    head = given.get("head")
+    if head not in (None, settings.head):
+        unset: dict[str, Any] = {one.name: None for one in fields(heads.Settings) if one.default is None}
+        settings = replace(settings, **unset, chosen_on=None, chosen_by=None)
+        settings = settings if heads.draws(head) else replace(settings, views=0)
+    return replace(settings, **given)
+
+
 def load(snapshot: Snapshot, settings: Settings) -> Data:
     """The rows that settings, as :func:`resolve` gives them, name.
 
@@ -122,7 +137,7 @@ def load(snapshot: Snapshot, settings: Settings) -> Data:
     require_plan(snapshot, settings.plan)
     place = (snapshot, settings.plan, settings.embedder)
     training = features.load(*place, TRAIN, views=settings.views, memory_share=settings.memory_share)
-    validation = features.load(*place, VALIDATION, memory_share=settings.memory_share)
+    validation = features.load(*place, VALIDATION, memory_share=settings.memory_share, may_be_empty=True)
     digest = training.digest()[:16] + validation.digest()[:16]
     notes = []
     for rows, split in ((training, TRAIN), (validation, VALIDATION)):
@@ -152,10 +167,7 @@ def load(snapshot: Snapshot, settings: Settings) -> Data:
     if not len(validation):
         notes.append(NO_VALIDATION)
         return Data(training, None, digest, tuple(notes))
-    absent = classes[~np.isin(classes, validation.labels)]
-    if len(absent):
-        notes.append(f"{len(absent)} classes have no validation row: {named(absent)}")
-    return Data(training, validation, digest, tuple(notes))
+    return Data(training, validation, digest, (*notes, *unvalidated(classes, validation.labels)))
 
 
 def require_plan(snapshot: Snapshot, plan: str) -> None:
@@ -166,6 +178,12 @@ def require_plan(snapshot: Snapshot, plan: str) -> None:
         raise ColdframeError(
             f"no plan {plan!r} has been replayed; run 'coldframe curate' or 'coldframe split test 0.15'"
         )
+
+
+def unvalidated(classes: npt.NDArray[np.str_], labels: npt.NDArray[np.str_]) -> list[str]:
+    """What is said of classes that no validation row has."""
+    absent = classes[~np.isin(classes, labels)]
+    return [f"{len(absent)} classes have no validation row: {named(absent)}"] if len(absent) else []
 
 
 def unknown_classes(count: int) -> str:
@@ -179,15 +197,15 @@ def fit(
     classes: npt.NDArray[np.str_],
     settings: Settings,
     embed_texts: Callable[[Sequence[str]], FloatMatrix] | None = None,
-) -> tuple[Head, dict[str, list[float]]]:
-    """A head fitted on rows, whose vectors are scaled where they lie, and its history, one value an epoch.
+) -> tuple[Head, Fit]:
+    """A head fitted on rows, whose vectors are scaled where they lie, and how its training went.
 
     Raises:
         ColdframeError: it cannot learn from this, or its training diverged.
     """
     task, scaled = make_task(training, validation, classes, settings, embed_texts)
     fitted = heads.fit(str(settings.head), task, settings)
-    return Head(str(settings.head), scaled, fitted.arrays), fitted.history
+    return Head(str(settings.head), scaled, fitted.arrays), fitted
 
 
 def make_task(
@@ -222,10 +240,11 @@ def balanced(targets: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.flo
 
 
 def selects(settings: Settings) -> bool:
-    """Whether validation rows have a say in what a run becomes: in its epoch or rate, or in its settings."""
+    """Whether validation rows have a say in what a run becomes: in its epoch or rate, or in its settings, unless those were
+    chosen for an earlier run, by rows of its own."""
     trained = set(Schedule.__dataclass_fields__) <= set(heads.heeded(str(settings.head)))
     by_epoch = trained and bool(settings.early_stopping or settings.reduce_lr_patience)
-    return by_epoch or settings.chosen_on == VALIDATION
+    return by_epoch or (settings.chosen_on == VALIDATION and settings.chosen_by is None)
 
 
 def named(classes: npt.NDArray[np.str_]) -> str:

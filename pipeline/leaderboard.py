@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import metrics, units
+from pipeline import heads, metrics, units
+from pipeline.evaluate import plan_in
 from pipeline.prediction import find_run
 from store.errors import ColdframeError
 from store.schemas import as_text
@@ -19,45 +21,78 @@ DEFAULT_SORT = "created_at"
 FLATTERED = ("rows_trained_on", "rows_selected_on")
 
 
-def board(snapshot: Snapshot, *, split: str, evaluation: str, by_seeds: bool) -> tuple[pa.Table, list[str]]:
-    """One row per run with its figures of one evaluation on a split, and what has to be said beside them.
+@dataclass(frozen=True)
+class Selection:
+    """Which rows of a leaderboard, in which order: those with these values, compared as text; rows without a value of ``sort``
+    come last."""
 
-    With ``by_seeds`` one row per settings, with mean and spread over its seeds, each seed a measurement of its own.
-    """
-    name = "steps/train/leaderboard_by_seeds" if by_seeds else "steps/train/leaderboard"
-    table = snapshot.query(name, split=split, evaluation=evaluation)
+    where: Mapping[str, str] = field(default_factory=dict)
+    sort: str | None = None
+    ascending: bool = False
+
+    def of(self, table: pa.Table) -> pa.Table:
+        """The rows of a table.
+
+        Raises:
+            ColdframeError: no such column.
+        """
+        for column in (*self.where, *([self.sort] if self.sort else [])):
+            if column not in table.column_names:
+                raise ColdframeError(f"runs have no column {column!r}; columns: {', '.join(table.column_names)}")
+        for column, value in self.where.items():
+            table = table.filter(pc.equal(as_text(table[column]), value))
+        key = (self.sort or DEFAULT_SORT, "ascending" if self.ascending else "descending", "at_end")
+        return table.take(pc.sort_indices(table, sort_keys=[key]))
+
+
+def board(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selection) -> tuple[pa.Table, list[str]]:
+    """One row per run with its figures of one evaluation on a split, and what has to be said beside them."""
+    table = selection.of(snapshot.query("steps/train/leaderboard", split=split, evaluation=evaluation))
     notes = [
-        f"figures of {evaluation} on {split}; macro F1 is over the f1_classes classes that occur among its rows"
-        + ("" if by_seeds else "; _low and _high are 95 % bootstrap intervals of units of copies, stratified by class")
+        f"{_figures(split, evaluation)}; _low and _high are 95 % bootstrap intervals of units of copies, stratified by class",
+        *_flattered(table),
     ]
-    if by_seeds:
-        notes.append("deviation and range are between seeds; the rows are the same, so seeds are no larger sample")
-        return table, notes
-    flattered = {column: int(pc.sum(pc.greater(table[column].fill_null(0), 0)).as_py() or 0) for column in FLATTERED}
-    if any(flattered.values()):
-        notes.append(
-            f"{flattered['rows_trained_on']} runs were trained on some of these rows and {flattered['rows_selected_on']} "
-            "chose their epoch or settings by some: their figures flatter (columns rows_trained_on, rows_selected_on)"
-        )
     without = table["accuracy"].null_count
     if without:
         notes.append(f"{without} runs have no such evaluation: 'coldframe evaluate RUN --split {split}'")
     return table, notes
 
 
-def select(table: pa.Table, where: Mapping[str, str], *, sort: str | None, ascending: bool) -> pa.Table:
-    """The rows with the values asked for, compared as text, in the order asked for; rows without a value come last.
+def by_seeds(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selection) -> tuple[pa.Table, list[str]]:
+    """One row per settings, with mean and spread over its seeds, each a measurement of its own, and what has to be said."""
+    undrawn = [name for name in heads.names() if not heads.draws(name)]
+    name = "steps/train/leaderboard_by_seeds"
+    table = selection.of(snapshot.query(name, split=split, evaluation=evaluation, undrawn=undrawn))
+    notes = [
+        _figures(split, evaluation),
+        "deviation and range are between seeds on the same rows, so seeds are no larger sample",
+        *_flattered(table),
+    ]
+    if any(head in undrawn for head in table["head"].to_pylist()):
+        notes.append(
+            f"{', '.join(undrawn)} draw nothing at random: their seeds are one measurement, without a deviation"
+        )
+    differing = int(pc.sum(pc.greater(table["row_sets"], 1)).as_py() or 0)
+    if differing:
+        notes.append(
+            f"{differing} of these have seeds evaluated on other rows or labels (column row_sets above 1): evaluate them "
+            "again before comparing seeds"
+        )
+    return table, notes
 
-    Raises:
-        ColdframeError: no such column.
-    """
-    for column in (*where, *([sort] if sort else [])):
-        if column not in table.column_names:
-            raise ColdframeError(f"runs have no column {column!r}; columns: {', '.join(table.column_names)}")
-    for column, value in where.items():
-        table = table.filter(pc.equal(as_text(table[column]), value))
-    key = (sort or DEFAULT_SORT, "ascending" if ascending else "descending", "at_end")
-    return table.take(pc.sort_indices(table, sort_keys=[key]))
+
+def _figures(split: str, evaluation: str) -> str:
+    return f"figures of {evaluation} on {split}; macro F1 is over the f1_classes classes that occur among its rows"
+
+
+def _flattered(table: pa.Table) -> list[str]:
+    trained, selected = (int(pc.sum(pc.greater(table[name].fill_null(0), 0)).as_py() or 0) for name in FLATTERED)
+    if not trained + selected:
+        return []
+    return [
+        f"{trained} runs were trained on some of these rows and {selected} chose their epoch or settings by some: their figures "
+        "flatter (columns rows_trained_on, rows_selected_on)"
+    ]
 
 
 def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluation: str) -> tuple[pa.Table, list[str]]:
@@ -90,7 +125,13 @@ def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluati
     labels, labels_then = column(both[0], "label", at), column(both[1], "label", other_at)
     predicted = column(both[0], "predicted", at), column(both[1], "predicted", other_at)
     same = labels == labels_then
-    unit = units.of_rows(snapshot, runs[0]["plan"], common[same])
+    if not same.any():
+        raise ColdframeError(
+            f"all {len(common)} rows of {split} that both have predicted had another label when the other was evaluated: "
+            "'coldframe evaluate' both again"
+        )
+    plan = plan_in(evaluation) or runs[0]["plan"]
+    unit = units.of_rows(snapshot, plan, common[same])
     found = metrics.paired(labels[same], predicted[0][same], predicted[1][same], unit)
     table = pa.Table.from_pylist(
         [
@@ -116,8 +157,14 @@ def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluati
         f"first is {runs[0]['run_id']}, second {runs[1]['run_id']}; {evaluation} on {found.rows} common rows of {split}, "
         f"macro F1 over {found.classes} classes",
         f"only the first is right on {found.only_first_right} rows, only the second on {found.only_second_right}; McNemar's "
-        f"exact p = {found.p_value:.3g}",
+        f"exact p = {found.p_value:.3g}, which takes rows for independent; the intervals are of units of copies in plan {plan!r}",
     ]
+    for run in runs:
+        key = {"run_id": run["run_id"], "split": split, "evaluations": [evaluation]}
+        for row in snapshot.rows("steps/train/evaluations_of", **key):
+            for name, what in zip(FLATTERED, ("it was trained on", "chose its epoch or settings"), strict=True):
+                if row[name]:
+                    notes.append(f"{row[name]} rows of {run['run_id']} are rows that {what}: its figures flatter")
     dropped = len(ids[0]) + len(ids[1]) - 2 * len(common)
     if dropped:
         notes.append(f"{dropped} rows that only one of them predicted are left out")

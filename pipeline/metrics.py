@@ -232,6 +232,9 @@ def probability_of(probabilities: Probabilities, targets: Indices) -> Probabilit
 
 
 def rank_of(probabilities: Probabilities, targets: Indices) -> Indices:
-    """The place of each row's label among the classes, 1 the most probable; 0 where the label is none of them."""
-    own = probability_of(probabilities, targets)
-    return np.where(targets >= 0, 1 + (probabilities > own[:, None]).sum(axis=1), 0)
+    """The place of each row's label among the classes, 1 the one predicted; 0 where the label is none of them or has
+    probability 0, which is no guess at all. Of equal probabilities the first class comes first, as in a prediction."""
+    own = probability_of(probabilities, targets)[:, None]
+    before = np.arange(probabilities.shape[1]) < targets[:, None]
+    ahead = (probabilities > own) | ((probabilities == own) & before)
+    return np.where(own[:, 0] > 0, 1 + ahead.sum(axis=1), 0)

@@ -19,17 +19,25 @@ def find_run(snapshot: Snapshot, run_id: str | None) -> dict[str, Any]:
     """The run of an id or of the start of one, the newest of a name, or the newest of all.
 
     Raises:
-        ColdframeError: no such run, or none yet.
+        ColdframeError: no such run, none yet, or ids of several that start so.
     """
     runs = snapshot.rows("steps/train/runs")
     if not runs:
         raise ColdframeError("no run yet; 'coldframe train --head mlp' makes one")
-    chosen = [run for run in runs if run_id is None or run["run_id"] == run_id]
-    chosen = chosen or [run for run in runs if run["name"] == run_id or run["run_id"].startswith(run_id or "")]
-    if not chosen:
+    if run_id is None:
+        return runs[0]
+    named = [run for run in runs if run_id in (run["run_id"], run["name"])]
+    if named:
+        return named[0]
+    begun = [run for run in runs if run["run_id"].startswith(run_id)]
+    if not begun:
         recent = ", ".join(run["run_id"] for run in runs[:5])
         raise ColdframeError(f"no run {run_id!r}; the newest are: {recent}")
-    return chosen[0]
+    if len(begun) > 1:
+        raise ColdframeError(
+            f"{run_id!r} may be any of {', '.join(run['run_id'] for run in begun[:5])}: say more of it"
+        )
+    return begun[0]
 
 
 def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> Probabilities:

@@ -14,7 +14,6 @@ from typing import Any
 
 from pipeline import curation, embed, evaluate, feature_sets, fitting, ingest, plans, scorers, train_network, tune
 from pipeline.config import Config
-from pipeline.prediction import find_run
 from store.errors import ColdframeError
 from store.store import Snapshot
 
@@ -24,6 +23,7 @@ INCIDENTAL = {
     "embed": {"backend", "batch", "commit_seconds", "device", "limit", "max_failure_rate", "retry"},
     "train": {"memory_share"},
     "tune": {"memory_share"},
+    "evaluate": {"memory_share"},
 }
 
 REFERENCE = """\
@@ -233,10 +233,13 @@ def _tune_reason(config: Config, name: str, moment: Snapshot | None) -> str | No
 
 def _evaluate_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:
     settings = config.settings(evaluate.Settings, "evaluate", flags={})
-    record = _record(moment, "evaluate", f"{name}/{settings.split}")
-    if record is None or moment is None:
+    runs = [run for run in moment.rows("steps/train/runs") if run["name"] == name] if moment else []
+    if moment is None or not runs:
         return "never run"
-    run = find_run(moment, name)
+    run = runs[0]
+    record = _record(moment, "evaluate", evaluate.record_name(name, settings.split, evaluate.other_plan(settings, run)))
+    if record is None:
+        return "never run"
     wanted = {**asdict(settings), "plan": settings.plan or run["plan"]}
     return _difference(record, wanted, evaluate.inputs_read(moment, run, settings))
 

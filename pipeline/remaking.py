@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from pipeline import embed, fitting, heads, ingest, runs, scorers
+from pipeline import embed, evaluate, fitting, heads, ingest, runs, scorers
 from store.errors import ColdframeError
 from store.store import Snapshot
 
@@ -98,20 +98,21 @@ def train_command(moment: Snapshot, run_id: str) -> str:
 
 
 def evaluate_command(moment: Snapshot, run: str, name: str, split: str, evaluations: list[str]) -> str:
-    """Evaluations of a run on a split again; ``name`` is the run's. They are named as ``predictions`` names them."""
+    """Evaluations of a run on a split of one plan again; ``name`` is the run's. They are named as ``predictions`` names them."""
     folds = [one.removeprefix("folds:") for one in evaluations if one.startswith("folds:")]
     if folds:  # they come with the training
         return _command(["train", "--from", run], {"folds": folds[0]}, {}, ("folds",))
-    record = record_of(moment, "evaluate", f"{name}/{split}") or {}
     words = [word for one in evaluations for word in one.split(",")]
+    plan = evaluate.plan_in(evaluations[0])
+    record = record_of(moment, "evaluate", evaluate.record_name(name, split, plan)) or {}
     settings = {
         "split": split,
-        "mask_by": sorted({word.removeprefix("masked:") for word in words if word.startswith("masked:")}),
+        "mask_by": sorted({word.removeprefix(evaluate.MASKED) for word in words if word.startswith(evaluate.MASKED)}),
         "group_by": record.get("group_by"),
-        "tta": "tta" in words or None,
-        "plan": record.get("plan"),
+        "tta": evaluate.TTA in words or None,
+        "plan": plan,
     }
-    return _command(["evaluate", run], settings, {"split": "test", "plan": "default"}, tuple(settings))
+    return _command(["evaluate", run], settings, {"split": "test"}, tuple(settings))
 
 
 def _command(

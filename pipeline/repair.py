@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from pipeline import remaking
 from pipeline.embed import FEATURE_SET, VIEWS_STEP
+from pipeline.evaluate import plan_in, record_name
 from pipeline.runs import name_in
 from store import compaction, files, garbage, manifest, parts
 from store.manifest import Manifest
@@ -361,15 +362,15 @@ class _Repair:
         self._evaluate_commands(to_evaluate, unusable)
 
     def _evaluate_commands(self, keys: list[str], unusable: list[str]) -> None:
-        lost: dict[tuple[str, str], list[str]] = {}
+        lost: dict[tuple[str, str, str | None], list[str]] = {}
         for key in keys:
             evaluation, split = key.split("/", 1)[1].rsplit("/", 1)
-            lost.setdefault((_run_of(key), split), []).append(evaluation)
-        for (run_id, split), evaluations in lost.items():
+            lost.setdefault((_run_of(key), split, plan_in(evaluation)), []).append(evaluation)
+        for (run_id, split, plan), evaluations in lost.items():
             name = name_in(run_id)
             run = name if run_id in unusable else run_id
             self._command(remaking.evaluate_command(self._rest, run, name, split, evaluations))
-            self._mark("evaluate", f"{name}/{split}")
+            self._mark("evaluate", record_name(name, split, plan))
 
     def _tell_records(self) -> None:
         for key in self._lost_keys("steps"):

@@ -25,7 +25,8 @@ LIBRARIES = ("coldframe", "keras", "tensorflow", "torch", "numpy", "scikit-learn
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trained run, and its out-of-fold judgement if folds were asked for."""
+    """A trained run, and its out-of-fold judgement if folds were asked for; ``by_epoch``: the weights are those of its best
+    epoch, not of its last."""
 
     run_id: str
     train_rows: int
@@ -34,12 +35,21 @@ class Outcome:
     history: dict[str, list[float]]
     seconds: float
     notes: tuple[str, ...]
+    by_epoch: bool = False
     folds: Judgement | None = None
 
     @property
     def epochs(self) -> int:
         """Passes over the training rows; 0 for a head that is not trained so."""
         return len(self.history.get("loss", []))
+
+    def kept(self, measure: str) -> float | None:
+        """A measure at the epoch whose weights were kept: that of the least validation loss, or training loss without it."""
+        values = self.history.get(measure)
+        if not values:
+            return None
+        watched = self.history.get("val_loss", self.history["loss"])
+        return values[int(np.argmin(watched)) if self.by_epoch else -1]
 
 
 def new_id(name: str, made_of: Any) -> tuple[str, datetime]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def train(store: Store, name: str, settings: Settings) -> Outcome:
     texts = fitting.texts(snapshot, resolved)
     run_id, created_at = runs.new_id(name, [asdict(resolved), data.digest])
     folds, fold_notes = _out_of_fold(snapshot, run_id, data, resolved, texts) if resolved.folds else (None, [])
-    head, history = fitting.fit(data.training, data.validation, data.classes, resolved, texts)
+    head, fitted = fitting.fit(data.training, data.validation, data.classes, resolved, texts)
     seen = data.seen(resolved)
     seconds = time.monotonic() - started
     with store.commit("train") as commit:
@@ -49,7 +49,7 @@ def train(store: Store, name: str, settings: Settings) -> Outcome:
             file=head.to_bytes(),
             suffix=".npz",
             settings=asdict(resolved),
-            history=history,
+            history=fitted.history,
             seen=seen,
             judgements=[folds] if folds else [],
         )
@@ -67,10 +67,11 @@ def train(store: Store, name: str, settings: Settings) -> Outcome:
         len(data.training),
         sum(len(rows) for rows in seen[1:]),
         len(data.classes),
-        history,
+        fitted.history,
         seconds,
-        (*data.notes, *fold_notes),
-        folds,
+        (*data.notes, *fold_notes, *fitted.notes),
+        by_epoch=bool(resolved.early_stopping),
+        folds=folds,
     )
 
 
@@ -94,6 +95,9 @@ def _out_of_fold(
         raise ColdframeError(
             f"train: folds = {settings.folds}, and the training rows are {len(np.unique(groups))} units of copies: ask for fewer"
         )
+    most = int(np.unique(rows.labels, return_counts=True)[1].max())
+    if most < settings.folds:
+        raise ColdframeError(f"train: folds = {settings.folds}, and no class has more than {most} rows: ask for fewer")
     probabilities = np.zeros((len(rows), len(classes)))
     unknown: set[str] = set()
     splitter = StratifiedGroupKFold(settings.folds, shuffle=True, random_state=settings.seed)
@@ -113,9 +117,9 @@ def _out_of_fold(
         validation = data.validation
         if validation is not None:
             validation = validation.where(np.isin(validation.labels, known))
-            validation = replace(validation, views=validation.views.copy()) if len(validation) else None
+            validation = validation.copy() if len(validation) else None  # each fold scales it in its own way
         head, _ = fitting.fit(training, validation, known, settings, embed_texts)
-        probabilities[np.ix_(predicted, np.searchsorted(classes, known))] = head.predict(held_out.matrix.copy())
+        probabilities[np.ix_(predicted, np.searchsorted(classes, known))] = head.predict(held_out.matrix)
     notes = []
     if unknown:
         notes.append(

@@ -58,8 +58,7 @@ def train(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
     if not known.all():
         notes.append(fitting.unknown_classes(int((~known).sum())))
         validation, val_pictures = validation.where(known), val_pictures[known]
-    if not len(validation):
-        notes.append(fitting.NO_VALIDATION)
+    notes += fitting.unvalidated(classes, validation.labels) if len(validation) else [fitting.NO_VALIDATION]
     held_out = (val_pictures, judging.targets(validation.labels, classes)) if len(validation) else None
     targets = judging.targets(training.labels, classes)
     fitted = from_scratch.fit(settings.from_scratch, pictures, targets, held_out, len(classes), settings, quiet)
@@ -102,7 +101,16 @@ def train(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
             rows_in=sum(len(rows) for rows in seen),
             rows_out=len(training),
         )
-    return Outcome(run_id, len(training), len(validation), len(classes), fitted.history, seconds, tuple(notes))
+    return Outcome(
+        run_id,
+        len(training),
+        len(validation),
+        len(classes),
+        fitted.history,
+        seconds,
+        tuple(notes),
+        by_epoch=bool(settings.early_stopping),
+    )
 
 
 def inputs_read(snapshot: Snapshot, settings: Settings) -> dict[str, str]:

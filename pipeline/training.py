@@ -27,6 +27,10 @@ PLATEAU = 1e-4  # a smaller gain in loss counts as none for the learning rate
 EVALUATE_ROWS = 4096
 
 
+class Diverged(ColdframeError):
+    """The loss became something that is not a number."""
+
+
 @dataclass(frozen=True)
 class Labelled:
     """Vectors (n, dimensions) float32 and the class of each, (n,) int64."""
@@ -92,10 +96,11 @@ class Schedule:
 
 @dataclass
 class Fit:
-    """What training gave: arrays of the best epoch, one value an epoch of each measure."""
+    """What training gave: arrays of the best epoch, one value an epoch of each measure, and what has to be said of it."""
 
     arrays: dict[str, npt.NDArray[Any]]
     history: dict[str, list[float]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def fit(layers: Sequence[Layer], task: Task, schedule: Schedule) -> Fit:
@@ -103,7 +108,7 @@ def fit(layers: Sequence[Layer], task: Task, schedule: Schedule) -> Fit:
     where early stopping is on, else those of the last.
 
     Raises:
-        ColdframeError: the loss became something that is not a number.
+        Diverged: the loss became something that is not a number.
     """
     loop = Loop(layers, task, schedule)
     best: dict[str, npt.NDArray[Any]] | None = None
@@ -183,7 +188,7 @@ class Loop:
         """One pass over the training rows in random order; the loss that is watched: of validation, else of training.
 
         Raises:
-            ColdframeError: the loss is not a number.
+            Diverged: the loss is not a number.
         """
         torch, batch = self._torch, self._schedule.batch
         rows = len(self._targets)
@@ -205,7 +210,7 @@ class Loop:
             self.history.setdefault("val_loss", []).append(watched)
             self.history.setdefault("val_accuracy", []).append(accuracy)
         if not math.isfinite(self.history["loss"][-1]):
-            raise ColdframeError(
+            raise Diverged(
                 f"training diverged (the loss is not finite): try a learning rate below {self._schedule.learning_rate}"
             )
         return watched

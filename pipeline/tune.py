@@ -24,6 +24,7 @@ from pipeline.frameworks import load_keras
 from pipeline.heads import Head
 from pipeline.plans import VALIDATION
 from pipeline.progress import Progress
+from pipeline.training import Diverged, Fit
 from store import digests, files
 from store.errors import ColdframeError
 from store.store import Snapshot, Store
@@ -114,7 +115,7 @@ def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) ->
         with Progress(expected_trials(resolved), f"tune {name}", quiet=quiet) as progress:
             best = _search(resolved, trials, progress)
     chosen = fitting.as_run(replace(_of_trial(best, resolved), chosen_on=VALIDATION))
-    head, history = trials.fit(chosen)
+    head, fitted = trials.fit(chosen)
     run_id, created_at = runs.new_id(name, [asdict(chosen), data.digest])
     seconds = time.monotonic() - started
     seen = data.seen(chosen)
@@ -127,7 +128,7 @@ def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) ->
             file=head.to_bytes(),
             suffix=".npz",
             settings=asdict(chosen),
-            history=history,
+            history=fitted.history,
             seen=seen,
         )
         commit.record_step(
@@ -202,20 +203,21 @@ class _Trials:
         files.rename(temporary, file)
         return self.scores[key]
 
-    def fit(self, settings: fitting.Settings) -> tuple[Head, dict[str, list[float]]]:
-        """A head of these settings and its history."""
+    def fit(self, settings: fitting.Settings) -> tuple[Head, Fit]:
+        """A head of these settings, and how its training went."""
         fitted = heads.fit(HEAD, self._task, settings)
-        return Head(HEAD, self._scaling, fitted.arrays), fitted.history
+        return Head(HEAD, self._scaling, fitted.arrays), fitted
 
     def _measure(self, settings: Settings) -> float:
         try:
             fitted = heads.fit(HEAD, self._task, settings)
-        except ColdframeError:  # diverged: as bad as can be
+        except Diverged:  # as bad as can be
             return 0.0
         assert self._task.validation is not None
         probabilities = heads.module(HEAD).predict(fitted.arrays, self._task.validation.matrix)
         predicted = self._classes[probabilities.argmax(axis=1)]
-        found = metrics.measure(self._labels, predicted, probabilities.max(axis=1))
+        of_label = metrics.probability_of(probabilities, self._task.validation.targets)
+        found = metrics.measure(self._labels, predicted, of_label)
         return found.accuracy if self._settings.objective == "val_accuracy" else found.f1_macro
 
 

@@ -33,6 +33,11 @@ COLOURS = {"finch": (200, 60, 40), "heron": (40, 90, 200), "moth": (60, 180, 70)
 PHYLUM = {"finch": "chordata", "heron": "chordata", "moth": "arthropoda"}
 
 
+def environment(**more: str) -> dict[str, str]:
+    """The variables of a process of its own, in which Keras runs on what it runs on by default."""
+    return {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"} | more
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The only variables of ours that tests see: a cache of converted networks for all of them, and the reference backend.
@@ -127,7 +132,7 @@ class Coldframe:
 
     def process(self, *arguments: object, code: int = 0, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run a command in a process of its own, in which Keras runs on what it runs on by default."""
-        more.setdefault("env", {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"})
+        more.setdefault("env", environment())
         done = subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False, **more)
         assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
         return done

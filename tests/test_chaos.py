@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 
-from tests.conftest import REPOSITORY, Catalogue, Coldframe
+from tests.conftest import REPOSITORY, Catalogue, Coldframe, environment
 
 TRIED = {"kills": 20, "power_cuts": 200, "full_disks": 3, "damage": 3, "crowds": 2, "fuzz": 100}
 
 
 def run(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-P", "-m", f"tests.{module}", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment(PYTHONPATH=str(REPOSITORY))
+    )
 
 
 def test_nothing_is_lost() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from pipeline.demo import MODELS, drawing, faults, planting, prompts, summary, w
 from pipeline.demo.training import captions
 from pipeline.plans import Plan, rule_stage, split_stage
 from store.store import Store
-from tests.conftest import REPOSITORY, Coldframe
+from tests.conftest import REPOSITORY, Coldframe, environment
 from tests.synthetic import fresh_store, image, put_images, put_scores, put_vectors
 
 ROWS = 400
@@ -40,8 +39,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def demo(folder: Path, *options: object, code: int = 0) -> str:
     command = [sys.executable, "-P", "-m", "pipeline", "demo", str(folder), *map(str, options)]
-    environment = {name: value for name, value in os.environ.items() if name != "COLDFRAME_EMBED_BACKEND"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    variables = {name: value for name, value in environment().items() if name != "COLDFRAME_EMBED_BACKEND"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout if code == 0 else done.stderr
 

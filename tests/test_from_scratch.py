@@ -225,9 +225,7 @@ def test_a_file_that_can_no_longer_be_read_is_reported(cf: Coldframe, catalogue:
     assert np.array_equal(found.array[0], np.asarray(decoding.resize(Image.open(copy), *SIZE)))
 
 
-def test_what_loading_pictures_needs_is_said(
-    cf: Coldframe, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_loading_pictures_needs_is_said(cf: Coldframe, catalogue: Catalogue) -> None:
     cf.ingest(catalogue)
     snapshot = cf.store.snapshot()
     with pytest.raises(ColdframeError, match="pictures of 0x9: expected a height and a width of at least 1 pixel"):

@@ -54,6 +54,12 @@ def test_ranks_and_probabilities_of_labels() -> None:
     assert metrics.probability_of(given_, np.array([1, 0, -1])).tolist() == [0.5, 0.2, 0.0]
 
 
+def test_a_class_without_a_chance_has_no_rank_and_ties_go_to_the_first() -> None:
+    votes = np.array([[0.0, 0.5, 0.0, 0.5]] * 4)
+    assert votes[0].argmax() == 1
+    assert metrics.rank_of(votes, np.arange(4)).tolist() == [0, 1, 0, 2]
+
+
 def outcomes(rows: int, seed: int, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """Labels, and predictions that are right two times in three."""
     random = np.random.default_rng(seed)

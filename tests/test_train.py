@@ -77,6 +77,7 @@ def test_runs_are_found_by_id_name_and_start_of_id(trained: Coldframe) -> None:
         rows = json.loads(trained("evaluate", given, "--format", "json").stdout)
         assert rows[0]["run_id"] == run_id
     assert "no run 'nosuch'; the newest are: " in trained("evaluate", "nosuch", code=1).stderr
+    assert f"'{run_id[:4]}' may be any of " in trained("evaluate", run_id[:4], code=1).stderr
 
 
 def test_equal_seeds_train_equally(trained: Coldframe) -> None:
@@ -277,6 +278,7 @@ def test_folds_predict_every_training_row_by_a_head_that_has_not_seen_it(tmp_pat
     assert (row["split"], row["rows"], row["rows_trained_on"]) == ("train", len(rows), 0)
     assert "train: folds = 1, expected 0 or from 2 to 1000" in cf("train", "--folds", 1, code=1).stderr
     assert "units of copies: ask for fewer" in cf("train", "--head", "knn", "--folds", 900, code=1).stderr
+    assert "no class has more than" in cf("train", "--head", "knn", "--folds", 20, code=1).stderr
 
 
 def test_a_class_in_one_fold_is_reported(tmp_path: Path) -> None:
@@ -307,6 +309,15 @@ def test_several_seeds_are_several_runs(trained: Coldframe) -> None:
     assert pooled[0]["seeds"] == 3
     assert pooled[0]["rows"] == 15  # and not 45
     assert pooled[0]["accuracy"] == pytest.approx(np.mean([row["accuracy"] for row in rows]))
+    assert pooled[0]["row_sets"] == 1
+    assert pooled[0]["accuracy_deviation"] is not None
+    for run_id in trained("train", "--head", "centroid", "--as", "undrawn", "--seeds", 2).stdout.split():
+        trained("evaluate", run_id, "--split", "train")
+    result = trained("runs", "--seeds", "--split", "train", "--where", "name=undrawn", "--format", "json")
+    row = json.loads(result.stdout)[0]
+    assert (row["seeds"], row["accuracy_deviation"], row["rows_trained_on"]) == (2, None, 36)
+    assert "draw nothing at random: their seeds are one measurement" in result.stderr
+    assert "1 runs were trained on some of these rows" in result.stderr
 
 
 def test_a_run_is_repeated_from_its_settings(trained: Coldframe) -> None:
@@ -321,6 +332,12 @@ def test_a_run_is_repeated_from_its_settings(trained: Coldframe) -> None:
     assert json.loads(deep["history"])["loss"] == pytest.approx(json.loads(again["history"])["loss"], abs=1e-4)
     assert json.loads(other["settings"])["units"] == [8, 4]
     assert json.loads(other["settings"])["dropout"] == 0.1
+    trained("train", "--from", "deep", "--head", "linear", "--epochs", 2)
+    row = trained.rows("select name, settings from runs order by created_at desc limit 1")[0]
+    settings = json.loads(row["settings"])
+    assert (row["name"], settings["learning_rate"], settings["early_stopping"]) == ("linear", 0.003, 10)
+    said = trained("train", "--from", "deep", "--from-scratch", "cnn", code=2).stderr
+    assert "--from deep: a head, whose settings are of no use to --from-scratch" in said
 
 
 def test_figures_by_a_column_of_the_catalogue(trained: Coldframe) -> None:
@@ -334,6 +351,8 @@ def test_figures_by_a_column_of_the_catalogue(trained: Coldframe) -> None:
     assert [row["accuracy"] for row in stored] == [row["accuracy"] for row in rows]
     assert all(row["accuracy_low"] <= row["accuracy"] <= row["accuracy_high"] for row in rows)
     assert "no column 'colour' in images" in trained("evaluate", "--group-by", "colour", code=1).stderr
+    trained("evaluate", "mlp")  # what was looked at by a column is brought up to date with the rest
+    assert len(trained.rows("select * from group_evaluations where run_id like '%-mlp-%'")) == 2
 
 
 def test_two_runs_are_compared_on_common_rows(trained: Coldframe) -> None:
@@ -375,3 +394,67 @@ def test_a_file_of_an_earlier_version_still_has_its_runs(trained: Coldframe) -> 
             pq.write_table(pa.table(table.drop_columns(list(newer))), path)
     row = trained.rows("select * from runs where name = 'linear'")[0]
     assert (row["kind"], row["embedders"], row["seed"]) == ("head", ["mean-colour"], None)
+
+
+def test_another_plan_is_an_evaluation_of_its_own(ready: Coldframe) -> None:
+    ready("split", "test", 0.25)
+    ready("train", "--head", "centroid")
+    ready("evaluate")
+    ready("split", "test", 0.5, "--plan", "other", "--seed", 3)
+    said = ready("evaluate", "--plan", "other", "--mask-by", "phylum").stderr
+    assert "plan:other: F1 is over the 3 classes" in said
+    assert "have the bytes of an image this run was trained on" in said
+    rows = {row["evaluation"]: row["rows"] for row in ready.rows("select evaluation, rows from evaluations")}
+    assert rows == {"plain": 6, "plan:other": 12, "plan:other,masked:phylum": 12}
+    board = ready("runs", "--evaluation", "plan:other", "--format", "json")
+    assert json.loads(board.stdout)[0]["rows"] == 12
+    said = ready("runs", "--against", "centroid", "centroid", "--evaluation", "plan:other").stderr
+    assert "are rows that it was trained on: its figures flatter" in said
+    assert "the intervals are of units of copies in plan 'other'" in said
+
+
+def test_runs_whose_labels_have_all_changed_cannot_be_compared(ready: Coldframe, catalogue: Catalogue) -> None:
+    ready("split", "test", 0.25)
+    for name in ("before", "after"):
+        ready("train", "--head", "centroid", "--as", name)
+    ready("evaluate", "before")
+    label = {"finch": "heron", "heron": "moth", "moth": "finch"}
+    for row in catalogue.rows:
+        row["label"] = label[row["label"]]
+    catalogue.write()
+    ready.ingest(catalogue)
+    ready("evaluate", "after")
+    said = ready("runs", "--against", "before", "after", code=1).stderr
+    assert "all 6 rows of test that both have predicted had another label when the other was evaluated" in said
+
+
+def test_an_evaluation_is_out_of_date_when_its_vectors_are_new(ready: Coldframe, catalogue: Catalogue) -> None:
+    Path("coldframe.toml").write_text(
+        "[plans.default]\nstages = [{ split = 'test', share = 0.25 }]\n[train.centroid]\n[evaluate]\n"
+    )
+    ready("run")
+    assert "evaluate centroid: up to date" in ready("run", "--dry-run").stderr
+    for name in sorted({row["label"] for row in catalogue.rows}):
+        catalogue.add(f"new-{name}", name, picture(name, 500))
+    catalogue.write()
+    ready.ingest(catalogue)
+    ready("curate")
+    ready("evaluate", "centroid")
+    assert "evaluate centroid: up to date" in ready("run", "--dry-run").stderr
+    ready("embed", "mean-colour")
+    moved = ready.value("select count(*) from splits where split = 'test' and image_id like 'new-%'")
+    said = ready("run", "--dry-run").stderr
+    assert ("evaluate centroid: changed since: embeddings of mean-colour" in said) == (moved > 0)
+
+
+def test_a_setting_of_the_file_that_a_head_does_not_heed_is_said(trained: Coldframe) -> None:
+    Path("coldframe.toml").write_text("[train.knn]\nunits = 8\n")
+    assert "train: the head knn has no --units" in trained("train", "--head", "knn", code=1).stderr
+
+
+def test_a_fit_that_had_not_converged_is_said(trained: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.heads import logistic
+
+    monkeypatch.setattr(logistic, "ITERATIONS", 1)
+    said = trained("train", "--head", "logistic", "--as", "stopped").stderr
+    assert "note: logistic had not converged after 1 iterations: try a lower --strength" in said

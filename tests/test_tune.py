@@ -54,7 +54,7 @@ def test_the_best_settings_become_a_run_that_train_repeats(split_up: Coldframe) 
     assert "that chose this run's epoch or settings" in split_up("evaluate", "--split", "val").stderr
     split_up("train", "--from", "tuned", "--as", "again")
     again = split_up.rows("select * from runs where name = 'again'")[0]
-    assert json.loads(again["settings"]) == settings
+    assert json.loads(again["settings"]) == settings | {"chosen_by": run["run_id"]}
     assert json.loads(again["history"])["loss"] == pytest.approx(json.loads(run["history"])["loss"], abs=1e-4)
 
 
@@ -117,3 +117,20 @@ def test_run_searches_once(split_up: Coldframe) -> None:
     assert "evaluate tuned: up to date" in split_up("run", "--dry-run").stderr
     Path("coldframe.toml").write_text(SPACE + "max_epochs = 3\nfactor = 2\n")
     assert "tune --as tuned: settings changed: epochs, max_epochs" in split_up("run", "--dry-run").stderr
+
+
+def test_rows_that_chose_the_settings_are_known_in_another_plan(split_up: Coldframe) -> None:
+    split_up("tune", *SHORT)
+    split_up("split", "test", 0.3, "--plan", "other", "--seed", 9)
+    split_up("train", "--from", "tuned", "--plan", "other", "--as", "moved")
+    chose = split_up.value(
+        "select count(*) from splits a join splits b using (image_id) "
+        "where a.plan = 'default' and a.split = 'val' and b.plan = 'other' and b.split = 'test'"
+    )
+    assert chose > 0
+    said = split_up("evaluate", "moved").stderr
+    assert f"{chose} rows have the bytes of an image that chose this run's epoch or settings" in said
+    split_up("train", "--from", "tuned", "--plan", "other", "--head", "knn")
+    run = split_up.rows("select name, settings_chosen_on, settings from runs where head = 'knn'")[0]
+    assert (run["name"], run["settings_chosen_on"], json.loads(run["settings"])["input"]) == ("knn", None, "l2")
+    assert "that chose" not in split_up("evaluate", "knn").stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Coldframe
+from tests.conftest import Coldframe, environment
 from tests.test_docs import example
 
 
@@ -22,7 +22,8 @@ def wildlife(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Coldfram
     weights = "efficientnetv2b0_notop.weights.h5"
     (folder / weights).symlink_to(shared / "models" / weights)
     (folder / "coldframe.toml").write_text(example("recipe")[1])
-    done = subprocess.run([sys.executable, "-P", "-m", "pipeline", "run"], cwd=folder, capture_output=True, check=False)
+    command = [sys.executable, "-P", "-m", "pipeline", "run"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False, env=environment())
     assert done.returncode == 3, done.stderr.decode()  # done, some rows failed
     cf = Coldframe(folder / "wildlife-store")
     good = [row["rare_species_id"] for row in truth(shared) if row["kind"] == "cmyk_good"]

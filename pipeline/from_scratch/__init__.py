@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from pipeline.frameworks import load_keras, set_seed
 from pipeline.progress import Progress
+from pipeline.training import OPTIMIZERS, Diverged
 from store.errors import ColdframeError
 
-OPTIMIZERS = ("adagrad", "adam", "adamw", "sgd")
 LEAST_SIDE = 16  # pixels: four poolings leave one
 # The report's augmentation; a rotation is a share of a full turn, a zoom of the side.
 ROTATION, ZOOM = 15 / 360, 0.10
@@ -146,7 +146,7 @@ def fit(
             verbose=0,
         ).history
     if not np.isfinite(history["loss"]).all():
-        raise ColdframeError(
+        raise Diverged(
             f"training diverged (the loss is not finite): try a learning rate below {settings.learning_rate}"
         )
     return Fitted(

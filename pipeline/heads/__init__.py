@@ -3,7 +3,7 @@
 A file says which ``SETTINGS`` it heeds and its own ``DEFAULTS`` for those that are None; ``fit(task, settings)`` gives
 arrays and a history, ``predict(arrays, matrix)`` class probabilities out of those arrays. What a head learned is in its
 arrays alone, so that it is one file without code in it. A head for one kind of vectors names their feature set as
-``EMBEDDER``.
+``EMBEDDER``; one that looks at no training row says ``LEARNS = False``.
 """
 
 from __future__ import annotations
@@ -128,7 +128,17 @@ def module(name: str) -> ModuleType:
 
 def heeded(name: str) -> tuple[str, ...]:
     """The settings that a head heeds."""
-    return ("input", "seed", *module(name).SETTINGS)
+    return tuple(dict.fromkeys(("input", "seed", *module(name).SETTINGS)))
+
+
+def draws(name: str) -> bool:
+    """Whether a head draws at random in training; the seed of one that does not is that of its folds alone."""
+    return "epochs" in module(name).SETTINGS
+
+
+def learns(name: str) -> bool:
+    """Whether a head learns from the training rows, and not from the names of their classes alone."""
+    return bool(getattr(module(name), "LEARNS", True))
 
 
 def resolve(name: str, settings: AnySettings) -> AnySettings:

@@ -24,7 +24,7 @@ def fit(task: Task, settings: Settings) -> Fit:
     weights = None if task.class_weights is None else dict(enumerate(task.class_weights))
     model = LogisticRegression(C=settings.strength, class_weight=weights, max_iter=ITERATIONS)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of iterations: the head says how many it took
+        warnings.simplefilter("ignore")  # of iterations: said below
         model.fit(task.training.matrix, task.training.targets)
     kernel, bias = model.coef_.T, model.intercept_
     if task.classes == 2:  # one column then, of the second class against the first
@@ -34,4 +34,8 @@ def fit(task: Task, settings: Settings) -> Fit:
         "0/kernel": kernel.astype(np.float32),
         "0/bias": bias.astype(np.float32),
     }
-    return Fit(arrays, {"iterations": [float(model.n_iter_.max())]})
+    taken = int(model.n_iter_.max())
+    notes = (
+        () if taken < ITERATIONS else (f"logistic had not converged after {taken} iterations: try a lower --strength",)
+    )
+    return Fit(arrays, {"iterations": [float(taken)]}, notes)

@@ -14,6 +14,7 @@ from store.matrices import FloatMatrix, unit_length
 SETTINGS = ("template",)
 DEFAULTS = {"input": "l2"}
 EMBEDDER = "clip"  # the feature set it reads unless told otherwise
+LEARNS = False  # from rows
 SCALE = 100.0  # of the cosines before softmax, where CLIP's training ends (Radford et al. 2021)
 
 
