@@ -117,7 +117,7 @@ def load(name: str, options: Options) -> Embedder:
     else:
         with keras.device(f"{device}:0"):
             network = backbone(name, weights=weights, size=size, seed=options.seed)
-    preprocess = _preprocess(name)
+    preprocess = preprocessing(name)
 
     def run_keras(batch: npt.NDArray[Any]) -> FloatArray:
         with keras.device(f"{device}:0"):
@@ -128,7 +128,7 @@ def load(name: str, options: Options) -> Embedder:
     return KerasApplication(run_keras, size, _facts(network), backend=keras.backend.backend(), precision=precision)
 
 
-def _preprocess(name: str) -> Any:
+def preprocessing(name: str) -> Any:
     return importlib.import_module(f"keras.applications.{NETWORKS[name][0]}").preprocess_input
 
 
@@ -149,7 +149,7 @@ def _to_convert(name: str, weights: str, size: tuple[int, int], seed: int) -> tu
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    network, preprocess = backbone(name, weights=weights, size=size, seed=seed), _preprocess(name)
+    network, preprocess = backbone(name, weights=weights, size=size, seed=seed), preprocessing(name)
 
     @tf.function(input_signature=[tf.TensorSpec([None, *size, 3], tf.uint8)])  # type: ignore[untyped-decorator]
     def forward(batch: Any) -> Any:

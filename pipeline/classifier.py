@@ -1,0 +1,133 @@
+"""Classifiers: a run as one network, from pictures as bytes of RGB to class probabilities.
+
+The parts are a backbone of Keras Applications, which the feature set of the run names, and the layers of the run's head. A
+run that was fine-tuned keeps the backbone's weights that it changed beside its head, in the same file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import dense
+from pipeline.embedders import keras_applications, weights_digest
+from pipeline.frameworks import load_keras
+from pipeline.heads import Head
+from pipeline.scaling import Scaling
+from store.errors import ColdframeError
+from store.store import Snapshot
+
+TUNED = "backbone/"  # before the names of a backbone's changed weights, in the file of a run
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a classifier is made of.
+
+    Attributes:
+        network: its backbone's name, one of ``keras_applications.NETWORKS``.
+        backbone: a ``keras.Model`` from preprocessed pictures (n, height, width, 3) to vectors (n, dimensions).
+        head: layers on those vectors.
+        size: (height, width) in pixels.
+        class_names: (classes,) in the order of the outputs.
+    """
+
+    network: str
+    backbone: Any
+    head: Head
+    size: tuple[int, int]
+    class_names: npt.NDArray[np.str_]
+
+
+def parts(snapshot: Snapshot, run: Mapping[str, Any]) -> Parts:
+    """The parts of a run, as ``prediction.find_run`` gives it.
+
+    Raises:
+        ColdframeError: the run has no layers on one backbone of Keras Applications, or the backbone's weights are not to be
+            had any more.
+    """
+    if run["kind"] == "network" or len(run["embedders"]) != 1:
+        raise ColdframeError(
+            f"{run['run_id']} is on {run['embedder']}, expected a head on one feature set of a Keras Applications network"
+        )
+    head = Head.read(snapshot.file("models", run["run_id"]))
+    if dense.LAYERS not in head.arrays:
+        raise ColdframeError(f"{run['run_id']}: the head {head.name} is no network, expected mlp, linear or logistic")
+    row = snapshot.rows("steps/embed/feature_set", embedder=run["embedders"][0])[0]
+    if row["network"] not in keras_applications.NETWORKS:
+        raise ColdframeError(
+            f"{run['run_id']} is on {row['network']}, expected a head on a feature set of a Keras Applications network"
+        )
+    source, made = json.loads(row["source"]), json.loads(row["settings"])
+    size = (int(made["size"][0]), int(made["size"][1]))
+    backbone = keras_applications.backbone(
+        row["network"], weights=source["weights"] or "imagenet", size=size, seed=source["seed"]
+    )
+    if weights_digest(backbone.get_weights()) != made["weights"]:
+        raise ColdframeError(
+            f"{source['weights']}: these are not the weights that the feature set {run['embedder']!r} was made with: put those "
+            "back there"
+        )
+    _set_tuned(backbone, head.arrays)
+    return Parts(row["network"], backbone, head, size, np.array(run["classes"]))
+
+
+def assemble(given: Parts) -> Any:
+    """The whole classifier as a ``keras.Model``: uint8 RGB (n, height, width, 3) in, probabilities (n, classes) out.
+
+    The backbone is called in inference, so that neither its Dropout nor its BatchNormalization is live in training.
+    """
+    keras = load_keras()
+
+    pictures = keras.Input((*given.size, 3), dtype="uint8", name="pictures")
+    values = keras_applications.preprocessing(given.network)(keras.ops.cast(pictures, "float32"))
+    values = given.backbone(values, training=False)
+    for layer in head_layers(given.head):
+        values = layer(values)
+    return keras.Model(pictures, values)
+
+
+def head_layers(head: Head) -> list[Any]:
+    """The scaling and the layers of a head in Keras, built, with its weights; the last one with softmax."""
+    keras = load_keras()
+
+    layers = dense.to_keras(dense.from_text(head.arrays[dense.LAYERS]))
+    values = keras.Input((head.dimensions,))
+    for layer in layers:
+        values = layer(values)
+    dense.fill_keras(layers, head.arrays)
+    return [*_scaling_layers(head.scaling), *layers]
+
+
+def _scaling_layers(scaling: Scaling) -> list[Any]:
+    keras = load_keras()
+
+    if scaling.kind == "l2":
+        return [keras.layers.UnitNormalization(axis=-1)]
+    if scaling.mean is not None and scaling.deviation is not None:
+        return [keras.layers.Normalization(mean=scaling.mean, variance=scaling.deviation**2)]
+    return []
+
+
+def tuned_arrays(backbone: Any, names: list[str]) -> dict[str, npt.NDArray[Any]]:
+    """The weights of layers of a backbone, as the file of a run holds them."""
+    return {
+        f"{TUNED}{name}/{position}": array
+        for name in names
+        for position, array in enumerate(backbone.get_layer(name).get_weights())
+    }
+
+
+def _set_tuned(backbone: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    by_layer: dict[str, dict[int, npt.NDArray[Any]]] = {}
+    for key, array in arrays.items():
+        if key.startswith(TUNED):
+            name, position = key.removeprefix(TUNED).rsplit("/", 1)
+            by_layer.setdefault(name, {})[int(position)] = array
+    for name, weights in by_layer.items():
+        backbone.get_layer(name).set_weights([weights[position] for position in sorted(weights)])
