@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from pipeline import decoding, embedders, openvino
 from pipeline.augmentation import Augmentation
 from pipeline.config import LARGEST_COUNT, PATH_OR_NAME
 from pipeline.embedders import Embedder
-from pipeline.filling import Filling, views_in
+from pipeline.filling import Filling
 from pipeline.lookup import image_root, ingested_max_pixels
 from pipeline.plans import DEFAULT_PLAN
 from store import digests
@@ -32,6 +33,7 @@ from store.schemas import FILE_FACTS, SCHEMAS, failure_columns
 from store.store import Snapshot, Store
 
 SAMPLED_BATCHES = 4
+PAGE = 8192  # contents looked up at a time
 DEVICES = ("auto", "cpu", "gpu")
 FEATURE_SET = "feature set"  # among the inputs of the step
 VIEWS_STEP = "embed-views"
@@ -162,6 +164,7 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         work.open_set()
         filling = work.filling()
         enough = filling.fill(
+            work.pages(),
             work.todo,
             commit_seconds=settings.commit_seconds,
             max_failure_rate=settings.max_failure_rate,
@@ -169,8 +172,7 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         )
         seconds = time.monotonic() - work.started
         with store.commit("embed") as commit:
-            tried = work.todo.slice(0, filling.tried)["content_id"]
-            failures = _failures(work.before, name, filling.failed, tried)
+            failures = _failures(work.before, name, filling.failed, filling.retried)
             if len(failures) or work.before.query("steps/images/failures_of", step="embed", name=name).num_rows:
                 commit.replace("failures", failures, key=f"embed/{name}")
             if enough:
@@ -225,24 +227,26 @@ def forecast(store: Store, name: str, settings: Settings) -> Forecast:
     """
     work = _Work(store, name, settings)
     work.compare_set()
-    sample = work.todo.slice(0, SAMPLED_BATCHES * work.network.batch)
+    pages = work.pages()
+    sample = next(pages, missing(work.before, name, settings, "", "")).slice(0, SAMPLED_BATCHES * work.network.batch)
+    pages.close()
     each = work.filling().measure(sample) if sample.num_rows else 0.0
     return Forecast(
         embedder=name,
         cached=work.cached,
-        todo=work.todo.num_rows,
-        views=views_in(work.todo),
+        todo=work.todo,
+        views=work.views_todo,
         failed_before=work.failed_before,
         backend=work.network.settings["backend"],
         precision=work.network.settings["precision"],
         sampled=sample.num_rows,
         startup_seconds=work.startup_seconds,
-        seconds=each * views_in(work.todo),
+        seconds=each * work.views_todo,
     )
 
 
 class _Work:
-    """What there is to do for a set: its network, loaded, and the contents to embed, ``todo`` of those that are ``missing``."""
+    """What there is to do for a set: its network, loaded, and how many contents, ``todo`` of those that are ``missing``."""
 
     def __init__(self, store: Store, name: str, settings: Settings) -> None:
         _check(name, settings)
@@ -267,21 +271,39 @@ class _Work:
         if settings.batch:
             self.network.batch = settings.batch
         self._wanted = json.loads(json.dumps(set_settings(settings, name, self.network)))
-        self.todo = missing(self.before, name, settings)
+        by_prefix = missing_by_prefix(self.before, name, settings)
+        as_they_are, views = (sum(row[what] for row in by_prefix) for what in ("pictures", "views"))
         self.contents: int = self.before.value("steps/embed/contents")
-        as_they_are = pc.sum(pc.equal(pc.list_element(self.todo["views"], 0), 0)).as_py() or 0  # the first of its views
         self.cached = self.contents - as_they_are
         with_views = self.before.value("steps/embed/with_views", view_rows=settings.view_rows, plan=settings.plan)
         self.views_wanted: int = with_views * settings.views
-        self.views_cached = self.views_wanted - (views_in(self.todo) - as_they_are)
-        self.failed_before = 0
-        if not settings.retry:
-            self.failed_before = pc.sum(self.todo["failed_before"]).as_py() or 0
-            self.todo = self.todo.filter(pc.invert(self.todo["failed_before"]))
-        self.missing = self.todo.num_rows
-        if settings.limit is not None:
-            self.todo = self.todo.slice(0, settings.limit)
+        self.views_cached = self.views_wanted - (views - as_they_are)
+        failed_ids = self.before.query("steps/embed/failed_contents", embedder=name)["content_id"].to_pylist()
+        self._failed_ever = frozenset(failed_ids)
+        self._by_prefix = [row for row in by_prefix if settings.retry or not row["failed_before"]]
+        self.failed_before = sum(row["contents"] for row in by_prefix) - sum(row["contents"] for row in self._by_prefix)
+        self.missing = sum(row["contents"] for row in self._by_prefix)
+        self.todo = self.missing if settings.limit is None else min(self.missing, settings.limit)
         self.startup_seconds = time.monotonic() - self.started
+
+    @property
+    def views_todo(self) -> int:
+        """How many vectors there are to make; an estimate where a limit cuts the contents short."""
+        views: int = sum(row["views"] for row in self._by_prefix)
+        return round(views * self.todo / self.missing) if self.missing else 0
+
+    def pages(self) -> Generator[pa.Table]:
+        """What is to do, as :func:`missing` gives it, by id, some thousand contents at a time: memory stays flat."""
+        left = self.todo
+        for first, last in _ranges(self._by_prefix):
+            page = missing(self.before, self._name, self.settings, first, last)
+            if not self.settings.retry:
+                page = page.filter(pc.invert(page["failed_before"]))
+            page = page.slice(0, left)
+            left -= page.num_rows
+            yield page
+            if not left:
+                return
 
     def _check_plan(self) -> None:
         wanted, plan = self.settings, self.settings.plan
@@ -331,6 +353,7 @@ class _Work:
             max_pixels=self.settings.max_pixels or ingested_max_pixels(self.before),
             stored_type=STORE_TYPES[self.settings.store_as],
             augmentation=self.settings.augmentation,
+            failed_before=self._failed_ever,
         )
 
     def compare_set(self) -> None:
@@ -386,13 +409,36 @@ class _Work:
         }
 
 
-def missing(moment: Snapshot, name: str, settings: Settings) -> pa.Table:
-    """The contents that lack a view the settings ask for: ``content_id, paths, views, failed_before``, by id.
+def missing(moment: Snapshot, name: str, settings: Settings, first: str, last: str) -> pa.Table:
+    """The contents that lack a view the settings ask for, of those whose ids begin as ``first`` to ``last`` do:
+    ``content_id, paths, views, failed_before``, by id.
 
     ``views`` are the numbers of those that each lacks, ascending.
     """
-    wanted = {"views": settings.views, "view_rows": settings.view_rows, "plan": settings.plan}
-    return moment.query("steps/embed/missing", embedder=name, **wanted)
+    return moment.query("steps/embed/missing", embedder=name, first=first, last=last, **_wanted(settings))
+
+
+def missing_by_prefix(moment: Snapshot, name: str, settings: Settings) -> list[dict[str, Any]]:
+    """How many contents, pictures as they are and views there are to make, by the beginning of the content ids:
+    ``prefix, failed_before, contents, pictures, views``."""
+    return moment.rows("steps/embed/missing_by_prefix", embedder=name, **_wanted(settings))
+
+
+def _wanted(settings: Settings) -> dict[str, Any]:
+    return {"views": settings.views, "view_rows": settings.view_rows, "plan": settings.plan}
+
+
+def _ranges(by_prefix: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """First and last beginning of ids of about a page of contents each."""
+    first, contents = "", 0
+    for row in by_prefix:
+        first = first if contents else row["prefix"]
+        contents += row["contents"]
+        if contents >= PAGE:
+            yield first, row["prefix"]
+            contents = 0
+    if contents:
+        yield first, by_prefix[-1]["prefix"]
 
 
 def _changes(made: dict[str, Any], wanted: dict[str, Any]) -> str:
@@ -453,9 +499,10 @@ def _copy_of(row: dict[str, Any]) -> dict[str, str]:
     return {FEATURE_SET: json.dumps(row, default=str, sort_keys=True)}
 
 
-def _failures(before: Snapshot, name: str, failed: dict[str, str], tried: pa.ChunkedArray) -> pa.Table:
-    """``failures`` rows, one per image of a content that lacks a vector, with the user's columns; those not ``tried`` stay."""
-    before.register("tried", pa.table({"content_id": tried}))
+def _failures(before: Snapshot, name: str, failed: dict[str, str], retried: list[str]) -> pa.Table:
+    """``failures`` rows, one per image of a content that lacks a vector, with the user's columns; earlier ones stay unless
+    ``retried``."""
+    before.register("tried", pa.table({"content_id": pa.array(retried, pa.string())}))
     kept = before.query("steps/embed/failures_kept", embedder=name)
     if not failed:
         return kept

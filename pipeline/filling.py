@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Filling:
     """One pass over contents to embed, in order.
 
     Attributes:
-        tried: how many contents were taken up.
+        tried: how many contents were taken up; ``retried`` are those of them that had failed before.
         embedded: how many of those have a vector now.
         views: how many vectors of augmented views were made.
         failed: the reason of each content that lacks a view it was to have.
@@ -53,21 +53,33 @@ class Filling:
         max_pixels: int,
         stored_type: Any,
         augmentation: Augmentation,
+        failed_before: frozenset[str] = frozenset(),
     ) -> None:
         self._store, self._name, self._network, self._root = store, name, network, root
         self._max_pixels, self._type, self._augmentation = max_pixels, stored_type, augmentation
         self.tried, self.embedded, self.views = 0, 0, 0
         self.failed: dict[str, str] = {}
+        self.retried: list[str] = []
+        self._failed_before = failed_before
         self._ready: list[tuple[str, int, npt.NDArray[Any]]] = []  # content, view, what the network takes
         self._done: list[tuple[str, int]] = []  # content and view of each vector
         self._vectors: list[npt.NDArray[np.floating]] = []
         self._commits = 0
 
-    def fill(self, todo: pa.Table, *, commit_seconds: float, max_failure_rate: float | None, quiet: bool) -> bool:
-        """Embed ``todo`` (``content_id, paths, views``) into the store; False if too many failed and it stopped early."""
+    def fill(
+        self,
+        pages: Iterable[pa.Table],
+        total: int,
+        *,
+        commit_seconds: float,
+        max_failure_rate: float | None,
+        quiet: bool,
+    ) -> bool:
+        """Embed ``total`` contents, tables of ``content_id, paths, views``, into the store; False if too many failed and it
+        stopped early."""
         last_commit = time.monotonic()
-        with Progress(todo.num_rows, f"embed {self._name}", quiet=quiet) as progress:
-            for count in self._batches(todo):
+        with Progress(total, f"embed {self._name}", quiet=quiet) as progress:
+            for count in self._batches(pages):
                 progress.advance(count, failed=len(self.failed))
                 if time.monotonic() - last_commit > commit_seconds or self._pending_bytes() > COMMIT_BYTES:
                     self._commit()
@@ -76,14 +88,14 @@ class Filling:
                     break
         self._embed_ready(least=1)
         self._commit()
-        return self.tried == len(todo)
+        return self.tried == total
 
     def measure(self, todo: pa.Table) -> float:
         """Seconds a view of a content of ``todo`` takes, storing nothing, after a batch to warm up."""
-        sum(self._batches(todo.slice(0, self._network.batch)))
+        sum(self._batches([todo.slice(0, self._network.batch)]))
         self._embed_ready(least=1)
         started = time.monotonic()
-        sum(self._batches(todo))
+        sum(self._batches([todo]))
         self._embed_ready(least=1)
         return (time.monotonic() - started) / max(views_in(todo), 1)
 
@@ -94,14 +106,18 @@ class Filling:
         judged = self.tried >= LEAST_JUDGED
         return max_failure_rate is not None and judged and len(self.failed) > max_failure_rate * self.tried
 
-    def _batches(self, todo: pa.Table) -> Iterator[int]:
+    def _batches(self, pages: Iterable[pa.Table]) -> Iterator[int]:
         """Embed batch after batch, decoding a few ahead; how many contents were taken up for each. A last part of one stays."""
         ahead: deque[tuple[str, list[int], Future[Any]]] = deque()
         waiting = 0  # views
         with ThreadPoolExecutor(cores() + 1) as pool:
             try:
-                for start in range(0, todo.num_rows, self._network.batch):
-                    rows = todo.slice(start, self._network.batch).to_pydict()
+                slices = (
+                    page.slice(start, self._network.batch)
+                    for page in pages
+                    for start in range(0, page.num_rows, self._network.batch)
+                )
+                for rows in map(pa.Table.to_pydict, slices):
                     for content, paths, views in zip(rows["content_id"], rows["paths"], rows["views"], strict=True):
                         ahead.append((content, views, pool.submit(self._prepare, content, paths, views)))
                         waiting += len(views)
@@ -126,6 +142,8 @@ class Filling:
         while ahead and len(self._ready) < self._network.batch:
             content_id, _, future = ahead.popleft()
             self.tried += 1
+            if content_id in self._failed_before:
+                self.retried.append(content_id)
             for view, prepared in future.result().items():
                 if isinstance(prepared, str):
                     self.failed.setdefault(content_id, prepared)

@@ -185,7 +185,8 @@ def _views_reason(config: Config, name: str, moment: Snapshot | None) -> str | N
 
 def _untried(moment: Snapshot, name: str, settings: embed.Settings) -> int:
     """Contents that lack a view and have not failed before."""
-    return sum(not failed for failed in embed.missing(moment, name, settings)["failed_before"].to_pylist())
+    rows = embed.missing_by_prefix(moment, name, settings)
+    return sum(row["contents"] for row in rows if not row["failed_before"])
 
 
 def _score_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline import openvino
 from pipeline.feature_sets import vectors
+from tests import tiny_clip
 from tests.conftest import Coldframe
-from tests.test_clip import TINY, in_own_process
 
 needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
 NAME = "mobilenet-v3-small"
@@ -70,13 +70,12 @@ def test_bfloat16_is_asked_for_and_close(ready: Coldframe) -> None:
 
 @needs_openvino
 def test_clip_through_openvino_is_the_same_clip(ready: Coldframe, tmp_path: Path) -> None:
-    folder = tmp_path / "tiny"
-    in_own_process(TINY, folder)
-    ready.process("embed", "clip", "--weights", folder, "--backend", "openvino")
-    ready.process("embed", "clip", "--as", "reference", "--weights", folder, "--backend", "torch")
+    folder = tiny_clip.save(tmp_path / "tiny")
+    ready("embed", "clip", "--weights", folder, "--backend", "openvino")
+    ready("embed", "clip", "--as", "reference", "--weights", folder, "--backend", "torch")
     query = "select min(similarity(a.vector, b.vector)) from embeddings a join embeddings b using (image_id)"
     assert ready.value(f"{query} where a.embedder = 'clip' and b.embedder = 'reference'") > 0.999
-    ready.process("score", "clip-quality")
+    ready("score", "clip-quality")
     assert ready.value("select count(*) from scores") == 24
 
 
@@ -88,8 +87,8 @@ def test_keras_on_torch_leaves_tensorflow_alone(ready: Coldframe) -> None:
         "assert 'tensorflow' not in sys.modules, 'TensorFlow was loaded beside torch'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
-    assert "(torch, float32)" in ready.process("embed", NAME, *SMALL, "--backend", "torch", "--device", "cpu").stderr
-    said = ready.process("embed", NAME, "--as", "other", *SMALL, "--backend", "torch", "--device", "gpu", code=1).stderr
+    assert "(torch, float32)" in ready("embed", NAME, *SMALL, "--backend", "torch", "--device", "cpu").stderr
+    said = ready("embed", NAME, "--as", "other", *SMALL, "--backend", "torch", "--device", "gpu", code=1).stderr
     assert "--device gpu: Keras on torch sees none here; leave it out" in said
 
 

@@ -3,80 +3,36 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-from tests.conftest import REPOSITORY, Catalogue, Coldframe
-
-TINY = """
-import json, string, sys
-from pathlib import Path
-import torch
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
-
-folder = Path(sys.argv[1])
-folder.mkdir()
-letters = list(string.ascii_lowercase)
-words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-(folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
-(folder / "merges.txt").write_text("#version: 0.2\\n")
-tower = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
-text = dict(tower, vocab_size=len(words), bos_token_id=52, eos_token_id=53, pad_token_id=53)
-config = CLIPConfig(text_config=text, vision_config=dict(tower, image_size=32, patch_size=8), projection_dim=12)
-torch.manual_seed(0)
-model = CLIPModel(config).eval()
-model.save_pretrained(folder)
-CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt")).save_pretrained(folder)
-processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-processor.save_pretrained(folder)
-"""
-
-REFERENCE = """
-import json, sys
-import torch
 from PIL import Image
-from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
-folder, prompts, paths = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:]
-model, processor = CLIPModel.from_pretrained(folder).eval(), CLIPImageProcessorPil.from_pretrained(folder)
-tokens = AutoTokenizer.from_pretrained(folder)(prompts, return_tensors="pt", padding=True)
-with torch.inference_mode():
-    pixels = processor(images=[Image.open(path).convert("RGB") for path in paths], return_tensors="pt")
-    logits = model(**tokens, **pixels).logits_per_image / model.logit_scale.exp()
-print(json.dumps(logits.tolist()))
-"""
-
-
-def in_own_process(code: str, *arguments: object) -> str:
-    command = [sys.executable, "-P", "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout
+from pipeline import embedders
+from tests import tiny_clip
+from tests.conftest import Catalogue, Coldframe
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CLIP of two one-layer towers, with tokenizer and processor."""
-    folder = tmp_path_factory.mktemp("clip") / "tiny"
-    in_own_process(TINY, folder)
-    return folder
+    return tiny_clip.save(tmp_path_factory.mktemp("clip") / "tiny")
 
 
 def test_zero_shot_takes_the_class_whose_name_is_closest(cf: Coldframe, catalogue: Catalogue, tiny: Path) -> None:
     cf.ingest(catalogue)
-    cf.process("embed", "clip", "--weights", tiny)
+    cf("embed", "clip", "--weights", tiny)
     cf("split", "test", 0.25)
-    cf.process("train", "--head", "zero-shot")
+    cf("train", "--head", "zero-shot")
     cf("evaluate", "zero-shot")
     run = cf.rows("select * from runs")[0]
     assert (run["embedder"], run["val_rows"], run["epochs"]) == ("clip", 0, 0)
     names = ["finch", "heron", "moth"]
     path_of = {row["id"]: catalogue.images / row["file_path"] for row in catalogue.rows}
     found = cf.rows("select image_id, predicted, probability from predictions order by image_id")
-    texts = json.dumps([f"a photo of a {name}" for name in names])
-    logits = np.array(json.loads(in_own_process(REFERENCE, tiny, texts, *(path_of[row["image_id"]] for row in found))))
+    texts = [f"a photo of a {name}" for name in names]
+    logits = tiny_clip.similarities(tiny, texts, [path_of[row["image_id"]] for row in found])
     assert [row["predicted"] for row in found] == [names[best] for best in logits.argmax(axis=1)]
     wanted = np.exp(100 * logits) / np.exp(100 * logits).sum(axis=1, keepdims=True)
     assert [row["probability"] for row in found] == pytest.approx(wanted.max(axis=1).tolist(), abs=1e-3)
@@ -84,16 +40,16 @@ def test_zero_shot_takes_the_class_whose_name_is_closest(cf: Coldframe, catalogu
 
 def test_clip_quality_is_best_good_minus_best_bad(cf: Coldframe, catalogue: Catalogue, tiny: Path) -> None:
     cf.ingest(catalogue)
-    cf.process("embed", "clip", "--weights", tiny)
+    cf("embed", "clip", "--weights", tiny)
     good, bad = ["a bird", "wild moth"], ["an xray", "a map", "food"]
     Path("coldframe.toml").write_text(f"[score.clip-quality]\ngood = {json.dumps(good)}\nbad = {json.dumps(bad)}\n")
-    cf.process("score", "clip-quality")
+    cf("score", "clip-quality")
     best = {row["image_id"]: row["value"] for row in cf.rows("select * from scores")}
-    cf.process("score", "clip-quality", "--aggregate", "mean")
+    cf("score", "clip-quality", "--aggregate", "mean")
     mean = {row["image_id"]: row["value"] for row in cf.rows("select * from scores")}
 
     paths = [catalogue.images / row["file_path"] for row in catalogue.rows]
-    logits = np.array(json.loads(in_own_process(REFERENCE, tiny, json.dumps(good + bad), *paths)))
+    logits = tiny_clip.similarities(tiny, good + bad, paths)
     for row, similarity in zip(catalogue.rows, logits, strict=True):
         assert best[row["id"]] == pytest.approx(similarity[:2].max() - similarity[2:].max(), abs=1e-5)
         assert mean[row["id"]] == pytest.approx(similarity[:2].mean() - similarity[2:].mean(), abs=1e-5)
@@ -105,30 +61,22 @@ def test_clip_quality_is_best_good_minus_best_bad(cf: Coldframe, catalogue: Cata
     assert {row["threshold"] for row in out.values()} == {middle}
 
 
-STRIP = """
-import sys
-from PIL import Image
-from pipeline import embedders
-
-network = embedders.load("clip", embedders.Options(sys.argv[1]))
-strip = Image.new("RGB", (500_000, 10))
-strip.paste("white", (249_990, 0, 250_010, 10))
-seen = network.prepare(strip)
-print(seen.shape == (3, 32, 32), bool((seen > 0).all()))
-"""
-
-
 def test_of_a_long_strip_the_middle_is_seen(tiny: Path) -> None:
-    assert in_own_process(STRIP, tiny).split() == ["True", "True"]
+    network = embedders.load("clip", embedders.Options(str(tiny)))
+    strip = Image.new("RGB", (500_000, 10))
+    strip.paste("white", (249_990, 0, 250_010, 10))
+    seen = network.prepare(strip)
+    assert seen.shape == (3, 32, 32)
+    assert (seen > 0).all()
 
 
 def test_weights_that_are_not_whole_or_not_there(cf: Coldframe, catalogue: Catalogue, tiny: Path) -> None:
     cf.ingest(catalogue)
     Path("empty").mkdir()
-    said = cf.process("embed", "clip", "--weights", "empty", code=1).stderr
+    said = cf("embed", "clip", "--weights", "empty", code=1).stderr
     assert "empty' cannot be had from the local folder" in said
     assert "Give a local copy of the model's folder" in said
-    said = cf.process("embed", "clip", "--weights", tiny / "config.json", code=1).stderr
+    said = cf("embed", "clip", "--weights", tiny / "config.json", code=1).stderr
     assert "is a file; expected a folder in Hugging Face format" in said
     import safetensors.numpy
 
@@ -139,12 +87,12 @@ def test_weights_that_are_not_whole_or_not_there(cf: Coldframe, catalogue: Catal
     arrays = safetensors.numpy.load_file(half / "model.safetensors")
     del arrays["visual_projection.weight"]
     safetensors.numpy.save_file(arrays, half / "model.safetensors", {"format": "pt"})
-    said = cf.process("embed", "clip", "--weights", half, code=1).stderr
+    said = cf("embed", "clip", "--weights", half, code=1).stderr
     assert "half lacks weights of the network, such as visual_projection.weight" in said
 
 
 def test_clip_quality_wants_a_set_with_a_text_side_and_its_own_weights(ready: Coldframe, tiny: Path) -> None:
-    said = ready.process("score", "clip-quality", "--embedder", "mean-colour", code=1).stderr
+    said = ready("score", "clip-quality", "--embedder", "mean-colour", code=1).stderr
     assert "'mean-colour' is of mean-colour, which reads no text; expected a CLIP set" in said
     said = ready("score", "clip-quality", code=1).stderr
     assert "no feature set 'clip'; the store has: mean-colour; 'coldframe embed clip' makes it" in said

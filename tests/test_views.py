@@ -98,7 +98,7 @@ def test_clip_sees_views_through_its_own_processor(split: Coldframe) -> None:
     weights = REPOSITORY / "pipeline" / "demo" / "models" / "clip"
     still = ["--flip", 0, "--rotation", 1e-6, "--zoom", 0]
     for name, options in (("still", still), ("turned", [])):
-        split.process("embed", "clip", "--as", name, "--weights", weights, "--views", 1, *options)
+        split("embed", "clip", "--as", name, "--weights", weights, "--views", 1, *options)
     likeness = {
         row["embedder"]: row["least"]
         for row in split.rows(
