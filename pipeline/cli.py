@@ -788,9 +788,13 @@ def evaluate(common: Common, run: str | None, per_class: bool, confusion: bool, 
     snapshot = store.snapshot()
     key = {"run_id": done[0].run_id, "split": settings.split}
     names = {"evaluations": [one.evaluation for one in done]}
-    tables = {"worst_classes": per_class, "confused": confusion, "groups_of": bool(flags["group_by"])}
-    table = next((name for name, is_asked in tables.items() if is_asked), "evaluations_of")
-    output.write(snapshot.query(f"steps/train/{table}", **key, **names), fmt)
+    tables = {
+        "steps/train/worst_classes": per_class,
+        "steps/train/confused": confusion,
+        "steps/train/groups_of": bool(flags["group_by"]),
+    }
+    table = next((name for name, is_asked in tables.items() if is_asked), "steps/train/evaluations_of")
+    output.write(snapshot.query(table, **key, **names), fmt)
     for one in done:
         for note in judging.describe(one):
             common.say(f"{one.evaluation}: {note}")
