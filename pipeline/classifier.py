@@ -18,10 +18,12 @@ from pipeline import dense
 from pipeline.embedders import keras_applications, weights_digest
 from pipeline.frameworks import load_keras
 from pipeline.heads import Head
+from pipeline.runs import NETWORK
 from pipeline.scaling import Scaling
 from store.errors import ColdframeError
 from store.store import Snapshot
 
+VECTORS = "vectors"  # the layer that gives them
 TUNED = "backbone/"  # before the names of a backbone's changed weights, in the file of a run
 
 
@@ -51,7 +53,7 @@ def parts(snapshot: Snapshot, run: Mapping[str, Any]) -> Parts:
         ColdframeError: the run has no layers on one backbone of Keras Applications, or the backbone's weights are not to be
             had any more.
     """
-    if run["kind"] == "network" or len(run["embedders"]) != 1:
+    if run["kind"] == NETWORK or len(run["embedders"]) != 1:
         raise ColdframeError(
             f"{run['run_id']} is on {run['embedder']}, expected a head on one feature set of a Keras Applications network"
         )
@@ -78,25 +80,39 @@ def parts(snapshot: Snapshot, run: Mapping[str, Any]) -> Parts:
 
 
 def assemble(given: Parts) -> Any:
-    """The whole classifier as a ``keras.Model``: uint8 RGB (n, height, width, 3) in, probabilities (n, classes) out.
-
-    The backbone is called in inference, so that neither its Dropout nor its BatchNormalization is live in training.
+    """The whole classifier as a ``keras.Model``: uint8 RGB (n, height, width, 3) in, probabilities (n, classes) and vectors (n,
+    dimensions) out.
     """
+    keras = load_keras()
+
+    pictures, vectors = _to_vectors(given)
+    probabilities = vectors
+    for layer in head_layers(given.head):
+        probabilities = layer(probabilities)
+    return keras.Model(pictures, [probabilities, vectors])
+
+
+def body(given: Parts) -> Any:
+    """The classifier without its head as a ``keras.Model``: uint8 RGB (n, height, width, 3) in, vectors (n, dimensions) out."""
+    return load_keras().Model(*_to_vectors(given))
+
+
+def _to_vectors(given: Parts) -> tuple[Any, Any]:
+    """Pictures, and the vectors that the backbone gives for them in inference."""
     keras = load_keras()
 
     pictures = keras.Input((*given.size, 3), dtype="uint8", name="pictures")
     values = keras_applications.preprocessing(given.network)(keras.ops.cast(pictures, "float32"))
-    values = given.backbone(values, training=False)
-    for layer in head_layers(given.head):
-        values = layer(values)
-    return keras.Model(pictures, values)
+    # by this name a saved model is asked for them
+    return pictures, keras.layers.Identity(name=VECTORS)(given.backbone(values, training=False))
 
 
-def head_layers(head: Head) -> list[Any]:
-    """The scaling and the layers of a head in Keras, built, with its weights; the last one with softmax."""
+def head_layers(head: Head, *, seed: int | None = None) -> list[Any]:
+    """The scaling and the layers of a head in Keras, built, with its weights; the last one with softmax. ``seed`` is of
+    Dropout."""
     keras = load_keras()
 
-    layers = dense.to_keras(dense.from_text(head.arrays[dense.LAYERS]))
+    layers = dense.to_keras(dense.from_text(head.arrays[dense.LAYERS]), seed=seed)
     values = keras.Input((head.dimensions,))
     for layer in layers:
         values = layer(values)
@@ -115,19 +131,21 @@ def _scaling_layers(scaling: Scaling) -> list[Any]:
 
 
 def tuned_arrays(backbone: Any, names: list[str]) -> dict[str, npt.NDArray[Any]]:
-    """The weights of layers of a backbone, as the file of a run holds them."""
+    """The weights of layers of a backbone, as the file of a run holds them: by the layer's place, for Keras numbers the names
+    of some layers anew in every process."""
     return {
-        f"{TUNED}{name}/{position}": array
-        for name in names
-        for position, array in enumerate(backbone.get_layer(name).get_weights())
+        f"{TUNED}{place}/{position}": array
+        for place, layer in enumerate(backbone.layers)
+        if layer.name in names
+        for position, array in enumerate(layer.get_weights())
     }
 
 
 def _set_tuned(backbone: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    by_layer: dict[str, dict[int, npt.NDArray[Any]]] = {}
+    by_layer: dict[int, dict[int, npt.NDArray[Any]]] = {}
     for key, array in arrays.items():
         if key.startswith(TUNED):
-            name, position = key.removeprefix(TUNED).rsplit("/", 1)
-            by_layer.setdefault(name, {})[int(position)] = array
-    for name, weights in by_layer.items():
-        backbone.get_layer(name).set_weights([weights[position] for position in sorted(weights)])
+            place, position = key.removeprefix(TUNED).split("/")
+            by_layer.setdefault(int(place), {})[int(position)] = array
+    for place, weights in by_layer.items():
+        backbone.layers[place].set_weights([weights[position] for position in sorted(weights)])

@@ -651,15 +651,17 @@ def train(common: Common, from_run: str | None, as_name: str | None, seeds: int 
     """Train a head on cached features; its run id goes to stdout."""
     from dataclasses import replace
 
-    from pipeline import fitting, prediction
+    from pipeline import fitting, prediction, runs
     from pipeline import train as step
 
     store = common.open()
     run = prediction.find_run(store.snapshot(), from_run) if from_run is not None else None
+    if run is not None and run["kind"] == runs.FINETUNED:
+        raise click.UsageError(f"--from {from_run}: fine-tuned; name the head it began with, {run['finetuned_from']}")
     section = common.config.section("train", as_name or "") if as_name and run is None else {}
-    if run is not None and run["kind"] != "network" and flags["from_scratch"]:
+    if run is not None and run["kind"] != runs.NETWORK and flags["from_scratch"]:
         raise click.UsageError(f"--from {from_run}: a head, whose settings are of no use to --from-scratch")
-    if flags["from_scratch"] or "from_scratch" in section or (run is not None and run["kind"] == "network"):
+    if flags["from_scratch"] or "from_scratch" in section or (run is not None and run["kind"] == runs.NETWORK):
         return _train_network(common, store, run, as_name, seeds, flags)
     if flags.pop("size") is not None:
         raise click.UsageError("--size goes with --from-scratch: a head sees vectors")
@@ -760,6 +762,49 @@ def tune(common: Common, as_name: str, **flags: Any) -> None:
     click.echo(outcome.run_id)
 
 
+@command("finetune")
+@click.argument("run", required=False)
+@click.option("--as", "as_name", metavar="NAME", default="finetuned", show_default=True, help="Name of the new run.")
+@click.option("--layers", type=click.IntRange(1), help="Last layers of the backbone to unfreeze.  [default: 5]")
+@click.option("--learning-rate", "--lr", type=float, help="[default: 1e-7]")
+@click.option("--epochs", type=click.IntRange(1), help="[default: 6]")
+@click.option("--optimizer", help="adagrad, adam, adamw or sgd.  [default: adam]")
+@click.option("--batch", type=click.IntRange(1), help="[default: 32]")
+@click.option("--early-stopping", type=click.IntRange(0), help="Epochs without improvement; 0 for never.  [default: 3]")
+@click.option(
+    "--mode",
+    type=click.Choice(["cut", "whole"]),
+    help="cut: keep what the frozen layers give; whole: all of it in every epoch.  [default: cut, unless --augment]",
+)
+@click.option(
+    "--augment", is_flag=True, default=None, help="With the whole network: mirror, turn and zoom in every epoch."
+)
+@click.option(
+    "--cache-as", type=click.Choice(["float16", "float32"]), help="How activations are kept.  [default: float16]"
+)
+@click.option("--max-disk", metavar="SIZE", help="What activations may take in the store.  [default: 20GB]")
+@memory_share_option
+@click.option("--seed", type=int, help="[default: 0]")
+def finetune(common: Common, run: str | None, as_name: str, **flags: Any) -> None:
+    """Fine-tune the last backbone layers with a run's head (an id, the start of one, or a name; the newest if not given)."""
+    from pipeline import finetune as step
+
+    settings = common.config.settings(step.Settings, "finetune", as_name, flags=flags)
+    done = step.finetune(common.open(), run, as_name, settings, quiet=common.quiet)
+    for note in done.notes:
+        common.say(f"note: {note}")
+    common.say(done.how)
+    common.say(f"trained: {', '.join(done.trained)} and the head; {done.epochs} epochs, {done.seconds:.1f} s")
+    rows = f"{done.val_rows} validation rows, which chose the epoch" if done.val_rows else "training rows"
+    common.say(
+        f"on the {rows}: accuracy {done.before.accuracy:.4f} before, {done.after.accuracy:.4f} after; loss "
+        f"{done.before.loss:.4f} before, {done.after.loss:.4f} after"
+    )
+    if done.helped is False:
+        common.say(f"fine-tuning did not help: {done.of} stays the model to use")
+    click.echo(done.run_id)
+
+
 @command("evaluate")
 @click.argument("run", required=False)
 @click.option("--split", help="Which rows.  [default: test]")
@@ -798,6 +843,74 @@ def evaluate(common: Common, run: str | None, per_class: bool, confusion: bool, 
     for one in done:
         for note in judging.describe(one):
             common.say(f"{one.evaluation}: {note}")
+
+
+@command("export")
+@click.argument("run", required=False)
+@click.option(
+    "--format", type=click.Choice(["keras", "onnx", "openvino"]), help="How the model is written.  [default: keras]"
+)
+@click.option("--output", metavar="DIR", help="Folder to make.  [default: named by run and format, here]")
+@click.option("--split", help="Whose rows the written model is evaluated on.  [default: test]")
+@click.option(
+    "--neighbours/--no-neighbours", default=None, help="Take vectors of the training images along.  [default: yes]"
+)
+@click.option("--force", is_flag=True, default=None, help="Replace an artefact that is there.")
+def export(common: Common, run: str | None, **flags: Any) -> None:
+    """Write a run as one artefact that needs no store, check it in a fresh process, and evaluate it there."""
+    from pipeline import export as step
+
+    settings = common.config.settings(step.Settings, "export", flags=flags)
+    done = step.export(common.open(), run, settings, quiet=common.quiet)
+    for note in done.notes:
+        common.say(f"note: {note}")
+    common.say(
+        f"loaded in a fresh process: it gives what {done.run_id} gives on {done.compared} images, within {done.difference:.2g} "
+        "in probability"
+    )
+    if done.judgement is not None:
+        measures = done.judgement.measures
+        common.say(
+            f"the artefact itself, on {measures.rows} {settings.split} rows: accuracy {measures.accuracy:.4f}, macro F1 "
+            f"{measures.f1_macro:.4f} (evaluation {done.judgement.evaluation}); {done.seconds:.1f} s"
+        )
+    click.echo(str(done.folder))
+
+
+@command("predict")
+@click.argument("model", metavar="RUN|ARTEFACT")
+@click.argument("pictures", metavar="IMAGE|FOLDER|-...", nargs=-1, required=True)
+@click.option("--top", type=click.IntRange(1, LARGEST_COUNT), default=5, show_default=True, help="Classes to name.")
+@click.option(
+    "--where",
+    metavar="COL=VALUE",
+    multiple=True,
+    help="Only classes that occur with this value in training, such as phylum=chordata; repeatable.",
+)
+@click.option(
+    "--neighbours",
+    type=click.IntRange(0, LARGEST_COUNT),
+    default=3,
+    show_default=True,
+    help="Nearest training images to name; 0 for these and the distance left out.",
+)
+@format_option
+def predict(
+    common: Common, model: str, pictures: tuple[str, ...], top: int, where: tuple[str, ...], neighbours: int, fmt: str
+) -> None:
+    """Predict the classes of pictures: files, folders of them, or - for standard input (a picture, or paths, one a line)."""
+    from pipeline import output
+    from pipeline import predict as step
+
+    sources = step.expand(pictures)
+    opened = step.open_model(model, store=common.root)
+    answers = opened.predict(sources, top=top, where=_pairs("--where", where), neighbours=neighbours)
+    failed: list[step.Answer] = []
+    output.write_pieces(step.to_tables(answers, failed.append), fmt)
+    for one in failed:
+        common.say(f"{one.path}: {one.failed}")
+    if failed:
+        sys.exit(SOME_FAILED)
 
 
 @command("runs")

@@ -14,7 +14,6 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import imagehash
 import numpy as np
 from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
 
@@ -232,6 +231,8 @@ def chroma(image: Image.Image) -> int:
 
 def perceptual_hash(image: Image.Image) -> str:
     """The 64-bit perceptual hash (DCT) of a picture, in hex."""
+    import imagehash  # only for those who look for copies: this file goes with models
+
     return str(imagehash.phash(image))
 
 

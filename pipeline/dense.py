@@ -98,8 +98,8 @@ def predict(arrays: Arrays, matrix: FloatMatrix) -> npt.NDArray[np.float64]:
     return np.concatenate(pieces) if pieces else softmax(logits(arrays, matrix))
 
 
-def to_keras(layers: Sequence[Layer]) -> list[Any]:
-    """The same layers in Keras, not built yet; the last one with softmax."""
+def to_keras(layers: Sequence[Layer], *, seed: int | None = None) -> list[Any]:
+    """The same layers in Keras, not built yet; the last one with softmax. ``seed`` is of Dropout."""
     keras = load_keras()
 
     made: list[Any] = []
@@ -107,7 +107,7 @@ def to_keras(layers: Sequence[Layer]) -> list[Any]:
         if isinstance(layer, BatchNorm):
             made.append(keras.layers.BatchNormalization(epsilon=EPSILON))
         elif isinstance(layer, Dropout):
-            made.append(keras.layers.Dropout(layer.rate))
+            made.append(keras.layers.Dropout(layer.rate, seed=seed))
         else:
             activation = "relu" if layer.relu else "softmax" if layer is layers[-1] else None
             made.append(keras.layers.Dense(layer.units, activation=activation))
@@ -119,3 +119,12 @@ def fill_keras(made: Sequence[Any], arrays: Arrays) -> None:
     for position, layer in enumerate(made):
         if layer.weights:
             layer.set_weights([arrays[f"{position}/{weight.name}"] for weight in layer.weights])
+
+
+def from_keras(made: Sequence[Any]) -> dict[str, npt.NDArray[Any]]:
+    """The weights of layers of :func:`to_keras`, by name."""
+    return {
+        f"{position}/{weight.name}": array
+        for position, layer in enumerate(made)
+        for weight, array in zip(layer.weights, layer.get_weights(), strict=True)
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import feature_sets, features, heads, judging, metrics, units
+from pipeline import feature_sets, features, judging, metrics, seen, taxonomy, units
 from pipeline.features import Rows
 from pipeline.judging import PLAIN, Judgement
-from pipeline.plans import TRAIN, VALIDATION
 from pipeline.prediction import find_run, probabilities
+from pipeline.runs import HEAD
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
@@ -71,11 +70,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings) -> list[Judge
         )
     classes, groups = np.array(run["classes"]), units.of_rows(snapshot, plan, rows.image_ids)
     found = probabilities(snapshot, run, rows)
-    learned = run["kind"] == "network" or heads.learns(run["head"])
-    seen = {
-        "rows_trained_on": _seen(snapshot, run, rows, TRAIN) if learned else 0,
-        "rows_selected_on": _seen(snapshot, run, rows, VALIDATION),
-    }
+    flattered = seen.rows_seen(snapshot, run, rows)
     done: list[Judgement] = []
     with store.commit("evaluate") as commit:
         for column in (None, *settings.mask_by):
@@ -90,7 +85,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings) -> list[Judge
                 masked.probabilities,
                 label_masked=masked.label_masked,
                 rows_unmasked=masked.rows_unmasked,
-                **seen,
+                **flattered,
             )
             judging.keep(commit, one)
             grouped = [
@@ -167,9 +162,9 @@ def _views(snapshot: Snapshot, run: dict[str, Any]) -> int:
     Raises:
         ColdframeError: one has none.
     """
-    if not run["embedders"]:
+    if run["kind"] != HEAD:
         raise ColdframeError(
-            f"{run['run_id']} is a network on pixels and has no cached views to average: leave out --tta"
+            f"{run['run_id']} looks at pictures, not at cached vectors, so it has no views to average: leave out --tta"
         )
     found = []
     for embedder in run["embedders"]:
@@ -180,15 +175,6 @@ def _views(snapshot: Snapshot, run: dict[str, Any]) -> int:
                 "--view-rows all' makes them"
             )
     return min(found, default=0)
-
-
-def _seen(snapshot: Snapshot, run: dict[str, Any], rows: Rows, split: str) -> int:
-    """Rows with the bytes of an image of a split that had a say in the run: a later plan may have moved them."""
-    runs = [run["run_id"]]
-    if split == VALIDATION and (chosen_by := json.loads(run["settings"]).get("chosen_by")):
-        runs.append(chosen_by)
-    seen = snapshot.query("steps/train/run_contents", run_ids=runs, split=split)["content_id"].to_pylist()
-    return int(np.isin(rows.content_ids, seen).sum())
 
 
 @dataclass(frozen=True)
@@ -211,19 +197,10 @@ def _mask(
     """Rule out the classes that never occur with a row's value of ``column`` among the rows trained on."""
     if column is None:
         return _Masked(probabilities)
-    trained = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN)
+    by_value = taxonomy.of_column(snapshot, run, column)
+    allowed = taxonomy.to_matrix(by_value, classes)
+    number = {group: position for position, group in enumerate(by_value)}
     value_of = judging.values_by_id(snapshot, column)
-    pairs = {
-        (value_of[image_id], label)
-        for image_id, label in zip(trained["image_id"].to_pylist(), trained["label"].to_pylist(), strict=True)
-        if value_of.get(image_id) is not None
-    }
-    names = sorted({group for group, _ in pairs if group is not None})
-    number = {group: position for position, group in enumerate(names)}
-    allowed = np.zeros((len(names), len(classes)), bool)
-    for group, label in pairs:
-        if group is not None:
-            allowed[number[group], np.searchsorted(classes, label)] = True
     groups = np.array([number.get(value_of.get(one) or "", -1) for one in rows.image_ids.tolist()], np.int64)
     targets = judging.targets(rows.labels, classes)
     judged = (groups >= 0) & (targets >= 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix, allocate, to_matrix
@@ -105,6 +106,29 @@ def load(
         ColdframeError: vectors that are not finite, or feature sets that have no row in common, unless there may be none.
     """
     table = snapshot.query("steps/train/labelled_rows", plan=plan, splits=[split])
+    rows = _with_vectors(snapshot, table, embedders, views=views, memory_share=memory_share)
+    if len(table) and not len(rows) and len(embedders) > 1 and not may_be_empty:
+        counts = ", ".join(f"{len(table) - count} in {name}" for name, count in rows.without_vector.items())
+        raise ColdframeError(
+            f"the feature sets {', '.join(embedders)} have no {split} row of plan {plan!r} in common ({counts}): "
+            "'coldframe embed' each"
+        )
+    return rows
+
+
+def of_images(
+    snapshot: Snapshot, embedders: Sequence[str], image_ids: Sequence[str], *, memory_share: float = 0.25
+) -> Rows:
+    """The images among ``image_ids`` that are still in the store and that every one of ``embedders`` has a vector for."""
+    snapshot.register("wanted_images", pa.table({"image_id": pa.array(image_ids, pa.string())}))
+    table = snapshot.query("steps/images/rows_of")
+    return _with_vectors(snapshot, table, embedders, views=0, memory_share=memory_share)
+
+
+def _with_vectors(
+    snapshot: Snapshot, table: pa.Table, embedders: Sequence[str], *, views: int, memory_share: float
+) -> Rows:
+    """The rows of a table of images that have a vector in each feature set, with them."""
     contents = table["content_id"].to_numpy(zero_copy_only=False).astype(str)
     has_all = np.ones(len(table), bool)
     without: dict[str, int] = {}
@@ -113,11 +137,6 @@ def load(
         has = np.isin(contents, np.array(known, dtype=str))
         without |= {embedder: int((~has).sum())} if not has.all() else {}
         has_all &= has
-    if len(table) and not has_all.any() and len(embedders) > 1 and not may_be_empty:
-        raise ColdframeError(
-            f"the feature sets {', '.join(embedders)} have no {split} row of plan {plan!r} in common "
-            f"({', '.join(f'{len(table) - count} in {name}' for name, count in without.items())}): 'coldframe embed' each"
-        )
 
     def column(name: str) -> Strings:
         values: Strings = table[name].to_numpy(zero_copy_only=False)[has_all].astype(str)

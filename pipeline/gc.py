@@ -49,6 +49,9 @@ def describe(waste: Waste) -> list[str]:
         lines.append(f"{len(paths)} parts of {dataset}, {megabytes(paths)} MB")
     if waste.temporary:
         lines.append(f"{len(waste.temporary)} temporary files, {megabytes(waste.temporary)} MB")
+    if waste.caches:
+        size = sum(garbage.size_of(folder) for folder in waste.caches) / 1e6
+        lines.append(f"{len(waste.caches)} caches of activations, {size:.1f} MB")
     return lines
 
 

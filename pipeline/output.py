@@ -6,6 +6,7 @@ import io
 import json
 import math
 import sys
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -30,6 +31,24 @@ def write(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS) -> None:
         raise ColdframeError(
             f"the result cannot be written as {fmt} ({error}): cast the column with ::varchar"
         ) from error
+
+
+def write_pieces(pieces: Iterable[pa.Table], fmt: str) -> None:
+    """Write tables of the same columns, at least one, as one; csv and ndjson piece by piece, so that what was written stays
+    when the rest cannot be.
+
+    Raises:
+        ColdframeError: as :func:`write` does.
+    """
+    if fmt not in ("csv", "ndjson"):
+        return write(pa.concat_tables(pieces), fmt)
+    for number, piece in enumerate(pieces):
+        if fmt == "csv":
+            _write_csv(piece, header=not number)
+        else:
+            write(piece, fmt)
+        sys.stdout.flush()
+    return None
 
 
 def _write(table: pa.Table, fmt: str, rows: int) -> None:
@@ -105,10 +124,11 @@ def _rows(table: pa.Table) -> Any:
         yield from batch.to_pylist()
 
 
-def _write_csv(table: pa.Table) -> None:
+def _write_csv(table: pa.Table, *, header: bool = True) -> None:
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(table.column_names)
+    if header:
+        writer.writerow(table.column_names)
     for row in _rows(table):
         writer.writerow(json.dumps(value) if isinstance(value, list | dict) else value for value in row.values())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from store.matrices import allocate
 from store.store import Snapshot
 
 MEMORY_SHARE = 0.25  # of RAM: a larger array is a file that the system keeps in memory as far as it likes
-AT_ONCE = 256  # contents handed to the threads at a time
+AHEAD = 64  # pictures decoded before they are asked for
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -60,39 +61,56 @@ def load(
         raise ColdframeError(f"pictures of {size[0]}x{size[1]}: expected a height and a width of at least 1 pixel")
     if not 0 <= memory_share <= 1:
         raise ColdframeError(f"memory_share = {memory_share}, expected from 0 to 1")
-    root, max_pixels = image_root(snapshot), ingested_max_pixels(snapshot)
     rows: dict[str, list[int]] = {}
     for row, content_id in enumerate(content_ids):
         rows.setdefault(str(content_id), []).append(row)
-    snapshot.register("wanted", pa.table({"content_id": pa.array(list(rows), pa.string())}))
-    paths = {row["content_id"]: row["paths"] for row in snapshot.rows("steps/images/paths")}
     array = allocate((len(content_ids), *size, 3), np.uint8, snapshot.root, memory_share)
+    failed: dict[str, str] = {}
+    with Progress(len(rows), "decode", quiet=quiet) as progress:
+        for content_id, picture in stream(snapshot, list(rows), size):
+            if isinstance(picture, str):
+                failed[content_id] = picture
+            else:
+                array[rows[content_id]] = picture
+            progress.advance(1, failed=len(failed))
+    readable = np.ones(len(content_ids), np.bool_)
+    readable[[row for content_id in failed for row in rows[content_id]]] = False
+    return Pictures(_closed_up(array, readable), readable, failed)
 
-    def fill(content_id: str) -> str | None:
-        """Put one content in its rows; the reason if that cannot be done."""
+
+def stream(snapshot: Snapshot, content_ids: Sequence[str], size: tuple[int, int]) -> Iterator[tuple[str, Pixels | str]]:
+    """Each content with its picture at ``size``, uint8 (height, width, 3), or the reason why there is none, in their order.
+
+    Threads decode some of them ahead.
+
+    Raises:
+        ColdframeError: nothing was ingested yet, or its folder is gone.
+    """
+    root, max_pixels = image_root(snapshot), ingested_max_pixels(snapshot)
+    snapshot.register("wanted", pa.table({"content_id": pa.array(content_ids, pa.string())}))
+    paths = {row["content_id"]: row["paths"] for row in snapshot.rows("steps/images/paths")}
+
+    def decode(content_id: str) -> Pixels | str:
         try:
             found = decoding.decode_content(root, content_id, paths.get(content_id, []), max_pixels=max_pixels)
-            array[rows[content_id]] = np.asarray(decoding.resize(found.image, *size))
+            return np.asarray(decoding.resize(found.image, *size))
         except decoding.UnreadableImage as error:
             return str(error)
         except MemoryError:
             return "needs more memory to decode than there is"
-        return None
 
-    failed: dict[str, str] = {}
-    wanted = list(rows)
-    with Progress(len(wanted), "decode", quiet=quiet) as progress, ThreadPoolExecutor(cores() + 1) as pool:
+    with ThreadPoolExecutor(cores() + 1) as pool:
+        ahead: deque[tuple[str, Future[Pixels | str]]] = deque()
         try:
-            for start in range(0, len(wanted), AT_ONCE):
-                some = wanted[start : start + AT_ONCE]
-                reasons = zip(some, pool.map(fill, some), strict=True)
-                failed |= {content_id: reason for content_id, reason in reasons if reason is not None}
-                progress.advance(len(some), failed=len(failed))
+            for content_id in content_ids:
+                ahead.append((content_id, pool.submit(decode, content_id)))
+                if len(ahead) > AHEAD:
+                    first, future = ahead.popleft()
+                    yield first, future.result()
+            for first, future in ahead:
+                yield first, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-    readable = np.ones(len(content_ids), np.bool_)
-    readable[[row for content_id in failed for row in rows[content_id]]] = False
-    return Pictures(_closed_up(array, readable), readable, failed)
 
 
 def _closed_up(array: Pixels, readable: npt.NDArray[np.bool_]) -> Pixels:

@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import from_scratch, pixels
+from pipeline import classifier, from_scratch, pixels
 from pipeline.features import Rows
 from pipeline.heads import Head
 from pipeline.metrics import Probabilities
+from pipeline.pixels import Pixels
+from pipeline.runs import FINETUNED, NETWORK
 from store.errors import ColdframeError
 from store.store import Snapshot
+
+BATCH = 32  # pictures that go through a network at a time
 
 
 def find_run(snapshot: Snapshot, run_id: str | None) -> dict[str, Any]:
@@ -46,8 +50,17 @@ def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> Probab
     Raises:
         ColdframeError: the run's feature sets have changed since.
     """
-    if run["kind"] == "network":
-        return _of_network(snapshot, run, rows)
+    if run["kind"] == NETWORK:
+        height, width = json.loads(run["settings"])["size"]
+        pictures = _pictures(snapshot, rows, (height, width))
+        return from_scratch.predict(snapshot.file("models", run["run_id"]), pictures)
+    if run["kind"] == FINETUNED:
+        parts = classifier.parts(snapshot, run)
+        model, pictures = classifier.assemble(parts), _pictures(snapshot, rows, parts.size)
+        starts = range(0, len(pictures), BATCH)
+        return np.concatenate(
+            [np.asarray(model.predict_on_batch(pictures[at : at + BATCH])[0]) for at in starts]
+        ).astype(np.float64)
     head = Head.read(snapshot.file("models", run["run_id"]))
     if head.scaling.blocks != rows.blocks:
         raise ColdframeError(
@@ -58,13 +71,12 @@ def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> Probab
     return found
 
 
-def _of_network(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> Probabilities:
-    height, width = json.loads(run["settings"])["size"]
-    pictures = pixels.load(snapshot, rows.content_ids, (height, width))
+def _pictures(snapshot: Snapshot, rows: Rows, size: tuple[int, int]) -> Pixels:
+    pictures = pixels.load(snapshot, rows.content_ids, size)
     if pictures.failed:
         content, reason = next(iter(pictures.failed.items()))
         raise ColdframeError(
             f"{len(pictures.failed)} pictures cannot be read again, such as content {content}: {reason}; 'coldframe ingest' "
             "brings the catalogue up to date"
         )
-    return from_scratch.predict(snapshot.file("models", run["run_id"]), pictures.array)
+    return pictures.array

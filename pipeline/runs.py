@@ -20,6 +20,8 @@ from store import digests
 from store.schemas import SCHEMAS
 from store.store import Commit
 
+# Kinds of runs: a head on cached features, a network from scratch on pixels, a head with its backbone's last layers fine-tuned.
+HEAD, NETWORK, FINETUNED = "head", "network", "finetuned"
 LIBRARIES = ("coldframe", "keras", "tensorflow", "torch", "numpy", "scikit-learn", "duckdb", "pyarrow", "pillow")
 
 
@@ -85,6 +87,7 @@ def keep(
         judgements: evaluations that came with its making.
     """
     row = {
+        **dict.fromkeys(SCHEMAS["runs"].names),
         **facts,
         "run_id": run_id,
         "created_at": created_at,

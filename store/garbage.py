@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,17 @@ from pathlib import Path
 from store import files, manifest
 from store.errors import StoreDamaged
 
+ACTIVATIONS = "activations"  # the folder of caches, a folder each, last used when it was last changed
+
 
 @dataclass(frozen=True)
 class Waste:
-    """Files of a store that may go; ``parts`` by dataset."""
+    """Files of a store that may go; ``parts`` by dataset, ``caches`` folders."""
 
     manifests: tuple[Path, ...]
     parts: dict[str, tuple[Path, ...]]
     temporary: tuple[Path, ...]
+    caches: tuple[Path, ...] = ()
 
     def all_parts(self) -> list[Path]:
         """The parts of all datasets."""
@@ -60,6 +64,7 @@ def find(root: Path, before: float) -> Waste:
         tuple(dead) + _old(torn, before),
         parts,
         _old([*(root / manifest.FOLDER).glob("*.tmp"), *(root / "parts").glob("*/*.tmp")], before),
+        _old((root / ACTIVATIONS).glob("*"), before),
     )
 
 
@@ -87,9 +92,21 @@ def remove_manifests(root: Path, waste: Waste) -> None:
 
 
 def remove_parts(waste: Waste) -> None:
-    """Remove parts and temporary files."""
+    """Remove parts, temporary files and caches."""
     for path in (*waste.all_parts(), *waste.temporary):
         files.remove(path)
+    for folder in waste.caches:
+        remove_folder(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder of a cache; what another process removes at the same time is no error."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _old(paths: Iterable[Path], before: float) -> tuple[Path, ...]:

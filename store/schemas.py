@@ -128,13 +128,21 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("settings", pa.string()),
             ("history", pa.string()),
             ("versions", pa.string()),
-            # "head" on cached features, or "network" from scratch on pixels
+            # "head" on cached features, "network" from scratch on pixels, or "finetuned"
             ("kind", pa.string()),
             ("embedders", pa.list_(pa.string())),
             ("seed", pa.int64()),
             ("views", pa.int32()),
             # how its settings were chosen, where rows of the plan chose them: "val" for a search on the validation split
             ("settings_chosen_on", pa.string()),
+            # of a fine-tuned run: the run it began with, its figures on the validation rows as it began and as it was kept,
+            # and whether they are better; where they are not, the run it began with is the one to use
+            ("finetuned_from", pa.string()),
+            ("helped", pa.bool_()),
+            ("val_loss_before", pa.float64()),
+            ("val_loss_after", pa.float64()),
+            ("val_accuracy_before", pa.float64()),
+            ("val_accuracy_after", pa.float64()),
         ]
     ),
     # One row per run and image it was trained or validated on.

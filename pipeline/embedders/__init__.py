@@ -116,6 +116,8 @@ def weights_digest(arrays: Iterable[npt.NDArray[Any]]) -> str:
     """Digest of a network's weights themselves, so that the same weights in another file are the same."""
     digest = hashlib.sha256()
     for array in arrays:
+        if np.issubdtype(array.dtype, np.signedinteger):  # whose width the backends of Keras choose differently
+            array = array.astype(np.int64)
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:32]

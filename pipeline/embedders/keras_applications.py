@@ -19,7 +19,7 @@ from PIL import Image
 from pipeline import openvino
 from pipeline.decoding import resize
 from pipeline.embedders import Embedder, FloatArray, Options, Run, weights_digest
-from pipeline.frameworks import choose_device, keras_backend, load_keras, set_seed
+from pipeline.frameworks import choose_device, frozen_graph, keras_backend, load_keras, set_seed
 from store.errors import ColdframeError
 from store.parts import sha256_of
 
@@ -147,19 +147,13 @@ def _to_convert(name: str, weights: str, size: tuple[int, int], seed: int) -> tu
     load_keras("tensorflow")
     import openvino as ov
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     network, preprocess = backbone(name, weights=weights, size=size, seed=seed), preprocessing(name)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *size, 3], tf.uint8)])  # type: ignore[untyped-decorator]
-    def forward(batch: Any) -> Any:
-        return network(preprocess(tf.cast(batch, tf.float32)), training=False)
+    def forward(pictures: Any, training: bool) -> Any:
+        return network(preprocess(tf.cast(pictures, tf.float32)), training=training)
 
-    def convert() -> Any:
-        # the graph with its weights in it: a function with variables takes OpenVINO a minute instead of seconds
-        return ov.convert_model(convert_variables_to_constants_v2(forward.get_concrete_function()).graph)
-
-    return _facts(network), convert
+    return _facts(network), lambda: ov.convert_model(frozen_graph(forward, (*size, 3)).graph)
 
 
 def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -> Any:

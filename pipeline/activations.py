@@ -1,0 +1,196 @@
+"""Activations: what the frozen layers of a network give for a picture, computed once and kept on disk.
+
+They lie in a folder of the store, ``activations/<digest>``, named by all they depend on. They are a cache: whatever is in
+there may be removed at any time, and is computed anew when it is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import decoding, pixels
+from pipeline.progress import Progress
+from store import digests, files, garbage
+from store.errors import ColdframeError
+from store.store import Snapshot, Store
+
+TYPES = {"float16": np.float16, "float32": np.float32}
+BATCH = 32  # pictures that go through the network at a time
+SHARD_BYTES = 64 * 2**20
+
+Run = Any  # a batch of pictures, uint8 (n, height, width, 3), to activations (n, *shape)
+
+
+class Activations:
+    """The activations of one network, by content.
+
+    Attributes:
+        shape: of one picture's.
+        kind: float16 or float32, as they are kept; they are handed out as float32.
+    """
+
+    def __init__(self, folder: Path, shape: tuple[int, ...], kind: str) -> None:
+        self._folder, self.shape, self.kind = folder, shape, kind
+        self._shards: list[npt.NDArray[Any]] = []
+        self._places: dict[str, tuple[int, int]] = {}
+
+    @property
+    def bytes(self) -> int:
+        """What one picture's take on disk."""
+        return math.prod(self.shape) * np.dtype(TYPES[self.kind]).itemsize
+
+    def refresh(self) -> None:
+        """Look at what lies there now; a file that is not whole counts as not there."""
+        self._shards, self._places = [], {}
+        for listing in sorted(self._folder.glob("*.json")):
+            try:
+                contents = json.loads(listing.read_text(encoding="utf-8"))
+                shard = np.load(listing.with_suffix(".npy"), mmap_mode="r")
+            except (OSError, ValueError):
+                continue
+            if shard.shape != (len(contents), *self.shape) or shard.dtype != TYPES[self.kind]:
+                continue
+            self._places |= {content: (len(self._shards), row) for row, content in enumerate(contents)}
+            self._shards.append(shard)
+
+    def missing(self, content_ids: Sequence[str]) -> list[str]:
+        """The contents that are not there, each once."""
+        return [content for content in dict.fromkeys(content_ids) if content not in self._places]
+
+    def take(self, content_ids: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Activations of contents that are there, shape (n, *shape), float32."""
+        found = np.empty((len(content_ids), *self.shape), np.float32)
+        for row, content in enumerate(content_ids):
+            shard, place = self._places[content]
+            found[row] = self._shards[shard][place]
+        return found
+
+    def write(self, content_ids: list[str], values: npt.NDArray[Any]) -> None:
+        """Keep the activations of some contents; either all of them are there afterwards or none."""
+        name = uuid.uuid4().hex
+        part = self._folder / f"{name}.npy"
+        np.save(part, values)
+        files.sync(part)
+        listing = self._folder / f"{name}.json.tmp"
+        listing.write_text(json.dumps(content_ids), encoding="utf-8")
+        files.sync(listing)
+        files.rename(listing, listing.with_suffix(""))
+
+
+def opened(store: Store, key: Mapping[str, Any], shape: tuple[int, ...], kind: str) -> Activations:
+    """The cache for all that ``key`` (JSON) names, made if it is not there."""
+    made_of = {**key, "decoding": decoding.RULES_VERSION, "kind": kind, "shape": list(shape)}
+    folder = store.root / garbage.ACTIVATIONS / digests.of_json(made_of)
+    files.make_folder(folder)
+    os.utime(folder)  # in use now: what was not for longest goes first
+    found = Activations(folder, shape, kind)
+    found.refresh()
+    return found
+
+
+def fill(
+    store: Store,
+    snapshot: Snapshot,
+    cache: Activations,
+    content_ids: Sequence[str],
+    size: tuple[int, int],
+    run: Run,
+    *,
+    max_disk: int,
+    quiet: bool,
+) -> dict[str, str]:
+    """Compute what is missing of some contents.
+
+    Args:
+        run: a batch of pictures, uint8 (n, height, width, 3), to activations.
+        max_disk: bytes that all activations of the store may take; those of other networks, unused for longest, go first.
+
+    Returns:
+        The reason for each content that gives no picture.
+
+    Raises:
+        ColdframeError: they would take more than ``max_disk``, or are beyond what float16 can hold.
+        Locked: another process computes the same.
+    """
+    with store.lock(f"activations-{cache._folder.name}"):
+        cache.refresh()
+        missing = cache.missing(content_ids)
+        _make_room(cache, len(missing), max_disk)
+        failed: dict[str, str] = {}
+        shard: list[tuple[str, npt.NDArray[Any]]] = []
+        with Progress(len(missing), "cache", quiet=quiet) as progress:
+            for contents, pictures in _batches(snapshot, missing, size, failed):
+                shard += zip(contents, _as_kept(cache, run(pictures)), strict=True)
+                if len(shard) * cache.bytes >= SHARD_BYTES:
+                    _write(cache, shard)
+                progress.advance(len(contents), failed=len(failed))
+            _write(cache, shard)
+        cache.refresh()
+    return failed
+
+
+def _batches(
+    snapshot: Snapshot, content_ids: list[str], size: tuple[int, int], failed: dict[str, str]
+) -> Iterator[tuple[list[str], npt.NDArray[np.uint8]]]:
+    """Readable contents and their pictures, some at a time; the reasons of the others go to ``failed``."""
+    some: list[tuple[str, npt.NDArray[np.uint8]]] = []
+    for content, picture in pixels.stream(snapshot, content_ids, size):
+        if isinstance(picture, str):
+            failed[content] = picture
+            continue
+        some.append((content, picture))
+        if len(some) == BATCH:
+            yield [one for one, _ in some], np.stack([array for _, array in some])
+            some = []
+    if some:
+        yield [one for one, _ in some], np.stack([array for _, array in some])
+
+
+def _as_kept(cache: Activations, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    with np.errstate(over="ignore"):
+        kept = values.astype(TYPES[cache.kind])
+    if not np.isfinite(kept).all():
+        raise ColdframeError(
+            f"finetune: the frozen layers give values that {cache.kind} cannot hold: "
+            + ("give --cache-as float32" if np.isfinite(values).all() else "are the backbone's weights whole?")
+        )
+    return kept
+
+
+def _write(cache: Activations, shard: list[tuple[str, npt.NDArray[Any]]]) -> None:
+    if shard:
+        cache.write([content for content, _ in shard], np.stack([values for _, values in shard]))
+        shard.clear()
+
+
+def _make_room(cache: Activations, missing: int, max_disk: int) -> None:
+    """Remove caches of other networks until ``missing`` more pictures fit into ``max_disk`` bytes."""
+    own = garbage.size_of(cache._folder) + missing * cache.bytes
+    if own > max_disk:
+        raise ColdframeError(
+            f"finetune: the activations of {missing} pictures would take {_shown(own)}, and {_shown(max_disk)} are "
+            "allowed: allow more with --max-disk, or compute them every epoch with --mode whole"
+        )
+    others = sorted(
+        (folder for folder in cache._folder.parent.iterdir() if folder.is_dir() and folder != cache._folder),
+        key=lambda folder: folder.stat().st_mtime,
+    )
+    taken = own + sum(garbage.size_of(folder) for folder in others)
+    for folder in others:
+        if taken <= max_disk:
+            return
+        taken -= garbage.size_of(folder)
+        garbage.remove_folder(folder)
+
+
+def _shown(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

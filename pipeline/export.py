@@ -1,0 +1,286 @@
+"""Export: a run as one artefact, checked in a fresh process before it gets its name."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline import (
+    artefact,
+    classifier,
+    decoding,
+    features,
+    formats,
+    judging,
+    model_card,
+    neighbours,
+    pixels,
+    rehearsal,
+    seen,
+    taxonomy,
+    units,
+)
+from pipeline.classifier import Parts
+from pipeline.features import Rows
+from pipeline.judging import Judgement
+from pipeline.lookup import ingested_max_pixels
+from pipeline.neighbours import Neighbours
+from pipeline.plans import TRAIN
+from pipeline.prediction import find_run
+from pipeline.runs import FINETUNED
+from store.errors import ColdframeError
+from store.schemas import FILE_FACTS
+from store.store import Snapshot, Store
+
+COMPARED = 64  # images that the written model has to agree on with the run
+LARGEST_DIFFERENCE = 1e-3  # in probability
+EVALUATION = "export:{}"  # the name of the evaluation of an artefact
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``export`` can be told.
+
+    ``format``: one of ``formats.names()``. ``output``: the folder to make, None for one named by run and format, here.
+    ``split``: whose rows the artefact is evaluated on. ``neighbours``: whether it carries vectors of the training images.
+    ``force``: take the place of an artefact that is there.
+    """
+
+    format: str = "keras"
+    output: str | None = None
+    split: str = "test"
+    neighbours: bool = True
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An artefact: where, the largest difference to the run in probability on ``compared`` images, and its own judgement on
+    the split, None where that has no row."""
+
+    folder: Path
+    run_id: str
+    compared: int
+    difference: float
+    judgement: Judgement | None
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool = False) -> Outcome:
+    """Write a run as an artefact, load it in a fresh process, compare it with the run and evaluate it there.
+
+    Raises:
+        ColdframeError: no such run, one without layers on one backbone of Keras Applications, no such format, something at that
+            place already, no picture to compare on, or a model that gives other probabilities once written.
+    """
+    started = time.monotonic()
+    snapshot = store.snapshot()
+    run = find_run(snapshot, run_id)
+    final = Path(settings.output or f"{run['run_id']}-{settings.format}").absolute()
+    _check_place(final, force=settings.force)
+    formats.prepare(settings.format)
+    parts = classifier.parts(snapshot, run)
+    notes: list[str] = []
+    rows = features.load(snapshot, run["plan"], run["embedders"], settings.split)
+    if not len(rows):
+        notes.append(f"no row in split {settings.split!r}: the artefact is compared with the run, but not evaluated")
+    model = classifier.assemble(parts)
+    contents, expected = _to_compare(snapshot, parts, model, rows)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    try:
+        formats.write(settings.format, model, temporary)
+        shutil.copyfile(inspect.getfile(decoding), temporary / artefact.DECODING)
+        held = _neighbours(snapshot, run, parts) if settings.neighbours else None
+        if held is not None:
+            np.savez(temporary / artefact.NEIGHBOURS, allow_pickle=False, **held.to_arrays())
+        card = _card(snapshot, run, parts, settings)
+        artefact.draft(temporary, card)
+        answers = rehearsal.rehearse(
+            temporary, store.root.absolute(), [*contents, *rows.content_ids.tolist()], quiet=quiet
+        )
+        difference = _compare(settings.format, answers.probabilities[: len(contents)], expected)
+        readable = answers.readable[len(contents) :]
+        if not readable.all():
+            notes.append(
+                f"{int((~readable).sum())} {settings.split} rows have a picture that cannot be read and are left out"
+            )
+        rows = rows.where(readable)
+        judgement = _judge(snapshot, run, settings, rows, answers.probabilities[len(contents) :]) if len(rows) else None
+        card |= {
+            "compared_images": len(contents),
+            "largest_difference": difference,
+            "artefact": None if judgement is None else {"split": settings.split, **asdict(judgement.measures)},
+        }
+        whole = artefact.draft(temporary, card)
+        (temporary / artefact.READABLE_CARD).write_text(model_card.text(whole), encoding="utf-8")
+        if judgement is not None:
+            with store.commit("export") as commit:
+                judging.keep(commit, judgement)
+        if final.exists():
+            _remove(final)
+        os.chmod(temporary, 0o755)  # as other folders are; that of a temporary one is its owner's alone
+        artefact.publish(temporary, final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return Outcome(final, run["run_id"], len(contents), difference, judgement, time.monotonic() - started, tuple(notes))
+
+
+def _check_place(final: Path, *, force: bool) -> None:
+    """Raises:
+    ColdframeError: something is there that may not be replaced, or there is no folder to put it into.
+    """
+    if not final.parent.is_dir():
+        raise ColdframeError(f"{final.parent}: no such folder to put {final.name} into")
+    if not final.exists():
+        return
+    if not (artefact.is_one(final) or (final / artefact.DRAFT).is_file()):
+        raise ColdframeError(f"{final}: there already, and no artefact: name another place with --output")
+    if artefact.is_one(final) and not force:
+        raise ColdframeError(f"{final}: there already: name another place with --output, or replace it with --force")
+
+
+def _remove(folder: Path) -> None:
+    """Remove an artefact, its card first: what is left half-way is none."""
+    (folder / artefact.CARD).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+
+
+def _to_compare(snapshot: Snapshot, parts: Parts, model: Any, rows: Rows) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """Some contents, those of the split first, and the probabilities that the run gives them."""
+    others = snapshot.query("steps/images/some_contents", count=10 * COMPARED)["content_id"].to_pylist()
+    wanted = [
+        *dict.fromkeys(
+            [*rows.content_ids[np.linspace(0, len(rows) - 1, min(COMPARED, len(rows))).astype(int)].tolist(), *others]
+        )
+    ]
+    contents: list[str] = []
+    pictures: list[npt.NDArray[np.uint8]] = []
+    reason = "the catalogue is empty"
+    for content, picture in pixels.stream(snapshot, wanted, parts.size):
+        if isinstance(picture, str):
+            reason = picture
+            continue
+        contents.append(content)
+        pictures.append(picture)
+        if len(contents) == COMPARED:
+            break
+    if not contents:
+        raise ColdframeError(
+            f"export: no picture of the catalogue can be read to check the written model on ({reason})"
+        )
+    expected = [
+        np.asarray(model.predict_on_batch(np.stack(pictures[at : at + rehearsal.BATCH]))[0], np.float32)
+        for at in range(0, len(pictures), rehearsal.BATCH)
+    ]
+    return contents, np.concatenate(expected)
+
+
+def _compare(name: str, given: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+    """The largest difference.
+
+    Raises:
+        ColdframeError: it is too large, or no number.
+    """
+    difference = float(np.abs(given - expected).max()) if given.shape == expected.shape else np.nan
+    if not difference <= LARGEST_DIFFERENCE:
+        raise ColdframeError(
+            f"the model written as {name} does not give what the run gives: probabilities differ by {difference:.3g} on "
+            f"{len(expected)} images, allowed is {LARGEST_DIFFERENCE}. It was not kept: choose another --format, and tell "
+            "coldframe's makers"
+        )
+    return difference
+
+
+def _neighbours(snapshot: Snapshot, run: Mapping[str, Any], parts: Parts) -> Neighbours | None:
+    """Training images with the vectors that the run's backbone gives."""
+    if run["kind"] == FINETUNED:
+        return Neighbours.from_arrays(parts.head.arrays)
+    return neighbours.of_run(snapshot, run)
+
+
+def _judge(
+    snapshot: Snapshot,
+    run: Mapping[str, Any],
+    settings: Settings,
+    rows: Rows,
+    probabilities: npt.NDArray[np.float32],
+) -> Judgement:
+    return judging.judge(
+        run["run_id"],
+        EVALUATION.format(settings.format),
+        rows,
+        units.of_rows(snapshot, run["plan"], rows.image_ids),
+        np.array(run["classes"]),
+        probabilities.astype(np.float64),
+        **seen.rows_seen(snapshot, run, rows),
+    )
+
+
+def _card(snapshot: Snapshot, run: Mapping[str, Any], parts: Parts, settings: Settings) -> dict[str, Any]:
+    """All that the card says before the artefact was asked."""
+    row = snapshot.rows("steps/embed/feature_set", embedder=run["embedders"][0])[0]
+    return {
+        "coldframe": importlib.metadata.version("coldframe"),
+        "format": settings.format,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run_id": run["run_id"],
+        "kind": run["kind"],
+        "head": run["head"],
+        "network": parts.network,
+        "weights": json.loads(row["source"])["weights"] or "imagenet",
+        "size": list(parts.size),
+        "max_pixels": ingested_max_pixels(snapshot),
+        "classes": list(run["classes"]),
+        "taxonomy": _taxonomy(snapshot, run),
+        "training_images": snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN).num_rows,
+        "evaluations": _evaluations(snapshot, run),
+        "image_licences": _licences(snapshot),
+        "versions": {name: importlib.metadata.version(name) for name in ("keras", "numpy", "pillow")},
+    }
+
+
+def _taxonomy(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, taxonomy.ByValue]:
+    """For each column of the user's whose values are shared by rows: the classes that occur with each value."""
+    own = {"image_id", "path", "label", *(name for name, _ in FILE_FACTS)}
+    types = snapshot.select("images").schema
+    found = {}
+    for column in snapshot.columns("images"):
+        if column in own or not (
+            pa.types.is_string(types.field(column).type) or pa.types.is_boolean(types.field(column).type)
+        ):
+            continue
+        by_value = taxonomy.of_column(snapshot, run, column)
+        rows = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN).num_rows
+        if by_value and 2 * len(by_value) <= rows:  # else it is more of a name than a group
+            found[column] = by_value
+    return found
+
+
+def _evaluations(snapshot: Snapshot, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The figures of the run that the store holds."""
+    return snapshot.rows("steps/train/all_evaluations_of", run_id=run["run_id"])
+
+
+def _licences(snapshot: Snapshot) -> dict[str, int]:
+    """How many images of the catalogue have which licence, where it has a column of that name."""
+    column = next((one for one in snapshot.columns("images") if one.casefold() in ("license", "licence")), None)
+    if column is None:
+        return {}
+    values = [one or "not stated" for one in judging.values_by_id(snapshot, column).values()]
+    return {value: values.count(value) for value in sorted(set(values))}

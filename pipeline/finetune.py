@@ -1,0 +1,329 @@
+"""Finetune: the last layers of a backbone and the head on it, briefly and together, end to end.
+
+*cut*: the layers below the first one that is trained stay as they are, so what they give is computed once for each picture and
+kept (:mod:`pipeline.activations`), and only what is above is trained. *whole*: every picture goes through the whole network
+in every epoch, augmented if asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline import (
+    activations,
+    classifier,
+    cutting,
+    features,
+    fitting,
+    judging,
+    last_layers,
+    neighbours,
+    pixels,
+    runs,
+)
+from pipeline.augmentation import Augmentation
+from pipeline.classifier import Parts
+from pipeline.features import Rows
+from pipeline.finetune_inputs import CutInputs, Inputs, WholeInputs
+from pipeline.heads import Head
+from pipeline.last_layers import Classifier, Examples, Figures, Fit, Schedule
+from pipeline.neighbours import Neighbours
+from pipeline.plans import TRAIN, VALIDATION
+from pipeline.prediction import find_run
+from pipeline.progress import Progress
+from pipeline.runs import FINETUNED
+from pipeline.training import OPTIMIZERS
+from store.errors import ColdframeError
+from store.store import Snapshot, Store
+
+MODES = (CutInputs.mode, WholeInputs.mode)
+UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``finetune`` can be told.
+
+    ``layers``: how many of the backbone's last layers to unfreeze, but for BatchNormalization. ``mode``: ``cut`` or ``whole``,
+    None for cut, unless ``augment`` needs whole. ``early_stopping``: epochs without improvement, 0 for never. ``cache_as``: how
+    activations are kept, of which the store holds at most ``max_disk``. With ``whole``, an array of pictures larger than
+    ``memory_share`` of the memory lies on disk.
+    """
+
+    layers: int = 5
+    learning_rate: float = 1e-7
+    epochs: int = 6
+    optimizer: str = "adam"
+    batch: int = 32
+    early_stopping: int = 3
+    mode: str | None = None
+    augment: bool = False
+    cache_as: str = "float16"
+    max_disk: str = "20GB"
+    memory_share: float = pixels.MEMORY_SHARE
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A fine-tuned run.
+
+    Attributes:
+        of: the run it began with.
+        how: a sentence on which way was taken, and why.
+        trained: the backbone's layers whose weights were trained.
+        before, after: the figures of the rows that chose the epoch: validation rows, or training rows where there are none.
+        helped: whether ``after`` is better; None where no validation row says so.
+    """
+
+    run_id: str
+    of: str
+    train_rows: int
+    val_rows: int
+    epochs: int
+    how: str
+    trained: tuple[str, ...]
+    before: Figures
+    after: Figures
+    helped: bool | None
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def finetune(store: Store, run_id: str | None, name: str, settings: Settings, *, quiet: bool = False) -> Outcome:
+    """Fine-tune a run and save the result as a run called ``name``.
+
+    Raises:
+        ColdframeError: no such run, one without layers on one backbone of Keras Applications, settings out of range, or no rows.
+        Locked: another process computes the same activations.
+    """
+    started = time.monotonic()
+    _check(settings)
+    snapshot = store.snapshot()
+    run = find_run(snapshot, run_id)
+    if run["kind"] == FINETUNED:
+        raise ColdframeError(
+            f"{run['run_id']} is fine-tuned already: name the head it began with, {run['finetuned_from']}"
+        )
+    parts = classifier.parts(snapshot, run)
+    trained = cutting.unfreeze(parts.backbone, settings.layers)
+    inputs = _inputs(store, snapshot, parts, trained, settings, quiet=quiet)
+    notes: list[str] = []
+    rows, val_rows = (_rows(snapshot, run, split, notes) for split in (TRAIN, VALIDATION))
+    failed = inputs.prepare([*rows.content_ids.tolist(), *val_rows.content_ids.tolist()])
+    rows, val_rows = (_readable(one, failed, notes) for one in (rows, val_rows))
+    if not len(rows):
+        raise ColdframeError(
+            f"plan {run['plan']!r} has no training row whose picture can be read: see 'coldframe status'"
+        )
+    if not len(val_rows):
+        notes.append("no validation row says whether fine-tuning helps: 'coldframe split val 0.10' makes some")
+    network = Classifier(inputs.body, parts.head, seed=settings.seed)
+    fitted = _fit(network, inputs, run, rows, val_rows, settings, quiet=quiet)
+    arrays = {
+        **network.head_arrays(parts.head),
+        **classifier.tuned_arrays(parts.backbone, trained),
+        **_neighbours(network, inputs, rows, settings).to_arrays(),
+    }
+    head = Head(parts.head.name, parts.head.scaling, arrays)
+    helped = _is_better(fitted.after, fitted.before) if len(val_rows) else None
+    seconds = time.monotonic() - started
+    made = {**asdict(settings), "mode": inputs.mode, "run": run["run_id"]}
+    new_id, created_at = runs.new_id(name, made)
+    with store.commit("finetune") as commit:
+        runs.keep(
+            commit,
+            new_id,
+            created_at,
+            {
+                **{one: run[one] for one in ("head", "embedder", "embedders", "plan", "classes", "settings_chosen_on")},
+                "kind": FINETUNED,
+                "features_digest": rows.digest()[:16] + val_rows.digest()[:16],
+                "parameters": int(parts.backbone.count_params()) + parts.head.parameters,
+                "seconds": seconds,
+                "seed": settings.seed,
+                "views": 0,
+                "finetuned_from": run["run_id"],
+                "helped": helped,
+                **(_figures(fitted) if len(val_rows) else {}),
+            },
+            file=head.to_bytes(),
+            suffix=".npz",
+            settings=made,
+            history=fitted.history,
+            seen=[rows, *([val_rows] if len(val_rows) else [])],
+        )
+        commit.record_step(
+            "finetune",
+            name,
+            settings=made,
+            inputs=fitting.rows_read(snapshot, run["plan"]) | {"run": run["run_id"]},
+            seconds=seconds,
+            rows_in=len(rows) + len(val_rows),
+            rows_out=len(rows),
+        )
+    return Outcome(
+        new_id,
+        run["run_id"],
+        len(rows),
+        len(val_rows),
+        len(fitted.history["loss"]),
+        inputs.how,
+        tuple(trained),
+        fitted.before,
+        fitted.after,
+        helped,
+        seconds,
+        tuple(notes),
+    )
+
+
+def parse_bytes(text: str) -> int:
+    """``500MB``, ``20GB`` or a number of bytes.
+
+    Raises:
+        ColdframeError: anything else.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
+    if not found:
+        raise ColdframeError(f"max_disk = {text!r}, expected a size such as 500MB or 20GB")
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+def _check(settings: Settings) -> None:
+    for name, is_right, expected in (
+        ("epochs", settings.epochs >= 1, "at least 1"),
+        ("batch", settings.batch >= 1, "at least 1"),
+        ("learning_rate", 0 < settings.learning_rate < math.inf, "above 0"),
+        ("optimizer", settings.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
+        ("early_stopping", settings.early_stopping >= 0, "epochs, 0 for never"),
+        ("mode", settings.mode in (None, *MODES), f"one of {', '.join(MODES)}"),
+        ("cache_as", settings.cache_as in activations.TYPES, f"one of {', '.join(activations.TYPES)}"),
+        ("memory_share", 0 <= settings.memory_share <= 1, "from 0 to 1"),
+        ("seed", 0 <= settings.seed < 2**32, "from 0 to 4294967295"),
+    ):
+        if not is_right:
+            raise ColdframeError(f"finetune: {name} = {getattr(settings, name)}, expected {expected}")
+    parse_bytes(settings.max_disk)
+    if settings.augment and settings.mode == CutInputs.mode:
+        raise ColdframeError(
+            "finetune: --augment needs --mode whole: activations at a cut are of the pictures as they are"
+        )
+
+
+def _inputs(
+    store: Store, snapshot: Snapshot, parts: Parts, trained: list[str], settings: Settings, *, quiet: bool
+) -> Inputs:
+    """What to train on, by the mode asked for, or the one that suits."""
+    why = "as asked" if settings.mode == WholeInputs.mode else "since --augment shows other pictures in every epoch"
+    if settings.mode != WholeInputs.mode and not settings.augment:
+        place = cutting.cut(parts.backbone, trained)
+        if place is not None:
+            return CutInputs(
+                store,
+                snapshot,
+                parts,
+                place,
+                trained[0],
+                cache_as=settings.cache_as,
+                max_disk=parse_bytes(settings.max_disk),
+                quiet=quiet,
+            )
+        why = f"since no single tensor lies between the pictures and {trained[0]}"
+    return WholeInputs(
+        snapshot,
+        parts,
+        why,
+        augment=Augmentation(seed=settings.seed) if settings.augment else None,
+        memory_share=settings.memory_share,
+        quiet=quiet,
+    )
+
+
+def _rows(snapshot: Snapshot, run: Mapping[str, Any], split: str, notes: list[str]) -> Rows:
+    """The rows of a split of the run's plan, of classes that the run knows."""
+    rows = features.load(snapshot, run["plan"], [], split)
+    known = np.isin(rows.labels, run["classes"])
+    if not known.all():
+        notes.append(f"{int((~known).sum())} {split} rows are of classes that {run['run_id']} does not know: left out")
+    return rows.where(known)
+
+
+def _readable(rows: Rows, failed: Mapping[str, str], notes: list[str]) -> Rows:
+    unreadable = np.isin(rows.content_ids, list(failed))
+    if unreadable.any():
+        content = str(rows.content_ids[unreadable][0])
+        notes.append(
+            f"{int(unreadable.sum())} {rows.splits[0]} rows have a picture that cannot be read and are left out, such as content "
+            f"{content}: {failed[content]}"
+        )
+    return rows.where(~unreadable)
+
+
+def _fit(
+    network: Classifier,
+    inputs: Inputs,
+    run: Mapping[str, Any],
+    rows: Rows,
+    val_rows: Rows,
+    settings: Settings,
+    *,
+    quiet: bool,
+) -> Fit:
+    """Train with the loss that the run's head was trained with."""
+    classes, of_head = np.array(run["classes"]), fitting.settings_of(run)
+    training = _examples(inputs, rows, classes)
+    if of_head.class_weights:
+        counts = np.bincount(training.targets, minlength=len(classes)).clip(min=1)
+        weights = len(rows) / (len(classes) * counts)
+        training = Examples(training.take, training.targets, weights[training.targets].astype(np.float32))
+    schedule = Schedule(
+        settings.optimizer,
+        settings.learning_rate,
+        settings.batch,
+        settings.epochs,
+        settings.early_stopping,
+        of_head.label_smoothing,
+        settings.seed,
+    )
+    validation = _examples(inputs, val_rows, classes) if len(val_rows) else None
+    with Progress(settings.epochs * len(rows), "finetune", quiet=quiet) as progress:
+        return last_layers.fit(network, training, validation, len(classes), schedule, progress.advance)
+
+
+def _examples(inputs: Inputs, rows: Rows, classes: Any) -> Examples:
+    return Examples(
+        lambda places, epoch: inputs.take(rows.content_ids[places], epoch),
+        judging.targets(rows.labels, classes),
+        np.ones(len(rows), np.float32),
+    )
+
+
+def _neighbours(network: Classifier, inputs: Inputs, rows: Rows, settings: Settings) -> Neighbours:
+    """Training images as they are, with the vectors that the backbone gives for them now."""
+    some = neighbours.sample(len(rows), settings.seed)
+    contents = rows.content_ids[some]
+    starts = range(0, len(contents), settings.batch)
+    pieces = [network.vectors(inputs.take(contents[at : at + settings.batch], 0)) for at in starts]
+    return Neighbours(rows.image_ids[some], rows.labels[some], np.concatenate(pieces))
+
+
+def _is_better(after: Figures, before: Figures) -> bool:
+    """More rows right, or as many at a lower loss."""
+    return (after.accuracy, -after.loss) > (before.accuracy, -before.loss)
+
+
+def _figures(fitted: Fit) -> dict[str, float]:
+    return {
+        "val_loss_before": fitted.before.loss,
+        "val_loss_after": fitted.after.loss,
+        "val_accuracy_before": fitted.before.accuracy,
+        "val_accuracy_after": fitted.after.accuracy,
+    }

@@ -1,0 +1,144 @@
+"""What fine-tuning puts in: the activations at a cut, from their cache, or whole pictures, augmented if asked for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pipeline import activations, augmentation, classifier, pixels
+from pipeline.augmentation import Augmentation
+from pipeline.classifier import Parts
+from pipeline.cutting import Cut
+from pipeline.embedders import keras_applications, weights_digest
+from pipeline.processes import cores
+from store.store import Snapshot, Store
+
+Contents = npt.NDArray[np.str_]
+
+
+class Inputs(ABC):
+    """The inputs of a network for contents of the store.
+
+    Attributes:
+        mode: ``cut`` or ``whole``.
+        body: the ``keras.Model`` that takes them and gives vectors.
+        how: a sentence on which way this is, and why.
+    """
+
+    mode: str
+    body: Any
+    how: str
+
+    @abstractmethod
+    def prepare(self, content_ids: Sequence[str]) -> dict[str, str]:
+        """Get these contents ready; the reason for each that gives no picture."""
+
+    @abstractmethod
+    def take(self, content_ids: Contents, epoch: int) -> npt.NDArray[Any]:
+        """A batch of contents that are ready, as they are where ``epoch`` is 0."""
+
+
+class CutInputs(Inputs):
+    """Activations at a cut.
+
+    Args:
+        max_disk: bytes that all activations of the store may take.
+    """
+
+    mode = "cut"
+
+    def __init__(
+        self,
+        store: Store,
+        snapshot: Snapshot,
+        parts: Parts,
+        place: Cut,
+        trained: str,
+        *,
+        cache_as: str,
+        max_disk: int,
+        quiet: bool,
+    ) -> None:
+        self._store, self._snapshot, self._size = store, snapshot, parts.size
+        self._max_disk, self._quiet = max_disk, quiet
+        self.body = place.above
+        self._preprocess, self._below = keras_applications.preprocessing(parts.network), place.below
+        key = {
+            "network": parts.network,
+            "place": place.place,
+            "size": list(parts.size),
+            "weights": weights_digest(place.below.get_weights()),
+        }
+        self._cache = activations.opened(store, key, place.shape, cache_as)
+        self.how = (
+            f"cut at {place.layer}: all below {trained} is frozen, so what comes out there is computed once a picture and kept "
+            f"({'x'.join(map(str, place.shape))} in {cache_as}, {self._cache.bytes / 1e3:.0f} kB a picture)"
+        )
+
+    def prepare(self, content_ids: Sequence[str]) -> dict[str, str]:
+        return activations.fill(
+            self._store,
+            self._snapshot,
+            self._cache,
+            content_ids,
+            self._size,
+            lambda pictures: self._below.predict_on_batch(self._preprocess(pictures.astype(np.float32))),
+            max_disk=self._max_disk,
+            quiet=self._quiet,
+        )
+
+    def take(self, content_ids: Contents, epoch: int) -> npt.NDArray[np.float32]:
+        return self._cache.take(content_ids.tolist())
+
+
+class WholeInputs(Inputs):
+    """Pictures at the network's size, uint8.
+
+    Args:
+        augment: how each is augmented anew in each epoch; None for as they are.
+        memory_share: of RAM; a larger array of pictures lies on disk.
+    """
+
+    mode = "whole"
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        parts: Parts,
+        why: str,
+        *,
+        augment: Augmentation | None,
+        memory_share: float,
+        quiet: bool,
+    ) -> None:
+        self._snapshot, self._size = snapshot, parts.size
+        self._augment, self._share, self._quiet = augment, memory_share, quiet
+        self.body = classifier.body(parts)
+        self.how = f"whole, {why}"
+
+    def prepare(self, content_ids: Sequence[str]) -> dict[str, str]:
+        wanted = np.array(list(dict.fromkeys(content_ids)))
+        found = pixels.load(self._snapshot, wanted, self._size, memory_share=self._share, quiet=self._quiet)
+        self._pictures = found.array
+        self._places = {content: place for place, content in enumerate(wanted[found.readable].tolist())}
+        return found.failed
+
+    def take(self, content_ids: Contents, epoch: int) -> npt.NDArray[np.uint8]:
+        contents = content_ids.tolist()
+        pictures: npt.NDArray[np.uint8] = self._pictures[[self._places[content] for content in contents]]
+        if self._augment is None or not epoch:
+            return pictures
+        how = self._augment
+
+        def turned(content: str, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+            drawn = augmentation.draw(how, content, epoch)
+            return np.asarray(augmentation.views(Image.fromarray(picture), [drawn], size=self._size, fill=how.fill)[0])
+
+        with ThreadPoolExecutor(cores()) as pool:
+            return np.stack(list(pool.map(turned, contents, pictures)))

@@ -1,0 +1,76 @@
+"""Formats of artefacts: one file each, named as on the command line.
+
+A file says which ``LIBRARIES`` its format needs, the first to run a model and all of them to write one, what ``EXTRA`` of
+coldframe installs them, and which ``BACKEND`` of Keras writes it (None: any); ``write(model, folder)``
+puts a ``keras.Model`` from pictures, uint8 RGB (n, height, width, 3), to probabilities (n, classes) and vectors (n, dimensions)
+into a folder as one file or several, and ``load(folder, card)`` gives what runs it. Libraries are imported inside the functions.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.frameworks import load_keras
+from store.errors import ColdframeError
+
+FloatArray = npt.NDArray[np.float32]
+# Pictures, uint8 RGB (n, height, width, 3), to probabilities (n, classes) and vectors (n, dimensions), float32.
+Run = Callable[[npt.NDArray[np.uint8]], tuple[FloatArray, FloatArray]]
+PROBABILITIES, VECTORS = "probabilities", "vectors"  # the names of the outputs, in this order
+
+
+def names() -> list[str]:
+    """The formats there are, as written on the command line."""
+    return sorted(info.name for info in pkgutil.iter_modules(__path__))
+
+
+def write(name: str, model: Any, folder: Path) -> None:
+    """Write a model into a folder that is there; :func:`prepare` comes first."""
+    _module(name).write(model, folder)
+
+
+def load(name: str, folder: Path, card: Mapping[str, Any]) -> Run:
+    """What runs the model in a folder; ``card`` is its model card.
+
+    Raises:
+        ColdframeError: no such format, or its library is not installed.
+    """
+    if name not in names():
+        raise ColdframeError(
+            f"{folder}: of the format {name!r}, which this coldframe does not know: {', '.join(names())}"
+        )
+    _require(name, _module(name).LIBRARIES[:1])
+    run: Run = _module(name).load(folder, card)
+    return run
+
+
+def prepare(name: str) -> None:
+    """Load Keras on the backend that writes a format.
+
+    Raises:
+        ColdframeError: no such format, a library that writing it needs is not installed, or Keras runs on another backend.
+    """
+    if name not in names():
+        raise ColdframeError(f"no format {name!r}; available: {', '.join(names())}")
+    _require(name, _module(name).LIBRARIES)
+    load_keras(_module(name).BACKEND)
+
+
+def _require(name: str, libraries: tuple[str, ...]) -> None:
+    missing = [one for one in libraries if importlib.util.find_spec(one) is None]
+    if missing:
+        extra = _module(name).EXTRA
+        raise ColdframeError(f"the format {name} needs {', '.join(missing)}: pip install 'coldframe[{extra}]'")
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name}")

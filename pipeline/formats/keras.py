@@ -1,0 +1,37 @@
+"""Keras' own file, ``model.keras``: it gives probabilities alone, as one expects of a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.formats import VECTORS, FloatArray, Run
+from pipeline.frameworks import load_keras
+
+LIBRARIES = ("keras",)
+EXTRA = ""
+BACKEND = None
+FILE = "model.keras"
+
+
+def write(model: Any, folder: Path) -> None:
+    """Only weights and layers of Keras: the file loads without coldframe."""
+    load_keras().Model(model.input, model.outputs[0]).save(folder / FILE)
+
+
+def load(folder: Path, card: Mapping[str, Any]) -> Run:
+    """With the vectors as a second output."""
+    keras = load_keras()
+
+    model = keras.saving.load_model(folder / FILE, compile=False)
+    both = keras.Model(model.input, [model.output, model.get_layer(VECTORS).output])
+
+    def run(pictures: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        probabilities, found = both.predict_on_batch(pictures)
+        return np.asarray(probabilities, np.float32), np.asarray(found, np.float32)
+
+    return run

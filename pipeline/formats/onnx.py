@@ -1,0 +1,60 @@
+"""ONNX, ``model.onnx``, for ONNX Runtime and whatever else reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.formats import PROBABILITIES, VECTORS, FloatArray, Run
+from pipeline.frameworks import frozen_graph
+from pipeline.processes import cores
+
+FILE = "model.onnx"
+LIBRARIES = ("onnxruntime", "onnx", "tf2onnx")
+EXTRA = "onnx"
+BACKEND = "tensorflow"
+OPSET = 18  # of 2022: old enough for runtimes in use
+PICTURES = "pictures"  # the name of the input
+
+
+def write(model: Any, folder: Path) -> None:
+    """In float32; input and outputs are named as a reader expects."""
+    import logging
+
+    import onnx
+    import tf2onnx
+
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # of functions that tf2onnx should no longer call
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    frozen = frozen_graph(model, model.input_shape[1:])
+    given, found = ([one.name for one in tensors] for tensors in (frozen.inputs, frozen.outputs))
+    graph, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(), input_names=given, output_names=found, opset=OPSET
+    )
+    names = dict(zip([*given, *found], (PICTURES, PROBABILITIES, VECTORS), strict=True))
+    for node in graph.graph.node:
+        node.input[:] = [names.get(one, one) for one in node.input]
+        node.output[:] = [names.get(one, one) for one in node.output]
+    for one in (*graph.graph.input, *graph.graph.output):
+        one.name = names[one.name]
+    onnx.checker.check_model(graph)
+    onnx.save(graph, folder / FILE)
+
+
+def load(folder: Path, card: Mapping[str, Any]) -> Run:
+    """On the processor."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()  # of the container, which the library does not see
+    session = onnxruntime.InferenceSession(folder / FILE, options, providers=["CPUExecutionProvider"])
+
+    def run(pictures: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        probabilities, vectors = session.run([PROBABILITIES, VECTORS], {PICTURES: pictures})
+        return probabilities, vectors
+
+    return run

@@ -1,0 +1,42 @@
+"""OpenVINO, ``model.xml`` and ``model.bin``: needs no framework to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.formats import PROBABILITIES, VECTORS, FloatArray, Run
+from pipeline.frameworks import frozen_graph
+
+FILE = "model.xml"
+LIBRARIES = ("openvino",)
+EXTRA = "fast"
+BACKEND = "tensorflow"
+
+
+def write(model: Any, folder: Path) -> None:
+    """In float32, the outputs named."""
+    import openvino
+
+    converted = openvino.convert_model(frozen_graph(model, model.input_shape[1:]).graph)
+    for output, name in zip(converted.outputs, (PROBABILITIES, VECTORS), strict=True):
+        output.tensor.set_names({name})
+    openvino.save_model(converted, folder / FILE, compress_to_fp16=False)
+
+
+def load(folder: Path, card: Mapping[str, Any]) -> Run:
+    """Compiled for this processor, in float32: as it was evaluated."""
+    import openvino
+
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino.Core().compile_model(folder / FILE, "CPU", hints)
+
+    def run(pictures: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        found = compiled(pictures)
+        return found[PROBABILITIES], found[VECTORS]
+
+    return run

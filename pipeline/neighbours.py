@@ -1,0 +1,78 @@
+"""Neighbours: the training images nearest to a picture, by the Euclidean distance of their vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import features
+from pipeline.plans import TRAIN
+from store.matrices import FloatMatrix
+from store.store import Snapshot
+
+MOST = 100_000  # training images that a model carries; of more, so many are drawn at random
+ROWS_AT_ONCE = 1024
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Training images: their ids, labels and vectors (n, dimensions)."""
+
+    image_ids: npt.NDArray[np.str_]
+    labels: npt.NDArray[np.str_]
+    matrix: FloatMatrix
+
+    def nearest(self, vectors: FloatMatrix, k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """The places of the ``k`` nearest training images to each vector, the nearest first, and their distances."""
+        k = min(k, len(self.matrix))
+        squares = (self.matrix.astype(np.float64) ** 2).sum(axis=1)
+        places, distances = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k))
+        for start in range(0, len(vectors), ROWS_AT_ONCE):
+            rows = vectors[start : start + ROWS_AT_ONCE]
+            about = squares - 2.0 * (rows @ self.matrix.T)
+            best = np.argpartition(about, k - 1, axis=1)[:, :k] if k < len(self.matrix) else np.argsort(about, axis=1)
+            for row, found in enumerate(best, start):
+                # again for those alone, without the cancellation that squares bring
+                exact = np.linalg.norm(self.matrix[found].astype(np.float64) - vectors[row], axis=1)
+                order = np.argsort(exact, kind="stable")
+                places[row], distances[row] = found[order], exact[order]
+        return places, distances
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """As the file of a model holds it, vectors as float16 where that can hold them."""
+        with np.errstate(over="ignore"):
+            short = self.matrix.astype(np.float16)
+        matrix = short if np.isfinite(short).all() else self.matrix
+        return {"training/image_ids": self.image_ids, "training/labels": self.labels, "training/vectors": matrix}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Neighbours | None:
+        """Out of :meth:`to_arrays`; None where there is none."""
+        if "training/vectors" not in arrays:
+            return None
+        vectors = arrays["training/vectors"].astype(np.float32)
+        return cls(arrays["training/image_ids"], arrays["training/labels"], vectors)
+
+
+def of_run(snapshot: Snapshot, run: Mapping[str, Any]) -> Neighbours | None:
+    """The training images of a run on cached features, with their vectors out of the store; None where none has one."""
+    trained = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN)
+    label_of = dict(zip(trained["image_id"].to_pylist(), trained["label"].to_pylist(), strict=True))
+    rows = features.of_images(snapshot, run["embedders"], list(label_of))
+    if not len(rows):
+        return None
+    rows = rows.where(np.isin(np.arange(len(rows)), sample(len(rows), 0)))
+    return Neighbours(rows.image_ids, np.array([label_of[one] for one in rows.image_ids.tolist()]), rows.matrix)
+
+
+def sample(count: int, seed: int) -> npt.NDArray[np.int64]:
+    """The places of the rows to carry, out of ``count``: all, or :data:`MOST` at random."""
+    if count <= MOST:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, MOST, replace=False))

@@ -1,0 +1,33 @@
+"""Seen: which rows an evaluation flatters, since the run was made with images of the same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pipeline import heads
+from pipeline.features import Rows
+from pipeline.plans import TRAIN, VALIDATION
+from pipeline.runs import HEAD
+from store.store import Snapshot
+
+
+def rows_seen(snapshot: Snapshot, run: Mapping[str, Any], rows: Rows) -> dict[str, int]:
+    """How many rows have the bytes of an image that a run was trained on, and of one that chose its epoch or settings."""
+    learned = run["kind"] != HEAD or heads.learns(run["head"])
+    return {
+        "rows_trained_on": _seen(snapshot, run, rows, TRAIN) if learned else 0,
+        "rows_selected_on": _seen(snapshot, run, rows, VALIDATION),
+    }
+
+
+def _seen(snapshot: Snapshot, run: Mapping[str, Any], rows: Rows, split: str) -> int:
+    """Rows with the bytes of an image of a split that had a say in the run: a later plan may have moved them."""
+    runs = [run["run_id"], *([run["finetuned_from"]] if run["finetuned_from"] else [])]
+    if split == VALIDATION and (chosen_by := json.loads(run["settings"]).get("chosen_by")):
+        runs.append(chosen_by)
+    seen = snapshot.query("steps/train/run_contents", run_ids=runs, split=split)["content_id"].to_pylist()
+    return int(np.isin(rows.content_ids, seen).sum())
