@@ -145,7 +145,7 @@ def _set_tuned(backbone: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     by_layer: dict[int, dict[int, npt.NDArray[Any]]] = {}
     for key, array in arrays.items():
         if key.startswith(TUNED):
-            place, position = key.removeprefix(TUNED).split("/")
-            by_layer.setdefault(int(place), {})[int(position)] = array
-    for place, weights in by_layer.items():
-        backbone.layers[place].set_weights([weights[position] for position in sorted(weights)])
+            layer, position = map(int, key.removeprefix(TUNED).split("/"))
+            by_layer.setdefault(layer, {})[position] = array
+    for layer, weights in by_layer.items():
+        backbone.layers[layer].set_weights([weights[position] for position in sorted(weights)])

@@ -50,6 +50,7 @@ def tuned(cf: Coldframe, mode: str, kind: type = np.float32) -> tuple[Fit, dict[
     parts = classifier.parts(snapshot, run)
     layers = cutting.unfreeze(parts.backbone, 5)
     ids = [row["content_id"] for row in cf.rows("select content_id from images order by image_id")]
+    inputs: Any
     pictures = pixels.load(snapshot, ids, parts.size).array
     if mode == "cut":
         place = cutting.cut(parts.backbone, layers)
