@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-embed bench-head bench-heads bench-lab bench-scale clean
+.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-head bench-heads bench-lab bench-predict bench-scale clean
 
 install: .venv/installed
 
@@ -56,6 +56,13 @@ bench-heads: install
 # and weights, and CLIP's for zero-shot: make bench-lab LAB="FOLDER WEIGHTS CLIP".
 bench-lab: install
 	$(BIN)/python -m tests.benchmarks.lab $(LAB)
+
+# The cut against the whole network, EfficientNetB4 at 380x380 (five minutes).
+bench-finetune: install
+	$(BIN)/python -m tests.benchmarks.finetune
+
+bench-predict: install
+	$(BIN)/python -m tests.benchmarks.predict
 
 # Cost at 10,000 and at 100,000 images, and at a million rows (ten minutes).
 bench-scale: install

@@ -211,11 +211,17 @@ def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Setting
     """Commit the facts of files every few seconds; ``path, reason`` of those that give no picture."""
     unreadable: list[tuple[str | None, str]] = []
     pending: list[Facts] = []
+    tables: list[pa.Table] = []
+
+    def pack() -> None:
+        tables.append(pa.Table.from_pylist(pending, SCHEMAS["files"]))
+        pending.clear()
 
     def commit_facts() -> None:
+        pack()
         with store.commit("ingest") as commit:
-            commit.append("files", pa.Table.from_pylist(pending, SCHEMAS["files"]))
-        pending.clear()
+            commit.append("files", pa.concat_tables(tables))
+        tables.clear()
 
     last_commit = time.monotonic()
     examining = examine(
@@ -233,6 +239,8 @@ def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Setting
             else:
                 pending.append(result)
             progress.advance(1)
+            if len(pending) == ROWS_AT_ONCE:
+                pack()
             if time.monotonic() - last_commit > settings.commit_seconds:
                 commit_facts()
                 last_commit = time.monotonic()
