@@ -93,7 +93,7 @@ def opened(root: str) -> tuple[Any, Any, Any, Any]:
     """A store, its moment, its contents, and a backbone with a head, both with random weights."""
     from pipeline import dense
     from pipeline.classifier import Parts
-    from pipeline.dense import BatchNorm, Dense, Dropout
+    from pipeline.dense import BatchNorm, Dense, Dropout, Layer
     from pipeline.embedders.keras_applications import backbone
     from pipeline.frameworks import load_keras
     from pipeline.heads import Head
@@ -106,7 +106,7 @@ def opened(root: str) -> tuple[Any, Any, Any, Any]:
     contents = snapshot.select("images", "content_id")["content_id"].to_numpy(zero_copy_only=False).astype(str)
     network = backbone(NETWORK, weights="random", size=SIZE)
     width, random = int(network.output_shape[-1]), np.random.default_rng(0)
-    layers = [BatchNorm(), Dense(UNITS, relu=True), Dropout(DROPOUT), Dense(CLASSES)]
+    layers: list[Layer] = [BatchNorm(), Dense(UNITS, relu=True), Dropout(DROPOUT), Dense(CLASSES)]
     arrays: dict[str, Any] = {dense.LAYERS: dense.to_text(layers)}
     arrays |= {f"0/{name}": np.full(width, value, np.float32) for name, value in (("gamma", 1), ("beta", 0))}
     arrays |= {f"0/moving_{name}": np.full(width, value, np.float32) for name, value in (("mean", 0), ("variance", 1))}
