@@ -789,13 +789,13 @@ def finetune(common: Common, run: str | None, as_name: str, **flags: Any) -> Non
     """Fine-tune the last backbone layers with a run's head (an id, the start of one, or a name; the newest if not given)."""
     from pipeline import finetune as step
 
-    settings = common.config.settings(step.Settings, "finetune", as_name, flags=flags)
-    done = step.finetune(common.open(), run, as_name, settings, quiet=common.quiet)
+    settings = common.config.settings(step.Settings, "finetune", as_name, flags={**flags, "run": run})
+    done = step.finetune(common.open(), as_name, settings, quiet=common.quiet)
     for note in done.notes:
         common.say(f"note: {note}")
     common.say(done.how)
     common.say(f"trained: {', '.join(done.trained)} and the head; {done.epochs} epochs, {done.seconds:.1f} s")
-    rows = f"{done.val_rows} validation rows, which chose the epoch" if done.val_rows else "training rows"
+    rows = f"{done.val_rows} validation rows, which chose the epoch" if done.val_rows else f"{done.train_rows} training rows"
     common.say(
         f"on the {rows}: accuracy {done.before.accuracy:.4f} before, {done.after.accuracy:.4f} after; loss "
         f"{done.before.loss:.4f} before, {done.after.loss:.4f} after"

@@ -38,7 +38,7 @@ from pipeline.neighbours import Neighbours
 from pipeline.plans import TRAIN, VALIDATION
 from pipeline.prediction import find_run
 from pipeline.progress import Progress
-from pipeline.runs import FINETUNED
+from pipeline.runs import FINETUNED, HEAD
 from pipeline.training import OPTIMIZERS
 from store.errors import ColdframeError
 from store.store import Snapshot, Store
@@ -51,12 +51,14 @@ UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 class Settings:
     """What ``finetune`` can be told.
 
-    ``layers``: how many of the backbone's last layers to unfreeze, but for BatchNormalization. ``mode``: ``cut`` or ``whole``,
-    None for cut, unless ``augment`` needs whole. ``early_stopping``: epochs without improvement, 0 for never. ``cache_as``: how
-    activations are kept, of which the store holds at most ``max_disk``. With ``whole``, an array of pictures larger than
-    ``memory_share`` of the memory lies on disk.
+    ``run``: the id, the start of one, or the name of the run to begin with, None for the newest head. ``layers``: how many of
+    the backbone's last layers to unfreeze, but for BatchNormalization. ``mode``: ``cut`` or ``whole``, None for cut, unless
+    ``augment`` needs whole. ``early_stopping``: epochs without improvement, 0 for never. ``cache_as``: how activations are kept,
+    of which the store holds at most ``max_disk``. With ``whole``, an array of pictures larger than ``memory_share`` of the
+    memory lies on disk.
     """
 
+    run: str | None = None
     layers: int = 5
     learning_rate: float = 1e-7
     epochs: int = 6
@@ -97,7 +99,7 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def finetune(store: Store, run_id: str | None, name: str, settings: Settings, *, quiet: bool = False) -> Outcome:
+def finetune(store: Store, name: str, settings: Settings, *, quiet: bool = False) -> Outcome:
     """Fine-tune a run and save the result as a run called ``name``.
 
     Raises:
@@ -107,11 +109,7 @@ def finetune(store: Store, run_id: str | None, name: str, settings: Settings, *,
     started = time.monotonic()
     _check(settings)
     snapshot = store.snapshot()
-    run = find_run(snapshot, run_id)
-    if run["kind"] == FINETUNED:
-        raise ColdframeError(
-            f"{run['run_id']} is fine-tuned already: name the head it began with, {run['finetuned_from']}"
-        )
+    run = begins_with(snapshot, settings)
     parts = classifier.parts(snapshot, run)
     trained = cutting.unfreeze(parts.backbone, settings.layers)
     inputs = _inputs(store, snapshot, parts, trained, settings, quiet=quiet)
@@ -163,8 +161,8 @@ def finetune(store: Store, run_id: str | None, name: str, settings: Settings, *,
         commit.record_step(
             "finetune",
             name,
-            settings=made,
-            inputs=fitting.rows_read(snapshot, run["plan"]) | {"run": run["run_id"]},
+            settings=asdict(settings),
+            inputs=inputs_read(snapshot, run),
             seconds=seconds,
             rows_in=len(rows) + len(val_rows),
             rows_out=len(rows),
@@ -183,6 +181,28 @@ def finetune(store: Store, run_id: str | None, name: str, settings: Settings, *,
         seconds,
         tuple(notes),
     )
+
+
+def begins_with(snapshot: Snapshot, settings: Settings) -> dict[str, Any]:
+    """The run that settings name.
+
+    Raises:
+        ColdframeError: there is none, or it is fine-tuned already.
+    """
+    if settings.run is None:
+        heads = [run for run in snapshot.rows("steps/train/runs") if run["kind"] == HEAD]
+        return heads[0] if heads else find_run(snapshot, None)
+    run = find_run(snapshot, settings.run)
+    if run["kind"] == FINETUNED:
+        raise ColdframeError(
+            f"{run['run_id']} is fine-tuned already: name the head it began with, {run['finetuned_from']}"
+        )
+    return run
+
+
+def inputs_read(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, str]:
+    """The run, and a digest of each column of the training and validation rows; the pictures are known by their content."""
+    return fitting.rows_read(snapshot, run["plan"]) | {"run": run["run_id"]}
 
 
 def parse_bytes(text: str) -> int:

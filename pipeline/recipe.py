@@ -12,7 +12,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import curation, embed, evaluate, feature_sets, fitting, ingest, plans, scorers, train_network, tune
+from pipeline import (
+    curation,
+    embed,
+    evaluate,
+    feature_sets,
+    finetune,
+    fitting,
+    ingest,
+    plans,
+    scorers,
+    train_network,
+    tune,
+)
 from pipeline.config import Config
 from store.errors import ColdframeError
 from store.store import Snapshot
@@ -22,6 +34,7 @@ INCIDENTAL = {
     "ingest": {"commit_seconds", "max_seconds", "rehash", "workers"},
     "embed": {"backend", "batch", "commit_seconds", "device", "limit", "max_failure_rate", "retry"},
     "train": {"memory_share"},
+    "finetune": {"memory_share", "max_disk"},
     "tune": {"memory_share"},
     "evaluate": {"memory_share"},
 }
@@ -130,6 +143,9 @@ def steps(config: Config) -> Iterator[Step]:
     for name in config.section("tune"):
         yield Step("tune", ("--as", name), lambda moment, name=name: _tune_reason(config, name, moment))  # type: ignore[misc]
         yield Step("evaluate", (name,), lambda moment, name=name: _evaluate_reason(config, name, moment))  # type: ignore[misc]
+    for name in config.section("finetune"):
+        yield Step("finetune", ("--as", name), lambda moment, name=name: _finetune_reason(config, name, moment))  # type: ignore[misc]
+        yield Step("evaluate", (name,), lambda moment, name=name: _evaluate_reason(config, name, moment))  # type: ignore[misc]
 
 
 def _ingest_reason(config: Config, moment: Snapshot | None) -> str | None:
@@ -230,6 +246,15 @@ def _tune_reason(config: Config, name: str, moment: Snapshot | None) -> str | No
         return "never run"
     wanted = tune.resolve(moment, name, settings)
     return _difference(record, asdict(wanted), fitting.inputs_read(moment, wanted))
+
+
+def _finetune_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:
+    settings = config.settings(finetune.Settings, "finetune", name, flags={})
+    record = _record(moment, "finetune", name)
+    if record is None or moment is None:
+        return "never run"
+    run = finetune.begins_with(moment, settings)
+    return _difference(record, asdict(settings), finetune.inputs_read(moment, run))
 
 
 def _evaluate_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from pipeline import embed, evaluate, fitting, heads, ingest, runs, scorers
+from pipeline import embed, evaluate, finetune, fitting, heads, ingest, runs, scorers
 from store.errors import ColdframeError
 from store.store import Snapshot
 
@@ -88,7 +88,12 @@ def train_command(moment: Snapshot, run_id: str) -> str:
     """A run like one that is lost, under the same name."""
     name = runs.name_in(run_id)
     rows = moment.rows("steps/repair/run", run_id=run_id)
-    settings = json.loads(rows[0]["settings"]) if rows else record_of(moment, "train", name) or {}
+    record = record_of(moment, "train", name) or record_of(moment, "finetune", name)
+    settings = json.loads(rows[0]["settings"]) if rows else record or {}
+    if "layers" in settings:
+        options = tuple(one for one in settings if one != "run")
+        words = ["finetune", *([settings["run"]] if settings["run"] else []), "--as", name]
+        return _command(words, settings, asdict(finetune.Settings()), options)
     head = settings.get("head") or name
     if head not in heads.names():
         return _command(["train", "--as", name], settings, {}, ("head", "embedder", "plan"))

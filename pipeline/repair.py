@@ -358,7 +358,8 @@ class _Repair:
             runs = [part.key for part in self._live.parts("runs") if part.rows]
             newest = max((one for one in runs if name_in(one) == name), default=run_id)
             if run_id == newest:  # an id begins with its time
-                self._mark("train", name)
+                for step in ("train", "tune", "finetune"):  # the one that made it has a record
+                    self._mark(step, name)
         self._evaluate_commands(to_evaluate, unusable)
 
     def _evaluate_commands(self, keys: list[str], unusable: list[str]) -> None:
@@ -374,7 +375,7 @@ class _Repair:
 
     def _tell_records(self) -> None:
         for key in self._lost_keys("steps"):
-            if key.startswith(("score/", "train/", "evaluate/")):
+            if key.startswith(("score/", "train/", "tune/", "finetune/", "evaluate/")):
                 self.outcome.lost.append(
                     f"the record of {key} is all that is lost of it: only 'coldframe run' would do it again"
                 )
