@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,8 @@ from store.store import Snapshot, Store
 
 TYPES = {"float16": np.float16, "float32": np.float32}
 BATCH = 32  # pictures that go through the network at a time
-SHARD_BYTES = 64 * 2**20
+# What is computed is put down when there is so much of it, or after so many seconds: a job that is killed loses no more.
+SHARD_BYTES, SHARD_SECONDS = 64 * 2**20, 15.0
 
 Run = Any  # a batch of pictures, uint8 (n, height, width, 3), to activations (n, *shape)
 
@@ -65,6 +67,12 @@ class Activations:
     def missing(self, content_ids: Sequence[str]) -> list[str]:
         """The contents that are not there, each once."""
         return [content for content in dict.fromkeys(content_ids) if content not in self._places]
+
+    def remove_leftovers(self) -> None:
+        """Remove what a writer that was killed left; no other may be writing."""
+        for path in self._folder.iterdir():
+            if path.suffix == ".tmp" or (path.suffix == ".npy" and not path.with_suffix(".json").exists()):
+                files.remove(path)
 
     def take(self, content_ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """Activations of contents that are there, shape (n, *shape), float32."""
@@ -123,15 +131,18 @@ def fill(
     """
     with store.lock(f"activations-{cache._folder.name}"):
         cache.refresh()
+        cache.remove_leftovers()
         missing = cache.missing(content_ids)
         _make_room(cache, len(missing), max_disk)
         failed: dict[str, str] = {}
         shard: list[tuple[str, npt.NDArray[Any]]] = []
+        last = time.monotonic()
         with Progress(len(missing), "cache", quiet=quiet) as progress:
             for contents, pictures in _batches(snapshot, missing, size, failed):
                 shard += zip(contents, _as_kept(cache, run(pictures)), strict=True)
-                if len(shard) * cache.bytes >= SHARD_BYTES:
+                if len(shard) * cache.bytes >= SHARD_BYTES or time.monotonic() - last > SHARD_SECONDS:
                     _write(cache, shard)
+                    last = time.monotonic()
                 progress.advance(len(contents), failed=len(failed))
             _write(cache, shard)
         cache.refresh()

@@ -795,7 +795,11 @@ def finetune(common: Common, run: str | None, as_name: str, **flags: Any) -> Non
         common.say(f"note: {note}")
     common.say(done.how)
     common.say(f"trained: {', '.join(done.trained)} and the head; {done.epochs} epochs, {done.seconds:.1f} s")
-    rows = f"{done.val_rows} validation rows, which chose the epoch" if done.val_rows else f"{done.train_rows} training rows"
+    rows = (
+        f"{done.val_rows} validation rows, which chose the epoch"
+        if done.val_rows
+        else f"{done.train_rows} training rows"
+    )
     common.say(
         f"on the {rows}: accuracy {done.before.accuracy:.4f} before, {done.after.accuracy:.4f} after; loss "
         f"{done.before.loss:.4f} before, {done.after.loss:.4f} after"

@@ -193,16 +193,21 @@ class _State:
         self.notes: list[str] = []
         snapshot.materialise("state", "steps/curate/replay_start")
 
-    def _candidates(self) -> pa.Table:
+    def _find_candidates(self) -> int:
+        """Make ``candidates`` anew; how many there are."""
         self._snapshot.materialise("candidates", "steps/curate/candidates")
-        return self._snapshot.query("steps/curate/candidate_rows")
+        return self._left()
+
+    def _left(self) -> int:
+        """How many images the stages so far have left."""
+        return int(self._snapshot.value("steps/curate/candidates_count"))
 
     def apply_rule(self, stage: Stage) -> None:
         """Take out what a rule hits, pass by pass."""
         rows_in = 0
         for number, percentile in enumerate(percentiles(stage.settings), start=1):
-            candidates = self._candidates()
-            rows_in = rows_in or len(candidates)
+            candidates = self._find_candidates()
+            rows_in = rows_in or candidates
             self._prepare(stage, candidates)
             settings = dict(stage.settings) | {"percentile": percentile}
             try:
@@ -213,15 +218,15 @@ class _State:
                 raise ColdframeError(
                     f"rule {stage.name} (sql/{rule_file(stage)}.sql) failed: {error}; a rule selects image_id, value, threshold"
                 ) from error
-        self.stage_rows.append((rows_in, len(self._candidates())))
+        self.stage_rows.append((rows_in, self._left()))
 
-    def _prepare(self, stage: Stage, candidates: pa.Table) -> None:
+    def _prepare(self, stage: Stage, candidates: int) -> None:
         """Provide what a rule's SQL reads besides ``candidates``; scores and vectors that are missing are an error."""
         text = queries.text(rule_file(stage))
         known = self._snapshot.parameters(rule_file(stage))
         if queries.uses(text, "centroid_distances"):
             known |= {"embedder", "leave_one_out"}
-            self._snapshot.register("centroid_distances", self._centroid_distances(stage, candidates))
+            self._snapshot.register("centroid_distances", self._centroid_distances(stage))
         unknown = sorted(set(stage.settings) - known)
         if unknown:
             raise ColdframeError(f"rule {stage.name}: no setting {unknown[0]!r}; settings: {', '.join(sorted(known))}")
@@ -233,7 +238,7 @@ class _State:
                 raise ColdframeError(
                     f"rule {stage.name}: no scores yet; run 'coldframe score {scorer or 'NAME'}' first"
                 )
-            self._note_missing(stage, len(candidates) - scored, "score")
+            self._note_missing(stage, candidates - scored, "score")
 
     def _check_hits(self, stage: Stage) -> None:
         for row in self._snapshot.rows("steps/curate/wrong_hits"):
@@ -246,12 +251,12 @@ class _State:
         if missing:
             self.notes.append(f"rule {stage.name}: {missing} images have no {what} yet and stay in")
 
-    def _centroid_distances(self, stage: Stage, candidates: pa.Table) -> pa.Table:
+    def _centroid_distances(self, stage: Stage) -> pa.Table:
         """One row per candidate whose class has a centroid: ``image_id, label, split, distance, class_size``."""
         name = feature_sets.choose(self._snapshot, stage.settings.get("embedder"))
         if name not in self._vectors:
             self._vectors[name] = feature_sets.vectors(self._snapshot, name)
-        known = self._vectors[name]
+        known, candidates = self._vectors[name], self._snapshot.query("steps/curate/candidate_rows")
         rows = known.positions(candidates["content_id"])
         labels = candidates["label"].to_numpy(zero_copy_only=False)
         has_vector = rows >= 0
@@ -279,7 +284,7 @@ class _State:
 
     def carve(self, stage: Stage) -> None:
         """Move whole units out of train into a split."""
-        candidates = self._candidates()
+        candidates = self._find_candidates()
         by = stage.settings.get("by")
         self._snapshot.register("groups", self._groups(stage, by))
         links = self._snapshot.query("steps/curate/unit_links")
@@ -307,7 +312,7 @@ class _State:
                 "it, --reassign draws anew"
             )
         self._snapshot.materialise("state", "steps/curate/replay_split", split=stage.name)
-        self.stage_rows.append((len(candidates), len(candidates)))
+        self.stage_rows.append((candidates, candidates))
 
     def _check_same_units(self, stage: Stage) -> None:
         """Another ``by`` makes other units: those placed before could not all stay where they are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.metadata
 import inspect
 import json
@@ -9,7 +10,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,7 +103,7 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         notes.append(f"no row in split {settings.split!r}: the artefact is compared with the run, but not evaluated")
     model = classifier.assemble(parts)
     contents, expected = _to_compare(snapshot, parts, model, rows)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    temporary = _temporary(final)
     try:
         formats.write(settings.format, model, temporary)
         shutil.copyfile(inspect.getfile(decoding), temporary / artefact.DECODING)
@@ -113,6 +115,10 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         answers = rehearsal.rehearse(
             temporary, store.root.absolute(), [*contents, *rows.content_ids.tolist()], quiet=quiet
         )
+        if not answers.readable[: len(contents)].all():
+            raise ColdframeError(
+                "export: pictures of the catalogue changed while the written model was checked: try again"
+            )
         difference = _compare(settings.format, answers.probabilities[: len(contents)], expected)
         readable = answers.readable[len(contents) :]
         if not readable.all():
@@ -128,16 +134,14 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         }
         whole = artefact.draft(temporary, card)
         (temporary / artefact.READABLE_CARD).write_text(model_card.text(whole), encoding="utf-8")
-        if judgement is not None:
-            with store.commit("export") as commit:
-                judging.keep(commit, judgement)
-        if final.exists():
-            _remove(final)
-        os.chmod(temporary, 0o755)  # as other folders are; that of a temporary one is its owner's alone
-        artefact.publish(temporary, final)
+        with _aside(final):
+            artefact.publish(temporary, final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    if judgement is not None:
+        with store.commit("export") as commit:
+            judging.keep(commit, judgement)
     return Outcome(final, run["run_id"], len(contents), difference, judgement, time.monotonic() - started, tuple(notes))
 
 
@@ -155,10 +159,43 @@ def _check_place(final: Path, *, force: bool) -> None:
         raise ColdframeError(f"{final}: there already: name another place with --output, or replace it with --force")
 
 
-def _remove(folder: Path) -> None:
-    """Remove an artefact, its card first: what is left half-way is none."""
-    (folder / artefact.CARD).unlink(missing_ok=True)
-    shutil.rmtree(folder)
+def _temporary(final: Path) -> Path:
+    """A new folder beside ``final``, hidden, named by this process; those of exports that were killed are removed."""
+    prefix = f".{final.name}-"
+    for path in final.parent.glob(f"{glob.escape(prefix)}*"):
+        owner = path.name.removeprefix(prefix)
+        if owner.isdigit() and not _lives(int(owner)):
+            shutil.rmtree(path, ignore_errors=True)
+    folder = final.with_name(f"{prefix}{os.getpid()}")
+    folder.mkdir()
+    return folder
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+@contextmanager
+def _aside(final: Path) -> Iterator[None]:
+    """Put what is at ``final`` aside until something else stands there, and then remove it."""
+    if not final.exists():
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix=f".{final.name}-", dir=final.parent) as folder:
+        old = Path(folder) / "old"
+        final.rename(old)
+        try:
+            yield
+        except BaseException:
+            shutil.rmtree(final, ignore_errors=True)
+            old.rename(final)
+            raise
 
 
 def _to_compare(snapshot: Snapshot, parts: Parts, model: Any, rows: Rows) -> tuple[list[str], npt.NDArray[np.float32]]:
@@ -259,15 +296,15 @@ def _taxonomy(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, taxonomy.
     """For each column of the user's whose values are shared by rows: the classes that occur with each value."""
     own = {"image_id", "path", "label", *(name for name, _ in FILE_FACTS)}
     types = snapshot.select("images").schema
+    rows = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN).num_rows
     found = {}
     for column in snapshot.columns("images"):
-        if column in own or not (
-            pa.types.is_string(types.field(column).type) or pa.types.is_boolean(types.field(column).type)
-        ):
+        kind = types.field(column).type
+        if column in own or not (pa.types.is_string(kind) or pa.types.is_boolean(kind)):
             continue
         by_value = taxonomy.of_column(snapshot, run, column)
-        rows = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN).num_rows
-        if by_value and 2 * len(by_value) <= rows:  # else it is more of a name than a group
+        is_label = all(labels == [value] for value, labels in by_value.items())
+        if by_value and 2 * len(by_value) <= rows and not is_label:  # with more values it is a name rather than a group
             found[column] = by_value
     return found
 

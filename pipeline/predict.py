@@ -213,9 +213,12 @@ def _from_stdin() -> list[str | bytes]:
         raise ColdframeError("-: nothing on standard input; expected a picture, or the paths of some, one a line")
     try:
         lines = data.decode().splitlines()
+        decoding.decode(data)  # of the formats of pictures, some are text
     except UnicodeDecodeError:
         return [data]
-    return [line.strip() for line in lines if line.strip()] if "\0" not in data.decode() else [data]
+    except decoding.UnreadableImage:
+        return [line.strip() for line in lines if line.strip()]
+    return [data]
 
 
 def to_tables(answers: Iterable[Answer], failed: Callable[[Answer], None]) -> Iterator[pa.Table]:

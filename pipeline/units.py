@@ -7,6 +7,7 @@ import json
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from store.errors import ColdframeError
 from store.schemas import as_text
@@ -53,16 +54,20 @@ def connected(links: pa.Table) -> pa.Table:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    ids, id_of = np.unique(links["image_id"].to_numpy().astype(str), return_inverse=True)
-    names, link_of = np.unique(links["link"].to_numpy().astype(str), return_inverse=True)
+    ids, id_of = _ranked(links["image_id"])
+    names, link_of = _ranked(links["link"])
     count = len(ids) + len(names)
     edges = coo_array((np.ones(len(id_of), np.int8), (id_of, len(ids) + link_of)), shape=(count, count))
     _, component = connected_components(edges, directed=False)
     first = np.full(count, len(names))
     np.minimum.at(first, component[len(ids) :], np.arange(len(names)))
-    return pa.table(
-        {
-            "image_id": pa.array(ids, pa.string()),
-            "unit": pa.array(names[first[component[: len(ids)]]], pa.string()),
-        }
-    )
+    return pa.table({"image_id": ids, "unit": names.take(first[component[: len(ids)]])})
+
+
+def _ranked(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """The different values of a column of text, ascending, and the place of each row's among them."""
+    encoded = column.combine_chunks().dictionary_encode()
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return encoded.dictionary.take(order), place[encoded.indices.to_numpy()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import tempfile
@@ -85,8 +86,10 @@ class Vectors:
 
     def positions(self, content_ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
         """The row of each content in ``matrix``; -1 where it has no vector."""
-        wanted = content_ids.to_numpy().astype(object)
-        if not len(self.content_ids):
-            return np.full(len(wanted), -1, np.int64)
-        found = np.searchsorted(self.content_ids, wanted).clip(max=len(self.content_ids) - 1)
-        return np.where(self.content_ids[found] == wanted, found, -1)
+        place_of = self._places
+        return np.array([place_of.get(one, -1) for one in content_ids.to_pylist()], np.int64)
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        # a search in the sorted ids would jump about in memory, and take three times as long a row for ten times the rows
+        return {content: place for place, content in enumerate(self.content_ids.tolist())}

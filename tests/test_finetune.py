@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline import classifier, cutting, last_layers, pixels
+from pipeline import classifier, config, cutting, last_layers, pixels, recipe
 from pipeline.embedders.keras_applications import backbone, preprocessing
 from pipeline.last_layers import Classifier, Examples, Fit, Schedule
 from pipeline.prediction import find_run
@@ -158,6 +160,35 @@ def test_activations_are_kept_within_bounds_and_collected(trained: Coldframe) ->
     assert "1 caches of activations" in trained("gc", "--grace", "0s", "--dry-run").output
     trained("gc", "--grace", "0s")
     assert not list((trained.path / "activations").iterdir())
+
+
+def test_a_recipe_knows_when_it_is_out_of_date(trained: Coldframe, tmp_path: Path) -> None:
+    file = tmp_path / "coldframe.toml"
+
+    def reasons(text: str) -> dict[str, str]:
+        file.write_text(text)
+        found = recipe.stale(trained.store.snapshot(), config.load(file))
+        return {step: reason for step, reason in found if "better" in step}
+
+    asked = '[finetune.better]\nrun = "mlp"\nepochs = 1\n'
+    assert reasons(asked) == {"finetune --as better": "never run", "evaluate better": "never run"}
+    trained("finetune", "--as", "better", "--config", file)
+    trained("evaluate", "better", "--config", file)
+    assert not reasons(asked)
+    assert reasons(asked + "layers = 8\n") == {"finetune --as better": "settings changed: layers"}
+
+
+def test_a_lost_model_is_tuned_again_by_the_command_that_repair_names(trained: Coldframe, tmp_path: Path) -> None:
+    cf = Coldframe(tmp_path / "store")
+    shutil.copytree(trained.path, cf.path)
+    cf("finetune", "mlp", "--epochs", "1", "--batch", "4", "--as", "lost")
+    run = find_run(cf.store.snapshot(), "lost")
+    cf.store.snapshot().file("models", run["run_id"]).unlink()
+    said = cf("repair").output
+    command = f"coldframe finetune {run['finetuned_from']} --as lost --epochs 1 --batch 4 --mode cut"
+    assert command in said
+    cf(*command.split()[1:])
+    cf("evaluate", "lost")
 
 
 def test_what_cannot_be_tuned_is_said(trained: Coldframe) -> None:

@@ -1,2 +1,2 @@
--- Some contents of the catalogue, the same ones each time.
+-- One row per content of the catalogue, the first some by id, the same ones each time.
 select distinct content_id from images order by content_id limit $count
