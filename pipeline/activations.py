@@ -1,17 +1,20 @@
 """Activations: what the frozen layers of a network give for a picture, computed once and kept on disk.
 
-They lie in a folder of the store, ``activations/<digest>``, named by all they depend on. They are a cache: whatever is in
-there may be removed at any time, and is computed anew when it is asked for.
+They lie in a folder of the store, ``activations/<digest>``, named by what they depend on: network, weights, size, the place of
+the cut, decoding rules, precision, and the Keras that computed them. They are a cache: whatever is in there may be removed at
+any time, and is computed anew when it is asked for.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ import numpy.typing as npt
 from pipeline import decoding, pixels
 from pipeline.progress import Progress
 from store import digests, files, garbage
-from store.errors import ColdframeError
+from store.errors import ColdframeError, Locked
 from store.store import Snapshot, Store
 
 TYPES = {"float16": np.float16, "float32": np.float32}
@@ -29,19 +32,22 @@ BATCH = 32  # pictures that go through the network at a time
 # What is computed is put down when there is so much of it, or after so many seconds: a job that is killed loses no more.
 SHARD_BYTES, SHARD_SECONDS = 64 * 2**20, 15.0
 
-Run = Any  # a batch of pictures, uint8 (n, height, width, 3), to activations (n, *shape)
+Forward = Callable[
+    [npt.NDArray[np.uint8]], npt.NDArray[Any]
+]  # a batch of pictures, uint8 (n, height, width, 3), to activations (n, *shape)
 
 
 class Activations:
     """The activations of one network, by content.
 
     Attributes:
+        folder: where they lie.
         shape: of one picture's.
         kind: float16 or float32, as they are kept; they are handed out as float32.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...], kind: str) -> None:
-        self._folder, self.shape, self.kind = folder, shape, kind
+        self.folder, self.shape, self.kind = folder, shape, kind
         self._shards: list[npt.NDArray[Any]] = []
         self._places: dict[str, tuple[int, int]] = {}
 
@@ -53,7 +59,7 @@ class Activations:
     def refresh(self) -> None:
         """Look at what lies there now; a file that is not whole counts as not there."""
         self._shards, self._places = [], {}
-        for listing in sorted(self._folder.glob("*.json")):
+        for listing in sorted(self.folder.glob("*.json")):
             try:
                 contents = json.loads(listing.read_text(encoding="utf-8"))
                 shard = np.load(listing.with_suffix(".npy"), mmap_mode="r")
@@ -70,7 +76,7 @@ class Activations:
 
     def remove_leftovers(self) -> None:
         """Remove what a writer that was killed left; no other may be writing."""
-        for path in self._folder.iterdir():
+        for path in self.folder.iterdir():
             if path.suffix == ".tmp" or (path.suffix == ".npy" and not path.with_suffix(".json").exists()):
                 files.remove(path)
 
@@ -85,11 +91,13 @@ class Activations:
     def write(self, content_ids: list[str], values: npt.NDArray[Any]) -> None:
         """Keep the activations of some contents; either all of them are there afterwards or none."""
         name = uuid.uuid4().hex
-        part = self._folder / f"{name}.npy"
-        np.save(part, values)
+        part = self.folder / f"{name}.npy"
+        buffer = io.BytesIO()
+        np.save(buffer, values)
+        files.write(part, lambda file: file.write(buffer.getbuffer()))
         files.sync(part)
-        listing = self._folder / f"{name}.json.tmp"
-        listing.write_text(json.dumps(content_ids), encoding="utf-8")
+        listing = self.folder / f"{name}.json.tmp"
+        files.write(listing, lambda file: file.write(json.dumps(content_ids).encode()))
         files.sync(listing)
         files.rename(listing, listing.with_suffix(""))
 
@@ -111,7 +119,7 @@ def fill(
     cache: Activations,
     content_ids: Sequence[str],
     size: tuple[int, int],
-    run: Run,
+    forward: Forward,
     *,
     max_disk: int,
     quiet: bool,
@@ -119,7 +127,7 @@ def fill(
     """Compute what is missing of some contents.
 
     Args:
-        run: a batch of pictures, uint8 (n, height, width, 3), to activations.
+        forward: a batch of pictures, uint8 (n, height, width, 3), to activations.
         max_disk: bytes that all activations of the store may take; those of other networks, unused for longest, go first.
 
     Returns:
@@ -129,17 +137,18 @@ def fill(
         ColdframeError: they would take more than ``max_disk``, or are beyond what float16 can hold.
         Locked: another process computes the same.
     """
-    with store.lock(f"activations-{cache._folder.name}"):
+    with store.lock(_lock(cache.folder)):
         cache.refresh()
         cache.remove_leftovers()
         missing = cache.missing(content_ids)
-        _make_room(cache, len(missing), max_disk)
+        if missing:
+            _make_room(store, cache, len(missing), max_disk)
         failed: dict[str, str] = {}
         shard: list[tuple[str, npt.NDArray[Any]]] = []
         last = time.monotonic()
         with Progress(len(missing), "cache", quiet=quiet) as progress:
             for contents, pictures in _batches(snapshot, missing, size, failed):
-                shard += zip(contents, _as_kept(cache, run(pictures)), strict=True)
+                shard += zip(contents, _as_kept(cache, forward(pictures)), strict=True)
                 if len(shard) * cache.bytes >= SHARD_BYTES or time.monotonic() - last > SHARD_SECONDS:
                     _write(cache, shard)
                     last = time.monotonic()
@@ -183,24 +192,28 @@ def _write(cache: Activations, shard: list[tuple[str, npt.NDArray[Any]]]) -> Non
         shard.clear()
 
 
-def _make_room(cache: Activations, missing: int, max_disk: int) -> None:
-    """Remove caches of other networks until ``missing`` more pictures fit into ``max_disk`` bytes."""
-    own = garbage.size_of(cache._folder) + missing * cache.bytes
-    if own > max_disk:
+def _make_room(store: Store, cache: Activations, missing: int, max_disk: int) -> None:
+    """Remove caches of other networks, but not one that is being filled, until ``missing`` pictures fit into ``max_disk``."""
+    there, more = garbage.size_of(cache.folder), missing * cache.bytes
+    if there + more > max_disk:
         raise ColdframeError(
-            f"finetune: the activations of {missing} pictures would take {_shown(own)}, and {_shown(max_disk)} are "
-            "allowed: allow more with --max-disk, or compute them every epoch with --mode whole"
+            f"finetune: the activations of {missing} more pictures would take {_shown(more)} beside {_shown(there)} that are "
+            f"there, and {_shown(max_disk)} are allowed: allow more with --max-disk, or choose --mode whole"
         )
-    others = sorted(
-        (folder for folder in cache._folder.parent.iterdir() if folder.is_dir() and folder != cache._folder),
-        key=lambda folder: folder.stat().st_mtime,
-    )
-    taken = own + sum(garbage.size_of(folder) for folder in others)
-    for folder in others:
+    others = [folder for folder in cache.folder.parent.iterdir() if folder.is_dir() and folder != cache.folder]
+    taken = there + more + sum(map(garbage.size_of, others))
+    for folder in sorted(others, key=lambda one: one.stat().st_mtime):
         if taken <= max_disk:
             return
-        taken -= garbage.size_of(folder)
-        garbage.remove_folder(folder)
+        size = garbage.size_of(folder)
+        with suppress(Locked), store.lock(_lock(folder)):
+            garbage.remove_folder(folder)
+        taken -= size - garbage.size_of(folder)
+
+
+def _lock(folder: Path) -> str:
+    """The lock of whoever fills a cache."""
+    return f"activations-{folder.name}"
 
 
 def _shown(count: int) -> str:

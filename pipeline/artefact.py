@@ -53,7 +53,7 @@ class Artefact:
             ColdframeError: a library is missing, or the model cannot be loaded.
         """
         try:
-            return formats.load(self.card["format"], self.folder, self.card)
+            return formats.load(self.card["format"], self.folder)
         except ColdframeError:
             raise
         except Exception as error:  # every library has kinds of its own

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import dense
+from pipeline import dense, feature_sets
 from pipeline.embedders import keras_applications, weights_digest
+from pipeline.formats import VECTORS
 from pipeline.frameworks import load_keras
 from pipeline.heads import Head
 from pipeline.runs import NETWORK
@@ -23,7 +24,6 @@ from pipeline.scaling import Scaling
 from store.errors import ColdframeError
 from store.store import Snapshot
 
-VECTORS = "vectors"  # the layer that gives them
 TUNED = "backbone/"  # before the names of a backbone's changed weights, in the file of a run
 
 
@@ -60,7 +60,7 @@ def parts(snapshot: Snapshot, run: Mapping[str, Any]) -> Parts:
     head = Head.read(snapshot.file("models", run["run_id"]))
     if dense.LAYERS not in head.arrays:
         raise ColdframeError(f"{run['run_id']}: the head {head.name} is no network, expected mlp, linear or logistic")
-    row = snapshot.rows("steps/embed/feature_set", embedder=run["embedders"][0])[0]
+    row = feature_sets.row_of(snapshot, run["embedders"][0])
     if row["network"] not in keras_applications.NETWORKS:
         raise ColdframeError(
             f"{run['run_id']} is on {row['network']}, expected a head on a feature set of a Keras Applications network"
@@ -70,11 +70,7 @@ def parts(snapshot: Snapshot, run: Mapping[str, Any]) -> Parts:
     backbone = keras_applications.backbone(
         row["network"], weights=source["weights"] or "imagenet", size=size, seed=source["seed"]
     )
-    if weights_digest(backbone.get_weights()) != made["weights"]:
-        raise ColdframeError(
-            f"{source['weights']}: these are not the weights that the feature set {run['embedder']!r} was made with: put those "
-            "back there"
-        )
+    feature_sets.check_weights(row, weights_digest(backbone.get_weights()))
     _set_tuned(backbone, head.arrays)
     return Parts(row["network"], backbone, head, size, np.array(run["classes"]))
 
@@ -103,7 +99,7 @@ def _to_vectors(given: Parts) -> tuple[Any, Any]:
 
     pictures = keras.Input((*given.size, 3), dtype="uint8", name="pictures")
     values = keras_applications.preprocessing(given.network)(keras.ops.cast(pictures, "float32"))
-    # by this name a saved model is asked for them
+    # a saved model is asked for them by this name
     return pictures, keras.layers.Identity(name=VECTORS)(given.backbone(values, training=False))
 
 

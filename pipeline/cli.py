@@ -790,10 +790,9 @@ def finetune(common: Common, run: str | None, as_name: str, **flags: Any) -> Non
     from pipeline import finetune as step
 
     settings = common.config.settings(step.Settings, "finetune", as_name, flags={**flags, "run": run})
-    done = step.finetune(common.open(), as_name, settings, quiet=common.quiet)
+    done = step.finetune(common.open(), as_name, settings, tell=common.say, quiet=common.quiet)
     for note in done.notes:
         common.say(f"note: {note}")
-    common.say(done.how)
     common.say(f"trained: {', '.join(done.trained)} and the head; {done.epochs} epochs, {done.seconds:.1f} s")
     rows = (
         f"{done.val_rows} validation rows, which chose the epoch"
@@ -908,7 +907,8 @@ def predict(
 
     sources = step.expand(pictures)
     opened = step.open_model(model, store=common.root)
-    answers = opened.predict(sources, top=top, where=_pairs("--where", where), neighbours=neighbours)
+    pairs = [pair for one in where for pair in _pairs("--where", (one,)).items()]
+    answers = opened.predict(sources, top=top, where=pairs, neighbours=neighbours)
     failed: list[step.Answer] = []
     output.write_pieces(step.to_tables(answers, failed.append), fmt)
     for one in failed:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from store.errors import ColdframeError
 
 DEFAULT_FILE = "coldframe.toml"
-SECTIONS = ("store", "ingest", "embed", "score", "plans", "train", "tune", "finetune", "evaluate")
+SECTIONS = ("store", "ingest", "embed", "score", "plans", "train", "tune", "finetune", "evaluate", "export")
 
 LARGEST_COUNT = 2**31 - 1  # of a setting that counts: what every library behind them takes
 

@@ -19,14 +19,14 @@ class Cut:
     Attributes:
         below: a ``keras.Model`` from preprocessed pictures to the one tensor that all above depends on.
         above: a ``keras.Model`` from that tensor to vectors.
-        place: how many operations the network does for it.
+        position: of the operation that gives it, among the network's.
         layer: the name of the layer that gives the tensor.
         shape: of the tensor, without the batch.
     """
 
     below: Any
     above: Any
-    place: int
+    position: int
     layer: str
     shape: tuple[int, ...]
 
@@ -88,6 +88,6 @@ def cut(backbone: Any, trained: list[str]) -> Cut | None:
             found = place, *next(iter(live.values()))
     if found is None or found[1] is backbone.input:
         return None
-    place, tensor, layer = found
+    position, tensor, layer = found
     below, above = keras.Model(backbone.input, tensor), keras.Model(tensor, backbone.output)
-    return Cut(below, above, place, layer, tuple(int(side) for side in tensor.shape[1:]))
+    return Cut(below, above, position, layer, tuple(int(side) for side in tensor.shape[1:]))

@@ -99,15 +99,15 @@ def predict(arrays: Arrays, matrix: FloatMatrix) -> npt.NDArray[np.float64]:
 
 
 def to_keras(layers: Sequence[Layer], *, seed: int | None = None) -> list[Any]:
-    """The same layers in Keras, not built yet; the last one with softmax. ``seed`` is of Dropout."""
+    """The same layers in Keras, not built yet; the last one with softmax. Each Dropout has its own seed, from ``seed`` on."""
     keras = load_keras()
 
     made: list[Any] = []
-    for layer in layers:
+    for position, layer in enumerate(layers):
         if isinstance(layer, BatchNorm):
             made.append(keras.layers.BatchNormalization(epsilon=EPSILON))
         elif isinstance(layer, Dropout):
-            made.append(keras.layers.Dropout(layer.rate, seed=seed))
+            made.append(keras.layers.Dropout(layer.rate, seed=None if seed is None else seed + position))
         else:
             activation = "relu" if layer.relu else "softmax" if layer is layers[-1] else None
             made.append(keras.layers.Dense(layer.units, activation=activation))

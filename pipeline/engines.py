@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
-from pipeline import decoding, embedders, taxonomy
+from pipeline import decoding, embedders, feature_sets, taxonomy
 from pipeline import neighbours as training_images
 from pipeline.artefact import Artefact
 from pipeline.embedders import Embedder
@@ -28,16 +28,14 @@ from store.errors import ColdframeError
 from store.matrices import FloatMatrix, to_matrix
 from store.store import Snapshot, Store
 
-BATCH = 32
-
-Picture = tuple[str, Image.Image]  # its content id, and itself, RGB
+Probabilities = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Found:
     """Probabilities (n, classes), and vectors (n, dimensions) where there are any."""
 
-    probabilities: npt.NDArray[np.float64]
+    probabilities: Probabilities
     vectors: FloatMatrix | None
 
 
@@ -47,20 +45,29 @@ class Engine(ABC):
     Attributes:
         classes: (classes,) ascending.
         max_pixels: of the largest picture it takes.
-        batch: how many pictures it likes at a time.
     """
 
     classes: npt.NDArray[np.str_]
     max_pixels: int
-    batch: int = BATCH
+
+    def known(self, content_ids: Sequence[str]) -> dict[str, Any]:
+        """What need not be computed of some contents, as :meth:`prepare` would give it; the others are not in there."""
+        return {}
+
+    def get_ready(self) -> None:  # noqa: B027  (most are, once they are made)
+        """Load what :meth:`prepare` and :meth:`run` need for pictures that are not known."""
 
     @abstractmethod
-    def run(self, pictures: Sequence[Picture]) -> Found:
-        """What it says of up to ``batch`` pictures, none of them too."""
+    def prepare(self, image: Image.Image) -> Any:
+        """One RGB picture as :meth:`run` takes it; called in several threads at once."""
 
     @abstractmethod
-    def taxonomy(self, columns: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
-        """The classes by value, of at least those of ``columns`` that it knows."""
+    def run(self, prepared: Sequence[Any]) -> Found:
+        """What it says of some pictures, at least one."""
+
+    @abstractmethod
+    def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
+        """The classes by value for each column there is; of those that are not ``asked`` for they may be missing."""
 
     @abstractmethod
     def neighbours(self) -> Neighbours | None:
@@ -93,22 +100,20 @@ class _OfArtefact(Engine):
         self._given, self._run = given, given.load()
         self.classes, self.max_pixels = given.classes, int(given.card["max_pixels"])
 
-    def run(self, pictures: Sequence[Picture]) -> Found:
-        if not pictures:
-            return Found(np.zeros((0, len(self.classes))), None)
-        probabilities, vectors = self._run(_resized(pictures, self._given.size))
+    def prepare(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        return np.asarray(decoding.resize(image, *self._given.size))
+
+    def run(self, prepared: Sequence[Any]) -> Found:
+        probabilities, vectors = self._run(np.stack(prepared))
         return Found(probabilities.astype(np.float64), vectors)
 
-    def taxonomy(self, columns: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
+    def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
         known: Mapping[str, taxonomy.ByValue] = self._given.card["taxonomy"]
         return known
 
-    @functools.cached_property
-    def _neighbours(self) -> Neighbours | None:
-        return self._given.neighbours()
-
+    @functools.cache  # noqa: B019  (an engine lives as long as its model)
     def neighbours(self) -> Neighbours | None:
-        return self._neighbours
+        return self._given.neighbours()
 
 
 class _OfRun(Engine):
@@ -118,16 +123,16 @@ class _OfRun(Engine):
         self._snapshot, self._of = snapshot, run
         self.classes, self.max_pixels = np.array(run["classes"]), ingested_max_pixels(snapshot)
 
-    def taxonomy(self, columns: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
-        known = self._snapshot.columns("images")
-        return {one: taxonomy.of_column(self._snapshot, self._of, one) for one in columns if one in known}
+    def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
+        columns = dict.fromkeys(asked)
+        return {
+            name: taxonomy.of_column(self._snapshot, self._of, name) if name in columns else {}
+            for name in self._snapshot.columns("images")
+        }
 
-    @functools.cached_property
-    def _neighbours(self) -> Neighbours | None:
-        return self._find_neighbours()
-
+    @functools.cache  # noqa: B019
     def neighbours(self) -> Neighbours | None:
-        return self._neighbours
+        return self._find_neighbours()
 
     def _find_neighbours(self) -> Neighbours | None:
         return None
@@ -138,44 +143,51 @@ class _OfRun(Engine):
 
 
 class _OfHead(_OfRun):
-    """A head on vectors: those that the store has, and of other pictures those that the embedders give."""
+    """A head on vectors: those that the store has, and of other pictures those that the embedders give.
+
+    What is prepared is the vector itself, or for each embedder the picture as its network takes it.
+    """
 
     def __init__(self, snapshot: Snapshot, run: dict[str, Any]) -> None:
         super().__init__(snapshot, run)
         self._head = Head.read(self._file)
-
-    def run(self, pictures: Sequence[Picture]) -> Found:
-        blocks = [self._vectors(name, pictures) for name in self._of["embedders"]]
-        vectors = np.concatenate(blocks, axis=1)
-        if vectors.shape[1] != self._head.dimensions:
+        self._networks: list[Embedder] = []
+        blocks = tuple(feature_sets.row_of(snapshot, name)["dimensions"] for name in run["embedders"])
+        if blocks != self._head.scaling.blocks:
             raise ColdframeError(
-                f"{self._of['run_id']} takes vectors of {self._head.dimensions} numbers, {self._of['embedder']} has "
-                f"{vectors.shape[1]}: the feature set was made anew; train again"
+                f"{run['run_id']} takes vectors of {self._head.scaling.blocks} numbers, {run['embedder']} has {blocks}: the "
+                "feature set was made anew; train again"
             )
+
+    def known(self, content_ids: Sequence[str]) -> dict[str, Any]:
+        self._snapshot.register("wanted", pa.table({"content_id": pa.array(dict.fromkeys(content_ids), pa.string())}))
+        found: list[dict[str, FloatMatrix]] = []
+        for name in self._of["embedders"]:
+            stored = self._snapshot.query("steps/images/vectors_of", embedder=name)
+            found.append(dict(zip(stored["content_id"].to_pylist(), to_matrix(stored["vector"]), strict=True)))
+        in_all = set(found[0]).intersection(*found[1:])
+        return {content: np.concatenate([one[content] for one in found]) for content in in_all}
+
+    def get_ready(self) -> None:
+        self._networks = self._networks or [load_network(self._snapshot, name) for name in self._of["embedders"]]
+
+    def prepare(self, image: Image.Image) -> list[npt.NDArray[Any]]:
+        return [network.prepare(image) for network in self._networks]
+
+    def run(self, prepared: Sequence[Any]) -> Found:
+        vectors = np.empty((len(prepared), self._head.dimensions), np.float32)
+        pictures = [row for row, one in enumerate(prepared) if isinstance(one, list)]
+        for row, one in enumerate(prepared):
+            if not isinstance(one, list):
+                vectors[row] = one
+        at = 0
+        for position, network in enumerate(self._networks if pictures else []):
+            width = network.dimensions
+            for start in range(0, len(pictures), network.batch):
+                some = pictures[start : start + network.batch]
+                vectors[some, at : at + width] = network.embed([prepared[row][position] for row in some])
+            at += width
         return Found(self._head.predict(vectors.copy()), vectors)
-
-    def _vectors(self, name: str, pictures: Sequence[Picture]) -> FloatMatrix:
-        """The vectors of one feature set, out of the store where it has them."""
-        ids = [content for content, _ in pictures]
-        self._snapshot.register("wanted", pa.table({"content_id": pa.array(dict.fromkeys(ids), pa.string())}))
-        stored = self._snapshot.query("steps/images/vectors_of", embedder=name)
-        known = dict(zip(stored["content_id"].to_pylist(), to_matrix(stored["vector"]), strict=True))
-        others = [(content, image) for content, image in pictures if content not in known]
-        if others:
-            network = self._network(name)
-            made = network.embed([network.prepare(image) for _, image in others])
-            known |= dict(zip([content for content, _ in others], made, strict=True))
-        dimensions = self._snapshot.rows("steps/embed/feature_set", embedder=name)[0]["dimensions"]
-        return np.array([known[content] for content in ids], np.float32).reshape(len(ids), dimensions)
-
-    def _network(self, name: str) -> Embedder:
-        if name not in self._networks:
-            self._networks[name] = load_network(self._snapshot, name)
-        return self._networks[name]
-
-    @functools.cached_property
-    def _networks(self) -> dict[str, Embedder]:
-        return {}
 
     def _find_neighbours(self) -> Neighbours | None:
         return training_images.of_run(self._snapshot, self._of)
@@ -191,10 +203,11 @@ class _OfFinetuned(_OfRun):
         self._parts = classifier.parts(snapshot, run)
         self._model = classifier.assemble(self._parts)
 
-    def run(self, pictures: Sequence[Picture]) -> Found:
-        if not pictures:
-            return Found(np.zeros((0, len(self.classes))), None)
-        probabilities, vectors = self._model.predict_on_batch(_resized(pictures, self._parts.size))
+    def prepare(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        return np.asarray(decoding.resize(image, *self._parts.size))
+
+    def run(self, prepared: Sequence[Any]) -> Found:
+        probabilities, vectors = self._model.predict_on_batch(np.stack(prepared))
         return Found(np.asarray(probabilities, np.float64), np.asarray(vectors, np.float32))
 
     def _find_neighbours(self) -> Neighbours | None:
@@ -204,13 +217,18 @@ class _OfFinetuned(_OfRun):
 class _OfNetwork(_OfRun):
     """A network trained from scratch, which has no vectors."""
 
-    def run(self, pictures: Sequence[Picture]) -> Found:
+    def __init__(self, snapshot: Snapshot, run: dict[str, Any]) -> None:
+        super().__init__(snapshot, run)
         from pipeline import from_scratch
 
-        height, width = json.loads(self._of["settings"])["size"]
-        if not pictures:
-            return Found(np.zeros((0, len(self.classes))), None)
-        return Found(from_scratch.predict(self._file, _resized(pictures, (height, width))), None)
+        self._size: tuple[int, int] = tuple(json.loads(run["settings"])["size"])
+        self._predict: Callable[[npt.NDArray[np.uint8]], Probabilities] = from_scratch.opened(self._file)
+
+    def prepare(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        return np.asarray(decoding.resize(image, *self._size))
+
+    def run(self, prepared: Sequence[Any]) -> Found:
+        return Found(self._predict(np.stack(prepared)), None)
 
 
 def load_network(snapshot: Snapshot, name: str) -> Embedder:
@@ -219,7 +237,7 @@ def load_network(snapshot: Snapshot, name: str) -> Embedder:
     Raises:
         ColdframeError: its weights cannot be had, or are others now.
     """
-    row = snapshot.rows("steps/embed/feature_set", embedder=name)[0]
+    row = feature_sets.row_of(snapshot, name)
     made = json.loads(row["settings"])
     reference = embedders.Options.from_json(json.loads(row["source"]))
     backend = made.get("backend") if made.get("backend") in embedders.backends(row["network"]) else None
@@ -229,12 +247,5 @@ def load_network(snapshot: Snapshot, name: str) -> Embedder:
     except ColdframeError:
         # a machine without that backend or precision: much the same vectors, which nobody keeps
         network = embedders.load(row["network"], replace(reference, precision="float32" if backend else None))
-    if network.settings["weights"] != made["weights"]:
-        raise ColdframeError(
-            f"{name}: the weights at {reference.weights or 'the default place'} are not those that the set was made with"
-        )
+    feature_sets.check_weights(row, network.settings["weights"])
     return network
-
-
-def _resized(pictures: Sequence[Picture], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    return np.stack([np.asarray(decoding.resize(image, *size)) for _, image in pictures])

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipeline import feature_sets, features, judging, metrics, seen, taxonomy, units
 from pipeline.features import Rows
 from pipeline.judging import PLAIN, Judgement
-from pipeline.prediction import find_run, probabilities
+from pipeline.prediction import feature_sets_read, find_run, probabilities
 from pipeline.runs import HEAD
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS
@@ -56,7 +56,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings) -> list[Judge
             raise ColdframeError(f"no column {given!r} in images; columns: {', '.join(snapshot.columns('images'))}")
     views = _views(snapshot, run) if settings.tta else 0
     rows = features.load(
-        snapshot, plan, run["embedders"], settings.split, views=views, memory_share=settings.memory_share
+        snapshot, plan, feature_sets_read(run), settings.split, views=views, memory_share=settings.memory_share
     )
     if not len(rows):
         known = ", ".join(row["split"] for row in snapshot.rows("steps/train/split_sizes", plan=plan))
@@ -114,7 +114,7 @@ def inputs_read(snapshot: Snapshot, run: dict[str, Any], settings: Settings) -> 
     plan = settings.plan or run["plan"]
     rows = snapshot.rows("steps/train/labelled_rows_digests", plan=plan, splits=[settings.split])
     inputs = {f"{row['name']} of plan {plan}": row["digest"] for row in rows}
-    for embedder in run["embedders"]:
+    for embedder in feature_sets_read(run):
         inputs[f"embeddings of {embedder}"] = snapshot.value(
             "steps/train/labelled_vectors_digest",
             plan=plan,

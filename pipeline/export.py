@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,12 +26,14 @@ from pipeline import (
     artefact,
     classifier,
     decoding,
+    feature_sets,
     features,
     formats,
     judging,
     model_card,
     neighbours,
     pixels,
+    prediction,
     rehearsal,
     seen,
     taxonomy,
@@ -44,6 +47,7 @@ from pipeline.neighbours import Neighbours
 from pipeline.plans import TRAIN
 from pipeline.prediction import find_run
 from pipeline.runs import FINETUNED
+from store import files
 from store.errors import ColdframeError
 from store.schemas import FILE_FACTS
 from store.store import Snapshot, Store
@@ -98,7 +102,9 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     formats.prepare(settings.format)
     parts = classifier.parts(snapshot, run)
     notes: list[str] = []
-    rows = features.load(snapshot, run["plan"], run["embedders"], settings.split)
+    rows = features.load(snapshot, run["plan"], prediction.feature_sets_read(run), settings.split)
+    for name, count in rows.without_vector.items():
+        notes.append(f"{count} {settings.split} rows have no vector in {name} and are not evaluated")
     if not len(rows):
         notes.append(f"no row in split {settings.split!r}: the artefact is compared with the run, but not evaluated")
     model = classifier.assemble(parts)
@@ -109,7 +115,8 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         shutil.copyfile(inspect.getfile(decoding), temporary / artefact.DECODING)
         held = _neighbours(snapshot, run, parts) if settings.neighbours else None
         if held is not None:
-            np.savez(temporary / artefact.NEIGHBOURS, allow_pickle=False, **held.to_arrays())
+            arrays = held.to_arrays()
+            files.write(temporary / artefact.NEIGHBOURS, lambda file: np.savez(file, allow_pickle=False, **arrays))
         card = _card(snapshot, run, parts, settings)
         artefact.draft(temporary, card)
         answers = rehearsal.rehearse(
@@ -271,7 +278,8 @@ def _judge(
 
 def _card(snapshot: Snapshot, run: Mapping[str, Any], parts: Parts, settings: Settings) -> dict[str, Any]:
     """All that the card says before the artefact was asked."""
-    row = snapshot.rows("steps/embed/feature_set", embedder=run["embedders"][0])[0]
+    row = feature_sets.row_of(snapshot, run["embedders"][0])
+    weights = json.loads(row["source"])["weights"] or "imagenet"
     return {
         "coldframe": importlib.metadata.version("coldframe"),
         "format": settings.format,
@@ -280,14 +288,15 @@ def _card(snapshot: Snapshot, run: Mapping[str, Any], parts: Parts, settings: Se
         "kind": run["kind"],
         "head": run["head"],
         "network": parts.network,
-        "weights": json.loads(row["source"])["weights"] or "imagenet",
+        "weights": Path(weights).name,
+        "finetuned": _finetuned(snapshot, run),
         "size": list(parts.size),
         "max_pixels": ingested_max_pixels(snapshot),
         "classes": list(run["classes"]),
         "taxonomy": _taxonomy(snapshot, run),
         "training_images": snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN).num_rows,
         "evaluations": _evaluations(snapshot, run),
-        "image_licences": _licences(snapshot),
+        "image_licences": _licences(snapshot, run),
         "versions": {name: importlib.metadata.version(name) for name in ("keras", "numpy", "pillow")},
     }
 
@@ -309,15 +318,24 @@ def _taxonomy(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, taxonomy.
     return found
 
 
+def _finetuned(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What fine-tuning did to the figures on validation rows; None for a run that is not fine-tuned."""
+    if run["kind"] != FINETUNED:
+        return None
+    return snapshot.rows("steps/train/finetuned", run_id=run["run_id"])[0]
+
+
 def _evaluations(snapshot: Snapshot, run: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The figures of the run that the store holds."""
-    return snapshot.rows("steps/train/all_evaluations_of", run_id=run["run_id"])
+    """The figures of the run itself that the store holds."""
+    rows = snapshot.rows("steps/train/all_evaluations_of", run_id=run["run_id"])
+    return [row for row in rows if not row["evaluation"].startswith(EVALUATION.format(""))]
 
 
-def _licences(snapshot: Snapshot) -> dict[str, int]:
-    """How many images of the catalogue have which licence, where it has a column of that name."""
+def _licences(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, int]:
+    """How many training images have which licence, where the catalogue has a column of that name."""
     column = next((one for one in snapshot.columns("images") if one.casefold() in ("license", "licence")), None)
     if column is None:
         return {}
-    values = [one or "not stated" for one in judging.values_by_id(snapshot, column).values()]
-    return {value: values.count(value) for value in sorted(set(values))}
+    value_of = judging.values_by_id(snapshot, column)
+    trained = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN)["image_id"].to_pylist()
+    return dict(sorted(Counter(value_of.get(one) or "not stated" for one in trained).items()))

@@ -50,6 +50,29 @@ def choose_all(snapshot: Snapshot, asked: str | Sequence[str] | None) -> tuple[s
     return chosen
 
 
+def row_of(snapshot: Snapshot, name: str) -> dict[str, Any]:
+    """How a feature set was made.
+
+    Raises:
+        ColdframeError: there is no such set any more.
+    """
+    rows = snapshot.rows("steps/embed/feature_set", embedder=name)
+    if not rows:
+        raise ColdframeError(f"the feature set {name!r} is not in the store any more: embed again under that name")
+    return rows[0]
+
+
+def check_weights(row: Mapping[str, Any], digest: str) -> None:
+    """Raises:
+    ColdframeError: a network loaded as the ``row`` of a feature set says has weights of another ``digest``.
+    """
+    if digest != json.loads(row["settings"])["weights"]:
+        place = json.loads(row["source"]).get("weights") or "the default place"
+        raise ColdframeError(
+            f"the weights at {place} are not those that the feature set {row['embedder']!r} was made with: put those back there"
+        )
+
+
 def reader(snapshot: Snapshot, name: str, asker: str) -> Callable[[Sequence[str]], FloatMatrix]:
     """What turns texts into features of unit length (texts, dimensions) in the space of a feature set.
 
@@ -57,7 +80,7 @@ def reader(snapshot: Snapshot, name: str, asker: str) -> Callable[[Sequence[str]
         ColdframeError: the network of the set reads no text, or its weights are not those the set was made with; the
             sentence starts with ``asker``.
     """
-    row = snapshot.rows("steps/embed/feature_set", embedder=name)[0]
+    row = row_of(snapshot, name)
     return embedders.text_side(
         row["network"], json.loads(row["source"]), json.loads(row["settings"])["weights"], set_name=name, asker=asker
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,7 +39,7 @@ from pipeline.plans import TRAIN, VALIDATION
 from pipeline.prediction import find_run
 from pipeline.progress import Progress
 from pipeline.runs import FINETUNED, HEAD
-from pipeline.training import OPTIMIZERS
+from pipeline.training import OPTIMIZERS, PLATEAU
 from store.errors import ColdframeError
 from store.store import Snapshot, Store
 
@@ -79,7 +79,6 @@ class Outcome:
 
     Attributes:
         of: the run it began with.
-        how: a sentence on which way was taken, and why.
         trained: the backbone's layers whose weights were trained.
         before, after: the figures of the rows that chose the epoch: validation rows, or training rows where there are none.
         helped: whether ``after`` is better; None where no validation row says so.
@@ -90,7 +89,6 @@ class Outcome:
     train_rows: int
     val_rows: int
     epochs: int
-    how: str
     trained: tuple[str, ...]
     before: Figures
     after: Figures
@@ -99,8 +97,12 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def finetune(store: Store, name: str, settings: Settings, *, quiet: bool = False) -> Outcome:
+def finetune(
+    store: Store, name: str, settings: Settings, *, tell: Callable[[str], None] = lambda said: None, quiet: bool = False
+) -> Outcome:
     """Fine-tune a run and save the result as a run called ``name``.
+
+    ``tell`` hears before anything long begins which way is taken, and why.
 
     Raises:
         ColdframeError: no such run, one without layers on one backbone of Keras Applications, settings out of range, or no rows.
@@ -113,6 +115,8 @@ def finetune(store: Store, name: str, settings: Settings, *, quiet: bool = False
     parts = classifier.parts(snapshot, run)
     trained = cutting.unfreeze(parts.backbone, settings.layers)
     inputs = _inputs(store, snapshot, parts, trained, settings, quiet=quiet)
+    tell(inputs.how)
+    read = inputs_read(snapshot, run)
     notes: list[str] = []
     rows, val_rows = (_rows(snapshot, run, split, notes) for split in (TRAIN, VALIDATION))
     failed = inputs.prepare([*rows.content_ids.tolist(), *val_rows.content_ids.tolist()])
@@ -162,7 +166,7 @@ def finetune(store: Store, name: str, settings: Settings, *, quiet: bool = False
             "finetune",
             name,
             settings=asdict(settings),
-            inputs=inputs_read(snapshot, run),
+            inputs=read,
             seconds=seconds,
             rows_in=len(rows) + len(val_rows),
             rows_out=len(rows),
@@ -173,7 +177,6 @@ def finetune(store: Store, name: str, settings: Settings, *, quiet: bool = False
         len(rows),
         len(val_rows),
         len(fitted.history["loss"]),
-        inputs.how,
         tuple(trained),
         fitted.before,
         fitted.after,
@@ -242,21 +245,25 @@ def _inputs(
     store: Store, snapshot: Snapshot, parts: Parts, trained: list[str], settings: Settings, *, quiet: bool
 ) -> Inputs:
     """What to train on, by the mode asked for, or the one that suits."""
-    why = "as asked" if settings.mode == WholeInputs.mode else "since --augment shows other pictures in every epoch"
-    if settings.mode != WholeInputs.mode and not settings.augment:
-        place = cutting.cut(parts.backbone, trained)
-        if place is not None:
-            return CutInputs(
-                store,
-                snapshot,
-                parts,
-                place,
-                trained[0],
-                cache_as=settings.cache_as,
-                max_disk=parse_bytes(settings.max_disk),
-                quiet=quiet,
-            )
+    if settings.mode == WholeInputs.mode:
+        why = "as asked"
+    elif settings.augment:
+        why = "since --augment shows other pictures in every epoch"
+    elif (at := cutting.cut(parts.backbone, trained)) is not None:
+        return CutInputs(
+            store,
+            snapshot,
+            parts,
+            at,
+            trained[0],
+            cache_as=settings.cache_as,
+            max_disk=parse_bytes(settings.max_disk),
+            quiet=quiet,
+        )
+    else:
         why = f"since no single tensor lies between the pictures and {trained[0]}"
+    if settings.mode == CutInputs.mode:
+        raise ColdframeError(f"finetune: --mode cut is not to be had, {why}: leave it out, or ask for fewer layers")
     return WholeInputs(
         snapshot,
         parts,
@@ -297,12 +304,11 @@ def _fit(
     *,
     quiet: bool,
 ) -> Fit:
-    """Train with the loss that the run's head was trained with."""
+    """Train with the class weights and the label smoothing of the run's head."""
     classes, of_head = np.array(run["classes"]), fitting.settings_of(run)
     training = _examples(inputs, rows, classes)
     if of_head.class_weights:
-        counts = np.bincount(training.targets, minlength=len(classes)).clip(min=1)
-        weights = len(rows) / (len(classes) * counts)
+        weights = fitting.balanced(training.targets, len(classes))
         training = Examples(training.take, training.targets, weights[training.targets].astype(np.float32))
     schedule = Schedule(
         settings.optimizer,
@@ -336,8 +342,8 @@ def _neighbours(network: Classifier, inputs: Inputs, rows: Rows, settings: Setti
 
 
 def _is_better(after: Figures, before: Figures) -> bool:
-    """More rows right, or as many at a lower loss."""
-    return (after.accuracy, -after.loss) > (before.accuracy, -before.loss)
+    """More rows right, or as many at a loss that is lower by more than nothing."""
+    return (after.accuracy, before.loss - after.loss) > (before.accuracy, PLATEAU)
 
 
 def _figures(fitted: Fit) -> dict[str, float]:

@@ -16,6 +16,7 @@ from pipeline.augmentation import Augmentation
 from pipeline.classifier import Parts
 from pipeline.cutting import Cut
 from pipeline.embedders import keras_applications, weights_digest
+from pipeline.frameworks import load_keras
 from pipeline.processes import cores
 from store.store import Snapshot, Store
 
@@ -58,27 +59,29 @@ class CutInputs(Inputs):
         store: Store,
         snapshot: Snapshot,
         parts: Parts,
-        place: Cut,
-        trained: str,
+        at: Cut,
+        first_trained: str,
         *,
         cache_as: str,
         max_disk: int,
         quiet: bool,
     ) -> None:
+        keras = load_keras()
         self._store, self._snapshot, self._size = store, snapshot, parts.size
         self._max_disk, self._quiet = max_disk, quiet
-        self.body = place.above
-        self._preprocess, self._below = keras_applications.preprocessing(parts.network), place.below
+        self.body = at.above
+        self._preprocess, self._below = keras_applications.preprocessing(parts.network), at.below
         key = {
             "network": parts.network,
-            "place": place.place,
+            "position": at.position,
+            "keras": [keras.__version__, keras.backend.backend()],
             "size": list(parts.size),
-            "weights": weights_digest(place.below.get_weights()),
+            "weights": weights_digest(at.below.get_weights()),
         }
-        self._cache = activations.opened(store, key, place.shape, cache_as)
+        self._cache = activations.opened(store, key, at.shape, cache_as)
         self.how = (
-            f"cut at {place.layer}: all below {trained} is frozen, so what comes out there is computed once a picture and kept "
-            f"({'x'.join(map(str, place.shape))} in {cache_as}, {self._cache.bytes / 1e3:.0f} kB a picture)"
+            f"cut at {at.layer}: all below {first_trained} is frozen, so what comes out there is computed once a picture and "
+            f"kept ({'x'.join(map(str, at.shape))} in {cache_as}, {self._cache.bytes / 1e3:.0f} kB a picture)"
         )
 
     def prepare(self, content_ids: Sequence[str]) -> dict[str, str]:

@@ -235,7 +235,7 @@ def make_task(
 
 def balanced(targets: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float64]:
     """The weight of each class that makes all weigh the same: rows / (classes · rows of the class), as scikit-learn's."""
-    weights: npt.NDArray[np.float64] = len(targets) / (classes * np.bincount(targets, minlength=classes))
+    weights: npt.NDArray[np.float64] = len(targets) / (classes * np.bincount(targets, minlength=classes).clip(min=1))
     return weights
 
 

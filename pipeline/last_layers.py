@@ -91,7 +91,7 @@ class Classifier:
             layer.trainable = not isinstance(layer, frozen)
         layers = self.layers
 
-        class Whole(keras.Model):  # type: ignore[misc, name-defined]
+        class Model(keras.Model):  # type: ignore[misc, name-defined]
             def __init__(self) -> None:
                 super().__init__()
                 self.body, self.head = body, layers
@@ -107,7 +107,7 @@ class Classifier:
                         values = layer(values)
                 return values
 
-        self.model = Whole()
+        self.model = Model()
 
     def vectors(self, inputs: Array) -> npt.NDArray[np.float32]:
         """What the body gives."""

@@ -5,23 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-USE = {
-    "keras": """import keras, numpy as np
-from pathlib import Path
-from decoding import decode, resize  # decoding.py beside this card: needs pillow and numpy
-picture = np.asarray(resize(decode(Path("photo.jpg").read_bytes()).image, {height}, {width}))
-probabilities = keras.saving.load_model("model.keras", compile=False).predict(picture[None])[0]""",
-    "onnx": """import onnxruntime, numpy as np
-from pathlib import Path
-from decoding import decode, resize  # decoding.py beside this card: needs pillow and numpy
-picture = np.asarray(resize(decode(Path("photo.jpg").read_bytes()).image, {height}, {width}))
-probabilities = onnxruntime.InferenceSession("model.onnx").run(["probabilities"], {{"pictures": picture[None]}})[0][0]""",
-    "openvino": """import openvino, numpy as np
-from pathlib import Path
-from decoding import decode, resize  # decoding.py beside this card: needs pillow and numpy
-picture = np.asarray(resize(decode(Path("photo.jpg").read_bytes()).image, {height}, {width}))
-probabilities = openvino.compile_model("model.xml", "CPU")(picture[None])["probabilities"][0]""",
-}
+from pipeline import formats
+
 SHOWN = 12
 
 
@@ -53,7 +38,7 @@ def text(card: Mapping[str, Any]) -> str:
             "or without coldframe, in this folder:",
             "",
             "```python",
-            USE[card["format"]].format(height=height, width=width),
+            formats.use(card["format"], (height, width)),
             "```",
             "",
             "`taxonomy` in `card.json` gives the classes that occur with each value of a column of the catalogue"
@@ -62,8 +47,7 @@ def text(card: Mapping[str, Any]) -> str:
             "",
             "## Licences",
             "",
-            f"* Weights: begun from {card['weights']}. Keras Applications' own code is under the Apache License 2.0; its "
-            "ImageNet weights were trained on pictures that ImageNet gives out for non-commercial research and education.",
+            f"* Weights: {_weights(card['weights'])}",
             "* Training images: " + _licences(card["image_licences"]),
             "* `decoding.py` is coldframe's, under the MIT License.",
             "",
@@ -83,6 +67,15 @@ def _worth(card: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"This file itself, on the {own['rows']} {own['split']} rows: accuracy {own['accuracy']:.4f}, macro F1 "
             f"{own['f1_macro']:.4f} over the {own['classes']} classes that occur there."
+        )
+    tuned = card["finetuned"]
+    if tuned and tuned["helped"] is not None:
+        helped = "" if tuned["helped"] else f": it did not help, and {tuned['finetuned_from']} is the better model"
+        accuracy, loss = (
+            f"{tuned[f'val_{one}_before']:.4f} to {tuned[f'val_{one}_after']:.4f}" for one in ("accuracy", "loss")
+        )
+        lines.append(
+            f"Fine-tuning took accuracy on the validation rows, which chose its epoch, from {accuracy}, loss from {loss}{helped}."
         )
     if card["evaluations"]:
         lines += [
@@ -113,3 +106,13 @@ def _licences(count_of: Mapping[str, int]) -> str:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f", … ({len(names)})" if len(names) > SHOWN else "")
+
+
+def _weights(name: str) -> str:
+    if name == "random":
+        return "begun from random numbers."
+    return (
+        f"begun from {'those of Keras Applications' if name == 'imagenet' else name}. Keras Applications' own code is under the "
+        "Apache License 2.0; its ImageNet weights, if that is what these are, were trained on pictures that ImageNet gives out "
+        "for non-commercial research and education."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,11 +32,10 @@ class Neighbours:
     def nearest(self, vectors: FloatMatrix, k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """The places of the ``k`` nearest training images to each vector, the nearest first, and their distances."""
         k = min(k, len(self.matrix))
-        squares = (self.matrix.astype(np.float64) ** 2).sum(axis=1)
         places, distances = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k))
         for start in range(0, len(vectors), ROWS_AT_ONCE):
             rows = vectors[start : start + ROWS_AT_ONCE]
-            about = squares - 2.0 * (rows @ self.matrix.T)
+            about = self._squares - 2.0 * (rows @ self.matrix.T)
             best = np.argpartition(about, k - 1, axis=1)[:, :k] if k < len(self.matrix) else np.argsort(about, axis=1)
             for row, found in enumerate(best, start):
                 # again for those alone, without the cancellation that squares bring
@@ -43,6 +43,11 @@ class Neighbours:
                 order = np.argsort(exact, kind="stable")
                 places[row], distances[row] = found[order], exact[order]
         return places, distances
+
+    @functools.cached_property
+    def _squares(self) -> npt.NDArray[np.float32]:
+        squares: npt.NDArray[np.float32] = np.einsum("ij,ij->i", self.matrix, self.matrix)
+        return squares
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """As the file of a model holds it, vectors as float16 where that can hold them."""
@@ -64,10 +69,10 @@ def of_run(snapshot: Snapshot, run: Mapping[str, Any]) -> Neighbours | None:
     """The training images of a run on cached features, with their vectors out of the store; None where none has one."""
     trained = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN)
     label_of = dict(zip(trained["image_id"].to_pylist(), trained["label"].to_pylist(), strict=True))
-    rows = features.of_images(snapshot, run["embedders"], list(label_of))
+    ids = np.array(sorted(label_of))
+    rows = features.of_images(snapshot, run["embedders"], ids[sample(len(ids), 0)].tolist())
     if not len(rows):
         return None
-    rows = rows.where(np.isin(np.arange(len(rows)), sample(len(rows), 0)))
     return Neighbours(rows.image_ids, np.array([label_of[one] for one in rows.image_ids.tolist()]), rows.matrix)
 
 

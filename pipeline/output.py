@@ -34,14 +34,15 @@ def write(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS) -> None:
 
 
 def write_pieces(pieces: Iterable[pa.Table], fmt: str) -> None:
-    """Write tables of the same columns, at least one, as one; csv and ndjson piece by piece, so that what was written stays
-    when the rest cannot be.
+    """Write tables of the same columns, at least one, as one, whole in every format; csv and ndjson piece by piece, so
+    that what was written stays when the rest cannot be.
 
     Raises:
         ColdframeError: as :func:`write` does.
     """
     if fmt not in ("csv", "ndjson"):
-        return write(pa.concat_tables(pieces), fmt)
+        whole = pa.concat_tables(pieces)
+        return write(whole, fmt, rows=len(whole))
     for number, piece in enumerate(pieces):
         if fmt == "csv":
             _write_csv(piece, header=not number)

@@ -10,12 +10,14 @@ From Python::
 
 from __future__ import annotations
 
+import os
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +25,14 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline import artefact, decoding, engines, taxonomy
-from pipeline.engines import Engine
+from pipeline.engines import Engine, Found
 from pipeline.processes import cores
 from store.errors import ColdframeError
 
 STDIN = "-"
 SUFFIXES = frozenset(Image.registered_extensions())
-AHEAD = 64  # files decoded before they are asked for
+AT_ONCE, BATCH = 256, 32  # files whose contents are looked up at a time, and that go through a network at a time
+Element = TypeVar("Element")
 TABLE = pa.schema(
     [
         ("path", pa.string()),
@@ -38,6 +41,7 @@ TABLE = pa.schema(
         ("probability", pa.float64()),
         ("distance", pa.float64()),
         ("nearest", pa.list_(pa.string())),
+        ("nearest_labels", pa.list_(pa.string())),
         ("failed", pa.string()),
     ]
 )
@@ -51,7 +55,7 @@ class Answer:
         path: as it was given.
         labels, probabilities: the best classes, the best first; the probabilities are those among the classes allowed.
         distance: Euclidean, of its vector to that of the nearest training image; None where the model knows none.
-        nearest: ids of the nearest training images, the nearest first.
+        nearest, nearest_labels: ids and labels of the nearest training images, the nearest first.
         failed: why the file gives no picture; the others are empty then.
     """
 
@@ -60,6 +64,7 @@ class Answer:
     probabilities: tuple[float, ...] = ()
     distance: float | None = None
     nearest: tuple[str, ...] = ()
+    nearest_labels: tuple[str, ...] = ()
     failed: str | None = None
 
 
@@ -82,7 +87,7 @@ class Model:
         where: Mapping[str, str] | Sequence[tuple[str, str]] = (),
         neighbours: int = 3,
     ) -> Iterator[Answer]:
-        """An answer for each file, in their order.
+        """An answer for each file, in their order, some tens of them at a time.
 
         Args:
             sources: paths of files, or the bytes of one.
@@ -95,79 +100,91 @@ class Model:
         """
         pairs = list(where.items()) if isinstance(where, Mapping) else list(where)
         possible = taxonomy.allowed(self._engine.taxonomy([column for column, _ in pairs]), pairs, self.classes)
-        for batch in self._batches(sources):
-            pictures = [one for one in batch if one.image is not None]
-            found = self._engine.run([(one.content_id, one.image) for one in pictures if one.image is not None])
-            answers = iter(self._answers(found.probabilities, found.vectors, possible, top, neighbours))
+        for batch in self._prepared(sources):
+            readable = [one for one in batch if one.failed is None]
+            found = self._engine.run([one.prepared for one in readable]) if readable else None
+            answers = iter(self._answers(readable, found, possible, top, neighbours)) if found else iter(())
             for one in batch:
-                if one.image is None:
-                    yield Answer(one.path, failed=one.failed)
-                else:
-                    labels, probabilities, distance, nearest = next(answers)
-                    yield Answer(one.path, labels, probabilities, distance, nearest)
+                yield next(answers) if one.failed is None else Answer(one.path, failed=one.failed)
 
     def _answers(
-        self,
-        probabilities: npt.NDArray[np.float64],
-        vectors: npt.NDArray[np.float32] | None,
-        possible: npt.NDArray[np.bool_],
-        top: int,
-        count: int,
-    ) -> Iterator[tuple[tuple[str, ...], tuple[float, ...], float | None, tuple[str, ...]]]:
-        known = self._engine.neighbours() if count and vectors is not None and len(vectors) else None
-        if known is not None and vectors is not None:
-            places, distances = known.nearest(vectors, count)
-        masked = probabilities * possible
+        self, files: list[_File], found: Found, possible: npt.NDArray[np.bool_], top: int, count: int
+    ) -> Iterator[Answer]:
+        known = self._engine.neighbours() if count and found.vectors is not None else None
+        if known is not None and found.vectors is not None:
+            places, distances = known.nearest(found.vectors, count)
+        masked = found.probabilities * possible
         totals = masked.sum(axis=1, keepdims=True)
         # where all that is possible has no probability at all, each is as likely as the others
-        shares = np.where(totals > 0, masked / np.where(totals > 0, totals, 1), possible / possible.sum())
-        for row, share in enumerate(shares):
+        shares = np.where(totals == 0, possible / possible.sum(), masked / np.where(totals == 0, 1, totals))
+        for row, (file, share) in enumerate(zip(files, shares, strict=True)):
+            if not np.isfinite(share).all():
+                yield Answer(file.path, failed="the model gave a probability that is not a number")
+                continue
             best = [one for one in np.argsort(-share, kind="stable")[:top] if possible[one]]
-            labels = tuple(str(self.classes[one]) for one in best)
-            chances = tuple(float(share[one]) for one in best)
-            if known is None:
-                yield labels, chances, None, ()
-            else:
-                yield labels, chances, float(distances[row, 0]), tuple(known.image_ids[places[row]].tolist())
+            answer = Answer(file.path, tuple(self.classes[best].tolist()), tuple(share[best].tolist()))
+            if known is not None:
+                ids, labels = (values[places[row]].tolist() for values in (known.image_ids, known.labels))
+                answer = replace(
+                    answer, distance=float(distances[row, 0]), nearest=tuple(ids), nearest_labels=tuple(labels)
+                )
+            yield answer
 
-    def _batches(self, sources: Iterable[str | Path | bytes]) -> Iterator[list[_Decoded]]:
-        """Files decoded ahead by threads, as many at a time as the engine likes."""
-        batch: list[_Decoded] = []
+    def _prepared(self, sources: Iterable[str | Path | bytes]) -> Iterator[list[_File]]:
+        """Files some at a time, ready for the engine; while it works on some, threads prepare the next."""
+        waiting: list[Future[_File]] = []
         with ThreadPoolExecutor(cores() + 1) as pool:
-            ahead: deque[Future[_Decoded]] = deque()
             try:
-                for source in sources:
-                    ahead.append(pool.submit(_decode, source, self._engine.max_pixels))
-                    if len(ahead) > AHEAD:
-                        batch.append(ahead.popleft().result())
-                    if len(batch) == self._engine.batch:
-                        yield batch
-                        batch = []
-                while ahead:
-                    batch.append(ahead.popleft().result())
-                    if len(batch) == self._engine.batch or not ahead:
-                        yield batch
-                        batch = []
+                for some in _pieces(sources, AT_ONCE):
+                    ids = list(pool.map(_identify, some))
+                    known = self._engine.known([one for one in ids if one])
+                    if any(one not in known for one in ids if one):
+                        self._engine.get_ready()
+                    for batch in _pieces(zip(some, ids, strict=True), BATCH):
+                        started = [pool.submit(self._prepare, source, known.get(content)) for source, content in batch]
+                        if waiting:
+                            yield [one.result() for one in waiting]
+                        waiting = started
+                if waiting:
+                    yield [one.result() for one in waiting]
             finally:
                 pool.shutdown(cancel_futures=True)
 
+    def _prepare(self, source: str | Path | bytes, known: Any) -> _File:
+        path = STDIN if isinstance(source, bytes) else str(source)
+        if known is not None:
+            return _File(path, known)
+        try:
+            data = source if isinstance(source, bytes) else decoding.read_bytes(Path(source))
+            return _File(path, self._engine.prepare(decoding.decode(data, max_pixels=self._engine.max_pixels).image))
+        except decoding.UnreadableImage as error:
+            return _File(path, failed=str(error))
+        except MemoryError:
+            return _File(path, failed="needs more memory than there is")
+
 
 @dataclass(frozen=True)
-class _Decoded:
+class _File:
+    """A file as the engine takes it, or why it cannot."""
+
     path: str
-    image: Image.Image | None = None
-    content_id: str = ""
+    prepared: Any = None
     failed: str | None = None
 
 
-def _decode(source: str | Path | bytes, max_pixels: int) -> _Decoded:
-    path = STDIN if isinstance(source, bytes) else str(source)
+def _identify(source: str | Path | bytes) -> str:
+    """The content id of a file; nothing where it cannot be read, as preparing it will say."""
     try:
-        data = source if isinstance(source, bytes) else decoding.read_bytes(Path(source))
-        picture = decoding.decode(data, max_pixels=max_pixels)
-    except decoding.UnreadableImage as error:
-        return _Decoded(path, failed=str(error))
-    return _Decoded(path, picture.image, picture.content_id)
+        return decoding.content_id(source if isinstance(source, bytes) else decoding.read_bytes(Path(source)))
+    except decoding.UnreadableImage:
+        return ""
+
+
+def _pieces(given: Iterable[Element], count: int) -> Iterator[list[Element]]:
+    """Lists of up to ``count``."""
+    source = iter(given)
+    while piece := list(islice(source, count)):
+        yield piece
 
 
 def open_model(source: str | Path, *, store: str | Path | None = None) -> Model:
@@ -177,7 +194,8 @@ def open_model(source: str | Path, *, store: str | Path | None = None) -> Model:
         ColdframeError: neither is there, or it cannot be loaded.
     """
     folder = Path(source)
-    if artefact.is_one(folder) or (folder / artefact.DRAFT).is_file():
+    looks_like_a_path = os.sep in str(source).rstrip(os.sep)  # the name of a run has none in it
+    if artefact.is_one(folder) or (folder / artefact.DRAFT).is_file() or looks_like_a_path:
         return Model(engines.of_artefact(artefact.read(folder)))
     if store is None:
         raise ColdframeError(f"{source}: no artefact there; a run needs its store")
@@ -237,6 +255,7 @@ def to_tables(answers: Iterable[Answer], failed: Callable[[Answer], None]) -> It
                 "probability": probability,
                 "distance": one.distance,
                 "nearest": list(one.nearest),
+                "nearest_labels": list(one.nearest_labels),
             }
             for rank, (label, probability) in ranked
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from pipeline.features import Rows
 from pipeline.heads import Head
 from pipeline.metrics import Probabilities
 from pipeline.pixels import Pixels
-from pipeline.runs import FINETUNED, NETWORK
+from pipeline.runs import FINETUNED, HEAD, NETWORK
 from store.errors import ColdframeError
 from store.store import Snapshot
 
@@ -20,7 +21,7 @@ BATCH = 32  # pictures that go through a network at a time
 
 
 def find_run(snapshot: Snapshot, run_id: str | None) -> dict[str, Any]:
-    """The run of an id or of the start of one, the newest of a name, or the newest of all.
+    """The run of an id or of the start of one, the newest of a name, or the newest of all that no fine-tuning made worse.
 
     Raises:
         ColdframeError: no such run, none yet, or ids of several that start so.
@@ -29,7 +30,7 @@ def find_run(snapshot: Snapshot, run_id: str | None) -> dict[str, Any]:
     if not runs:
         raise ColdframeError("no run yet; 'coldframe train --head mlp' makes one")
     if run_id is None:
-        return runs[0]
+        return next((run for run in runs if run["helped"] is not False), runs[0])
     named = [run for run in runs if run_id in (run["run_id"], run["name"])]
     if named:
         return named[0]
@@ -42,6 +43,11 @@ def find_run(snapshot: Snapshot, run_id: str | None) -> dict[str, Any]:
             f"{run_id!r} may be any of {', '.join(run['run_id'] for run in begun[:5])}: say more of it"
         )
     return begun[0]
+
+
+def feature_sets_read(run: Mapping[str, Any]) -> list[str]:
+    """The feature sets whose vectors a run predicts from: none where it looks at pictures."""
+    return list(run["embedders"]) if run["kind"] == HEAD else []
 
 
 def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> Probabilities:

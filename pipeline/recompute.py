@@ -41,15 +41,12 @@ def recompute(store: Store, name: str, count: int) -> Recomputed:
     """
     snapshot = store.snapshot()
     root, max_pixels = image_root(snapshot), ingested_max_pixels(snapshot)
-    row = snapshot.rows("steps/embed/feature_set", embedder=name)[0]
+    row = feature_sets.row_of(snapshot, name)
     made = json.loads(row["settings"])
     augmentation = feature_sets.augmentation(made) or Augmentation()
     source = embedders.Options.from_json(json.loads(row["source"]))
     network = embedders.load(row["network"], replace(source, precision="float32"))
-    if network.settings["weights"] != made["weights"]:
-        raise ColdframeError(
-            f"{name}: the weights at {source.weights or 'the default place'} are not those that the set was made with"
-        )
+    feature_sets.check_weights(row, network.settings["weights"])
     sample = snapshot.query("steps/embed/sample", embedder=name, count=count)
     if not sample.num_rows:
         raise ColdframeError(f"{name}: no vectors yet, so there is nothing to compare: run 'coldframe embed' first")

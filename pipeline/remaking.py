@@ -92,7 +92,7 @@ def train_command(moment: Snapshot, run_id: str) -> str:
     settings = json.loads(rows[0]["settings"]) if rows else record or {}
     if "layers" in settings:
         options = tuple(one for one in settings if one != "run")
-        words = ["finetune", *([settings["run"]] if settings["run"] else []), "--as", name]
+        words = ["finetune", *([_still_there(moment, settings["run"])] if settings["run"] else []), "--as", name]
         return _command(words, settings, asdict(finetune.Settings()), options)
     head = settings.get("head") or name
     if head not in heads.names():
@@ -102,11 +102,22 @@ def train_command(moment: Snapshot, run_id: str) -> str:
     return _command(["train", "--as", name], settings, defaults, options)
 
 
+def _still_there(moment: Snapshot, run: str) -> str:
+    """A run's id, or its name where the run is lost as well and will have another id."""
+    is_id_of_lost = not moment.rows("steps/repair/run", run_id=run) and run.count("-") > 1
+    return runs.name_in(run) if is_id_of_lost else run
+
+
 def evaluate_command(moment: Snapshot, run: str, name: str, split: str, evaluations: list[str]) -> str:
     """Evaluations of a run on a split of one plan again; ``name`` is the run's. They are named as ``predictions`` names them."""
     folds = [one.removeprefix("folds:") for one in evaluations if one.startswith("folds:")]
     if folds:  # they come with the training
         return _command(["train", "--from", run], {"folds": folds[0]}, {}, ("folds",))
+    exported = [one.removeprefix("export:") for one in evaluations if one.startswith("export:")]
+    if exported:  # they are of an artefact, which gives them when it is made
+        return _command(
+            ["export", run, "--force"], {"format": exported[0], "split": split}, {"split": "test"}, ("format", "split")
+        )
     words = [word for one in evaluations for word in one.split(",")]
     plan = evaluate.plan_in(evaluations[0])
     record = record_of(moment, "evaluate", evaluate.record_name(name, split, plan)) or {}

@@ -26,8 +26,10 @@ def rows_seen(snapshot: Snapshot, run: Mapping[str, Any], rows: Rows) -> dict[st
 
 def _seen(snapshot: Snapshot, run: Mapping[str, Any], rows: Rows, split: str) -> int:
     """Rows with the bytes of an image of a split that had a say in the run: a later plan may have moved them."""
-    runs = [run["run_id"], *([run["finetuned_from"]] if run["finetuned_from"] else [])]
-    if split == VALIDATION and (chosen_by := json.loads(run["settings"]).get("chosen_by")):
-        runs.append(chosen_by)
-    seen = snapshot.query("steps/train/run_contents", run_ids=runs, split=split)["content_id"].to_pylist()
+    began_with = [one for one in snapshot.rows("steps/train/runs") if one["run_id"] == run["finetuned_from"]]
+    runs = [run, *began_with]
+    ids = [one["run_id"] for one in runs]
+    if split == VALIDATION:
+        ids += [chosen_by for one in runs if (chosen_by := json.loads(one["settings"]).get("chosen_by"))]
+    seen = snapshot.query("steps/train/run_contents", run_ids=ids, split=split)["content_id"].to_pylist()
     return int(np.isin(rows.content_ids, seen).sum())

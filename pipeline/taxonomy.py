@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,22 +36,30 @@ def to_matrix(by_value: ByValue, classes: npt.NDArray[np.str_]) -> npt.NDArray[n
     return allowed
 
 
-def allowed(by_column: Mapping[str, ByValue], asked: Iterable[tuple[str, str]], classes: npt.NDArray[np.str_]) -> Any:
+def allowed(
+    by_column: Mapping[str, ByValue], asked: Sequence[tuple[str, str]], classes: npt.NDArray[np.str_]
+) -> npt.NDArray[np.bool_]:
     """The classes that occur with all the values asked for, bool (classes,). Upper and lower case are the same.
+
+    Args:
+        by_column: an entry for each column there is.
+        asked: columns and values.
+        classes: (classes,) ascending.
 
     Raises:
         ColdframeError: no such column or value, or no class has them all.
     """
     mask = np.ones(len(classes), bool)
-    asked = list(asked)
     for column, value in asked:
         if column not in by_column:
             raise ColdframeError(f"--where {column}={value}: no such column; columns: {', '.join(by_column) or 'none'}")
-        known = {one.casefold(): one for one in by_column[column]}
-        if value.casefold() not in known:
+        labels = {
+            label for one, labels in by_column[column].items() if one.casefold() == value.casefold() for label in labels
+        }
+        if not labels:
             shown = ", ".join(list(by_column[column])[:20]) + (", …" if len(by_column[column]) > 20 else "")
             raise ColdframeError(f"--where {column}={value}: not among the training rows, whose values are: {shown}")
-        mask &= np.isin(classes, by_column[column][known[value.casefold()]])
+        mask &= np.isin(classes, sorted(labels))
     if not mask.any():
         said = ", ".join(f"{column}={value}" for column, value in asked)
         raise ColdframeError(f"--where {said}: no class occurs with all of these")

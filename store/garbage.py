@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,13 +101,17 @@ def remove_parts(waste: Waste) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder of a cache; what another process removes at the same time is no error."""
+    """Remove a folder of a cache, as far as the system allows; another process may be doing the same."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of the files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Bytes of the files in a folder; what another process removes meanwhile counts for nothing."""
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            size += path.stat().st_size if path.is_file() else 0
+    return size
 
 
 def _old(paths: Iterable[Path], before: float) -> tuple[Path, ...]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import artefact, export, model_card
+from pipeline import artefact, export, formats
 from pipeline.embedders.keras_applications import backbone
 from pipeline.predict import open_model
+from store import files
 from store.errors import ColdframeError
 from tests.conftest import Catalogue, Coldframe, drawn, environment, picture
 
@@ -76,7 +80,7 @@ def test_the_five_lines_of_the_card_work_without_coldframe(
     exported: Coldframe, catalogue_: Catalogue, name: str
 ) -> None:
     folder = of(exported, name)
-    lines = model_card.USE[name].format(height=64, width=64)
+    lines = formats.use(name, (64, 64))
     assert lines in (folder / "MODEL_CARD.md").read_text()
     assert len(lines.splitlines()) == 5
     photo = catalogue_.images / "finch" / "finch-00.png"
@@ -150,9 +154,9 @@ def test_answers_in_every_format_and_from_everywhere(
     (folder / "notes.txt").write_text("no picture either, and none by its name")
     done = exported.process("predict", "mlp", folder, "--format", "csv", "--top", 2, code=3)
     header, *lines = done.stdout.splitlines()
-    assert header == "path,rank,label,probability,distance,nearest,failed"
+    assert header == "path,rank,label,probability,distance,nearest,nearest_labels,failed"
     assert len(lines) == 3
-    assert lines[2].startswith(f"{folder / 'b.jpg'},,,,,,")
+    assert lines[2].startswith(f"{folder / 'b.jpg'},,,,,,,")
     assert f"{folder / 'b.jpg'}: not an image, or of a format that Pillow does not know" in done.stderr
     raw = subprocess.run(
         exported.command("predict", "mlp", folder, "--format", "parquet"),
@@ -207,8 +211,10 @@ def test_bad_requests_are_said(exported: Coldframe, catalogue_: Catalogue, tmp_p
     assert "no run 'none'" in exported("predict", "none", tmp_path / "x.jpg", code=1).stderr
     missing = exported("predict", "mlp", tmp_path / "x.jpg", code=3)
     assert "x.jpg: missing: no such file" in missing.stderr
-    with pytest.raises(ColdframeError, match="no artefact there; a run needs its store"):
+    with pytest.raises(ColdframeError, match=r"no artefact: it has no card\.json; 'coldframe export RUN' makes one"):
         open_model(tmp_path)
+    with pytest.raises(ColdframeError, match="mlp: no artefact there; a run needs its store"):
+        open_model("mlp")
 
 
 def test_a_damaged_artefact_is_said(exported: Coldframe, tmp_path: Path) -> None:
@@ -237,19 +243,54 @@ def test_a_model_that_gives_something_else_once_written_is_not_kept(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("after", [0.0, 0.5, 0.9])
-def test_an_export_cut_short_leaves_nothing_that_loads(exported: Coldframe, tmp_path: Path, after: float) -> None:
-    """Killed at moments spread over the time that a whole export takes, seen by what it has written so far."""
+@pytest.mark.parametrize("written", ["model.xml", "rehearsal.npz"])
+def test_an_export_cut_short_leaves_nothing_that_loads(exported: Coldframe, tmp_path: Path, written: str) -> None:
+    """Killed as soon as it has written a file: the model, or what the model says in a fresh process."""
     command = exported.command("export", "mlp", "--format", "openvino", "--output", tmp_path / "artefact")
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wanted = {0.0: "*/model.xml", 0.5: "*/card.draft.json", 0.9: "*/MODEL_CARD.md"}[after]
-    while process.poll() is None and not list(tmp_path.glob(f".{wanted}")):
+    while process.poll() is None and not list(tmp_path.glob(f".artefact-*/{written}")):
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    for folder in tmp_path.iterdir():
-        if process.returncode == -signal.SIGKILL and not artefact.is_one(folder):
-            with pytest.raises(ColdframeError):
-                artefact.read(folder)
-    exported.process("export", "mlp", "--format", "openvino", "--output", tmp_path / "artefact", "--force")
+    assert process.returncode == -signal.SIGKILL
+    assert not [folder for folder in tmp_path.iterdir() if artefact.is_one(folder)]
+    exported.process("export", "mlp", "--format", "openvino", "--output", tmp_path / "artefact")
+    assert [path.name for path in tmp_path.iterdir()] == ["artefact"]
     assert artefact.is_one(tmp_path / "artefact")
+
+
+def stopping(function: Callable[..., Any], counted: Iterator[int], point: int) -> Callable[..., Any]:
+    """The function, but for the call of all those counted together at which it stops."""
+
+    def instead(*arguments: Any) -> Any:
+        if next(counted) == point:
+            raise KeyboardInterrupt
+        return function(*arguments)
+
+    return instead
+
+
+def test_publishing_cut_short_at_any_of_its_operations_leaves_the_old_or_the_new(
+    exported: Coldframe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operations = ("sync", "sync_folder", "rename")
+    for point in range(100):
+        made, final = tmp_path / "made", tmp_path / "final"
+        shutil.copytree(of(exported, "openvino"), made)
+        (made / artefact.CARD).rename(made / artefact.DRAFT)
+        counted = itertools.count()
+        with monkeypatch.context() as patched:
+            for name in operations:
+                patched.setattr(files, name, stopping(getattr(files, name), counted, point))
+            try:
+                artefact.publish(made, final)
+            except KeyboardInterrupt:
+                assert not artefact.is_one(made)
+                if artefact.is_one(final):  # all but the last sync
+                    artefact.read(final).load()
+            else:
+                break
+        for folder in (made, final):
+            shutil.rmtree(folder, ignore_errors=True)
+    assert point > len(list(final.iterdir()))
+    assert artefact.is_one(final)

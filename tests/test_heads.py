@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import dense, heads, scaling, training
 from pipeline.embedders.keras_applications import NETWORKS, backbone
+from pipeline.frameworks import load_keras
 from pipeline.heads import Head, mlp
 from pipeline.training import Labelled, Task
 from store.errors import ColdframeError
@@ -20,8 +21,12 @@ def trainable(model: Any) -> int:
 
 
 def test_the_reference_model_has_the_reports_parameters() -> None:
-    network = backbone("efficientnet-b4", weights="random", size=(380, 380))
-    model = heads.on_backbone(network, mlp.layers(202, (600,), 0.4))
+    keras, network = load_keras(), backbone("efficientnet-b4", weights="random", size=(380, 380))
+    network.trainable = False
+    outputs = network.output
+    for layer in dense.to_keras(mlp.layers(202, (600,), 0.4)):
+        outputs = layer(outputs)
+    model = keras.Model(network.input, outputs)
     assert model.count_params() == 18_878_193
     assert trainable(model) == 1_200_786
     assert model.output_shape == (None, 202)

@@ -3,7 +3,8 @@
 A file says which ``LIBRARIES`` its format needs, the first to run a model and all of them to write one, what ``EXTRA`` of
 coldframe installs them, and which ``BACKEND`` of Keras writes it (None: any); ``write(model, folder)``
 puts a ``keras.Model`` from pictures, uint8 RGB (n, height, width, 3), to probabilities (n, classes) and vectors (n, dimensions)
-into a folder as one file or several, and ``load(folder, card)`` gives what runs it. Libraries are imported inside the functions.
+into a folder as one file or several, and ``load(folder)`` gives what runs it. ``USE`` are five lines of Python for whoever has
+no coldframe. Libraries are imported inside the functions.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,8 +39,14 @@ def write(name: str, model: Any, folder: Path) -> None:
     _module(name).write(model, folder)
 
 
-def load(name: str, folder: Path, card: Mapping[str, Any]) -> Run:
-    """What runs the model in a folder; ``card`` is its model card.
+def use(name: str, size: tuple[int, int]) -> str:
+    """Five lines of Python that ask a model for ``photo.jpg``, in its folder; ``size`` is (height, width)."""
+    text: str = _module(name).USE
+    return text.format(height=size[0], width=size[1])
+
+
+def load(name: str, folder: Path) -> Run:
+    """What runs the model in a folder.
 
     Raises:
         ColdframeError: no such format, or its library is not installed.
@@ -49,7 +56,7 @@ def load(name: str, folder: Path, card: Mapping[str, Any]) -> Run:
             f"{folder}: of the format {name!r}, which this coldframe does not know: {', '.join(names())}"
         )
     _require(name, _module(name).LIBRARIES[:1])
-    run: Run = _module(name).load(folder, card)
+    run: Run = _module(name).load(folder)
     return run
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,12 @@ from pipeline.frameworks import load_keras
 LIBRARIES = ("keras",)
 EXTRA = ""
 BACKEND = None
+USE = """\
+import keras, numpy as np
+from pathlib import Path
+from decoding import decode, resize  # decoding.py beside this card: needs pillow and numpy
+picture = np.asarray(resize(decode(Path("photo.jpg").read_bytes()).image, {height}, {width}))
+probabilities = keras.saving.load_model("model.keras", compile=False).predict(picture[None])[0]"""
 FILE = "model.keras"
 
 
@@ -23,7 +28,7 @@ def write(model: Any, folder: Path) -> None:
     load_keras().Model(model.input, model.outputs[0]).save(folder / FILE)
 
 
-def load(folder: Path, card: Mapping[str, Any]) -> Run:
+def load(folder: Path) -> Run:
     """With the vectors as a second output."""
     keras = load_keras()
 

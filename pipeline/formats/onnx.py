@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,12 @@ FILE = "model.onnx"
 LIBRARIES = ("onnxruntime", "onnx", "tf2onnx")
 EXTRA = "onnx"
 BACKEND = "tensorflow"
+USE = """\
+import onnxruntime, numpy as np
+from pathlib import Path
+from decoding import decode, resize  # decoding.py beside this card: needs pillow and numpy
+picture = np.asarray(resize(decode(Path("photo.jpg").read_bytes()).image, {height}, {width}))
+probabilities = onnxruntime.InferenceSession("model.onnx").run(["probabilities"], {{"pictures": picture[None]}})[0][0]"""
 OPSET = 18  # of 2022: old enough for runtimes in use
 PICTURES = "pictures"  # the name of the input
 
@@ -45,7 +50,7 @@ def write(model: Any, folder: Path) -> None:
     onnx.save(graph, folder / FILE)
 
 
-def load(folder: Path, card: Mapping[str, Any]) -> Run:
+def load(folder: Path) -> Run:
     """On the processor."""
     import onnxruntime
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,12 @@ FILE = "model.xml"
 LIBRARIES = ("openvino",)
 EXTRA = "fast"
 BACKEND = "tensorflow"
+USE = """\
+import openvino, numpy as np
+from pathlib import Path
+from decoding import decode, resize  # decoding.py beside this card: needs pillow and numpy
+picture = np.asarray(resize(decode(Path("photo.jpg").read_bytes()).image, {height}, {width}))
+probabilities = openvino.compile_model("model.xml", "CPU")(picture[None])["probabilities"][0]"""
 
 
 def write(model: Any, folder: Path) -> None:
@@ -28,7 +33,7 @@ def write(model: Any, folder: Path) -> None:
     openvino.save_model(converted, folder / FILE, compress_to_fp16=False)
 
 
-def load(folder: Path, card: Mapping[str, Any]) -> Run:
+def load(folder: Path) -> Run:
     """Compiled for this processor, in float32: as it was evaluated."""
     import openvino
 

@@ -156,18 +156,18 @@ def fit(
     )
 
 
-def predict(file: Path, pictures: Pixels) -> npt.NDArray[np.float64]:
-    """Class probabilities of pictures, shape (n, classes).
+def opened(file: Path) -> Callable[[Pixels], npt.NDArray[np.float64]]:
+    """What gives class probabilities of pictures, shape (n, classes), by a network out of its file.
 
     The network takes them one at a time, which a processor does as fast as in batches: what one is given depends on it
     alone, to the bit, not on which others are asked for.
 
     Args:
         file: the ``.keras`` file of a :class:`Fitted`.
-        pictures: raw RGB, uint8 of shape (n, height, width, 3) at the size it was trained on.
 
     Raises:
-        ColdframeError: no such file, not a network, or pictures of another size.
+        ColdframeError: no such file, or not a network; what is returned raises it for pictures of another size than the network
+            was trained on.
     """
     keras = load_keras()
 
@@ -176,12 +176,21 @@ def predict(file: Path, pictures: Pixels) -> npt.NDArray[np.float64]:
     except Exception as error:  # Keras, zipfile and h5py raise many kinds on a wrong file
         raise ColdframeError(f"{file}: not a network that coldframe trained ({error}): train it again") from error
     wanted = tuple(network.input_shape[1:])
-    if pictures.shape[1:] != wanted:
-        raise ColdframeError(
-            f"{file}: takes pictures of shape {wanted}, got {pictures.shape[1:]}: load them at the size it was trained on"
-        )
-    given = [network.predict_on_batch(picture[None])[0] for picture in pictures]
-    return np.array(given, np.float64).reshape(len(pictures), network.output_shape[-1])
+
+    def predict(pictures: Pixels) -> npt.NDArray[np.float64]:
+        if pictures.shape[1:] != wanted:
+            raise ColdframeError(
+                f"{file}: takes pictures of shape {wanted}, got {pictures.shape[1:]}: load them at the size it was trained on"
+            )
+        given = [network.predict_on_batch(picture[None])[0] for picture in pictures]
+        return np.array(given, np.float64).reshape(len(pictures), network.output_shape[-1])
+
+    return predict
+
+
+def predict(file: Path, pictures: Pixels) -> npt.NDArray[np.float64]:
+    """Class probabilities of pictures, uint8 (n, height, width, 3), by the network in a file, as :func:`opened` gives them."""
+    return opened(file)(pictures)
 
 
 def _check_settings(settings: Settings) -> None:

@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import dense
-from pipeline.frameworks import load_keras
 from pipeline.scaling import KINDS, Scaling
 from pipeline.training import OPTIMIZERS, Fit, Task
 from store.errors import ColdframeError
@@ -187,18 +186,3 @@ def fit(name: str, task: Task, settings: Settings) -> Fit:
     """
     fitted: Fit = module(name).fit(task, settings)
     return fitted
-
-
-def on_backbone(backbone: Any, layers: list[dense.Layer]) -> Any:
-    """The whole classifier as a ``keras.Model``: a frozen backbone that gives one vector a picture, and layers on it.
-
-    The backbone is called in inference, so that neither its Dropout nor its BatchNormalization is live in training.
-    """
-    keras = load_keras()
-
-    backbone.trainable = False
-    pictures = keras.Input(backbone.input_shape[1:])
-    outputs = backbone(pictures, training=False)
-    for layer in dense.to_keras(layers):
-        outputs = layer(outputs)
-    return keras.Model(pictures, outputs)
