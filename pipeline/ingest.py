@@ -104,6 +104,8 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
         found, refused = _look_up(root, listed.rows["path"].unique())
         to_examine = _to_examine(store.snapshot(), found, max_pixels=settings.max_pixels, rehash=settings.rehash)
         unreadable = _examine(store, root, to_examine, settings, quiet=quiet)
+        examined = len(to_examine)
+        del found, to_examine  # as large as the catalogue
         moment = store.snapshot().manifest
         reasons = pa.concat_tables([refused, unreadable])
 
@@ -111,12 +113,12 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
             # anew for each large query: a connection keeps the memory of those it has answered
             return _wanted(Snapshot(store.root, moment), listed, reasons, prune=settings.prune)
 
-        outcome = _compare(wanted(), listed, examined=len(to_examine), prune=settings.prune)
+        outcome = _compare(wanted(), listed, examined=examined, prune=settings.prune)
         with store.commit("ingest") as commit:
-            if len(to_examine) or outcome.pruned:
-                commit.replace("files", wanted().query("steps/ingest/files"))
+            if examined or outcome.pruned:
+                commit.replace_stream("files", wanted().stream("steps/ingest/files"))
             if outcome.added or outcome.updated or outcome.pruned:
-                commit.replace("images", wanted().query("steps/ingest/images"))
+                commit.replace_stream("images", wanted().stream("steps/ingest/images"))
                 commit.replace("failures", wanted().query("steps/ingest/failures"), key="ingest")
             commit.record_step(
                 "ingest",
@@ -202,7 +204,8 @@ def _to_examine(moment: Snapshot, found: pa.Table, *, max_pixels: int, rehash: b
     """Paths of files not examined yet under the present rules and limit, or changed since by size or mtime."""
     if rehash:
         return found["path"]
-    moment.register("found", found)
+    moment.hold_little(len(found))
+    moment.show("found", found)
     limits = {"decoding": decoding.RULES_VERSION, "max_pixels": max_pixels}
     return moment.query("steps/ingest/to_examine", **limits)["path"]
 
@@ -258,8 +261,9 @@ def _with_types_of(before: pa.Schema, rows: pa.Table) -> pa.Table:
 
 def _wanted(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, prune: bool) -> Snapshot:
     """``now`` with temporary views of the catalogue as it should be: ``ready`` and ``failed`` rows, and both together."""
-    now.register("listed", _with_types_of(now.select("images").schema, listed.rows))
-    now.register("listed_for_failures", failure_columns(listed.rows))
+    now.hold_little(len(listed.rows))
+    now.show("listed", _with_types_of(now.select("images").schema, listed.rows))
+    now.show("listed_for_failures", failure_columns(listed.rows))
     now.register("reasons", reasons)
     now.register("options", pa.table({"prune": [prune]}))
     # views: as tables they would be the catalogue four times

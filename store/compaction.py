@@ -43,8 +43,7 @@ def compact(store: Store, dataset: str, key: str, *, more_to_come: bool = False)
 def _merge(store: Store, dataset: str, key: str, group: list[Part]) -> bool:
     """Swap some parts for one that holds their rows; False where they were not all live any more."""
     paths = [store.root / part.path for part in group]
-    rows = sum(part.rows for part in group)
-    large = parts.write_stream(store.root, dataset, key, pq.read_schema(paths[0]), rows, _row_groups(paths))
+    large = parts.write_stream(store.root, dataset, key, pq.read_schema(paths[0]), _row_groups(paths))
     with store.commit(STEP) as commit:
         commit.swap(dataset, group, [large])
     if commit.dropped:

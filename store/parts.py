@@ -64,37 +64,47 @@ def rows_a_group(table: pa.Table) -> int:
 def write_table(root: Path, dataset: str, key: str, table: pa.Table) -> Part:
     """Write ``table`` as one Parquet part (zstd, row groups of some thousand rows or a few MB)."""
 
-    def write(file: BinaryIO) -> None:
+    def write(file: BinaryIO) -> int:
         pq.write_table(table, file, compression="zstd", row_group_size=rows_a_group(table))
+        return int(table.num_rows)
 
-    return _write(root, dataset, key, ".parquet", table.num_rows, write)
+    return _write(root, dataset, key, ".parquet", write)
 
 
-def write_stream(root: Path, dataset: str, key: str, schema: pa.Schema, rows: int, groups: Iterable[pa.Table]) -> Part:
-    """Write tables that come one by one as the row groups of one Parquet part, which has ``rows`` rows in all."""
+def write_stream(root: Path, dataset: str, key: str, schema: pa.Schema, groups: Iterable[pa.Table]) -> Part:
+    """Write tables that come one by one as the row groups of one Parquet part."""
 
-    def write(file: BinaryIO) -> None:
+    def write(file: BinaryIO) -> int:
+        rows = 0
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
             for group in groups:
                 writer.write_table(group, row_group_size=rows_a_group(group))
+                rows += group.num_rows
+        return rows
 
-    return _write(root, dataset, key, ".parquet", rows, write)
+    return _write(root, dataset, key, ".parquet", write)
 
 
 def write_bytes(root: Path, dataset: str, key: str, suffix: str, content: bytes) -> Part:
     """Write ``content`` as one part that is not Parquet, such as a trained head."""
-    return _write(root, dataset, key, suffix, 1, lambda file: file.write(content))
+
+    def write(file: BinaryIO) -> int:
+        file.write(content)
+        return 1
+
+    return _write(root, dataset, key, suffix, write)
 
 
-def _write(root: Path, dataset: str, key: str, suffix: str, rows: int, write: Callable[[BinaryIO], object]) -> Part:
-    """Temporary name in the same folder, fsync, rename, fsync the folder."""
+def _write(root: Path, dataset: str, key: str, suffix: str, write: Callable[[BinaryIO], int]) -> Part:
+    """Temporary name in the same folder, fsync, rename, fsync the folder; ``write`` says how many rows it wrote."""
     folder = root / "parts" / dataset
     files.make_folder(folder.parent)
     files.make_folder(folder)
     final = folder / f"{uuid.uuid4().hex}{suffix}"
     temporary = final.with_name(f"{final.name}.tmp")
     try:
-        files.write(temporary, write)
+        rows: list[int] = []
+        files.write(temporary, lambda file: rows.append(write(file)))
         files.sync(temporary)
         size, digest = temporary.stat().st_size, sha256_of(temporary)
         files.rename(temporary, final)
@@ -102,4 +112,4 @@ def _write(root: Path, dataset: str, key: str, suffix: str, rows: int, write: Ca
         files.remove(temporary)
         raise
     files.sync_folder(folder)
-    return Part(final.relative_to(root).as_posix(), key, rows, size, digest)
+    return Part(final.relative_to(root).as_posix(), key, rows[0], size, digest)

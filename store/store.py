@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -17,10 +18,11 @@ import pyarrow as pa
 from store import connection, files, locks, manifest, queries
 from store.errors import ColdframeError, Locked
 from store.manifest import Manifest, Swap
-from store.parts import Part, write_bytes, write_table
+from store.parts import Part, write_bytes, write_stream, write_table
 from store.schemas import SCHEMAS, conform, unique_names
 
 COMMIT_WAIT_SECONDS = 60.0
+LITTLE, LITTLE_A_ROW = 64_000_000, 256  # bytes that a connection may hold that was told to hold little
 
 
 class Store:
@@ -148,6 +150,15 @@ class Commit:
         self.replaced.append((dataset, key))
         self.append(dataset, table, key=key)
 
+    def replace_stream(self, dataset: str, pieces: Iterator[pa.Table], *, key: str = "") -> None:
+        """Put rows that come piece by piece in place of a slice of a dataset; they are never in memory all at once."""
+        self.replaced.append((dataset, key))
+        conformed = (conform(dataset, piece) for piece in pieces if piece.num_rows)
+        first = next(conformed, None)
+        if first is not None:
+            groups = itertools.chain([first], conformed)
+            self.added.append((dataset, write_stream(self._root, dataset, key, first.schema, groups)))
+
     def swap(self, dataset: str, old: Sequence[Part], new: Sequence[Part]) -> None:
         """Put parts already written in place of others, if those are all still live when this is published."""
         self.swapped.append(Swap(dataset, tuple(old), tuple(new)))
@@ -241,6 +252,15 @@ class Snapshot:
             self.connection.register("given_rows", rows)
             connection.create_table(self.connection, table, "select * from given_rows", {})
             self.connection.unregister("given_rows")
+
+    def show(self, view: str, rows: pa.Table) -> None:
+        """Show ``rows`` to this snapshot's connection where they lie, replacing what it was shown under that name."""
+        self.connection.register(view, rows)
+
+    def hold_little(self, rows: int) -> None:
+        """Have this snapshot's connection spill to disk early in queries over so many ``rows``, rather than hold all of them."""
+        self.connection.execute("set threads = 1")
+        self.connection.execute(f"set memory_limit = '{(LITTLE + LITTLE_A_ROW * rows) // 10**6}MB'")
 
     def parameters(self, name: str, /) -> set[str]:
         """The named parameters of ``sql/<name>.sql``."""
