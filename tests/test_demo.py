@@ -27,7 +27,7 @@ from store.store import Store
 from tests.conftest import REPOSITORY, Coldframe, environment
 from tests.synthetic import fresh_store, image, put_images, put_scores, put_vectors
 
-ROWS = 400
+ROWS = 300
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +299,10 @@ def test_a_catalogue_too_small_for_the_faults_asked_for(tmp_path: Path, cf: Cold
 def test_the_recipe_has_every_section_there_is() -> None:
     """A step that comes to exist has to find its place in the demo, but for those that take up the network again."""
     for plant in ("sample", "report", "none"):
-        assert set(tomllib.loads(world.recipe(world.Settings(plant=plant)))) == set(config.SECTIONS) - {"finetune", "export"}
+        assert set(tomllib.loads(world.recipe(world.Settings(plant=plant)))) == set(config.SECTIONS) - {
+            "finetune",
+            "export",
+        }
 
 
 def replay(store: Store, plan: Plan) -> None:

@@ -254,22 +254,22 @@ def test_a_network_is_a_run_like_any_other(cf: Coldframe, catalogue: Catalogue) 
     cf("split", "val", 0.2)
     (catalogue.images / cf.value("select path from kept where split = 'train' order by image_id limit 1")).unlink()
     asked = ("--size", "16x16", "--epochs", 2)
-    said = cf.process("train", "--from-scratch", "cnn", *asked).stderr
+    said = cf("train", "--from-scratch", "cnn", *asked).stderr
     assert "1 train rows have a picture that cannot be read and are left out, such as content" in said
     run = cf.rows("select * from runs")[0]
     assert (run["name"], run["kind"], run["head"], run["embedder"], run["embedders"]) == (
         *("cnn", "network", "cnn", "pixels"),
         [],
     )
-    cf.process("evaluate", "cnn", "--mask-by", "phylum")
+    cf("evaluate", "cnn", "--mask-by", "phylum")
     rows = cf.rows("select * from evaluations order by evaluation desc")
     assert [row["evaluation"] for row in rows] == ["plain", "masked:phylum"]
     assert rows[0]["rows"] == cf.value("select count(*) from kept where split = 'test'")
-    cf.process("train", "--from", "cnn", "--as", "again")
+    cf("train", "--from", "cnn", "--as", "again")
     first, again = (json.loads(row["history"]) for row in cf.rows("select history from runs order by created_at"))
     assert np.allclose(first["loss"], again["loss"], atol=1e-4)
     Path("coldframe.toml").write_text('[train.small]\nfrom_scratch = "cnn"\nsize = [16, 16]\nepochs = 2\n')
-    cf.process("train", "--as", "small")
+    cf("train", "--as", "small")
     assert "train --as small: up to date" in cf("run", "--dry-run").stderr
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pipeline.feature_sets import vectors
 from tests.conftest import Coldframe, drawn
 
-KILLS = 10  # for each command; make chaos adds every point of the protocol
+KILLS = 6  # for each command; make chaos adds every point of the protocol
 OFTEN = ["--commit-seconds", "0"]  # so that kills fall between commits too
 
 

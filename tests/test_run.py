@@ -31,8 +31,8 @@ stages = [
 ]
 
 [train.mlp]
-units = 8
-epochs = 3
+head = "centroid"  # which starts no framework
+input = "l2"
 
 [evaluate]
 mask_by = ["phylum"]
@@ -63,7 +63,7 @@ def test_the_whole_path_and_what_makes_each_step_run_again(recipe: Coldframe, ca
     assert recipe.value("select count(*) from evaluations") == 2
     assert "FAILED" not in recipe("verify").stdout
 
-    assert states(recipe.process("run").stderr) == dict.fromkeys(STEPS, "up to date")
+    assert states(recipe("run").stderr) == dict.fromkeys(STEPS, "up to date")
 
     # a path rename invalidates no training
     old = catalogue.images / catalogue.rows[0]["file_path"]
@@ -87,15 +87,15 @@ def test_the_whole_path_and_what_makes_each_step_run_again(recipe: Coldframe, ca
     assert again["curate --plan default"] == "changed since: chroma, content_id, embeddings of mean-colour, label"
     assert re.fullmatch(r"changed since: .*label of plan default.*", again["train --as mlp"])
     assert "run" in again["evaluate mlp"]
-    assert states(recipe.process("run").stderr) == dict.fromkeys(STEPS, "up to date")
+    assert states(recipe("run").stderr) == dict.fromkeys(STEPS, "up to date")
 
     # a setting does, and a file that is another one
     text = Path("coldframe.toml").read_text()
-    Path("coldframe.toml").write_text(text.replace("epochs = 3", "epochs = 2"))
+    Path("coldframe.toml").write_text(text.replace('input = "l2"', 'input = "raw"'))
     picture("moth", 902).save(catalogue.images / catalogue.rows[-1]["file_path"])
     again = states(recipe.process("run", "--dry-run").stderr)
     assert again["ingest"] == "1 files have changed, and 0 of those that failed"
-    assert again["train --as mlp"] == "settings changed: epochs"
+    assert again["train --as mlp"] == "settings changed: input"
     assert again["score knn"] == "up to date"
 
 

@@ -23,7 +23,8 @@ def wildlife(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Coldfram
     (folder / weights).symlink_to(shared / "models" / weights)
     (folder / "coldframe.toml").write_text(example("recipe")[1])
     command = [sys.executable, "-P", "-m", "pipeline", "run"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, check=False, env=environment())
+    smaller = environment(COLDFRAME_EMBED_SIZE="128x128")  # a third of the time
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False, env=smaller)
     assert done.returncode == 3, done.stderr.decode()  # done, some rows failed
     cf = Coldframe(folder / "wildlife-store")
     good = [row["rare_species_id"] for row in truth(shared) if row["kind"] == "cmyk_good"]
