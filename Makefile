@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-head bench-heads bench-lab bench-predict bench-scale clean
+.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-handover bench-head bench-heads bench-lab bench-predict bench-scale clean
 
 install: .venv/installed
 
@@ -60,6 +60,10 @@ bench-lab: install
 # The cut against the whole network, EfficientNetB4 at 380x380 (five minutes).
 bench-finetune: install
 	$(BIN)/python -m tests.benchmarks.finetune
+
+# Head, fine-tune, three artefacts, and what they say of real photographs (five minutes; needs ../shared).
+bench-handover: install
+	$(BIN)/python -m tests.benchmarks.handover
 
 bench-predict: install
 	$(BIN)/python -m tests.benchmarks.predict

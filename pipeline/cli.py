@@ -832,7 +832,7 @@ def evaluate(common: Common, run: str | None, per_class: bool, confusion: bool, 
         raise click.UsageError("--per-class, --confusion and --group-by print different tables: ask for one at a time")
     store = common.open()
     settings = common.config.settings(step.Settings, "evaluate", flags=flags)
-    done = step.evaluate(store, run, settings)
+    done = step.evaluate(store, run, settings, quiet=common.quiet)
     snapshot = store.snapshot()
     key = {"run_id": done[0].run_id, "split": settings.split}
     names = {"evaluations": [one.evaluation for one in done]}

@@ -39,7 +39,7 @@ class Settings:
     memory_share: float = 0.25
 
 
-def evaluate(store: Store, run_id: str | None, settings: Settings) -> list[Judgement]:
+def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: bool = False) -> list[Judgement]:
     """Predict every row of a split and store predictions and figures, plain and once per mask.
 
     Where an evaluation of that name had figures by columns that are not asked for now, those are brought up to date too.
@@ -69,7 +69,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings) -> list[Judge
             f"{views} --view-rows all' makes them"
         )
     classes, groups = np.array(run["classes"]), units.of_rows(snapshot, plan, rows.image_ids)
-    found = probabilities(snapshot, run, rows)
+    found = probabilities(snapshot, run, rows, quiet=quiet)
     flattered = seen.rows_seen(snapshot, run, rows)
     done: list[Judgement] = []
     with store.commit("evaluate") as commit:

@@ -50,7 +50,7 @@ def feature_sets_read(run: Mapping[str, Any]) -> list[str]:
     return list(run["embedders"]) if run["kind"] == HEAD else []
 
 
-def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> Probabilities:
+def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows, *, quiet: bool = False) -> Probabilities:
     """Class probabilities of each row, shape (n, classes), float64, the mean over the views that ``rows`` has.
 
     Raises:
@@ -58,11 +58,11 @@ def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> Probab
     """
     if run["kind"] == NETWORK:
         height, width = json.loads(run["settings"])["size"]
-        pictures = _pictures(snapshot, rows, (height, width))
+        pictures = _pictures(snapshot, rows, (height, width), quiet=quiet)
         return from_scratch.predict(snapshot.file("models", run["run_id"]), pictures)
     if run["kind"] == FINETUNED:
         parts = classifier.parts(snapshot, run)
-        model, pictures = classifier.assemble(parts), _pictures(snapshot, rows, parts.size)
+        model, pictures = classifier.assemble(parts), _pictures(snapshot, rows, parts.size, quiet=quiet)
         starts = range(0, len(pictures), BATCH)
         return np.concatenate(
             [np.asarray(model.predict_on_batch(pictures[at : at + BATCH])[0]) for at in starts]
@@ -77,8 +77,8 @@ def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows) -> Probab
     return found
 
 
-def _pictures(snapshot: Snapshot, rows: Rows, size: tuple[int, int]) -> Pixels:
-    pictures = pixels.load(snapshot, rows.content_ids, size)
+def _pictures(snapshot: Snapshot, rows: Rows, size: tuple[int, int], *, quiet: bool) -> Pixels:
+    pictures = pixels.load(snapshot, rows.content_ids, size, quiet=quiet)
     if pictures.failed:
         content, reason = next(iter(pictures.failed.items()))
         raise ColdframeError(
