@@ -102,6 +102,8 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     formats.prepare(settings.format)
     parts = classifier.parts(snapshot, run)
     notes: list[str] = []
+    if run["helped"] is False:
+        notes.append(f"fine-tuning did not help this run: {run['finetuned_from']} is the model to use")
     rows = features.load(snapshot, run["plan"], prediction.feature_sets_read(run), settings.split)
     for name, count in rows.without_vector.items():
         notes.append(f"{count} {settings.split} rows have no vector in {name} and are not evaluated")
@@ -141,6 +143,7 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         }
         whole = artefact.draft(temporary, card)
         (temporary / artefact.READABLE_CARD).write_text(model_card.text(whole), encoding="utf-8")
+        _check_place(final, force=settings.force)  # minutes have gone by
         with _aside(final):
             artefact.publish(temporary, final)
     except BaseException:

@@ -106,6 +106,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
         unreadable = _examine(store, root, to_examine, settings, quiet=quiet)
         examined = len(to_examine)
         del found, to_examine  # as large as the catalogue
+        pa.default_memory_pool().release_unused()
         moment = store.snapshot().manifest
         reasons = pa.concat_tables([refused, unreadable])
 
@@ -204,7 +205,7 @@ def _to_examine(moment: Snapshot, found: pa.Table, *, max_pixels: int, rehash: b
     """Paths of files not examined yet under the present rules and limit, or changed since by size or mtime."""
     if rehash:
         return found["path"]
-    moment.hold_little(len(found))
+    moment.hold_little(found)
     moment.show("found", found)
     limits = {"decoding": decoding.RULES_VERSION, "max_pixels": max_pixels}
     return moment.query("steps/ingest/to_examine", **limits)["path"]
@@ -261,7 +262,7 @@ def _with_types_of(before: pa.Schema, rows: pa.Table) -> pa.Table:
 
 def _wanted(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, prune: bool) -> Snapshot:
     """``now`` with temporary views of the catalogue as it should be: ``ready`` and ``failed`` rows, and both together."""
-    now.hold_little(len(listed.rows))
+    now.hold_little(listed.rows)
     now.show("listed", _with_types_of(now.select("images").schema, listed.rows))
     now.show("listed_for_failures", failure_columns(listed.rows))
     now.register("reasons", reasons)

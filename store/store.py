@@ -22,7 +22,7 @@ from store.parts import Part, write_bytes, write_stream, write_table
 from store.schemas import SCHEMAS, conform, unique_names
 
 COMMIT_WAIT_SECONDS = 60.0
-LITTLE, LITTLE_A_ROW = 64_000_000, 256  # bytes that a connection may hold that was told to hold little
+LITTLE, LITTLE_A_ROW = 32_000_000, 256  # bytes that a connection told to hold little may hold in any case
 
 
 class Store:
@@ -257,10 +257,12 @@ class Snapshot:
         """Show ``rows`` to this snapshot's connection where they lie, replacing what it was shown under that name."""
         self.connection.register(view, rows)
 
-    def hold_little(self, rows: int) -> None:
-        """Have this snapshot's connection spill to disk early in queries over so many ``rows``, rather than hold all of them."""
+    def hold_little(self, shown: pa.Table) -> None:
+        """Have this snapshot's connection spill to disk early in queries over rows like those of ``shown``, rather than hold all
+        that they touch."""
+        limit = LITTLE + LITTLE_A_ROW * shown.num_rows + 2 * shown.nbytes
         self.connection.execute("set threads = 1")
-        self.connection.execute(f"set memory_limit = '{(LITTLE + LITTLE_A_ROW * rows) // 10**6}MB'")
+        self.connection.execute(f"set memory_limit = '{limit // 10**6}MB'")
 
     def parameters(self, name: str, /) -> set[str]:
         """The named parameters of ``sql/<name>.sql``."""
