@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -20,12 +22,13 @@ from pipeline.config import LARGEST_COUNT, PATH
 from pipeline.examining import MAX_SECONDS, Facts, examine
 from pipeline.progress import Progress
 from store import digests
-from store.errors import ColdframeError
+from store.errors import ColdframeError, TooLittleMemory
 from store.schemas import SCHEMAS, as_text, failure_columns
 from store.store import Snapshot, Store
 
 REASONS = pa.schema([("path", pa.string()), ("reason", pa.string())])
 FOUND = pa.schema([("path", pa.string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64())])
+Result = TypeVar("Result")
 ROWS_AT_ONCE = 4096  # as Python objects, which take several times what a column does
 
 
@@ -102,7 +105,8 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
     listed, root = reading.listed, reading.root
     with store.lock("ingest"):
         found, refused = _look_up(root, listed.rows["path"].unique())
-        to_examine = _to_examine(store.snapshot(), found, max_pixels=settings.max_pixels, rehash=settings.rehash)
+
+        to_examine = _sparingly(partial(_look_for_new, store, found, settings))
         unreadable = _examine(store, root, to_examine, settings, quiet=quiet)
         examined = len(to_examine)
         del found, to_examine  # as large as the catalogue
@@ -110,27 +114,41 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
         moment = store.snapshot().manifest
         reasons = pa.concat_tables([refused, unreadable])
 
-        def wanted() -> Snapshot:
-            # anew for each large query: a connection keeps the memory of those it has answered
-            return _wanted(Snapshot(store.root, moment), listed, reasons, prune=settings.prune)
+        def finish(hold_little: bool) -> Outcome:
+            def wanted() -> Snapshot:
+                # anew for each large query: a connection keeps the memory of those it has answered
+                now = _wanted(Snapshot(store.root, moment), listed, reasons, prune=settings.prune)
+                if hold_little:
+                    now.hold_little(listed.rows)
+                return now
 
-        outcome = _compare(wanted(), listed, examined=examined, prune=settings.prune)
-        with store.commit("ingest") as commit:
-            if examined or outcome.pruned:
-                commit.replace_stream("files", wanted().stream("steps/ingest/files"))
-            if outcome.added or outcome.updated or outcome.pruned:
-                commit.replace_stream("images", wanted().stream("steps/ingest/images"))
-                commit.replace("failures", wanted().query("steps/ingest/failures"), key="ingest")
-            commit.record_step(
-                "ingest",
-                "",
-                settings=asdict(resolved(settings)),
-                inputs=reading.inputs,
-                seconds=time.monotonic() - started,
-                rows_in=outcome.ready + outcome.failed,
-                rows_out=outcome.ready,
-            )
-    return outcome
+            outcome = _compare(wanted(), listed, examined=examined, prune=settings.prune)
+            with store.commit("ingest") as commit:
+                if examined or outcome.pruned:
+                    commit.replace_stream("files", wanted().stream("steps/ingest/files"))
+                if outcome.added or outcome.updated or outcome.pruned:
+                    commit.replace_stream("images", wanted().stream("steps/ingest/images"))
+                    commit.replace("failures", wanted().query("steps/ingest/failures"), key="ingest")
+                commit.record_step(
+                    "ingest",
+                    "",
+                    settings=asdict(resolved(settings)),
+                    inputs=reading.inputs,
+                    seconds=time.monotonic() - started,
+                    rows_in=outcome.ready + outcome.failed,
+                    rows_out=outcome.ready,
+                )
+            return outcome
+
+        return _sparingly(finish)
+
+
+def _sparingly(work: Callable[[bool], Result]) -> Result:
+    """What ``work`` gives when it holds little, or where that is too little for it, when it need not."""
+    try:
+        return work(True)
+    except TooLittleMemory:
+        return work(False)
 
 
 def resolved(settings: Settings) -> Settings:
@@ -201,11 +219,17 @@ def _reasons(rows: list[tuple[str | None, str]]) -> pa.Table:
     return pa.Table.from_pylist([{"path": path, "reason": reason} for path, reason in rows], REASONS)
 
 
+def _look_for_new(store: Store, found: pa.Table, settings: Settings, hold_little: bool) -> pa.ChunkedArray:
+    moment = store.snapshot()
+    if hold_little:
+        moment.hold_little(found)
+    return _to_examine(moment, found, max_pixels=settings.max_pixels, rehash=settings.rehash)
+
+
 def _to_examine(moment: Snapshot, found: pa.Table, *, max_pixels: int, rehash: bool = False) -> pa.ChunkedArray:
     """Paths of files not examined yet under the present rules and limit, or changed since by size or mtime."""
     if rehash:
         return found["path"]
-    moment.hold_little(found)
     moment.show("found", found)
     limits = {"decoding": decoding.RULES_VERSION, "max_pixels": max_pixels}
     return moment.query("steps/ingest/to_examine", **limits)["path"]
@@ -262,7 +286,6 @@ def _with_types_of(before: pa.Schema, rows: pa.Table) -> pa.Table:
 
 def _wanted(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, prune: bool) -> Snapshot:
     """``now`` with temporary views of the catalogue as it should be: ``ready`` and ``failed`` rows, and both together."""
-    now.hold_little(listed.rows)
     now.show("listed", _with_types_of(now.select("images").schema, listed.rows))
     now.show("listed_for_failures", failure_columns(listed.rows))
     now.register("reasons", reasons)

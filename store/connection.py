@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from store import queries
-from store.errors import ColdframeError, QueryRefused, StoreDamaged
+from store.errors import ColdframeError, QueryRefused, StoreDamaged, TooLittleMemory
 from store.manifest import Manifest
 from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS
 
@@ -192,7 +192,7 @@ def _shortage(error: duckdb.Error) -> ColdframeError | None:
     """A sentence for an error that says what the machine lacks; None for any other."""
     is_of_system = isinstance(error, duckdb.IOException)
     if isinstance(error, duckdb.OutOfMemoryException) or (is_of_system and any(it in str(error) for it in _NO_ROOM)):
-        return ColdframeError(
+        return TooLittleMemory(
             f"too little memory, and {tempfile.gettempdir()} cannot take what does not fit ({_first_line(error)}): make "
             "room there, or name a larger folder in TMPDIR, then run the command again"
         )

@@ -13,6 +13,10 @@ class StoreDamaged(ColdframeError):
     """A file of the store is missing or not what the manifest says."""
 
 
+class TooLittleMemory(ColdframeError):
+    """A query needs more memory, or room to spill, than there is or than it may have."""
+
+
 class QueryRefused(ColdframeError):
     """SQL that would write, reach outside the store, or that DuckDB cannot run."""
 

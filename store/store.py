@@ -22,7 +22,8 @@ from store.parts import Part, write_bytes, write_stream, write_table
 from store.schemas import SCHEMAS, conform, unique_names
 
 COMMIT_WAIT_SECONDS = 60.0
-LITTLE, LITTLE_A_ROW = 32_000_000, 256  # bytes that a connection told to hold little may hold in any case
+# Bytes that a connection told to hold little may hold: in any case, and for what it is shown.
+LITTLE, LITTLE_A_COLUMN, LITTLE_A_ROW = 32_000_000, 1_000_000, 256
 
 
 class Store:
@@ -259,8 +260,8 @@ class Snapshot:
 
     def hold_little(self, shown: pa.Table) -> None:
         """Have this snapshot's connection spill to disk early in queries over rows like those of ``shown``, rather than hold all
-        that they touch."""
-        limit = LITTLE + LITTLE_A_ROW * shown.num_rows + 2 * shown.nbytes
+        that they touch. It may be too little for one: then that raises :class:`store.errors.TooLittleMemory`."""
+        limit = LITTLE + LITTLE_A_COLUMN * shown.num_columns + LITTLE_A_ROW * shown.num_rows + shown.nbytes
         self.connection.execute("set threads = 1")
         self.connection.execute(f"set memory_limit = '{limit // 10**6}MB'")
 
