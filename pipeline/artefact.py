@@ -29,6 +29,9 @@ DECODING = "decoding.py"  # the module of the decoding rules, as it was
 NEIGHBOURS = "neighbours.npz"
 
 
+CARD_KEYS = {"decoding", "files", "format", "size", "classes", "taxonomy", "max_pixels"}
+
+
 @dataclass(frozen=True)
 class Artefact:
     """An artefact on disk and its card."""
@@ -77,6 +80,17 @@ def is_one(path: Path) -> bool:
     return (path / CARD).is_file()
 
 
+def foreign(folder: Path) -> str | None:
+    """The name of something in a folder that no export has put there; None where all is an artefact's, finished or not."""
+    card = CARD if is_one(folder) else DRAFT
+    try:
+        said = json.loads((folder / card).read_text(encoding="utf-8"))
+        ours = {CARD, DRAFT, READABLE_CARD, *said["files"]} if said["card_version"] else set()
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = set()
+    return next((path.name for path in sorted(folder.iterdir()) if path.name not in ours), None)
+
+
 def read(folder: Path, *, card: str = CARD) -> Artefact:
     """The artefact in a folder.
 
@@ -91,10 +105,14 @@ def read(folder: Path, *, card: str = CARD) -> Artefact:
         raise ColdframeError(f"{folder}: {what}: it has no {card}; 'coldframe export RUN' makes one") from None
     except ValueError as error:
         raise ColdframeError(f"{folder / card}: not a model card ({error}): export the run again") from error
+    if not isinstance(said, dict):
+        raise ColdframeError(f"{folder / card}: not a model card: export the run again")
     if said.get("card_version") != VERSION:
         raise ColdframeError(
             f"{folder / card}: version {said.get('card_version')}, this coldframe reads {VERSION}: export the run again"
         )
+    if not said.keys() >= CARD_KEYS:
+        raise ColdframeError(f"{folder / card}: not a whole model card: export the run again")
     if said["decoding"] != decoding.RULES_VERSION:
         raise ColdframeError(
             f"{folder}: made for decoding rules {said['decoding']}, this coldframe has {decoding.RULES_VERSION}: export the run "

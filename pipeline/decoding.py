@@ -106,6 +106,8 @@ def read_bytes(file: Path) -> bytes:
         data = file.read_bytes()
     except FileNotFoundError:
         raise UnreadableImage(MISSING) from None
+    except ValueError:
+        raise UnreadableImage("not a path: it holds a NUL character") from None
     except OSError as error:
         raise UnreadableImage(f"cannot be read: {error.strerror or error}") from error
     if not data:

@@ -163,8 +163,13 @@ def _check_place(final: Path, *, force: bool) -> None:
         raise ColdframeError(f"{final.parent}: no such folder to put {final.name} into")
     if not final.exists():
         return
-    if not (artefact.is_one(final) or (final / artefact.DRAFT).is_file()):
+    if not final.is_dir() or not any(final.iterdir()):
         raise ColdframeError(f"{final}: there already, and no artefact: name another place with --output")
+    foreign = artefact.foreign(final)
+    if foreign is not None:
+        raise ColdframeError(
+            f"{final}: there already, and no artefact or not that alone (it has {foreign}): name another place with --output"
+        )
     if artefact.is_one(final) and not force:
         raise ColdframeError(f"{final}: there already: name another place with --output, or replace it with --force")
 

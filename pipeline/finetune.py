@@ -109,6 +109,7 @@ def finetune(
         Locked: another process computes the same activations.
     """
     started = time.monotonic()
+    runs.check_name(name)
     _check(settings)
     snapshot = store.snapshot()
     run = begins_with(snapshot, settings)

@@ -152,6 +152,7 @@ class Model:
 
     def _prepare(self, source: str | Path | bytes, known: Any) -> _File:
         path = STDIN if isinstance(source, bytes) else str(source)
+        path = path.encode(errors="surrogateescape").decode(errors="backslashreplace")  # a name that is not UTF-8
         if known is not None:
             return _File(path, known)
         try:
@@ -226,11 +227,11 @@ def expand(given: Sequence[str]) -> list[str | bytes]:
 
 
 def _from_stdin() -> list[str | bytes]:
-    data = sys.stdin.buffer.read()
+    data = sys.stdin.buffer.read() if sys.stdin is not None else b""
     if not data.strip():
         raise ColdframeError("-: nothing on standard input; expected a picture, or the paths of some, one a line")
     try:
-        lines = data.decode().splitlines()
+        lines = data.decode("utf-8-sig").replace("\0", "\n").splitlines()
         decoding.decode(data)  # of the formats of pictures, some are text
     except UnicodeDecodeError:
         return [data]

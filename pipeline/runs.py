@@ -17,6 +17,7 @@ from pipeline import judging
 from pipeline.features import Rows
 from pipeline.judging import Judgement
 from store import digests
+from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Commit
 
@@ -52,6 +53,14 @@ class Outcome:
             return None
         watched = self.history.get("val_loss", self.history["loss"])
         return values[int(np.argmin(watched)) if self.by_epoch else -1]
+
+
+def check_name(name: str) -> None:
+    """Raises:
+    ColdframeError: a run cannot be called so.
+    """
+    if not name or any(one in name for one in "/\\\0"):
+        raise ColdframeError(f"a run called {name!r}: expected a name without a slash in it, and not an empty one")
 
 
 def new_id(name: str, made_of: Any) -> tuple[str, datetime]:

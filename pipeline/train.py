@@ -30,6 +30,7 @@ def train(store: Store, name: str, settings: Settings) -> Outcome:
             optimiser, or settings out of range.
     """
     started = time.monotonic()
+    runs.check_name(name)
     snapshot = store.snapshot()
     resolved = fitting.resolve(snapshot, name, settings)
     inputs = fitting.inputs_read(snapshot, resolved)

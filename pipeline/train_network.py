@@ -47,6 +47,7 @@ def train(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         ColdframeError: no plan, fewer than two classes, no such network, or settings out of range.
     """
     started = time.monotonic()
+    runs.check_name(name)
     snapshot = store.snapshot()
     inputs = inputs_read(snapshot, settings)
     fitting.require_plan(snapshot, settings.plan)

@@ -209,6 +209,12 @@ def test_bad_requests_are_said(exported: Coldframe, catalogue_: Catalogue, tmp_p
         in exported("export", "finetuned", "--format", "onnx", "--output", there, code=1).stderr
     )
     (tmp_path / "mine").mkdir()
+    (tmp_path / "other").mkdir()
+    for name in (artefact.CARD, artefact.DRAFT, "thesis.txt"):
+        (tmp_path / "other" / name).write_text("{}")
+    said = exported("export", "finetuned", "--output", tmp_path / "other", "--force", code=1).stderr
+    assert "there already, and no artefact or not that alone (it has card.draft.json)" in said
+    assert (tmp_path / "other" / "thesis.txt").exists()
     assert (
         "there already, and no artefact"
         in exported("export", "finetuned", "--format", "onnx", "--output", tmp_path / "mine", "--force", code=1).stderr
