@@ -141,6 +141,7 @@ def test_networks_are_cut_where_one_tensor_goes_up(name: str) -> None:
 
 
 def test_a_run_is_tuned_kept_and_evaluated(trained: Coldframe) -> None:
+    shutil.rmtree(trained.path / "activations", ignore_errors=True)  # those of other tests
     options = ("--layers", "5", "--lr", "1e-3", "--epochs", "2", "--batch", "8")
     done = trained("finetune", "mlp", *options)
     run = trained.rows("select * from runs where kind = 'finetuned' order by created_at desc limit 1")[0]
@@ -171,6 +172,7 @@ def test_the_whole_network_with_augmentation(trained: Coldframe) -> None:
 
 
 def test_activations_are_kept_within_bounds_and_collected(trained: Coldframe) -> None:
+    shutil.rmtree(trained.path / "activations", ignore_errors=True)  # those of other tests
     options = ("finetune", "mlp", "--epochs", "1", "--batch", "8")
     refused = trained(*options, "--cache-as", "float32", "--max-disk", "10kB", code=1)
     assert (
