@@ -27,8 +27,6 @@ CARD, DRAFT = "card.json", "card.draft.json"
 READABLE_CARD = "MODEL_CARD.md"
 DECODING = "decoding.py"  # the module of the decoding rules, as it was
 NEIGHBOURS = "neighbours.npz"
-
-
 CARD_KEYS = {"decoding", "files", "format", "size", "classes", "taxonomy", "max_pixels"}
 
 
