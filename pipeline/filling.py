@@ -63,7 +63,7 @@ class Filling:
         self._failed_before = failed_before
         self._ready: list[tuple[str, int, npt.NDArray[Any]]] = []  # content, view, what the network takes
         self._done: list[tuple[str, int]] = []  # content and view of each vector
-        self._vectors: list[npt.NDArray[np.floating]] = []
+        self._vectors: list[npt.NDArray[np.floating]] = []  # theirs, a batch at a time
         self._commits = 0
 
     def fill(
@@ -100,7 +100,7 @@ class Filling:
         return (time.monotonic() - started) / max(views_in(todo), 1)
 
     def _pending_bytes(self) -> int:
-        return sum(vector.nbytes for vector in self._vectors[:1]) * len(self._vectors)
+        return sum(vectors.nbytes for vectors in self._vectors)
 
     def _too_many(self, max_failure_rate: float | None) -> bool:
         judged = self.tried >= LEAST_JUDGED
@@ -157,32 +157,33 @@ class Filling:
         while len(self._ready) >= least:
             batch, self._ready = self._ready[: self._network.batch], self._ready[self._network.batch :]
             vectors = self._network.embed([prepared for _, _, prepared in batch])
-            for (content_id, view, _), vector in zip(batch, vectors, strict=True):
-                self._keep(content_id, view, vector)
+            with np.errstate(over="ignore"):
+                stored = vectors.astype(self._type)
+            is_finite = np.isfinite(stored).all(axis=1)
+            for (content_id, view, _), is_kept, vector in zip(batch, is_finite, vectors, strict=True):
+                if is_kept:
+                    self._done.append((content_id, view))
+                    self.embedded += view == 0
+                    self.views += view > 0
+                else:
+                    self.failed.setdefault(content_id, f"{_of_view(view)}{self._why_not_kept(vector)}")
+            self._vectors.append(stored[is_finite])
 
-    def _keep(self, content_id: str, view: int, vector: npt.NDArray[np.floating]) -> None:
-        with np.errstate(over="ignore"):
-            stored = vector.astype(self._type)
-        if np.isfinite(stored).all():
-            self._done.append((content_id, view))
-            self._vectors.append(stored)
-            self.embedded += view == 0
-            self.views += view > 0
-        elif np.isfinite(vector).all():
-            reason = f"{_of_view(view)}its vector has values beyond {stored.dtype}: store it as float32"
-            self.failed.setdefault(content_id, reason)
-        else:
-            self.failed.setdefault(content_id, f"{_of_view(view)}the network gave a vector that is not finite")
+    def _why_not_kept(self, vector: npt.NDArray[np.floating]) -> str:
+        if np.isfinite(vector).all():
+            return f"its vector has values beyond {np.dtype(self._type)}: store it as float32"
+        return "the network gave a vector that is not finite"
 
     def _commit(self) -> None:
         if not self._done:
             return
+        vectors = pa.chunked_array([from_matrix(some) for some in self._vectors])
         table = pa.table(
             {
                 "content_id": pa.array([content_id for content_id, _ in self._done]),
                 "embedder": pa.array([self._name] * len(self._done)),
                 "view": pa.array([view for _, view in self._done], pa.int32()),
-                "vector": from_matrix(np.stack(self._vectors)),
+                "vector": vectors,
             }
         )
         with self._store.commit("embed") as commit:

@@ -107,9 +107,11 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
         found, refused = _look_up(root, listed.rows["path"].unique())
 
         to_examine = _sparingly(partial(_look_for_new, store, found, settings))
+        del found  # as large as the catalogue
+        pa.default_memory_pool().release_unused()
         unreadable = _examine(store, root, to_examine, settings, quiet=quiet)
         examined = len(to_examine)
-        del found, to_examine  # as large as the catalogue
+        del to_examine
         pa.default_memory_pool().release_unused()
         moment = store.snapshot().manifest
         reasons = pa.concat_tables([refused, unreadable])

@@ -121,7 +121,7 @@ def _row_groups(paths: list[Path]) -> Iterator[pa.Table]:
     """The rows of some parts in order, as tables of whole row groups: small ones are merged as well."""
     pending: list[pa.Table] = []
     for path in paths:
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with pq.ParquetFile(path) as file:
             for number in range(file.num_row_groups):
                 pending.append(file.read_row_group(number))
                 rows, size = (sum(getattr(table, what) for table in pending) for what in ("num_rows", "nbytes"))

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from store import files
 
 ROW_GROUP_ROWS = 8192
-ROW_GROUP_BYTES = 4 << 20  # in memory: what reading, merging and writing hold a few times over
+ROW_GROUP_BYTES = 1 << 20  # in memory: what reading, merging and writing hold many times over
 
 
 @dataclass(frozen=True)
@@ -112,4 +112,5 @@ def _write(root: Path, dataset: str, key: str, suffix: str, write: Callable[[Bin
         files.remove(temporary)
         raise
     files.sync_folder(folder)
+    pa.default_memory_pool().release_unused()  # else a process that writes all night holds more and more of it
     return Part(final.relative_to(root).as_posix(), key, rows[0], size, digest)
