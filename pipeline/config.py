@@ -18,6 +18,8 @@ from store.errors import ColdframeError
 DEFAULT_FILE = "coldframe.toml"
 SECTIONS = ("store", "ingest", "embed", "score", "plans", "train", "tune", "finetune", "evaluate", "export")
 
+NAMED = ("embed", "score", "plans", "train", "tune", "finetune")  # sections that hold one for each name
+
 LARGEST_COUNT = 2**31 - 1  # of a setting that counts: what every library behind them takes
 
 # Marks of a settings field, as its ``metadata``.
@@ -88,7 +90,8 @@ def load(path: Path | None) -> Config:
     """Read ``path``, or ``coldframe.toml`` in the working folder if there is one.
 
     Raises:
-        ColdframeError: the named file is missing, is not TOML, or has a section nobody knows.
+        ColdframeError: the named file is missing, is not TOML, has a section nobody knows, or a setting where only sections
+            can be.
     """
     if path is None:
         if not Path(DEFAULT_FILE).is_file():
@@ -103,7 +106,14 @@ def load(path: Path | None) -> Config:
     for name in tables:
         if name not in SECTIONS:
             raise ColdframeError(f"{path}: no section {name!r}; sections: {', '.join(SECTIONS)}")
-    return Config(path, tables)
+    config = Config(path, tables)
+    for name in NAMED:
+        for key, value in config.section(name).items():
+            if not isinstance(value, Mapping):
+                raise ColdframeError(
+                    f"{path}: {key!r} stands right under [{name}]: it belongs under a name, as [{name}.NAME]"
+                )
+    return config
 
 
 def _from_environment(command: str, hints: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,12 +91,17 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     """Write a run as an artefact, load it in a fresh process, compare it with the run and evaluate it there.
 
     Raises:
-        ColdframeError: no such run, one without layers on one backbone of Keras Applications, no such format, something at that
-            place already, no picture to compare on, or a model that gives other probabilities once written.
+        ColdframeError: no such run, one without layers on one backbone of Keras Applications, no such format or split, something
+            at that place already, no picture to compare on, or a model that gives other probabilities once written.
     """
     started = time.monotonic()
     snapshot = store.snapshot()
     run = find_run(snapshot, run_id)
+    splits = [row["split"] for row in snapshot.rows("steps/train/split_sizes", plan=run["plan"])]
+    if settings.split not in (*splits, Settings.split):
+        raise ColdframeError(
+            f"export: no split {settings.split!r} in plan {run['plan']!r}; splits: {', '.join(splits)}"
+        )
     final = Path(settings.output or f"{run['run_id']}-{settings.format}").absolute()
     _check_place(final, force=settings.force)
     formats.prepare(settings.format)

@@ -10,7 +10,9 @@ From Python::
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -196,6 +198,8 @@ def open_model(source: str | Path, *, store: str | Path | None = None) -> Model:
     """
     folder = Path(source)
     looks_like_a_path = os.sep in str(source).rstrip(os.sep)  # the name of a run has none in it
+    if looks_like_a_path and folder.is_file():
+        raise ColdframeError(f"{source}: a file; expected a run, or the folder of an artefact")
     if artefact.is_one(folder) or (folder / artefact.DRAFT).is_file() or looks_like_a_path:
         return Model(engines.of_artefact(artefact.read(folder)))
     if store is None:
@@ -208,10 +212,12 @@ def expand(given: Sequence[str]) -> list[str | bytes]:
     for standard input, which holds a picture or the paths of some, one a line.
 
     Raises:
-        ColdframeError: a folder without a picture, or nothing on standard input.
+        ColdframeError: an empty name, a folder without a picture, or nothing on standard input.
     """
     found: list[str | bytes] = []
     for name in given:
+        if not name:
+            raise ColdframeError("predict: an empty name among the pictures; expected a file, a folder, or -")
         if name == STDIN:
             found += _from_stdin()
         elif Path(name).is_dir():
@@ -230,12 +236,12 @@ def _from_stdin() -> list[str | bytes]:
     data = sys.stdin.buffer.read() if sys.stdin is not None else b""
     if not data.strip():
         raise ColdframeError("-: nothing on standard input; expected a picture, or the paths of some, one a line")
+    if re.search(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]", data):
+        return [data]  # a list has no other control characters, a picture, even a damaged one, has
     try:
-        lines = data.decode("utf-8-sig").replace("\0", "\n").splitlines()
         decoding.decode(data)  # of the formats of pictures, some are text
-    except UnicodeDecodeError:
-        return [data]
     except decoding.UnreadableImage:
+        lines = os.fsdecode(data.removeprefix(codecs.BOM_UTF8).replace(b"\0", b"\n")).split("\n")
         return [line.strip() for line in lines if line.strip()]
     return [data]
 

@@ -90,7 +90,11 @@ def test_flag_beats_environment_beats_file_beats_default(
         ("[trian]\n", "coldframe.toml: no section 'trian'; sections: store, ingest, embed"),
         ("[train.mlp]\nepoch = 3\n", r"[train.mlp]: no setting 'epoch'; settings: input, units"),
         ("[train.mlp]\nepochs = 'x'\n", r"[train.mlp]: epochs = 'x', expected a whole number"),
-        ("[train]\nmlp = 3\n", "[train.mlp] should be a table of settings"),
+        ("train = 3\n", "[train] should be a table of settings"),
+        (
+            "[finetune]\nlayers = 3\n",
+            "'layers' stands right under [finetune]: it belongs under a name, as [finetune.NAME]",
+        ),
         ("[plans.default]\nstages = 3\n", "stages should be a list of tables"),
         ("[plans.default]\nstages = [{ rule = 'a', split = 'b' }]\n", "a stage is { rule = NAME, … }"),
         ("[plans.default]\nseed = 'x'\n", "seed = 'x', expected a whole number"),

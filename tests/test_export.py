@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -173,7 +174,14 @@ def test_answers_in_every_format_and_from_everywhere(
     )
     assert raw.returncode == 3
     assert pq.read_table(io.BytesIO(raw.stdout)).num_rows == 4
-    for given in ((folder / "a.png").read_bytes(), f"{folder / 'a.png'}\n".encode()):
+    latin = os.fsencode(folder / "a.png").replace(b"a.png", b"\xe4.png")
+    shutil.copyfile(folder / "a.png", latin)
+    for given in (
+        (folder / "a.png").read_bytes(),
+        f"{folder / 'a.png'}\n".encode(),
+        b"\xef\xbb\xbf" + latin + b"\r\n",
+        latin + b"\0",
+    ):
         piped = subprocess.run(
             exported.command("predict", "mlp", "-", "--format", "json"),
             input=given,
@@ -221,6 +229,9 @@ def test_bad_requests_are_said(exported: Coldframe, catalogue_: Catalogue, tmp_p
     )
     assert "no such folder to put" in exported("export", "mlp", "--output", tmp_path / "a" / "b", code=1).stderr
     assert "no picture in this folder" in exported("predict", "mlp", tmp_path / "mine", code=1).stderr
+    assert "an empty name among the pictures" in exported("predict", "mlp", "", code=1).stderr
+    assert "card.json: a file; expected a run" in exported("predict", there / "card.json", there, code=1).stderr
+    assert "no split 'tset' in plan 'default'" in exported("export", "mlp", "--split", "tset", code=1).stderr
     assert "no run 'none'" in exported("predict", "none", tmp_path / "x.jpg", code=1).stderr
     missing = exported("predict", "mlp", tmp_path / "x.jpg", code=3)
     assert "x.jpg: missing: no such file" in missing.stderr
