@@ -62,7 +62,7 @@ def rows_a_group(table: pa.Table) -> int:
 
 
 def write_table(root: Path, dataset: str, key: str, table: pa.Table) -> Part:
-    """Write ``table`` as one Parquet part (zstd, row groups of some thousand rows or a few MB)."""
+    """Write ``table`` as one Parquet part (zstd, row groups of some thousand rows or a MB)."""
 
     def write(file: BinaryIO) -> int:
         pq.write_table(table, file, compression="zstd", row_group_size=rows_a_group(table))

@@ -230,7 +230,10 @@ def test_bad_requests_are_said(exported: Coldframe, catalogue_: Catalogue, tmp_p
     assert "no such folder to put" in exported("export", "mlp", "--output", tmp_path / "a" / "b", code=1).stderr
     assert "no picture in this folder" in exported("predict", "mlp", tmp_path / "mine", code=1).stderr
     assert "an empty name among the pictures" in exported("predict", "mlp", "", code=1).stderr
-    assert "card.json: a file; expected a run" in exported("predict", there / "card.json", there, code=1).stderr
+    assert (
+        "card.json: a file; expected a run"
+        in exported("predict", there / "card.json", there / "card.json", code=1).stderr
+    )
     assert "no split 'tset' in plan 'default'" in exported("export", "mlp", "--split", "tset", code=1).stderr
     assert "no run 'none'" in exported("predict", "none", tmp_path / "x.jpg", code=1).stderr
     missing = exported("predict", "mlp", tmp_path / "x.jpg", code=3)
