@@ -4,12 +4,16 @@
 
 Drawn JPEGs of 500x375, random weights, the reference head, the last 5 layers. Seconds an epoch of each way, in a process of its
 own: the cut; the whole network, on pictures decoded before; filling the cache, from the files; and an epoch with the backbone
-frozen, the notebook way. The batch that builds the graph is not counted. The last line is one JSON object of ratios.
+frozen, the notebook way. The batch that builds the graph is not counted. The pace of a machine drifts by more than two of these
+differ: all but the whole network are measured in turn, several times, and medians compared. The last line is one JSON object of
+ratios.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,11 +23,13 @@ from typing import Any
 
 import numpy as np
 
+from store.garbage import ACTIVATIONS
 from tests.benchmarks.embed import BATCH, coldframe, draw
 from tests.benchmarks.head import CLASSES, DROPOUT, UNITS, notebook
 
 NETWORK, SIZE, LAYERS = "efficientnet-b4", (380, 380), 5
 CUT_EPOCHS = 6
+TURNS = 3
 
 
 def main() -> None:
@@ -33,11 +39,14 @@ def main() -> None:
         images, store = Path(parent) / "images", Path(parent) / "store"
         draw(images / "all", count)
         coldframe(store, "ingest", str(images))
-        seconds: dict[str, float] = {}
-        for way in ("cut", "whole", "frozen"):
-            seconds |= alone(way, str(store), str(count))
+        measured: dict[str, list[float]] = {}
+        for way in ("cut", "frozen") * TURNS + ("whole",):
+            shutil.rmtree(store / ACTIVATIONS, ignore_errors=True)
+            for what, value in alone(way, str(store), str(count)).items():
+                measured.setdefault(what, []).append(value)
+        seconds = {what: statistics.median(values) for what, values in measured.items()}
     for what, value in seconds.items():
-        print(f"{what:8s} {value:8.2f} s an epoch of {count}")
+        print(f"{what:8s} {value:8.2f} s an epoch of {count} ({', '.join(f'{one:.2f}' for one in measured[what])})")
     ratios = {
         "whole_over_cut_epoch": seconds["whole"] / seconds["cut"],
         "caching_over_frozen_epoch": seconds["caching"] / seconds["frozen"],
