@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline import activations, augmentation, classifier, pixels
+from pipeline import activations, augmentation, classifier, openvino, pixels
 from pipeline.augmentation import Augmentation
 from pipeline.classifier import Parts
 from pipeline.cutting import Cut
 from pipeline.embedders import keras_applications, weights_digest
-from pipeline.frameworks import load_keras
+from pipeline.frameworks import choose_device, load_keras
 from pipeline.processes import cores
 from store.store import Snapshot, Store
 
@@ -46,7 +48,8 @@ class Inputs(ABC):
 
 
 class CutInputs(Inputs):
-    """Activations at a cut.
+    """Activations at a cut, in float32. Where Keras would compute them by TensorFlow on the processor, OpenVINO does if it is
+    installed, in three quarters of the time.
 
     Args:
         max_disk: bytes that all activations of the store may take.
@@ -71,30 +74,46 @@ class CutInputs(Inputs):
         self._max_disk, self._quiet = max_disk, quiet
         self.body = at.above
         self._preprocess, self._below = keras_applications.preprocessing(parts.network), at.below
+        on_processor = keras.backend.backend() == "tensorflow" and choose_device(keras, "auto") == "cpu"
+        self._backend = openvino.NAME if on_processor and openvino.installed() else keras.backend.backend()
         key = {
             "network": parts.network,
             "position": at.position,
-            "keras": [keras.__version__, keras.backend.backend()],
+            "keras": [keras.__version__, self._backend],
             "size": list(parts.size),
             "weights": weights_digest(at.below.get_weights()),
         }
         self._cache = activations.opened(store, key, at.shape, cache_as)
+        kept = f"{'x'.join(map(str, at.shape))} in {cache_as}, {self._cache.bytes / 1e3:.0f} kB a picture"
         self.how = (
-            f"cut at {at.layer}: all below {first_trained} is frozen, so what comes out there is computed once a picture and "
-            f"kept ({'x'.join(map(str, at.shape))} in {cache_as}, {self._cache.bytes / 1e3:.0f} kB a picture)"
+            f"cut at {at.layer}: all below {first_trained} is frozen, so what comes out there is computed once a picture, "
+            f"by {self._backend}, and kept ({kept})"
         )
 
     def prepare(self, content_ids: Sequence[str]) -> dict[str, str]:
+        forward = functools.cache(self._load)  # not before something is missing: converting takes seconds
         return activations.fill(
             self._store,
             self._snapshot,
             self._cache,
             content_ids,
             self._size,
-            lambda pictures: self._below.predict_on_batch(self._preprocess(pictures.astype(np.float32))),
+            lambda pictures: forward()(pictures),
             max_disk=self._max_disk,
             quiet=self._quiet,
         )
+
+    def _load(self) -> activations.Forward:
+        """What computes activations."""
+
+        def below(pictures: Any, training: bool) -> Any:
+            cast = load_keras().ops.cast(pictures, "float32")
+            return self._below(self._preprocess(cast), training=training)
+
+        if self._backend == openvino.NAME:
+            with suppress(openvino.NotConverted):
+                return openvino.from_tensorflow(below, (*self._size, 3))
+        return lambda pictures: self._below.predict_on_batch(self._preprocess(pictures.astype(np.float32)))
 
     def take(self, content_ids: Contents, epoch: int) -> npt.NDArray[np.float32]:
         return self._cache.take(content_ids.tolist())

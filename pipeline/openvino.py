@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.frameworks import frozen_graph
 from pipeline.processes import pool
 from store import digests, files
 from store.errors import ColdframeError
@@ -125,11 +126,7 @@ def _convert(load: Loader, version: dict[str, Any]) -> dict[str, Any]:
     final = _folder(version, facts)
     if _whole(final):
         return facts
-    try:
-        network = convert()
-    except Exception as error:  # converters raise kinds of their own
-        reason = " ".join(str(error).split())[:200]
-        raise NotConverted(f"OpenVINO cannot convert this network ({type(error).__name__}: {reason})") from None
+    network = _refusing(convert)
     final.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=final.parent) as folder:
         made = Path(folder) / final.name
@@ -148,6 +145,19 @@ def _convert(load: Loader, version: dict[str, Any]) -> dict[str, Any]:
             if not _whole(final):  # else another process was quicker
                 raise
     return facts
+
+
+def _refusing(convert: Callable[[], Any]) -> Any:
+    """What ``convert`` gives.
+
+    Raises:
+        NotConverted: nothing.
+    """
+    try:
+        return convert()
+    except Exception as error:  # converters raise kinds of their own
+        reason = " ".join(str(error).split())[:200]
+        raise NotConverted(f"OpenVINO cannot convert this network ({type(error).__name__}: {reason})") from None
 
 
 def _whole(folder: Path) -> bool:
@@ -185,18 +195,29 @@ def best_precision() -> str:
     return "bfloat16" if "BF16" in capabilities else "float32"
 
 
+def from_tensorflow(network: Any, shape: tuple[int, int, int]) -> Network:
+    """A network of Keras on TensorFlow, as :func:`pipeline.frameworks.frozen_graph` takes it, in float32; not kept anywhere.
+
+    Raises:
+        NotConverted: OpenVINO cannot take it.
+    """
+    import openvino
+
+    return Network(_refusing(lambda: openvino.convert_model(frozen_graph(network, shape).graph)), "float32")
+
+
 class Network:
-    """A converted network, compiled for this processor.
+    """A converted network, an ``openvino.Model`` or the file of one, compiled for this processor.
 
     Raises:
         ColdframeError: the processor can neither compute in the precision asked for nor act as if.
     """
 
-    def __init__(self, file: Path, precision: str) -> None:
+    def __init__(self, converted: Any, precision: str) -> None:
         import openvino
 
         core = openvino.Core()
-        model = core.read_model(file)
+        model = core.read_model(converted) if isinstance(converted, Path) else converted
         model.reshape([PIECE, *list(model.input(0).partial_shape)[1:]])
         hints = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision], "PERFORMANCE_HINT": "THROUGHPUT"}
         compiled = core.compile_model(model, "CPU", hints)
@@ -205,13 +226,13 @@ class Network:
                 f"the feature set was made in {precision}, which this processor cannot compute: embed on a machine that can, or "
                 "make another set with --as NAME"
             )
-        self._width = int(model.output(0).partial_shape[1].get_length())
+        self._shape = [side.get_length() for side in list(model.output(0).partial_shape)[1:]]
         self._queue = openvino.AsyncInferQueue(compiled)
         self._queue.set_callback(self._take)
 
     def __call__(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """The outputs for a batch, shape (n, dimensions), float32."""
-        self._outputs = np.empty((-(-len(batch) // PIECE) * PIECE, self._width), np.float32)
+        """The outputs for a batch, shape (n, …), float32."""
+        self._outputs = np.empty((-(-len(batch) // PIECE) * PIECE, *self._shape), np.float32)
         for start in range(0, len(batch), PIECE):
             piece = batch[start : start + PIECE]
             if len(piece) < PIECE:

@@ -106,10 +106,11 @@ def test_the_cut_trains_as_the_whole_network_does(trained: Coldframe) -> None:
 
 
 def test_it_does_so_on_tensorflow_too(trained: Coldframe) -> None:
+    """Where OpenVINO computes the activations."""
     program = (
         "import os, sys\nfrom pathlib import Path\nfrom tests.conftest import Coldframe\n"
         "os.environ['KERAS_BACKEND'] = 'tensorflow'\nfrom tests import test_finetune\n"
-        "test_finetune.assert_agreement(Coldframe(Path(sys.argv[1])))\nassert 'tensorflow' in sys.modules"
+        "test_finetune.assert_agreement(Coldframe(Path(sys.argv[1])))\nassert {'tensorflow', 'openvino'} <= set(sys.modules)"
     )
     command = [sys.executable, "-c", program, str(trained.path)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
