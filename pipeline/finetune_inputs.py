@@ -91,20 +91,20 @@ class CutInputs(Inputs):
         )
 
     def prepare(self, content_ids: Sequence[str]) -> dict[str, str]:
-        forward = functools.cache(self._load)  # not before something is missing: converting takes seconds
         return activations.fill(
             self._store,
             self._snapshot,
             self._cache,
             content_ids,
             self._size,
-            lambda pictures: forward()(pictures),
+            lambda pictures: self._forward(pictures),
             max_disk=self._max_disk,
             quiet=self._quiet,
         )
 
-    def _load(self) -> activations.Forward:
-        """What computes activations."""
+    @functools.cached_property
+    def _forward(self) -> activations.Forward:
+        """What computes activations; not made before one is missing, for converting takes seconds."""
 
         def below(pictures: Any, training: bool) -> Any:
             cast = load_keras().ops.cast(pictures, "float32")
