@@ -4,9 +4,9 @@
 
 Drawn JPEGs of 500x375, random weights, the reference head, the last 5 layers. Seconds an epoch of each way, in a process of its
 own: the cut; the whole network, on pictures decoded before; filling the cache, from the files; and an epoch with the backbone
-frozen, the notebook way. The batch that builds the graph is not counted. The pace of a machine drifts by more than two of these
-differ: all but the whole network are measured in turn, several times, and medians compared. The last line is one JSON object of
-ratios.
+frozen, the notebook way. The batch that builds the graph, or converts it for OpenVINO, is not counted. The pace of a machine
+drifts by more than two of these differ: all but the whole network are measured in turn, several times, and medians compared. The
+last line is one JSON object of ratios.
 """
 
 from __future__ import annotations
