@@ -105,10 +105,10 @@ class CutInputs(Inputs):
     @functools.cached_property
     def _forward(self) -> activations.Forward:
         """What computes activations; not made before one is missing, for converting takes seconds."""
+        keras = load_keras()
 
         def below(pictures: Any, training: bool) -> Any:
-            cast = load_keras().ops.cast(pictures, "float32")
-            return self._below(self._preprocess(cast), training=training)
+            return self._below(self._preprocess(keras.ops.cast(pictures, "float32")), training=training)
 
         if self._backend == openvino.NAME:
             with suppress(openvino.NotConverted):

@@ -115,6 +115,7 @@ def test_it_does_so_on_tensorflow_too(trained: Coldframe) -> None:
     command = [sys.executable, "-c", program, str(trained.path)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
 
 
 def test_a_cache_in_float16_changes_little(trained: Coldframe) -> None:
