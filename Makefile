@@ -57,7 +57,7 @@ bench-heads: install
 bench-lab: install
 	$(BIN)/python -m tests.benchmarks.lab $(LAB)
 
-# The cut against the whole network, EfficientNetB4 at 380x380 (six minutes).
+# The cut against the whole network, EfficientNetB4 at 380x380 (seven minutes).
 bench-finetune: install
 	$(BIN)/python -m tests.benchmarks.finetune
 

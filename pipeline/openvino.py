@@ -151,7 +151,7 @@ def _refusing(convert: Callable[[], Any]) -> Any:
     """What ``convert`` gives.
 
     Raises:
-        NotConverted: nothing.
+        NotConverted: it cannot.
     """
     try:
         return convert()
