@@ -1,8 +1,8 @@
 """Activations: what the frozen layers of a network give for a picture, computed once and kept on disk.
 
 They lie in a folder of the store, ``activations/<digest>``, named by what they depend on: network, weights, size, the place of
-the cut, decoding rules, precision, the version of Keras, and what computed them. They are a cache: whatever is in there may be removed at
-any time, and is computed anew when it is asked for.
+the cut, decoding rules, precision, the version of Keras, and what computed them. They are a cache: whatever is in there may be
+removed at any time, and is computed anew when it is asked for.
 """
 
 from __future__ import annotations
