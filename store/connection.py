@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import tempfile
-import uuid
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,94 +13,82 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from store import queries
+from store import parts, queries, spill
 from store.errors import ColdframeError, QueryRefused, StoreDamaged, TooLittleMemory
 from store.manifest import Manifest
+from store.parts import Part
 from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS
+
+PARTS = "store://"  # before the paths of parts where a connection has them from a file system of ours
 
 # The kinds of error that Parquet files cause; DuckDB has no kind of its own for a file that makes no sense.
 _DAMAGE = (duckdb.IOException, duckdb.InvalidInputException, duckdb.Error)
-_SPILL = "coldframe-spill-"  # what a connection's temporary folder is named, and an identifier
 # What the system says, in DuckDB's words around it, where no part is to blame.
-_NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), _SPILL)
+_NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), spill.PREFIX)
 _TOO_MANY_OPEN = (os.strerror(errno.EMFILE), os.strerror(errno.ENFILE))
-_READING = {duckdb.StatementType.SELECT}
 STREAMED_ROWS = 4096
-_EXPLAIN = re.compile(r"\s*explain\s*(analyze\b|analyse\b|\([^)]*\))?", re.IGNORECASE)
+MESSAGE_CHARACTERS = 2000
 
 
-def connect(root: Path, manifest: Manifest) -> duckdb.DuckDBPyConnection:
+def connect(
+    root: Path, manifest: Manifest, *, spill_to: str | None = None, file_system: Any = None
+) -> duckdb.DuckDBPyConnection:
     """An in-memory database whose views show ``manifest``.
 
     The raw parts are in the schema ``data``; what a user may rely on is in the main schema.
 
+    Args:
+        spill_to: the folder for what does not fit into memory, of this connection alone; None for a new one.
+        file_system: one of fsspec's that has the parts at :data:`PARTS` and their paths; None for the files themselves.
+
     Raises:
-        StoreDamaged: a part the manifest names is missing or no Parquet file.
+        StoreDamaged: a part the manifest names is missing, no file of its own, or no Parquet file.
     """
-    # Of this connection alone: DuckDB lets a confined query read its temporary folder.
-    spill = Path(tempfile.gettempdir()) / f"{_SPILL}{uuid.uuid4().hex}"
-    con = duckdb.connect(config={"temp_directory": str(spill)})
+    con = duckdb.connect(config={"temp_directory": spill.new() if spill_to is None else spill_to})
+    if file_system is not None:
+        con.register_filesystem(file_system)
     con.execute("set enable_progress_bar = false")
     con.execute("set timezone = 'UTC'")
     con.execute("set python_enable_replacements = false")  # a name in a query is never one of our variables
     con.execute("create schema data")
-    for dataset in SCHEMAS:
-        _create_dataset(con, root, manifest, dataset)
-    for name, select in queries.views():
-        con.execute(f"create view {name} as {select}")
-    con.execute(queries.text("macros"))
+    with explaining(root):
+        for dataset in SCHEMAS:
+            live = manifest.parts(dataset)
+            paths = _paths(root, live)  # whose places are checked in any case
+            if file_system is not None:
+                paths = [f"{PARTS}{part.path}" for part in live]
+            _create_dataset(con, dataset, paths)
+        try:
+            for name, select in queries.views():
+                con.execute(f"create view {name} as {select}")
+            con.execute(queries.text("macros"))
+        except duckdb.BinderException as error:
+            raise StoreDamaged(
+                f"{root}: a part has not the columns it should have ({_first_line(error)}): 'coldframe verify' says more"
+            ) from error
     return con
 
 
-def _create_dataset(con: duckdb.DuckDBPyConnection, root: Path, manifest: Manifest, dataset: str) -> None:
+def _paths(root: Path, live: tuple[Part, ...]) -> list[str]:
+    try:
+        return parts.paths(root, live)
+    except OSError as error:
+        raise cannot_read(root, error) from error
+
+
+def _create_dataset(con: duckdb.DuckDBPyConnection, dataset: str, paths: list[str]) -> None:
     # A store made before a dataset existed has no part of it: an empty table stands in.
-    parts = manifest.parts(dataset)
-    if not parts:
+    if not paths:
         con.register(f"no_{dataset}", SCHEMAS[dataset].empty_table())
         con.execute(f"create view data.{dataset} as select * from no_{dataset}")
         return
-    files = ", ".join("'" + str(root.resolve() / part.path).replace("'", "''") + "'" for part in parts)
+    files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
     by_name = str(dataset in OPEN_DATASETS + GROWN_DATASETS).lower()
     select = f"select * from read_parquet([{files}], union_by_name = {by_name})"
     if dataset in GROWN_DATASETS:
         con.register(f"no_{dataset}", SCHEMAS[dataset].empty_table())
         select = f"select * from no_{dataset} union all by name {select}"
-    with explaining(root):
-        con.execute(f"create view data.{dataset} as {select}")
-
-
-def confine(con: duckdb.DuckDBPyConnection, root: Path) -> None:
-    """Refuse files outside ``root``, extensions and settings from here on."""
-    folder = str(root.resolve()).replace("'", "''")
-    con.execute(f"set allowed_directories = ['{folder}']")
-    con.execute("set enable_external_access = false")
-    con.execute("set lock_configuration = true")
-
-
-def check_reads_only(con: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raise :class:`QueryRefused` unless ``sql`` is one statement that only reads.
-
-    ``explain analyze`` runs what it explains, so what stands behind it must be a query as well.
-    """
-    try:
-        statements = con.extract_statements(sql)
-    except duckdb.Error as error:
-        raise QueryRefused(f"the query cannot be read: {_first_line(error)}") from error
-    if len(statements) != 1:
-        raise QueryRefused(f"expected one query, got {len(statements) or 'none'}: ask one at a time")
-    kind = statements[0].type
-    if kind == duckdb.StatementType.EXPLAIN:
-        explained = _EXPLAIN.match(statements[0].query)
-        if explained is None:
-            raise QueryRefused("write EXPLAIN as the first word of the query, with no comment before it")
-        check_reads_only(con, statements[0].query[explained.end() :])
-    elif kind == duckdb.StatementType.MULTI:
-        raise QueryRefused("PIVOT needs its values named here: pivot … on column in (value, …) using …")
-    elif kind not in _READING:
-        raise QueryRefused(
-            f"sql only reads: {kind.name} is refused; a store changes through the other commands, and "
-            "--format writes results to standard output"
-        )
+    con.execute(f"create view data.{dataset} as {select}")
 
 
 def run(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> pa.Table:
@@ -116,31 +101,13 @@ def run(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> p
 
 def stream(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> Iterator[pa.Table]:
     """Like :func:`run`, but the rows come in tables of :data:`STREAMED_ROWS`, and are never there all at once."""
-    for batch in con.sql(sql, params=_values(con, sql, given) or None).to_arrow_reader(STREAMED_ROWS):
+    for batch in reader(con, sql, given, STREAMED_ROWS):
         yield pa.Table.from_batches([batch])
 
 
-def run_interruptibly(
-    con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any], *, timeout: float | None
-) -> pa.Table:
-    """Like :func:`run`, but it ends with Ctrl-C, and after ``timeout`` seconds.
-
-    Raises:
-        QueryRefused: the time is over.
-    """
-    # In a thread of its own: DuckDB keeps Python from seeing a signal while it works.
-    with ThreadPoolExecutor(1) as pool:
-        rows = pool.submit(run, con, sql, given)
-        try:
-            return rows.result(timeout)
-        except TimeoutError:
-            raise QueryRefused(
-                f"the query ran longer than {timeout:g} seconds: narrow it, or give more with --timeout"
-            ) from None
-        finally:
-            while not rows.done():  # an interrupt before the query has begun is lost
-                con.interrupt()
-                wait([rows], 0.05)
+def reader(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any], rows: int) -> pa.RecordBatchReader:
+    """Like :func:`run`, but the rows come in batches of so many."""
+    return con.sql(sql, params=_values(con, sql, given) or None).to_arrow_reader(rows)
 
 
 def create_table(con: duckdb.DuckDBPyConnection, table: str, sql: str, values: Mapping[str, Any]) -> None:
@@ -184,8 +151,27 @@ def explain_failure(error: duckdb.Error) -> ColdframeError:
     if shortage is not None:
         return shortage
     if isinstance(error, duckdb.PermissionException):
-        return QueryRefused(f"sql reads the store and nothing else: {_first_line(error)}")
-    return QueryRefused(str(error))
+        return QueryRefused(f"sql reads the store and nothing else: {shortened(_first_line(error))}")
+    return QueryRefused(shortened(str(error)))
+
+
+def shortened(text: str) -> str:
+    """A message that a person can read, though DuckDB may have put a whole query into it."""
+    return text if len(text) <= MESSAGE_CHARACTERS else f"{text[:MESSAGE_CHARACTERS]}…"
+
+
+def cannot_read(root: Path, error: OSError) -> ColdframeError:
+    """A sentence for what the system says of a part."""
+    why = f"{error.filename}: {error.strerror}"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return _too_many_open(why)
+    return StoreDamaged(f"{root}: a part cannot be read ({why}): 'coldframe verify --deep' says which")
+
+
+def _too_many_open(why: str) -> ColdframeError:
+    return ColdframeError(
+        f"more files than may be open at once ({why}): allow more, such as 'ulimit -n 4096', then run the command again"
+    )
 
 
 def _shortage(error: duckdb.Error) -> ColdframeError | None:
@@ -197,10 +183,7 @@ def _shortage(error: duckdb.Error) -> ColdframeError | None:
             "room there, or name a larger folder in TMPDIR, then run the command again"
         )
     if is_of_system and any(it in str(error) for it in _TOO_MANY_OPEN):
-        return ColdframeError(
-            f"more files than may be open at once ({_first_line(error)}): allow more, such as 'ulimit -n 4096', then run "
-            "the command again"
-        )
+        return _too_many_open(_first_line(error))
     return None
 
 

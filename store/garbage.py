@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from store import files, manifest
+from store import files, manifest, opening, parts
 from store.errors import StoreDamaged
 
 ACTIVATIONS = "activations"  # the folder of caches, a folder each, last used when it was last changed
+_CACHE = re.compile(r"[0-9a-f]{16}")
+_CACHED = re.compile(r"[0-9a-f]{32}\.(npy|json)(\.tmp)?")
+_UNFINISHED = re.compile(r"[0-9a-f]{1,32}\.tmp")
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,12 @@ def find(root: Path, before: float) -> Waste:
             )
     named |= paths_named(last[1]) if last is not None else set()
     strays = [path for path in stray_parts(root, named) if path.suffix != ".tmp"]
-    parts: dict[str, tuple[Path, ...]] = {}
+    by_dataset: dict[str, tuple[Path, ...]] = {}
     for path in _old(strays, before):
-        parts[path.parent.name] = (*parts.get(path.parent.name, ()), path)
-    return Waste(
-        tuple(dead) + _old(torn, before),
-        parts,
-        _old([*(root / manifest.FOLDER).glob("*.tmp"), *(root / "parts").glob("*/*.tmp")], before),
-        _old((root / ACTIVATIONS).glob("*"), before),
-    )
+        by_dataset[path.parent.name] = (*by_dataset.get(path.parent.name, ()), path)
+    unfinished = [path for path in (root / manifest.FOLDER).glob("*.tmp") if _UNFINISHED.fullmatch(path.name)]
+    unfinished += [path for path in _files_of_parts(root) if path.suffix == ".tmp"]
+    return Waste(tuple(dead) + _old(torn, before), by_dataset, _old(unfinished, before), _old(caches(root), before))
 
 
 def paths_named(moment: manifest.Manifest) -> set[str]:
@@ -75,12 +75,30 @@ def paths_named(moment: manifest.Manifest) -> set[str]:
 
 
 def stray_parts(root: Path, named: set[str]) -> list[Path]:
-    """Files among the parts whose paths, relative to the store, are not ``named``."""
-    return sorted(
-        path
-        for path in (root / "parts").glob("*/*")
-        if path.relative_to(root).as_posix() not in named and path.is_file()
-    )
+    """Files that we have written among the parts whose paths, relative to the store, are not ``named``."""
+    return [path for path in _files_of_parts(root) if path.relative_to(root).as_posix() not in named]
+
+
+def _files_of_parts(root: Path) -> list[Path]:
+    """Files among the parts that bear a name of ours. What else may lie there, or behind a link, is not ours to touch."""
+    top = root / parts.FOLDER
+    folders = [folder for folder in _below(top) if opening.is_plain_folder(folder)]
+    return [path for folder in folders for path in _below(folder) if parts.is_name_of(folder.name, path.name)]
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """What lies in a folder, by name; nothing where it is a link."""
+    return iter(sorted(folder.iterdir()) if opening.is_plain_folder(folder) else ())
+
+
+def caches(root: Path) -> list[Path]:
+    """The folders of caches that we have made."""
+    return [path for path in _below(root / ACTIVATIONS) if _CACHE.fullmatch(path.name) and opening.is_plain_folder(path)]
+
+
+def cached_files(folder: Path) -> list[Path]:
+    """The files that we have written into a cache."""
+    return [path for path in _below(folder) if _CACHED.fullmatch(path.name)]
 
 
 def remove_manifests(root: Path, waste: Waste) -> None:
@@ -101,16 +119,21 @@ def remove_parts(waste: Waste) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder of a cache, as far as the system allows; another process may be doing the same."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a cache, as far as the system allows: the files that we have written there, and the folder once it is empty.
+    Another process may be doing the same."""
+    with suppress(OSError):
+        for path in cached_files(folder):
+            files.remove(path)
+        folder.rmdir()
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of the files in a folder; what another process removes meanwhile counts for nothing."""
+    """Bytes of the files of a cache; what another process removes meanwhile counts for nothing."""
     size = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            size += path.stat().st_size if path.is_file() else 0
+    with suppress(OSError):
+        for path in _below(folder):
+            with suppress(OSError):
+                size += path.lstat().st_size
     return size
 
 
@@ -119,7 +142,7 @@ def _old(paths: Iterable[Path], before: float) -> tuple[Path, ...]:
     found = []
     for path in paths:
         try:
-            if path.stat().st_mtime <= before:
+            if path.lstat().st_mtime <= before:
                 found.append(path)
         except FileNotFoundError:
             continue

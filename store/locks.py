@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from store import opening
 from store.errors import Locked
 
 
@@ -19,8 +23,12 @@ def held(root: Path, name: str, *, wait: float = 0.0) -> Iterator[None]:
         Locked: somebody else holds it.
     """
     folder = root / "locks"
+    opening.refuse_other_than_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{name}.lock")
+    file = folder / f"{name}.lock"
+    if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
+        raise opening.NotRegular(errno.EINVAL, "a link or no file, expected a lock of the store's own", str(file))
+    lock = FileLock(file)
     try:
         lock.acquire(timeout=wait)
     except Timeout:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from store import files
-from store.errors import ColdframeError, Locked
-from store.parts import Part
+from store import files, opening
+from store.errors import ColdframeError, Locked, StoreDamaged
+from store.parts import Part, is_path_of
 
 FORMAT = 1
 FOLDER = "manifests"
+MOST_BYTES = 256 << 20  # of a manifest: a million parts
+WAY_OUT = "take the store from where you got it once more, or 'coldframe repair' sets this file aside"
 
 
 @dataclass(frozen=True)
@@ -64,27 +69,73 @@ def _encode(manifest: Manifest) -> bytes:
 
 
 def _decode(path: Path) -> Manifest | None:
-    """The manifest in ``path``, or None when it is torn: unreadable, or not what its checksum says."""
+    """The manifest in ``path``, or None when it is torn: unreadable, or not what its checksum says.
+
+    Raises:
+        StoreDamaged: it is no file of its own, or names what we would never have written: somebody else made it.
+        ColdframeError: it is of another format.
+    """
     try:
-        whole = json.loads(path.read_bytes())
+        whole = json.loads(opening.read_regular(path, most=MOST_BYTES))
         body = whole["manifest"]
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         if digest != whole["sha256"]:
             return None
-    except (ValueError, KeyError, TypeError, FileNotFoundError):  # not there: removed since the folder was listed
+    except FileNotFoundError:  # removed since the folder was listed
         return None
-    if body["format"] != FORMAT:
+    except OSError as error:
+        raise StoreDamaged(f"{path}: not a manifest of coldframe ({error.strerror}): {WAY_OUT}") from error
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise ColdframeError(
-            f"{path}: the store has format {body['format']}, this coldframe reads format {FORMAT}: "
-            "use the version of coldframe that wrote it, or a newer one"
+            f"{path}: the store has format {body.get('format') if isinstance(body, dict) else body!r}, this coldframe reads "
+            f"format {FORMAT}: use the version of coldframe that wrote it, or a newer one"
         )
-    datasets = {name: tuple(Part(**part) for part in parts) for name, parts in body["datasets"].items()}
-    return Manifest(body["number"], body["parent"], body["created_at"], body["step"], datasets)
+    try:
+        return _checked(path, body)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreDamaged(f"{path}: not a manifest that coldframe wrote ({error}): {WAY_OUT}") from error
+
+
+def _checked(path: Path, body: Mapping[str, Any]) -> Manifest:
+    """The manifest that a file's content says, all of it of the kind that we write.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it is not.
+    """
+    number, parent = _count(body["number"]), _count(body["parent"])
+    if path.name != path_of(Path(), number).name:
+        raise ValueError(f"its number is {number}")
+    datasets = {dataset: tuple(_part(dataset, one) for one in live) for dataset, live in body["datasets"].items()}
+    return Manifest(number, parent, _text(body["created_at"]), _text(body["step"]), datasets)
+
+
+def _part(dataset: str, said: Mapping[str, Any]) -> Part:
+    part = Part(**said)
+    if not is_path_of(dataset, _text(part.path)):
+        raise ValueError(f"a part of {dataset!r} at {part.path!r}, expected a path such as parts/images/0123….parquet")
+    if not re.fullmatch(r"[0-9a-f]{64}", _text(part.sha256)):
+        raise ValueError(f"{part.path}: a checksum of {part.sha256!r}")
+    _text(part.key), _count(part.rows), _count(part.bytes)
+    return part
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r}, expected text")
+    return value
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise TypeError(f"{value!r}, expected a count")
+    return value
 
 
 def numbers(root: Path) -> list[int]:
     """Every number that is taken, ascending."""
-    return sorted(int(path.stem) for path in (root / FOLDER).glob("*.json") if path.stem.isdigit())
+    return sorted(int(path.stem) for path in (root / FOLDER).glob("*.json") if re.fullmatch(r"[0-9]{8,18}", path.stem))
 
 
 def path_of(root: Path, number: int) -> Path:
@@ -96,6 +147,7 @@ def read(root: Path, at: int | None = None) -> Manifest:
     """The highest whole manifest, or number ``at``; :data:`EMPTY` for a folder that has none yet.
 
     Raises:
+        StoreDamaged: that manifest names what we would never have written.
         ColdframeError: there is no whole manifest of that number, or none at all is whole.
     """
     taken = numbers(root)
@@ -115,15 +167,32 @@ def read(root: Path, at: int | None = None) -> Manifest:
 
 
 def each(root: Path) -> Iterator[tuple[Path, Manifest | None]]:
-    """Every manifest, the oldest first; None for one that is torn: the remains of a power cut, or damage.
+    """Every manifest, the oldest first; None for one that is torn, the remains of a power cut or damage, or not ours.
 
     One at a time: a night of commits leaves thousands, and each names every live part.
     """
     for number in numbers(root):
         path = path_of(root, number)
-        found = _decode(path)
-        if found is not None or path.exists():  # else removed since the folder was listed
+        try:
+            found = _decode(path)
+        except StoreDamaged:
+            found = None
+        if found is not None or os.path.lexists(path):  # else removed since the folder was listed
             yield path, found
+
+
+def why_not(path: Path) -> str:
+    """Why a manifest does not count."""
+    try:
+        _decode(path)
+    except StoreDamaged as error:
+        return str(error)
+    return f"{path}: not whole; the one before it is used"
+
+
+def newest_whole(root: Path) -> Manifest:
+    """The highest manifest that is whole and ours; :data:`EMPTY` where there is none. For repair."""
+    return max(whole(root), key=lambda one: one.number, default=EMPTY)
 
 
 def whole(root: Path) -> Iterator[Manifest]:

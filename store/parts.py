@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,8 +14,11 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store import files
+from store import files, opening
 
+FOLDER = "parts"  # of the store: in it a folder for each dataset
+_DATASET = re.compile(r"[a-z][a-z_]{0,60}")
+_NAME = re.compile(r"[0-9a-f]{1,32}\.[a-z0-9]{1,10}(\.tmp)?")
 ROW_GROUP_ROWS = 8192
 ROW_GROUP_BYTES = 1 << 20  # in memory: what reading, merging and writing hold many times over
 
@@ -34,20 +39,43 @@ class Part:
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
+    """Hex SHA-256 of a regular file's bytes."""
+    with opening.open_regular(path, follow=True) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_name_of(dataset: str, name: str) -> bool:
+    """Whether we would have given a part of a dataset this file name, or its temporary one."""
+    return _DATASET.fullmatch(dataset) is not None and _NAME.fullmatch(name) is not None
+
+
+def is_path_of(dataset: str, path: str) -> bool:
+    """Whether a part of a dataset may lie at a path, relative to the store: one that we would have written."""
+    steps = path.split("/")
+    return len(steps) == 3 and steps[:2] == [FOLDER, dataset] and is_name_of(dataset, steps[2]) and ".tmp" not in steps[2]
+
+
+def paths(root: Path, live: Iterable[Part]) -> list[str]:
+    """Absolute paths of parts, each a regular file that is reached through no link.
+
+    Raises:
+        OSError: one is not there, is no such file, or may not be read.
+    """
+    top = root.resolve()
+    for part in live:
+        opening.open_regular(top / part.path, below=top).close()
+    return [str(top / part.path) for part in live]
 
 
 def problem_of(root: Path, part: Part, *, deep: bool) -> str | None:
     """How the file of a part differs from what was written; None where it does not. Only ``deep`` reads it whole."""
-    path = root / part.path
     try:
-        size = path.stat().st_size
-        if size != part.bytes:
-            return f"{size} bytes, expected {part.bytes}"
-        if deep and sha256_of(path) != part.sha256:
-            return "its bytes are not those that were written"
+        with opening.open_regular(root / part.path, below=root) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != part.bytes:
+                return f"{size} bytes, expected {part.bytes}"
+            if deep and hashlib.file_digest(file, "sha256").hexdigest() != part.sha256:
+                return "its bytes are not those that were written"
     except FileNotFoundError:
         return "missing"
     except OSError as error:
@@ -97,9 +125,7 @@ def write_bytes(root: Path, dataset: str, key: str, suffix: str, content: bytes)
 
 def _write(root: Path, dataset: str, key: str, suffix: str, write: Callable[[BinaryIO], int]) -> Part:
     """Temporary name in the same folder, fsync, rename, fsync the folder; ``write`` says how many rows it wrote."""
-    folder = root / "parts" / dataset
-    files.make_folder(folder.parent)
-    files.make_folder(folder)
+    folder = opening.make_own_folder(root, FOLDER, dataset)
     final = folder / f"{uuid.uuid4().hex}{suffix}"
     temporary = final.with_name(f"{final.name}.tmp")
     try:

@@ -44,3 +44,9 @@ def views() -> list[tuple[str, str]]:
         name: {other for other in found if other != name and uses(sql, other)} for name, sql in sorted(found.items())
     }
     return [(name, found[name]) for name in graphlib.TopologicalSorter(reads).static_order()]
+
+
+@functools.cache
+def table_macros() -> frozenset[str]:
+    """The names of the macros in ``sql/macros.sql`` that give a table."""
+    return frozenset(re.findall(r"create macro (\w+)\([^)]*\) as table", text("macros")))

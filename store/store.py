@@ -15,11 +15,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from store import connection, files, locks, manifest, queries
-from store.errors import ColdframeError, Locked
+from store import asking, connection, files, locks, manifest, opening, queries
+from store.errors import ColdframeError, Locked, StoreDamaged
 from store.manifest import Manifest, Swap
-from store.parts import Part, write_bytes, write_stream, write_table
-from store.schemas import SCHEMAS, conform, unique_names
+from store.matrices import memory_bytes
+from store.parts import FOLDER, Part, paths, write_bytes, write_stream, write_table
+from store.schemas import SCHEMAS, conform
 
 COMMIT_WAIT_SECONDS = 60.0
 # Bytes that a connection told to hold little may hold: in any case, and for what it is shown.
@@ -41,14 +42,16 @@ class Store:
         """Open an existing store.
 
         Raises:
-            ColdframeError: ``root`` holds no store.
+                ColdframeError: ``root`` holds no store.
+            StoreDamaged: a folder of it is a link.
         """
         if not (root / manifest.FOLDER).is_dir():
             raise ColdframeError(
                 f"{root}: no store here; make one with 'coldframe ingest METADATA --images DIR', or name another "
                 "with --store"
             )
-        if manifest.read(root) == manifest.EMPTY:
+        _refuse_links(root)
+        if not manifest.numbers(root):
             raise ColdframeError(
                 f"{root / manifest.FOLDER}: no manifest there; restore one from a backup, or ingest anew"
             )
@@ -64,12 +67,13 @@ class Store:
         if root.exists() and not root.is_dir():
             raise ColdframeError(f"{root}: a file, expected a folder for the store: name another with --store")
         if root.is_dir() and not (root / manifest.FOLDER).is_dir():
-            others = sorted(path.name for path in root.iterdir() if path.name not in ("parts", "locks"))
+            others = sorted(path.name for path in root.iterdir() if path.name not in (FOLDER, "locks"))
             if others:
                 raise ColdframeError(
                     f"{root}: not a store and not empty (it has {others[0]}): name another folder with --store"
                 )
         files.make_folder(root)
+        _refuse_links(root)
         files.make_folder(root / manifest.FOLDER)
         store = cls(root)
         if manifest.read(root) == manifest.EMPTY:
@@ -269,30 +273,47 @@ class Snapshot:
         """The named parameters of ``sql/<name>.sql``."""
         return connection.parameters(self.connection, queries.text(name))
 
-    def ask(self, sql: str, parameters: dict[str, str], *, timeout: float | None = None) -> pa.Table:
+    def ask(
+        self, sql: str, parameters: dict[str, str], *, timeout: float | None = None, memory: int | None = None
+    ) -> pa.Table:
         """Rows of a user's own query, which may only read, and only the store.
+
+        Args:
+            parameters: a value for each ``$name``.
+            timeout: seconds that it may take, None for any number.
+            memory: bytes that it may hold, None for half of what there is; its rows may take as many again.
 
         Raises:
             QueryRefused: the query would write, reach outside, is wrong, or takes too long.
+            TooLittleMemory: it needs more.
         """
-        con = connection.connect(self.root, self.manifest)
-        connection.confine(con, self.root)
-        try:
-            connection.check_reads_only(con, sql)
-            rows = connection.run_interruptibly(con, sql, parameters, timeout=timeout)
-            return rows.rename_columns(unique_names(rows.column_names))
-        except duckdb.Error as error:
-            raise connection.explain_failure(error) from error
-        finally:
-            con.close()
+        most = memory or memory_bytes() // 2
+        return asking.ask(self.root, self.manifest, sql, parameters, timeout=timeout, memory=most)
 
     def file(self, dataset: str, key: str) -> Path:
-        """The path of the file stored under ``key``.
+        """The path of the file stored under ``key``, a regular file.
 
         Raises:
             ColdframeError: there is none.
+            StoreDamaged: it is missing or no regular file.
         """
         parts = self.manifest.parts(dataset, key)
         if not parts:
             raise ColdframeError(f"{self.root}: no {dataset} stored for {key}")
-        return self.root / parts[-1].path
+        try:
+            return Path(paths(self.root, parts[-1:])[0])
+        except OSError as error:
+            raise connection.cannot_read(self.root, error) from error
+
+
+def _refuse_links(root: Path) -> None:
+    """Raises:
+    StoreDamaged: a folder of the store is a link: what is behind it is not the store's.
+    """
+    parts = root / FOLDER
+    for folder in (*root.iterdir(), *(parts.iterdir() if opening.is_plain_folder(parts) else ())):
+        if folder.is_symlink():
+            raise StoreDamaged(
+                f"{folder}: a link, and a store holds its own files alone: put what it leads to there instead (a link to the "
+                "whole store may be named with --store)"
+            )

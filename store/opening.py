@@ -1,0 +1,130 @@
+"""Opening what may come from a stranger: a store or an artefact of somebody else is input.
+
+No link is followed, so that nothing outside is read or changed, and no pipe is waited for.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from store import files
+
+
+class NotRegular(OSError):
+    """Something else than a regular file stands where one was expected: a link, a folder, a pipe, a device."""
+
+
+_KINDS = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe is opened without waiting for a writer, and refused then
+_ENTER = _READ | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+def open_regular(path: Path, *, below: Path | None = None, follow: bool = False) -> io.BufferedReader:
+    """Open a regular file for reading. What was opened is checked, not what stood there a moment before.
+
+    Args:
+        path: the file. It must not be a link itself, unless ``follow``.
+        below: a folder above it; from there on no step to the file may be a link.
+
+    Raises:
+        NotRegular: it is no regular file, or is reached through a link.
+        OSError: the system refuses.
+    """
+    with _naming(path):
+        folder = _enter(below, path) if below is not None else None
+        try:
+            flags = _READ if follow else _READ | os.O_NOFOLLOW
+            descriptor = os.open(path if folder is None else path.name, flags, dir_fd=folder)
+        except OSError as error:
+            # a link where none may be, or a socket, which cannot be opened at all
+            if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
+                found = "a socket" if error.errno == errno.ENXIO else "a link"
+                raise NotRegular(error.errno, f"{found}, expected a regular file", str(path)) from None
+            raise
+        finally:
+            if folder is not None:
+                os.close(folder)
+    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+    if kind != stat.S_IFREG:
+        os.close(descriptor)
+        number = errno.EISDIR if kind == stat.S_IFDIR else errno.EINVAL
+        raise NotRegular(number, f"{_KINDS.get(kind, 'a device')}, expected a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def _enter(top: Path, path: Path) -> int:
+    """A descriptor of the folder that holds ``path``, reached from ``top`` without a link."""
+    steps = path.relative_to(top).parts
+    if ".." in steps:
+        raise NotRegular(errno.EINVAL, f"outside {top}", str(path))
+    descriptor = os.open(top, _READ | os.O_DIRECTORY)
+    for step in steps[:-1]:
+        try:
+            inner = os.open(step, _ENTER, dir_fd=descriptor)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENOTDIR):
+                raise NotRegular(error.errno, f"reached through {step!r}, which is a link or no folder", str(path)) from None
+            raise
+        finally:
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor
+
+
+def read_regular(path: Path, *, below: Path | None = None, follow: bool = False, most: int | None = None) -> bytes:
+    """The bytes of a regular file, as :func:`open_regular` opens it; never more than ``most`` of them.
+
+    Raises:
+        NotRegular: as there.
+        OSError: the system refuses, or the file is larger than ``most`` bytes (``EFBIG``).
+    """
+    with open_regular(path, below=below, follow=follow) as file, _naming(path):
+        data = file.read() if most is None else file.read(most + 1)
+        if most is not None and len(data) > most:
+            raise OSError(errno.EFBIG, f"larger than {most} bytes", str(path))
+        return data
+
+
+def is_plain_folder(folder: Path) -> bool:
+    """Whether there is a folder, and no link to one."""
+    try:
+        return stat.S_ISDIR(folder.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def make_own_folder(root: Path, *steps: str) -> Path:
+    """Make a folder below ``root`` that is our own, as :func:`make_folder` does: no step to it may be a link.
+
+    Raises:
+        NotRegular: one is, or is no folder.
+    """
+    folder = root
+    for step in steps:
+        folder = folder / step
+        refuse_other_than_folder(folder)
+        files.make_folder(folder)
+    return folder
+
+
+def refuse_other_than_folder(folder: Path) -> None:
+    """Raises:
+    NotRegular: there is something, and it is a link or no folder.
+    """
+    if os.path.lexists(folder) and not is_plain_folder(folder):
+        raise NotRegular(errno.ENOTDIR, "a link or no folder, expected a folder of the store's own", str(folder))
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise

@@ -1,0 +1,77 @@
+"""Where DuckDB puts what does not fit into memory: a folder that this user alone may enter, removed with its process.
+
+A killed process cannot remove its folder. The next one does: whoever uses a folder holds a lock on it, which the system drops.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+PREFIX = "coldframe-spill-"
+
+
+def new() -> str:
+    """A path for one connection's folder, which DuckDB makes when it needs it. Empty where there is no room for any folder:
+    then nothing is spilled."""
+    try:
+        return str(_own(os.getpid()) / uuid.uuid4().hex)
+    except OSError:
+        return ""
+
+
+def remove(path: str) -> None:
+    """Remove what a connection spilled."""
+    if path:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@cache
+def _own(process: int) -> Path:
+    """The folder of this process, mode 0700."""
+    remove_leftovers()
+    while True:
+        made = Path(tempfile.mkdtemp(prefix=PREFIX))
+        held = _hold(made)
+        if held is not None and made.exists():  # else another process has just taken it for a leftover
+            atexit.register(_remove, made, held, process)
+            return made
+
+
+def remove_leftovers() -> None:
+    """Remove the folders of this user's processes that are no more."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        held = _hold(path) if re.fullmatch(rf"{PREFIX}[a-z0-9_]{{8}}", path.name) else None
+        if held is not None:
+            _remove(path, held, os.getpid())
+
+
+def _hold(path: Path) -> int | None:
+    """A descriptor with the folder's lock; None where another process holds it, or it is no folder of this user's."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        if os.fstat(descriptor).st_uid == os.getuid():
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _remove(path: Path, held: int, process: int) -> None:
+    if process == os.getpid():  # a forked child leaves it to its parent
+        shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            os.close(held)
