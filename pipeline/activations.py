@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from pipeline import decoding, pixels
 from pipeline.progress import Progress
-from store import digests, files, garbage
+from store import digests, files, garbage, opening
 from store.errors import ColdframeError, Locked
 from store.store import Snapshot, Store
 
@@ -61,9 +61,12 @@ class Activations:
         self._shards, self._places = [], {}
         for listing in sorted(self.folder.glob("*.json")):
             try:
-                contents = json.loads(listing.read_text(encoding="utf-8"))
-                shard = np.load(listing.with_suffix(".npy"), mmap_mode="r")
-            except (OSError, ValueError):
+                contents = json.loads(opening.read_regular(listing))
+                opening.open_regular(listing.with_suffix(".npy")).close()
+                shard = np.load(listing.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError, EOFError, RecursionError):
+                continue
+            if not isinstance(contents, list) or not all(isinstance(one, str) for one in contents):
                 continue
             if shard.shape != (len(contents), *self.shape) or shard.dtype != TYPES[self.kind]:
                 continue
@@ -76,7 +79,7 @@ class Activations:
 
     def remove_leftovers(self) -> None:
         """Remove what a writer that was killed left; no other may be writing."""
-        for path in self.folder.iterdir():
+        for path in garbage.cached_files(self.folder):
             if path.suffix == ".tmp" or (path.suffix == ".npy" and not path.with_suffix(".json").exists()):
                 files.remove(path)
 
@@ -105,8 +108,7 @@ class Activations:
 def opened(store: Store, key: Mapping[str, Any], shape: tuple[int, ...], kind: str) -> Activations:
     """The cache for all that ``key`` (JSON) names, made if it is not there."""
     made_of = {**key, "decoding": decoding.RULES_VERSION, "kind": kind, "shape": list(shape)}
-    folder = store.root / garbage.ACTIVATIONS / digests.of_json(made_of)
-    files.make_folder(folder)
+    folder = opening.make_own_folder(store.root, garbage.ACTIVATIONS, digests.of_json(made_of))
     os.utime(folder)  # in use now: what was not for longest goes first
     found = Activations(folder, shape, kind)
     found.refresh()
@@ -200,7 +202,7 @@ def _make_room(store: Store, cache: Activations, missing: int, max_disk: int) ->
             f"finetune: the activations of {missing} more pictures would take {_shown(more)} beside {_shown(there)} that are "
             f"there, and {_shown(max_disk)} are allowed: allow more with --max-disk, or choose --mode whole"
         )
-    others = [folder for folder in cache.folder.parent.iterdir() if folder.is_dir() and folder != cache.folder]
+    others = [folder for folder in garbage.caches(store.root) if folder != cache.folder]
     taken = there + more + sum(map(garbage.size_of, others))
     for folder in sorted(others, key=lambda one: one.stat().st_mtime):
         if taken <= max_disk:

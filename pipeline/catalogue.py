@@ -21,6 +21,7 @@ LABEL_COLUMNS = ("label", "class", "family")
 KINDS = "a CSV, TSV or Parquet file, or a folder of class folders"
 PARQUET_ENDINGS = (".parquet", ".pq")
 DELIMITERS = (",", ";", "\t")
+MOST_COLUMNS = 2000
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def read_table(source: Path) -> pa.Table:
     Raises:
         ColdframeError: no such file, or not readable as what its name says.
     """
-    if not source.exists():
+    if not source.is_file():  # nor a pipe, which would be waited for
         raise ColdframeError(
             f"{source}: no such file; expected a CSV, TSV or Parquet file, or a folder of class folders"
         )
@@ -73,6 +74,7 @@ def read_table(source: Path) -> pa.Table:
 
 def _read_parquet(source: Path) -> pa.Table:
     try:
+        _check_columns(source, len(pq.read_schema(source)))
         table = pq.read_table(source)
         for position, column in enumerate(table.columns):
             if pa.types.is_duration(column.type):  # which DuckDB cannot write back
@@ -80,6 +82,17 @@ def _read_parquet(source: Path) -> pa.Table:
         return table
     except (pa.ArrowException, OSError) as error:
         raise ColdframeError(f"{source}: not a readable Parquet file ({error})") from error
+
+
+def _check_columns(source: Path, count: int) -> None:
+    """Raises:
+    ColdframeError: more columns than SQL is comfortable with.
+    """
+    if count > MOST_COLUMNS:
+        raise ColdframeError(
+            f"{source}: {count} columns, expected at most {MOST_COLUMNS}: leave out those that no query needs, and see that the "
+            "first row names the columns"
+        )
 
 
 def _read_delimited(source: Path) -> pa.Table:
@@ -91,6 +104,7 @@ def _read_delimited(source: Path) -> pa.Table:
             raise ColdframeError(f"{source}: empty; expected a header row with the names of the columns")
         delimiter = "\t" if source.suffix.lower() == ".tsv" else max(DELIMITERS, key=_unquoted(header).count)
         parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+        _check_columns(source, _unquoted(header).count(delimiter) + 1)
         names = pa_csv.open_csv(
             source, parse_options=parse, convert_options=pa_csv.ConvertOptions(check_utf8=False)
         ).schema.names
@@ -204,12 +218,12 @@ def _from_folder(folder: Path) -> Catalogue:
     Raises:
         ColdframeError: a folder cannot be listed, or there is no image file.
     """
-    from PIL import Image
+    from pipeline.decoding import suffixes
 
     def cannot_list(error: OSError) -> None:
         raise ColdframeError(f"{error.filename}: this folder cannot be listed: {error.strerror}") from error
 
-    known = Image.registered_extensions()
+    known = suffixes()
     paths, skipped = [], Counter[str]()
     for where, folders, files in os.walk(folder, onerror=cannot_list):
         skipped["linked folders"] += sum((Path(where) / name).is_symlink() for name in folders)

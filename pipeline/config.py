@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import tomllib
 import types
 import typing
@@ -154,3 +155,18 @@ def _readable(hint: Any) -> str:
     return {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}.get(
         getattr(hint, "__name__", ""), str(hint)
     )
+
+
+def parse_bytes(name: str, text: str) -> int:
+    """``500MB``, ``20GB`` or a number of bytes.
+
+    Raises:
+        ColdframeError: the setting ``name`` is anything else.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower(), re.ASCII)
+    if not found or len(found[1]) > 15:
+        raise ColdframeError(f"{name} = {text!r}, expected a size such as 500MB or 20GB")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}

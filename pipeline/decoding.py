@@ -6,10 +6,10 @@ its ICC profile if it has one, else Pillow's conversion; 16-bit scaled to 8; the
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
-import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,8 +24,19 @@ RULES_VERSION = 1
 # What Pillow warns of is either an error below or of no consequence; threads decode, so this is set once.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+# The formats that are read: pictures of pixels, the usual ones first. Of the others that Pillow knows, EPS is a program that it
+# hands to Ghostscript, IPTC opens whatever is inside it, and the rest hold no picture that Pillow could decode by itself.
+FORMATS = (
+    "JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA", "PSD", "ICO", "ICNS", "DIB", "DDS",
+    "BLP", "CUR", "DCX", "FITS", "FLI", "FTEX", "GBR", "IM", "IMT", "MCIDAS", "MSP", "PCD", "PCX", "PIXAR", "QOI", "SGI",
+    "SPIDER", "SUN", "XBM", "XPM", "XVTHUMB",
+)  # fmt: skip
+_POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6", b"%!\n", b"\x04%!PS")
+
 # Pillow's own limit, beyond which it warns of a decompression bomb.
 MAX_PIXELS = 89_478_485
+# Bytes of the largest file, whatever its pixels; more pixels allow more, at 16 bytes each.
+MAX_BYTES = 1 << 30
 
 # A picture is grey when at least 99 % of its pixels have channels this close together: JPEG compression
 # moves the channels of a grey picture by a few steps, the palest colour photographs measured differ by 15.
@@ -90,29 +101,73 @@ def locate(root: Path, path: str) -> Path:
     return whole
 
 
-def read_bytes(file: Path) -> bytes:
-    """The bytes of a regular file.
+def suffixes() -> frozenset[str]:
+    """The endings, in lower case, of the names of files of the formats that are read."""
+    return frozenset(ending for ending, format_ in Image.registered_extensions().items() if format_ in (*FORMATS, "MPO"))
+
+
+def most_bytes(max_pixels: int) -> int:
+    """Bytes of the largest file to read where pictures may have so many pixels."""
+    return max(MAX_BYTES, 16 * max_pixels)
+
+
+def read_bytes(file: Path, *, most: int = MAX_BYTES) -> bytes:
+    """The bytes of a regular file, or of one that a link leads to.
 
     Raises:
-        UnreadableImage: missing, empty, a folder, another special file, or not permitted.
+        UnreadableImage: missing, empty, of more than ``most`` bytes, a folder, another special file, or not permitted.
+    """
+    return _read(file, None, most)[0]
+
+
+def read_inside(root: Path, path: str, *, most: int = MAX_BYTES) -> tuple[bytes, int]:
+    """The bytes of the file that a catalogue path names, and when they were last written, in nanoseconds since 1970.
+
+    Raises:
+        UnreadableImage: as :func:`locate` and :func:`read_bytes` say. A link that was put there in between leads nowhere.
     """
     try:
-        # Looked at before it is opened: opening a pipe would wait for a writer for ever.
-        kind = os.stat(file).st_mode
-        if stat.S_ISDIR(kind):
-            raise UnreadableImage("a folder, expected an image file")
-        if not stat.S_ISREG(kind):
-            raise UnreadableImage("not a regular file")
-        data = file.read_bytes()
+        file = locate(root, path).resolve()
+    except (OSError, RuntimeError) as error:
+        raise UnreadableImage(f"not a usable path: {error}") from error
+    return _read(file, root.resolve(), most)
+
+
+def _read(file: Path, below: Path | None, most: int) -> tuple[bytes, int]:
+    from store import opening  # only where pictures lie in files of a stranger: this file goes with models
+
+    try:
+        with opening.open_regular(file, below=below, follow=below is None) as opened:
+            status = os.fstat(opened.fileno())
+            if status.st_size > most:
+                raise UnreadableImage(f"{status.st_size} bytes, over the limit of {most}: expected an image file")
+            data = opened.read(most + 1)
     except FileNotFoundError:
         raise UnreadableImage(MISSING) from None
+    except opening.NotRegular as error:
+        is_folder = error.errno == errno.EISDIR
+        what = "a folder, expected an image file" if is_folder else f"not a regular file: {error.strerror}"
+        raise UnreadableImage(what) from None
     except ValueError:
         raise UnreadableImage("not a path: it holds a NUL character") from None
+    except MemoryError:
+        raise UnreadableImage("needs more memory to read than there is") from None
     except OSError as error:
         raise UnreadableImage(f"cannot be read: {error.strerror or error}") from error
     if not data:
         raise UnreadableImage("empty file")
-    return data
+    if len(data) > most:  # it grows
+        raise UnreadableImage(f"over the limit of {most} bytes: expected an image file")
+    return data, status.st_mtime_ns
+
+
+def looks_like_picture(data: bytes) -> bool:
+    """Whether a file begins as a picture does, without decoding it."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS):
+            return True
+    except Exception:  # Pillow's readers raise nearly anything on damaged input
+        return False
 
 
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -123,7 +178,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """
     Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow guards the pictures inside pictures (icons) by it
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             if opened.width * opened.height > max_pixels:
                 raise UnreadableImage(f"{opened.width}x{opened.height} pixels, over the pixel limit of {max_pixels}")
             opened.load()
@@ -134,6 +189,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
+        if data.startswith(_POSTSCRIPT):
+            raise UnreadableImage("PostScript, which is a program and is not run: save it as PNG or TIFF") from None
         raise UnreadableImage("not an image, or of a format that Pillow does not know") from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"over the pixel limit of {max_pixels}") from None
@@ -153,7 +210,7 @@ def decode_content(root: Path, content: str, paths: list[str], *, max_pixels: in
     reason = "in no file of the catalogue"
     for path in paths:
         try:
-            data = read_bytes(locate(root, path))
+            data, _ = read_inside(root, path, most=most_bytes(max_pixels))
             if content_id(data) == content:
                 return decode(data, max_pixels=max_pixels)
             reason = "changed since it was ingested: run 'coldframe ingest' again"

@@ -19,16 +19,20 @@ from pipeline import decoding, embedders, feature_sets, taxonomy
 from pipeline import neighbours as training_images
 from pipeline.artefact import Artefact
 from pipeline.embedders import Embedder
+from pipeline.formats import Run
 from pipeline.heads import Head
 from pipeline.lookup import ingested_max_pixels
 from pipeline.neighbours import Neighbours
 from pipeline.prediction import find_run
 from pipeline.runs import FINETUNED, HEAD
 from store.errors import ColdframeError
-from store.matrices import FloatMatrix, to_matrix
+from store.matrices import FloatMatrix, memory_bytes, to_matrix
 from store.store import Snapshot, Store
+from store.worker import Died, TookTooLong, Worker
 
 Probabilities = npt.NDArray[np.float64]
+LOAD_SECONDS, PICTURE_SECONDS = 300.0, 60.0  # that an artefact's model may take, to load and for each picture
+MEMORY_BESIDE = 8 << 30  # address space that libraries set aside and never use
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Engine(ABC):
 
     classes: npt.NDArray[np.str_]
     max_pixels: int
+    size: tuple[int, int] | None = None  # (height, width) of every picture, where :meth:`prepare` does no more than resize
 
     def known(self, content_ids: Sequence[str]) -> dict[str, Any]:
         """What need not be computed of some contents, as :meth:`prepare` would give it; the others are not in there."""
@@ -96,15 +101,39 @@ def of_run(store: Path, run_id: str) -> Engine:
 
 
 class _OfArtefact(Engine):
+    """A model that may come from a stranger, so it runs in a process of its own: one that never ends is ended."""
+
     def __init__(self, given: Artefact) -> None:
-        self._given, self._run = given, given.load()
-        self.classes, self.max_pixels = given.classes, int(given.card["max_pixels"])
+        self._given, self._seconds = given, PICTURE_SECONDS
+        self.classes, self.max_pixels, self.size = given.classes, int(given.card["max_pixels"]), given.size
+        self._process = Worker(memory=memory_bytes() + MEMORY_BESIDE)
+        self._ask(_load, given, seconds=LOAD_SECONDS)
+
+    def _ask(self, function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
+        try:
+            return self._process.call(function, *arguments, seconds=seconds)
+        except TookTooLong:
+            raise ColdframeError(
+                f"{self._given.folder}: the model took longer than {seconds:g} seconds and was ended: export the run again, or use "
+                "an artefact that you trust"
+            ) from None
+        except (Died, MemoryError):
+            raise ColdframeError(
+                f"{self._given.folder}: the model crashed or ran out of memory: export the run again, or use an artefact that you "
+                "trust"
+            ) from None
 
     def prepare(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         return np.asarray(decoding.resize(image, *self._given.size))
 
     def run(self, prepared: Sequence[Any]) -> Found:
-        probabilities, vectors = self._run(np.stack(prepared))
+        seconds = self._seconds * len(prepared)
+        probabilities, vectors = self._ask(_run, np.stack(prepared), seconds=seconds)
+        if probabilities.shape != (len(prepared), len(self.classes)) or len(vectors) != len(prepared):
+            raise ColdframeError(
+                f"{self._given.folder}: the model gives probabilities of shape {probabilities.shape} for {len(prepared)} pictures "
+                f"of {len(self.classes)} classes: export the run again"
+            )
         return Found(probabilities.astype(np.float64), vectors)
 
     def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
@@ -114,6 +143,17 @@ class _OfArtefact(Engine):
     @functools.cache  # noqa: B019  (an engine lives as long as its model)
     def neighbours(self) -> Neighbours | None:
         return self._given.neighbours()
+
+
+_loaded: list[Run] = []  # the model of a process that runs an artefact's
+
+
+def _load(given: Artefact) -> None:
+    _loaded[:] = [given.load()]
+
+
+def _run(pictures: npt.NDArray[np.uint8]) -> tuple[FloatMatrix, FloatMatrix]:
+    return _loaded[0](pictures)
 
 
 class _OfRun(Engine):
@@ -201,7 +241,7 @@ class _OfFinetuned(_OfRun):
         from pipeline import classifier
 
         self._parts = classifier.parts(snapshot, run)
-        self._model = classifier.assemble(self._parts)
+        self._model, self.size = classifier.assemble(self._parts), self._parts.size
 
     def prepare(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         return np.asarray(decoding.resize(image, *self._parts.size))
@@ -221,7 +261,7 @@ class _OfNetwork(_OfRun):
         super().__init__(snapshot, run)
         from pipeline import from_scratch
 
-        self._size: tuple[int, int] = tuple(json.loads(run["settings"])["size"])
+        self.size = self._size = tuple(json.loads(run["settings"])["size"])
         self._predict: Callable[[npt.NDArray[np.uint8]], Probabilities] = from_scratch.opened(self._file)
 
     def prepare(self, image: Image.Image) -> npt.NDArray[np.uint8]:

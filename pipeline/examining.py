@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import resource
-from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import TimeoutError as TookTooLong
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from PIL import Image
 
 from pipeline import decoding
-from pipeline.processes import cores, start_worker
+from pipeline.processes import cores, in_workers
+from store.worker import Died, TookTooLong
 
 MAX_SECONDS = 60.0  # for one file; the slowest of a camera's takes one or two
 # Pillow takes 4 for each copy: as decoded, as RGBA, the white below, both together, as RGB, turned; and some to spare.
 MEMORY_BYTES_A_PIXEL = 32
 MEMORY_BYTES_BESIDE = 3 << 30  # address space of the process itself and of the file's bytes
 FILES_A_PROCESS = 32  # at least: starting one takes as long as some hundred small files
-TASKS_AHEAD = 16  # for each process; they keep it busy and bound what waits in memory
 
 Facts = dict[str, Any]
 
 
 def file_facts(root: Path, path: str, *, max_pixels: int) -> Facts | str:
     """One row of the dataset ``files`` for a path below ``root``, or the reason why it gives none."""
-    file = root / path
     try:
-        data = decoding.read_bytes(file)
-        mtime_ns = file.stat().st_mtime_ns
+        data, mtime_ns = decoding.read_inside(root, path, most=decoding.most_bytes(max_pixels))
         picture = decoding.decode(data, max_pixels=max_pixels)
     except decoding.UnreadableImage as error:
         return str(error)
-    except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
     chroma = decoding.chroma(picture.image)
     return {
         "path": path,
@@ -74,40 +65,33 @@ def examine(
     than ``max_seconds`` fails alone. Closed before its end, or on any exception, it waits for no file: close it.
     """
     count = workers or max(1, min(cores(), files // FILES_A_PROCESS))
-    memory = MEMORY_BYTES_BESIDE + MEMORY_BYTES_A_PIXEL * max_pixels
     look = partial(file_facts, root, max_pixels=max_pixels)
-    # spawned, not forked: this process has threads of DuckDB and Arrow
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPool(count, context=spawn, initializer=_start_limited, initargs=(memory,)) as processes:
-        waiting: deque[tuple[str, ProcessFuture[Facts | str]]] = deque()
-        todo = iter(paths)
-        try:
-            while True:
-                room = count * TASKS_AHEAD - len(waiting)
-                for path in islice(todo, room):
-                    waiting.append((path, processes.schedule(look, args=(path,), timeout=max_seconds)))
-                if not waiting:
-                    return
-                path, future = waiting.popleft()
-                yield path, _facts_or_reason(future, max_seconds)
-        except BaseException:  # Ctrl-C and being closed too: leaving the pool would else wait for every file that waits
-            processes.stop()  # type: ignore[no-untyped-call]
-            raise
+    results = in_workers(look, paths, count, seconds=max_seconds, memory=memory_for(max_pixels), prepare=get_ready)
+    with closing(results):
+        for path, result in results:
+            if isinstance(result, TookTooLong):
+                yield path, too_long(max_seconds)
+            elif isinstance(result, Died | MemoryError):
+                yield path, crashed()
+            else:
+                yield path, result
 
 
-def _facts_or_reason(future: ProcessFuture[Facts | str], max_seconds: float) -> Facts | str:
-    try:
-        result: Facts | str = future.result()
-        return result
-    except TookTooLong:
-        return f"cannot be decoded: it took longer than {max_seconds:g} seconds"
-    except (ProcessExpired, MemoryError):
-        return "cannot be decoded: the decoder crashed or ran out of memory on this file"
+def too_long(max_seconds: float) -> str:
+    """The reason for a file that took longer than it may."""
+    return f"cannot be decoded: it took longer than {max_seconds:g} seconds"
 
 
-def _start_limited(memory: int) -> None:
-    start_worker()
-    decoding.perceptual_hash(Image.new("RGB", (8, 8)))  # imports SciPy, which is not the first file's time
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    if most == resource.RLIM_INFINITY or memory < most:
-        resource.setrlimit(resource.RLIMIT_AS, (memory, most))
+def crashed() -> str:
+    """The reason for a file that took its process down."""
+    return "cannot be decoded: the decoder crashed or ran out of memory on this file"
+
+
+def memory_for(max_pixels: int) -> int:
+    """Bytes of address space that suffice to decode a picture of so many pixels."""
+    return MEMORY_BYTES_BESIDE + MEMORY_BYTES_A_PIXEL * max_pixels
+
+
+def get_ready() -> None:
+    """Import what decoding needs: that is not the first file's time."""
+    decoding.perceptual_hash(Image.new("RGB", (8, 8)))  # imports SciPy

@@ -8,7 +8,6 @@ in every epoch, augmented if asked for.
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -30,6 +29,7 @@ from pipeline import (
 )
 from pipeline.augmentation import Augmentation
 from pipeline.classifier import Parts
+from pipeline.config import parse_bytes
 from pipeline.features import Rows
 from pipeline.finetune_inputs import CutInputs, Inputs, WholeInputs
 from pipeline.heads import Head
@@ -44,7 +44,6 @@ from store.errors import ColdframeError
 from store.store import Snapshot, Store
 
 MODES = (CutInputs.mode, WholeInputs.mode)
-UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 
 
 @dataclass(frozen=True)
@@ -209,18 +208,6 @@ def inputs_read(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, str]:
     return fitting.rows_read(snapshot, run["plan"]) | {"run": run["run_id"]}
 
 
-def parse_bytes(text: str) -> int:
-    """``500MB``, ``20GB`` or a number of bytes.
-
-    Raises:
-        ColdframeError: anything else.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
-    if not found:
-        raise ColdframeError(f"max_disk = {text!r}, expected a size such as 500MB or 20GB")
-    return int(float(found[1]) * UNITS[found[2]])
-
-
 def _check(settings: Settings) -> None:
     for name, is_right, expected in (
         ("epochs", settings.epochs >= 1, "at least 1"),
@@ -235,7 +222,7 @@ def _check(settings: Settings) -> None:
     ):
         if not is_right:
             raise ColdframeError(f"finetune: {name} = {getattr(settings, name)}, expected {expected}")
-    parse_bytes(settings.max_disk)
+    parse_bytes("max_disk", settings.max_disk)
     if settings.augment and settings.mode == CutInputs.mode:
         raise ColdframeError(
             "finetune: --augment needs --mode whole: activations at a cut are of the pictures as they are"
@@ -258,7 +245,7 @@ def _inputs(
             at,
             trained[0],
             cache_as=settings.cache_as,
-            max_disk=parse_bytes(settings.max_disk),
+            max_disk=parse_bytes("max_disk", settings.max_disk),
             quiet=quiet,
         )
     else:

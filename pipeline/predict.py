@@ -24,15 +24,15 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image
 
 from pipeline import artefact, decoding, engines, taxonomy
+from pipeline.decoders import Decoders
 from pipeline.engines import Engine, Found
+from pipeline.examining import MAX_SECONDS
 from pipeline.processes import cores
 from store.errors import ColdframeError
 
 STDIN = "-"
-SUFFIXES = frozenset(Image.registered_extensions())
 AT_ONCE, BATCH = 256, 32  # files whose contents are looked up at a time, and that go through a network at a time
 Element = TypeVar("Element")
 TABLE = pa.schema(
@@ -77,9 +77,13 @@ class Model:
         classes: (classes,) ascending.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, max_seconds: float = MAX_SECONDS) -> None:
         self._engine = engine
         self.classes = engine.classes
+        self._decoders = Decoders(
+            cores(), max_pixels=engine.max_pixels, size=engine.size, max_seconds=max_seconds
+        )
+        self._decoders.start()  # while the caller finds its pictures
 
     def predict(
         self,
@@ -135,10 +139,10 @@ class Model:
     def _prepared(self, sources: Iterable[str | Path | bytes]) -> Iterator[list[_File]]:
         """Files some at a time, ready for the engine; while it works on some, threads prepare the next."""
         waiting: list[Future[_File]] = []
-        with ThreadPoolExecutor(cores() + 1) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             try:
                 for some in _pieces(sources, AT_ONCE):
-                    ids = list(pool.map(_identify, some))
+                    ids = list(pool.map(self._identify, some))
                     known = self._engine.known([one for one in ids if one])
                     if any(one not in known for one in ids if one):
                         self._engine.get_ready()
@@ -149,8 +153,21 @@ class Model:
                         waiting = started
                 if waiting:
                     yield [one.result() for one in waiting]
+            except BaseException:
+                self._decoders.end()  # whatever they do is no longer wanted
+                raise
             finally:
                 pool.shutdown(cancel_futures=True)
+
+    def _identify(self, source: str | Path | bytes) -> str:
+        """The content id of a file; nothing where it cannot be read, as preparing it will say."""
+        most = decoding.most_bytes(self._engine.max_pixels)
+        try:
+            return decoding.content_id(
+                source if isinstance(source, bytes) else decoding.read_bytes(Path(source), most=most)
+            )
+        except decoding.UnreadableImage:
+            return ""
 
     def _prepare(self, source: str | Path | bytes, known: Any) -> _File:
         path = STDIN if isinstance(source, bytes) else str(source)
@@ -158,8 +175,7 @@ class Model:
         if known is not None:
             return _File(path, known)
         try:
-            data = source if isinstance(source, bytes) else decoding.read_bytes(Path(source))
-            return _File(path, self._engine.prepare(decoding.decode(data, max_pixels=self._engine.max_pixels).image))
+            return _File(path, self._engine.prepare(self._decoders.decode(source)))
         except decoding.UnreadableImage as error:
             return _File(path, failed=str(error))
         except MemoryError:
@@ -175,14 +191,6 @@ class _File:
     failed: str | None = None
 
 
-def _identify(source: str | Path | bytes) -> str:
-    """The content id of a file; nothing where it cannot be read, as preparing it will say."""
-    try:
-        return decoding.content_id(source if isinstance(source, bytes) else decoding.read_bytes(Path(source)))
-    except decoding.UnreadableImage:
-        return ""
-
-
 def _pieces(given: Iterable[Element], count: int) -> Iterator[list[Element]]:
     """Lists of up to ``count``."""
     source = iter(given)
@@ -190,8 +198,10 @@ def _pieces(given: Iterable[Element], count: int) -> Iterator[list[Element]]:
         yield piece
 
 
-def open_model(source: str | Path, *, store: str | Path | None = None) -> Model:
+def open_model(source: str | Path, *, store: str | Path | None = None, max_seconds: float = MAX_SECONDS) -> Model:
     """A model to ask: the artefact in a folder, else a run of a store, as ``coldframe predict`` names them.
+
+    ``max_seconds`` is the longest that one file may take to decode.
 
     Raises:
         ColdframeError: neither is there, or it cannot be loaded.
@@ -201,10 +211,10 @@ def open_model(source: str | Path, *, store: str | Path | None = None) -> Model:
     if looks_like_a_path and folder.is_file():
         raise ColdframeError(f"{source}: a file; expected a run, or the folder of an artefact")
     if artefact.is_one(folder) or (folder / artefact.DRAFT).is_file() or looks_like_a_path:
-        return Model(engines.of_artefact(artefact.read(folder)))
+        return Model(engines.of_artefact(artefact.read(folder)), max_seconds=max_seconds)
     if store is None:
         raise ColdframeError(f"{source}: no artefact there; a run needs its store")
-    return Model(engines.of_run(Path(store), str(source)))
+    return Model(engines.of_run(Path(store), str(source)), max_seconds=max_seconds)
 
 
 def expand(given: Sequence[str]) -> list[str | bytes]:
@@ -221,9 +231,7 @@ def expand(given: Sequence[str]) -> list[str | bytes]:
         if name == STDIN:
             found += _from_stdin()
         elif Path(name).is_dir():
-            inside = sorted(
-                str(path) for path in Path(name).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-            )
+            inside = sorted(_pictures_in(Path(name)))
             if not inside:
                 raise ColdframeError(f"{name}: no picture in this folder, by the endings of names that Pillow knows")
             found += inside
@@ -232,15 +240,23 @@ def expand(given: Sequence[str]) -> list[str | bytes]:
     return found
 
 
+def _pictures_in(folder: Path) -> Iterator[str]:
+    """Files of a folder, at any depth, that are pictures by their names; a link to somewhere else is none of its own."""
+    known, top = decoding.suffixes(), folder.resolve()
+    for path in folder.rglob("*"):
+        if path.suffix.lower() in known and path.is_file() and path.resolve().is_relative_to(top):
+            yield str(path)
+
+
 def _from_stdin() -> list[str | bytes]:
-    data = sys.stdin.buffer.read() if sys.stdin is not None else b""
+    data = sys.stdin.buffer.read(decoding.MAX_BYTES + 1) if sys.stdin is not None else b""
+    if len(data) > decoding.MAX_BYTES:
+        raise ColdframeError(f"-: more than {decoding.MAX_BYTES} bytes on standard input; expected a picture, or paths")
     if not data.strip():
         raise ColdframeError("-: nothing on standard input; expected a picture, or the paths of some, one a line")
     if re.search(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]", data):
         return [data]  # a list has no other control characters, a picture, even a damaged one, has
-    try:
-        decoding.decode(data)  # of the formats of pictures, some are text
-    except decoding.UnreadableImage:
+    if not decoding.looks_like_picture(data):  # of the formats of pictures, some are text
         lines = os.fsdecode(data.removeprefix(codecs.BOM_UTF8).replace(b"\0", b"\n")).split("\n")
         return [line.strip() for line in lines if line.strip()]
     return [data]

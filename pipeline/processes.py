@@ -1,11 +1,20 @@
-"""A pool of processes for work on many files."""
+"""Work on many things in processes of their own, each within limits."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from store.worker import Died, TookTooLong, Worker
+
+Item = TypeVar("Item")
+CHUNK = 16  # items sent to a process at a time
+CHUNKS_AHEAD = 2  # for each process: they keep it busy and bound what waits in memory
 
 
 def cores() -> int:
@@ -15,20 +24,71 @@ def cores() -> int:
     return int(cpu_count())
 
 
-def pool(workers: int) -> ProcessPoolExecutor:
-    """Processes that end with their parent, even a killed one, and keep what C libraries write off the terminal."""
-    # spawned, not forked: the parent has threads of DuckDB and Arrow
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=start_worker)
+def in_workers(
+    function: Callable[[Item], Any],
+    items: Iterable[Item],
+    workers: int,
+    *,
+    seconds: float | None = None,
+    memory: int | None = None,
+    prepare: Callable[[], object] | None = None,
+) -> Generator[tuple[Item, Any], None, None]:
+    """Each item, in order, with what ``function`` returns for it in one of so many processes, or with the
+    :class:`store.worker.TookTooLong`, :class:`store.worker.Died` or :class:`MemoryError` that befell it.
+
+    A process that an item took down is replaced. Closed before its end, or on any exception, it waits for no item: close it.
+
+    Args:
+        seconds: the longest that one item may take.
+        memory: bytes of address space that a process may have.
+        prepare: called in each process first; its time counts for no item.
+    """
+    stopped = threading.Event()
+    everyone: list[Worker] = []
+    own = threading.local()
+
+    def work(some: list[Item], results: SimpleQueue[Any]) -> None:
+        if not hasattr(own, "worker"):
+            own.worker = Worker(memory=memory, prepare=prepare)
+            everyone.append(own.worker)
+        done = 0
+        while done < len(some) and not stopped.is_set():
+            try:
+                for result in own.worker.each(function, [(one,) for one in some[done:]], seconds=seconds):
+                    results.put(result)
+                    done += 1
+            except (TookTooLong, Died, MemoryError) as error:
+                results.put(error)
+                done += 1
+            except BaseException as error:  # of the function itself
+                results.put(_Raised(error))
+                return
+
+    source = iter(items)
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque[tuple[list[Item], SimpleQueue[Any]]] = deque()
+        try:
+            while True:
+                while len(ahead) < workers * CHUNKS_AHEAD and (some := list(islice(source, CHUNK))):
+                    ahead.append((some, SimpleQueue()))
+                    pool.submit(work, *ahead[-1])
+                if not ahead:
+                    return
+                some, results = ahead.popleft()
+                for item in some:
+                    result = results.get()
+                    if isinstance(result, _Raised):
+                        raise result.error
+                    yield item, result
+        finally:
+            stopped.set()
+            for worker in everyone:
+                worker.kill()
+            pool.shutdown(cancel_futures=True)
+            for worker in everyone:
+                worker.end()
 
 
-def start_worker() -> None:
-    """What a process of a pool does first: end with its parent, keep what C libraries write off the terminal."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-
-    def follow_parent() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow_parent, daemon=True).start()
+class _Raised:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error

@@ -8,7 +8,9 @@ that is lost for good is taken out with it. All of it is one commit.
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import stat
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,7 +23,7 @@ from pipeline import remaking
 from pipeline.embed import FEATURE_SET, VIEWS_STEP
 from pipeline.evaluate import plan_in, record_name
 from pipeline.runs import name_in
-from store import compaction, files, garbage, manifest, parts
+from store import compaction, files, garbage, manifest, opening, parts
 from store.manifest import Manifest
 from store.parts import Part
 from store.schemas import SCHEMAS, conform
@@ -92,7 +94,7 @@ class _Repair:
     def __init__(self, store: Store) -> None:
         self.outcome = Outcome()
         self._root = store.root
-        self._live = store.snapshot().manifest
+        self._live = manifest.newest_whole(store.root)
         self._changes: list[_Change] = []
         self._damaged: list[tuple[str, Part]] = []
         self._torn = manifest.torn(store.root)
@@ -115,12 +117,12 @@ class _Repair:
             self._rest = Snapshot(store.root, Manifest(self._live.number, 0, "", "", without))
             self._plan()
             self._rest.connection.close()
-        if self._torn or self._aside or any((store.root / part.path).exists() for _, part in self._damaged):
+        if self._torn or self._aside or self._damaged_files():
             self.outcome.folder = store.root / FOLDER
 
     def apply(self, store: Store) -> None:
         """Keep a second name of each file in the folder of damaged ones, commit, and only then drop the first."""
-        damaged = [path for _, part in self._damaged if (path := store.root / part.path).exists()]
+        damaged = self._damaged_files()
         with ExitStack() as locks:
             for name in self._sets_out:  # an embed would go on and add vectors that nobody knows the making of
                 locks.enter_context(store.lock(f"embed-{name}"))
@@ -136,6 +138,10 @@ class _Repair:
         for path in (*damaged, *self._torn):
             files.remove(path)
             files.sync_folder(path.parent)
+
+    def _damaged_files(self) -> list[Path]:
+        """The damaged parts that are there as files. A link or a pipe in their place stays: it is not ours to move."""
+        return [path for _, part in self._damaged if stat.S_ISREG(_kind(path := self._root / part.path))]
 
     def _note_torn(self) -> None:
         self.outcome.damaged += [f"{path}: not whole" for path in self._torn]
@@ -415,13 +421,21 @@ def _curate_record(plan: str, settings: dict[str, Any]) -> pa.Table:
 
 def _keep_aside(root: Path, path: Path) -> None:
     """A second name for a file, under its own path in the folder of damaged ones."""
-    target = root / FOLDER / path.relative_to(root)
-    for folder in reversed(target.relative_to(root).parents):
-        files.make_folder(root / folder)
+    target = opening.make_own_folder(root, FOLDER, *path.relative_to(root).parts[:-1]) / path.name
     number = 1
-    while target.exists() and not target.samefile(path):
+    while os.path.lexists(target) and not os.path.samestat(target.lstat(), path.lstat()):
         number += 1
         target = target.with_stem(f"{path.stem}-{number}")
-    if not target.exists():
+    if not stat.S_ISREG(_kind(path)):  # a link or a pipe in place of a manifest: moved as it is
+        files.rename(path, target)
+    elif not os.path.lexists(target):
         files.link(path, target)
-        files.sync_folder(target.parent)
+    files.sync_folder(target.parent)
+
+
+def _kind(path: Path) -> int:
+    """What there is, as ``st_mode`` says; 0 for nothing."""
+    try:
+        return path.lstat().st_mode
+    except OSError:
+        return 0

@@ -18,14 +18,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import fitting, heads, metrics, runs
+from pipeline import fitting, heads, metrics, quiet, runs
 from pipeline.fitting import Data
 from pipeline.frameworks import load_keras
 from pipeline.heads import Head
 from pipeline.plans import VALIDATION
 from pipeline.progress import Progress
 from pipeline.training import Diverged, Fit
-from store import digests, files
+from store import digests, files, opening
 from store.errors import ColdframeError
 from store.store import Snapshot, Store
 
@@ -109,7 +109,7 @@ def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) ->
         raise ColdframeError("tune: settings are chosen on validation rows: 'coldframe split val 0.10' makes some")
     asked = {key: value for key, value in asdict(resolved).items() if key not in ("memory_share", "folds")}
     digest = digests.of_json([data.digest, asked])
-    folder = store.root / FOLDER / digest
+    folder = opening.make_own_folder(store.root, FOLDER, digest)
     with store.lock(f"tune-{digest}"):
         trials = _Trials(folder, data, resolved)
         with Progress(expected_trials(resolved), f"tune {name}", quiet=quiet) as progress:
@@ -174,8 +174,6 @@ class _Trials:
     def __init__(self, folder: Path, data: Data, settings: Settings) -> None:
         assert data.validation is not None
         self._folder, self._settings, self._classes = folder, settings, data.classes
-        files.make_folder(folder.parent)
-        files.make_folder(folder)
         self._task, self._scaling = fitting.make_task(data.training, data.validation, data.classes, settings)
         self._labels = data.validation.labels
         self.scores: dict[str, float] = {}
@@ -191,14 +189,17 @@ class _Trials:
         self.asked.add(key)
         self.values[key] = values
         if file.is_file():
-            with contextlib.suppress(ValueError, KeyError, OSError):
-                self.scores[key] = float(json.loads(file.read_text())["score"])
-                self.known += 1
-                return self.scores[key]
+            with contextlib.suppress(ValueError, KeyError, TypeError, OSError, RecursionError):
+                known = float(json.loads(opening.read_regular(file))["score"])
+                if math.isfinite(known):
+                    self.scores[key] = known
+                    self.known += 1
+                    return known
         self.scores[key] = self._measure(settings)
         kept = {"score": self.scores[key], "epochs": epochs, **{one: getattr(settings, one) for one in SEARCHED}}
         temporary = file.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(kept))
+        files.remove(temporary)
+        files.write(temporary, lambda out: out.write(json.dumps(kept).encode()))
         files.sync(temporary)
         files.rename(temporary, file)
         return self.scores[key]
@@ -246,9 +247,7 @@ def _search(settings: Settings, trials: _Trials, progress: Progress) -> dict[str
 
 def _keras_tuner() -> Any:
     load_keras("torch")  # which the loop uses: one framework a process
-    import keras_tuner
-
-    return keras_tuner
+    return quiet.load("keras_tuner")
 
 
 def _oracle(keras_tuner: Any, settings: Settings) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import duckdb
 
 from store import garbage, manifest, parts, queries
-from store.errors import ColdframeError
+from store.errors import ColdframeError, StoreDamaged
 from store.store import Store
 
 EXAMPLES = 5
@@ -26,7 +26,10 @@ class Finding:
 
 def verify(store: Store, *, deep: bool = False) -> list[Finding]:
     """Check the files of the latest manifest (with ``deep`` their SHA-256 too), then every query of ``sql/checks``."""
-    snapshot = store.snapshot()
+    try:
+        snapshot = store.snapshot()
+    except StoreDamaged as error:
+        return [Finding("manifests", (str(error),), REPAIR)]
     findings = _check_files(store, snapshot.manifest, deep=deep)
     if findings[0].problems:
         return findings  # queries over damaged parts would only say so again
@@ -55,7 +58,7 @@ def _check_files(store: Store, moment: manifest.Manifest, *, deep: bool) -> list
     torn: list[str] = []
     for path, one in manifest.each(store.root):
         if one is None:
-            torn.append(f"{path}: not whole; the one before it is used")
+            torn.append(manifest.why_not(path))
         else:
             named |= garbage.paths_named(one)
     strays = len(garbage.stray_parts(store.root, named))

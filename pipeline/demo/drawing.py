@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from pipeline.demo.faults import SKETCH
 from pipeline.demo.files import put
 from pipeline.demo.pictures import picture
 from pipeline.demo.planting import EXACT_COPY, NEAR_COPY, TRUNCATED, Row
-from pipeline.processes import cores, pool
+from pipeline.processes import cores, in_workers
 from pipeline.progress import Progress
+from store.errors import ColdframeError
 
-CHUNK = 16
 # Part of what a drawn folder is known by: raise it with every change to what is drawn.
 VERSION = 2
 
@@ -33,11 +34,11 @@ def draw(rows: Sequence[Row], folder: Path, seed: int, *, quiet: bool = False) -
     for parent in {(folder / row.path).parent for row in todo}:
         parent.mkdir(parents=True, exist_ok=True)
     workers = min(cores(), len(todo))
-    with (
-        Progress(len(todo), "draw", quiet=quiet) as progress,
-        pool(workers) as processes,
-    ):
-        for _ in processes.map(partial(_draw, folder=folder, seed=seed), todo, chunksize=CHUNK):
+    drawing = in_workers(partial(_draw, folder=folder, seed=seed), todo, workers)
+    with Progress(len(todo), "draw", quiet=quiet) as progress, closing(drawing):
+        for row, ended in drawing:
+            if ended is not None:
+                raise ColdframeError(f"{folder / row.path}: the process that drew it ended: run the command again")
             progress.advance(1)
     return len(todo)
 

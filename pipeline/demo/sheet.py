@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from pipeline import decoding
 from pipeline.demo.planting import PHOTO, TRUNCATED, Row
 
 COLUMNS, CELL, LINE, GAP = 6, (220, 165), 22, 8
@@ -26,7 +27,8 @@ def contact_sheet(rows: Sequence[Row], images: Path) -> Image.Image:
     for number, (name, row) in enumerate(chosen):
         left = GAP + number % COLUMNS * (CELL[0] + GAP)
         top = GAP + number // COLUMNS * (CELL[1] + LINE + GAP)
-        with contextlib.suppress(OSError), Image.open(images / row.path) as picture:  # damaged since: an empty cell
-            sheet.paste(ImageOps.fit(picture.convert("RGB"), CELL), (left, top))
+        with contextlib.suppress(decoding.UnreadableImage):  # damaged since: an empty cell
+            picture = decoding.decode(decoding.read_bytes(images / row.path)).image
+            sheet.paste(ImageOps.fit(picture, CELL), (left, top))
         draw.text((left + 2, top + CELL[1] + 2), name, fill=(40, 40, 40), font=font)
     return sheet

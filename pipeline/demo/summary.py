@@ -17,6 +17,7 @@ from pipeline.demo.faults import NOT_ANIMALS, UNTRAINED
 from pipeline.demo.world import REPORT_PLAN, World
 from pipeline.output import as_text
 from pipeline.plans import DEFAULT_PLAN
+from pipeline.terminal import escaped
 from store.store import Snapshot
 
 # What the report counts; it does not give the passes of the centroid rule one by one.
@@ -123,8 +124,8 @@ def rehearsal(snapshot: Snapshot) -> pa.Table:
 
 
 def tell(snapshot: Snapshot, world: World) -> Iterator[str]:
-    """The summary, paragraph by paragraph."""
-    yield f"{world.folder}: {len(world.rows):,} rows, {len({row.family for row in world.rows})} families\n"
+    """The summary, paragraph by paragraph; values are escaped in it."""
+    yield f"{escaped(str(world.folder), keep='')}: {len(world.rows):,} rows, {len({row.family for row in world.rows})} families\n"
     yield as_text(steps(snapshot, world)) + "\n"
     if world.plant != "none":
         yield from _findings(with_truth(snapshot, world))
@@ -157,9 +158,10 @@ def _next(snapshot: Snapshot, world: World) -> Iterator[str]:
         "coldframe" if shutil.which("coldframe") else shlex.quote(str(Path(sys.executable).with_name("coldframe")))
     )
     narrowly = snapshot.rows("steps/demo/narrowly_out", plan=DEFAULT_PLAN)
+    image_id = narrowly[0]["image_id"] if narrowly else world.rows[0].image_id
     yield "Try next:"
-    yield f"  cd {shlex.quote(str(world.folder))}"
-    yield f"  {coldframe} why -- {shlex.quote(narrowly[0]['image_id'] if narrowly else world.rows[0].image_id)}"
+    yield f"  cd {escaped(shlex.quote(str(world.folder)), keep='')}"
+    yield f"  {coldframe} why -- {escaped(shlex.quote(image_id), keep='')}"
     yield f"  {coldframe} filter centroid --percentile 90 --embedder efficientnet --what-if"
     query = (
         "select label, predicted, images from confusion join runs using (run_id) "

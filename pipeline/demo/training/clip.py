@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline import quiet
 from pipeline.demo import MODELS
 from pipeline.demo.families import rng_of
 from pipeline.demo.faults import SKETCH, TRAINED, UNTRAINED
@@ -75,8 +76,8 @@ MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.2757
 def main() -> None:
     """Train, save and measure."""
     import torch
-    from transformers import CLIPImageProcessorPil, CLIPModel
 
+    transformers = quiet.load("transformers", "CLIPImageProcessorPil", "CLIPModel")
     torch.manual_seed(SEED)
     started = time.monotonic()
     subjects = training_subjects()
@@ -86,10 +87,10 @@ def main() -> None:
     folder = MODELS / "clip"
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = save_tokenizer(folder)
-    model = CLIPModel(config(tokenizer))
+    model = transformers.CLIPModel(config(tokenizer))
     fit(model, tokenizer, subjects, pictures)
     model.eval().half().save_pretrained(folder)  # half the size; it is loaded as float32 again
-    CLIPImageProcessorPil(
+    transformers.CLIPImageProcessorPil(
         size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}, image_mean=MEAN, image_std=STD
     ).save_pretrained(folder)
     parameters = sum(tensor.numel() for tensor in model.parameters())
@@ -133,16 +134,16 @@ def training_subjects() -> list[Subject]:
 
 def save_tokenizer(folder: Path) -> Any:
     """A byte-pair tokenizer in CLIP's format, its merges learned from the captions."""
-    from tokenizers import pre_tokenizers
-    from transformers import CLIPTokenizer
-
+    pre_tokenizers = quiet.load("tokenizers").pre_tokenizers
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     merges = learned_merges(every_text())
     words = {*letters, *(letter + "</w>" for letter in letters), *("".join(merge) for merge in merges)}
     vocabulary = {word: number for number, word in enumerate([*sorted(words), START, END])}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
-    tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=32)
+    tokenizer = quiet.load("transformers", "CLIPTokenizer").CLIPTokenizer(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=32
+    )
     tokenizer.save_pretrained(folder)
     return tokenizer
 
@@ -178,7 +179,6 @@ def _merged(pieces: list[str], pair: tuple[str, str]) -> list[str]:
 
 def config(tokenizer: Any) -> Any:
     """Two small towers."""
-    from transformers import CLIPConfig
 
     def tower(width: int, layers: int) -> dict[str, int]:
         return {
@@ -197,7 +197,7 @@ def config(tokenizer: Any) -> Any:
         "pad_token_id": end,
     }
     vision = {"image_size": SIDE, "patch_size": PATCH}
-    return CLIPConfig(
+    return quiet.load("transformers", "CLIPConfig").CLIPConfig(
         text_config=tower(TEXT_WIDTH, TEXT_LAYERS) | text,
         vision_config=tower(WIDTH, LAYERS) | vision,
         projection_dim=PROJECTION,

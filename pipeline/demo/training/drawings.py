@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.demo.families import PLANS, Family, family, invented_names, rng_of
 from pipeline.demo.pictures import picture
-from pipeline.processes import cores, pool
+from pipeline.processes import cores, in_workers
 
 ANIMAL = "animal"
 
@@ -72,6 +72,5 @@ def pixels(subjects: Iterable[Subject], world: str, side: int, *, square: bool) 
     ``square``: the whole picture squeezed into a square, as a Keras backbone takes it; else the middle of the picture
     scaled by its shorter side, as CLIP takes it.
     """
-    with pool(cores()) as processes:
-        one = partial(_pixels, world=world, side=side, square=square)
-        return np.stack(list(processes.map(one, subjects, chunksize=32)))
+    one = partial(_pixels, world=world, side=side, square=square)
+    return np.stack([drawn for _, drawn in in_workers(one, subjects, cores())])
