@@ -9,6 +9,7 @@ import errno
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from pipeline.config import LARGEST_COUNT
-from store.errors import CheckFailed, ColdframeError
+from pipeline import allowed, quiet, terminal
+from pipeline.config import LARGEST_COUNT, parse_bytes
+from store.errors import CheckFailed, ColdframeError, QueryRefused, StoreDamaged
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -73,6 +75,11 @@ class Common:
             raise ColdframeError(f"{self.config.path}: store = {given!r}, expected the path of a folder")
         return self.store or Path(self.config.locate(given) if given else DEFAULT_STORE)
 
+    def weights_named(self) -> set[str]:
+        """The weights that the recipe names under [embed], which may be fetched whoever else names them."""
+        sections = (self.config.section("embed", name) for name in self.config.section("embed"))
+        return {str(section["weights"]) for section in sections if "weights" in section}
+
     def open(self) -> Store:
         """The store, which must exist."""
         from store.store import Store
@@ -88,7 +95,7 @@ class Common:
     def say(self, message: str) -> None:
         """A line on stderr, unless quiet."""
         if not self.quiet:
-            click.echo(message, err=True)
+            terminal.echo(message, err=True)
 
     def flags(self) -> list[str]:
         """These options as arguments for another ``coldframe`` process."""
@@ -101,30 +108,82 @@ class Common:
 class _Commands(click.Group):
     """Turns the errors a user may meet into a sentence and an exit code."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
         try:
-            return super().invoke(ctx)
+            return super().make_context(info_name, args, parent, **extra)
+        except click.ClickException as error:
+            _tell_escaped(error)
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        terminal.guard_logs()
+        try:
+            with allowed.recipe(lambda: ctx.ensure_object(Common).weights_named()):
+                return super().invoke(ctx)
+        except click.ClickException as error:
+            _tell_escaped(error)
+            raise
         except ColdframeError as error:
-            _trace(ctx)
-            _fail(ctx, str(error), error.exit_code)
+            _trace(ctx, error)
+            message, excerpt = _excerpt(str(error)) if isinstance(error, QueryRefused) else (str(error), "")
+            _fail(ctx, message, error.exit_code, excerpt)
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            _trace(ctx)
+            _trace(ctx, error)
             where = f"{error.filename}: " if error.filename else ""
             way_out = WAYS_OUT.get(error.errno or 0, "")
             _fail(ctx, f"{where}{error.strerror or error}{way_out}; what was committed before is safe", 1)
         except KeyboardInterrupt:
             _fail(ctx, "interrupted; what was committed before is safe", INTERRUPTED)
+        except RuntimeError as error:
+            if isinstance(error, click.exceptions.Exit | click.Abort):  # which are errors to click alone
+                raise
+            _unforeseen(ctx, error)
+        except Exception as error:
+            _unforeseen(ctx, error)
 
 
-def _trace(ctx: click.Context) -> None:
+def _unforeseen(ctx: click.Context, error: Exception) -> None:
+    """Say what nobody thought of in a sentence too: a store that somebody else made may hold anything."""
+    _trace(ctx, error)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    _fail(
+        ctx,
+        f"unforeseen: {type(error).__name__}: {error}{where}. Either the store or a file was not made by coldframe ('coldframe "
+        "verify' checks a store), or this is a fault of coldframe: --verbose shows where. What was committed before is safe",
+        1,
+    )
+
+
+def _tell_escaped(error: click.ClickException) -> None:
+    """Let an error tell what options, files and variables hold escaped."""
+    tell = error.format_message
+    # these have lines and no values: a help text, the choices there are
+    keep = "\n\t" if isinstance(error, click.exceptions.NoArgsIsHelpError | click.MissingParameter) else ""
+    vars(error)["format_message"] = lambda: terminal.escaped(tell(), keep=keep)
+
+
+def _excerpt(message: str) -> tuple[str, str]:
+    """DuckDB's error in one line, and where in the query it is: two lines at its end, if it tells."""
+    found = re.search(r"\n\n(LINE \d+: [^\n]*\n *\^+)\s*$", message)
+    head = message[: found.start()] if found else message
+    return re.sub(r"\n[\n\t ]*", " ", head.strip("\n")), found[1] if found else ""
+
+
+def _trace(ctx: click.Context, error: Exception) -> None:
     if ctx.ensure_object(Common).verbose:
-        click.echo(traceback.format_exc(), err=True)
+        terminal.echo_lines(terminal.traced(error), err=True)
+        terminal.echo("", err=True)
 
 
-def _fail(ctx: click.Context, message: str, exit_code: int) -> None:
-    click.echo(f"Error: {message}", err=True)
+def _fail(ctx: click.Context, message: str, exit_code: int, excerpt: str = "") -> None:
+    terminal.echo(f"Error: {message}", err=True)
+    if excerpt:
+        terminal.echo_lines(f"\n{excerpt}", err=True)
     ctx.exit(exit_code)
 
 
@@ -190,8 +249,15 @@ def format_option(function: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(FORMATS),
         default="table",
         show_default=True,
+        callback=_before_work,
         help="How to print the result.",
     )(function)
+
+
+def _before_work(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    if value == "parquet":
+        terminal.refuse_binary(value)
+    return value
 
 
 plan_option = click.option("--plan", default="default", show_default=True, help="The plan to work on.")
@@ -288,11 +354,11 @@ def inspect(common: Common, section: str | None, sheet: Path | None, embedder: s
     if section is not None:
         return output.write(tables[section], fmt)
     if fmt == "json":
-        return click.echo(output.to_json({name: table.to_pylist() for name, table in tables.items()}, indent=1))
+        return output.write_json({name: table.to_pylist() for name, table in tables.items()}, indent=1)
     if fmt != "table":
         raise click.UsageError(f"--format {fmt} needs one section: {', '.join(tables)}")
     for name, table in tables.items():
-        click.echo(f"{name}\n{output.as_text(table, rows=12)}\n")
+        terminal.echo_lines(f"{name}\n{output.as_text(table, rows=12)}\n")
     return None
 
 
@@ -374,7 +440,7 @@ def embed(common: Common, names: tuple[str, ...], as_name: str | None, dry_run: 
     if dry_run:
         ahead = step.forecast(store, name, settings)
         views = f" with {ahead.views} views" if settings.views else ""
-        click.echo(
+        terminal.echo(
             f"{ahead.embedder}: {ahead.cached} cached, {ahead.todo} to do{views}, {ahead.failed_before} failed before; "
             f"{ahead.backend}, {ahead.precision}: about {_duration(ahead.seconds)} after {ahead.startup_seconds:.1f} s of "
             f"start-up (measured on {ahead.sampled})"
@@ -593,7 +659,11 @@ def why(common: Common, image: str, fmt: str) -> None:
     from pipeline import explain, output
 
     story = explain.why(common.open().snapshot(), image)
-    click.echo(output.to_json(story, indent=1) if fmt == "json" else "\n".join(explain.tell(story)))
+    if fmt == "json":
+        return output.write_json(story, indent=1)
+    for line in explain.tell(story):
+        terminal.echo(line)
+    return None
 
 
 @command("train")
@@ -711,6 +781,8 @@ def _train_network(
 
 
 def _tell_training(common: Common, outcome: Outcome) -> None:
+    from pipeline import output
+
     for note in outcome.notes:
         common.say(f"note: {note}")
     loss, accuracy = outcome.kept("loss"), outcome.kept("val_accuracy")
@@ -724,7 +796,7 @@ def _tell_training(common: Common, outcome: Outcome) -> None:
     if outcome.folds is not None:
         measures = outcome.folds.measures
         common.say(f"out of fold: accuracy {measures.accuracy:.4f}, macro F1 {measures.f1_macro:.4f}")
-    click.echo(outcome.run_id)
+    output.write_line(outcome.run_id)
 
 
 @command("tune")
@@ -745,6 +817,7 @@ def _tell_training(common: Common, outcome: Outcome) -> None:
 @click.option("--seed", type=int, help="Of the search and of its trials.  [default: 0]")
 def tune(common: Common, as_name: str, **flags: Any) -> None:
     """Search the mlp head's layers, units, dropout and optimiser by Hyperband; the best becomes a run."""
+    from pipeline import output
     from pipeline import tune as step
 
     settings = common.config.settings(step.Settings, "tune", as_name, flags=flags)
@@ -759,7 +832,7 @@ def tune(common: Common, as_name: str, **flags: Any) -> None:
     common.say(
         "its settings were chosen on the validation rows, so figures on those flatter: 'coldframe evaluate' gives those on test"
     )
-    click.echo(outcome.run_id)
+    output.write_line(outcome.run_id)
 
 
 @command("finetune")
@@ -788,6 +861,7 @@ def tune(common: Common, as_name: str, **flags: Any) -> None:
 def finetune(common: Common, run: str | None, as_name: str, **flags: Any) -> None:
     """Fine-tune the last backbone layers with a run's head (an id, the start of one, or a name; the newest if not given)."""
     from pipeline import finetune as step
+    from pipeline import output
 
     settings = common.config.settings(step.Settings, "finetune", as_name, flags={**flags, "run": run})
     done = step.finetune(common.open(), as_name, settings, tell=common.say, quiet=common.quiet)
@@ -805,7 +879,7 @@ def finetune(common: Common, run: str | None, as_name: str, **flags: Any) -> Non
     )
     if done.helped is False:
         common.say(f"fine-tuning did not help: {done.of} stays the model to use")
-    click.echo(done.run_id)
+    output.write_line(done.run_id)
 
 
 @command("evaluate")
@@ -859,9 +933,17 @@ def evaluate(common: Common, run: str | None, per_class: bool, confusion: bool, 
     "--neighbours/--no-neighbours", default=None, help="Take vectors of the training images along.  [default: yes]"
 )
 @click.option("--force", is_flag=True, default=None, help="Replace an artefact that is there.")
+@click.option(
+    "--column",
+    metavar="COL",
+    multiple=True,
+    help="Also carry this column of the catalogue, for predict --where; repeatable. Ranks, and columns that the run was "
+    "evaluated masked by, are carried anyway.",
+)
 def export(common: Common, run: str | None, **flags: Any) -> None:
     """Write a run as one artefact that needs no store, check it in a fresh process, and evaluate it there."""
     from pipeline import export as step
+    from pipeline import output
 
     settings = common.config.settings(step.Settings, "export", flags=flags)
     done = step.export(common.open(), run, settings, quiet=common.quiet)
@@ -877,7 +959,7 @@ def export(common: Common, run: str | None, **flags: Any) -> None:
             f"the artefact itself, on {measures.rows} {settings.split} rows: accuracy {measures.accuracy:.4f}, macro F1 "
             f"{measures.f1_macro:.4f} (evaluation {done.judgement.evaluation}); {done.seconds:.1f} s"
         )
-    click.echo(str(done.folder))
+    output.write_line(str(done.folder))
 
 
 @command("predict")
@@ -897,16 +979,30 @@ def export(common: Common, run: str | None, **flags: Any) -> None:
     show_default=True,
     help="Nearest training images to name; 0 for these and the distance left out.",
 )
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(1e-3, 1e6),
+    default=60.0,
+    show_default=True,
+    help="Longest that one file may take to decode.",
+)
 @format_option
 def predict(
-    common: Common, model: str, pictures: tuple[str, ...], top: int, where: tuple[str, ...], neighbours: int, fmt: str
+    common: Common,
+    model: str,
+    pictures: tuple[str, ...],
+    top: int,
+    where: tuple[str, ...],
+    neighbours: int,
+    max_seconds: float,
+    fmt: str,
 ) -> None:
     """Predict the classes of pictures: files, folders of them, or - for standard input (a picture, or paths, one a line)."""
     from pipeline import output
     from pipeline import predict as step
 
     sources = step.expand(pictures)
-    opened = step.open_model(model, store=common.root)
+    opened = step.open_model(model, store=common.root, max_seconds=max_seconds)
     pairs = [pair for one in where for pair in _pairs("--where", (one,)).items()]
     answers = opened.predict(sources, top=top, where=pairs, neighbours=neighbours)
     failed: list[step.Answer] = []
@@ -968,6 +1064,9 @@ def runs(
     help="Seconds until it is stopped; 0: never.",
 )
 @click.option(
+    "--memory", metavar="SIZE", help="Most memory that it may take, such as 4GB.  [default: half of the machine's]"
+)
+@click.option(
     "--rows",
     type=click.IntRange(1, LARGEST_COUNT),
     default=40,
@@ -976,13 +1075,24 @@ def runs(
 )
 @format_option
 def sql(
-    common: Common, query: str, params: tuple[str, ...], at: int | None, timeout: float, rows: int, fmt: str
+    common: Common,
+    query: str,
+    params: tuple[str, ...],
+    at: int | None,
+    timeout: float,
+    memory: str | None,
+    rows: int,
+    fmt: str,
 ) -> None:
     """Ask the store a question in DuckDB's SQL. It can only read, and only the store."""
+    from store import asking
+
+    asking.start()  # it gets ready while this process does
     from pipeline import output
 
-    values = _pairs("--param", params)
-    output.write(common.open().snapshot(at).ask(query, values, timeout=timeout or None), fmt, rows=rows)
+    values, most = _pairs("--param", params), parse_bytes("--memory", memory) if memory else None
+    table = common.open().snapshot(at).ask(query, values, timeout=timeout or None, memory=most)
+    output.write(table, fmt, rows=rows)
 
 
 @command("status")
@@ -998,15 +1108,16 @@ def status(common: Common, fmt: str) -> None:
     tables = {"books": now.books, "splits": now.splits, "coverage": now.coverage, "steps": now.steps}
     if fmt != "table":
         whole = {name: table.to_pylist() for name, table in tables.items()}
-        click.echo(output.to_json({"moment": now.moment, **whole, "stale": now.stale}, indent=1))
+        output.write_json({"moment": now.moment, **whole, "stale": now.stale}, indent=1)
         return
-    click.echo(f"{common.root}, moment {now.moment}\n")
+    terminal.echo(f"{common.root}, moment {now.moment}")
+    terminal.echo("")
     for table in tables.values():
-        click.echo(output.as_text(table) + "\n")
+        terminal.echo_lines(output.as_text(table) + "\n")
     for step_name, reason in now.stale:
-        click.echo(f"out of date: {step_name}: {reason}")
+        terminal.echo(f"out of date: {step_name}: {reason}")
     if not now.stale:
-        click.echo("everything is up to date")
+        terminal.echo("everything is up to date")
 
 
 @command("verify")
@@ -1031,14 +1142,18 @@ def verify(common: Common, deep: bool, recompute: int | None, embedder: str | No
 def _check(common: Common, *, deep: bool) -> None:
     from pipeline import verify as step
 
-    findings = step.verify(common.open(), deep=deep)
+    try:
+        store = common.open()
+    except StoreDamaged as error:
+        raise CheckFailed(str(error)) from error
+    findings = step.verify(store, deep=deep)
     for finding in findings:
-        click.echo(f"{'FAILED' if finding.problems else 'ok':<7}{finding.check}")
+        terminal.echo(f"{'FAILED' if finding.problems else 'ok':<7}{finding.check}")
         for line in (*finding.problems, finding.way_out if finding.problems else "", finding.note):
             if line:
-                click.echo(f"       {line}")
+                terminal.echo(f"       {line}")
     failed = sum(bool(finding.problems) for finding in findings)
-    click.echo(f"{len(findings) - failed} of {len(findings)} checks hold")
+    terminal.echo(f"{len(findings) - failed} of {len(findings)} checks hold")
     if failed:
         raise CheckFailed(f"{failed} checks do not hold: see above")
 
@@ -1056,7 +1171,7 @@ def _recompute(common: Common, count: int, embedder: str | None) -> None:
             sys.exit(max(codes))
     name = feature_sets.choose(store.snapshot(), embedder)
     found = step.recompute(store, name, count)
-    click.echo(
+    terminal.echo(
         f"{name} ({found.backend}, {found.precision}): worst cosine to the reference in float32 {found.worst_cosine:.6f} of "
         f"{found.images} images, {found.worst_path}" + (f"; {found.unreadable} unreadable" if found.unreadable else "")
     )
@@ -1071,7 +1186,7 @@ def repair(common: Common, dry_run: bool) -> None:
     from pipeline import repair as step
 
     for line in step.describe(step.repair(common.open(), dry_run=dry_run)):
-        click.echo(line)
+        terminal.echo(line)
     if dry_run:
         common.say("nothing was changed")
 
@@ -1095,7 +1210,7 @@ def gc(common: Common, grace: str, dry_run: bool) -> None:
 
     def tell(waste: Waste) -> None:
         for line in step.describe(waste) or ["nothing"]:
-            click.echo(f"{'would remove' if dry_run else 'removes'} {line}")
+            terminal.echo(f"{'would remove' if dry_run else 'removes'} {line}")
 
     step.gc(common.open(), seconds, dry_run=dry_run, before_removal=tell)
 
@@ -1180,7 +1295,7 @@ def demo(
             )
             sys.exit(code)
     for paragraph in summary.tell(common.open().snapshot(), drawn):
-        click.echo(paragraph)
+        terminal.echo_lines(paragraph)
 
 
 def _coldframe(common: Common, arguments: list[str], *, results: bool = True) -> int:
@@ -1196,8 +1311,10 @@ def _coldframe(common: Common, arguments: list[str], *, results: bool = True) ->
 
 def main() -> None:
     """The ``coldframe`` command."""
+    quiet.own_process()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     signal.signal(signal.SIGTERM, _interrupt)
+    terminal.guard()
     cli()
 
 

@@ -1,10 +1,14 @@
-"""Results on stdout, in every format: table, csv, json, ndjson, parquet."""
+"""Results on stdout, in every format: table, csv, json, ndjson, parquet.
+
+A table is for reading: what a terminal would obey is written out in it. The others are exact, except on a terminal.
+"""
 
 from __future__ import annotations
 
 import io
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable
 from decimal import Decimal
@@ -13,6 +17,7 @@ from typing import Any
 import click
 import pyarrow as pa
 
+from pipeline.terminal import echo_lines, escaped, is_shown, refuse_binary
 from store.errors import ColdframeError
 
 TABLE_ROWS = 40
@@ -23,7 +28,8 @@ def write(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS) -> None:
     """Write a table to stdout. ``table`` shows the first ``rows`` rows and says how many there are; the others all.
 
     Raises:
-        ColdframeError: a value that the format, or Python, has no word for, such as an infinite date.
+        ColdframeError: a value that the format, or Python, has no word for, such as an infinite date; a binary format on a
+            terminal.
     """
     try:
         _write(table, fmt, rows)
@@ -54,10 +60,11 @@ def write_pieces(pieces: Iterable[pa.Table], fmt: str) -> None:
 
 def _write(table: pa.Table, fmt: str, rows: int) -> None:
     if fmt == "table":
-        click.echo(as_text(table, rows=rows))
+        echo_lines(as_text(table, rows=rows))
     elif fmt == "parquet":
         import pyarrow.parquet as pq
 
+        refuse_binary(fmt)
         buffer = io.BytesIO()
         pq.write_table(table, buffer)
         sys.stdout.buffer.write(buffer.getvalue())
@@ -66,9 +73,19 @@ def _write(table: pa.Table, fmt: str, rows: int) -> None:
         _write_csv(table)
     elif fmt == "ndjson":
         for row in _rows(table):
-            click.echo(to_json(row))
+            write_json(row)
     else:
-        click.echo(to_json(list(_rows(table)), indent=1))
+        write_json(list(_rows(table)), indent=1)
+
+
+def write_json(value: Any, *, indent: int | None = None) -> None:
+    """JSON on stdout: in ASCII without controls, so exact on a terminal too."""
+    click.echo(to_json(value, indent=indent))
+
+
+def write_line(text: str) -> None:
+    """A name or a path that a script reads from stdout: exact, bytes that are no text too, except on a terminal."""
+    click.echo(escaped(text, keep="") if is_shown() else os.fsencode(text))
 
 
 def as_text(table: pa.Table, *, rows: int = TABLE_ROWS) -> str:
@@ -76,9 +93,10 @@ def as_text(table: pa.Table, *, rows: int = TABLE_ROWS) -> str:
     from tabulate import tabulate
 
     if table.column_names == ["explain_key", "explain_value"]:  # a drawing: cells would break it
-        return "\n".join(table["explain_value"].to_pylist())
+        return "\n".join(escaped(str(value)) for value in table["explain_value"].to_pylist())
     shown = [[_cell(value) for value in row.values()] for row in table.slice(0, rows).to_pylist()]
-    text: str = tabulate(shown, headers=table.column_names, tablefmt="simple", disable_numparse=True)
+    names = [escaped(name, keep="") for name in table.column_names]
+    text: str = tabulate(shown, headers=names, tablefmt="simple", disable_numparse=True)
     if table.num_rows > rows:
         text += f"\n({rows} of {table.num_rows} rows; the other formats give all)"
     elif not table.num_rows:
@@ -93,7 +111,7 @@ def _cell(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, list) and len(value) > 3:
         return f"[{', '.join(_cell(one) for one in value[:3])}, … {len(value)}]"
-    text = " ".join(str(value).split())
+    text = " ".join(escaped(str(value), keep="").split())
     return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
 
 
@@ -128,8 +146,24 @@ def _rows(table: pa.Table) -> Any:
 def _write_csv(table: pa.Table, *, header: bool = True) -> None:
     import csv
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(_Lines())
+    shown = _csv_shown if is_shown() else _csv_exact
     if header:
-        writer.writerow(table.column_names)
+        writer.writerow(shown(name) for name in table.column_names)
     for row in _rows(table):
-        writer.writerow(json.dumps(value) if isinstance(value, list | dict) else value for value in row.values())
+        writer.writerow(shown(value) for value in row.values())
+
+
+class _Lines:
+    """Takes lines that end as CSV's do, so that the writer quotes a lone carriage return, and ends them as we do."""
+
+    def write(self, line: str) -> None:
+        sys.stdout.write(line.removesuffix("\r\n") + "\n")
+
+
+def _csv_exact(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _csv_shown(value: Any) -> Any:
+    return value if value is None else escaped(str(_csv_exact(value)), keep="")

@@ -6,8 +6,9 @@ import sys
 import time
 from types import TracebackType
 
-import click
 from tqdm import tqdm
+
+from pipeline.terminal import echo, escaped
 
 PLAIN_LINE_SECONDS = 10.0
 
@@ -19,7 +20,8 @@ class Progress:
         self._total, self._what, self._quiet = total, what, quiet
         self._done, self._failed = 0, 0
         self._started = self._last_line = time.monotonic()
-        self._bar = tqdm(total=total, desc=what, unit="", leave=False) if sys.stderr.isatty() and not quiet else None
+        is_bar = sys.stderr.isatty() and not quiet
+        self._bar = tqdm(total=total, desc=escaped(what, keep=""), unit="", leave=False) if is_bar else None
 
     def __enter__(self) -> Progress:
         return self
@@ -51,4 +53,4 @@ class Progress:
             parts = [f"{self._done}/{self._total}", f"{rate:.1f}/s"]
             parts += [f"{tqdm.format_interval(left)} left"] if self._done < self._total else []
             parts += [f"{self._failed} failed"] if self._failed else []
-            click.echo(f"{self._what}: {', '.join(parts)}", err=True)
+            echo(f"{self._what}: {', '.join(parts)}", err=True)
