@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.arrays import Malformed
 from pipeline.frameworks import load_keras
 from store.matrices import FloatMatrix
 
 EPSILON = 1e-3  # of BatchNormalization, as Keras has it
 LAYERS = "layers"  # the name under which a network's arrays hold the list of its layers, JSON as text
 PREDICT_ROWS = 4096
+MOST_UNITS = 1 << 24  # of one layer
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -58,8 +60,54 @@ def to_text(layers: Sequence[Layer]) -> npt.NDArray[np.str_]:
 
 
 def from_text(text: npt.NDArray[Any]) -> list[Layer]:
-    """The layers out of :func:`to_text`."""
-    return [KINDS[given["kind"]](**given) for given in json.loads(str(text))]
+    """The layers out of :func:`to_text`.
+
+    Raises:
+        Malformed: the text names no layers, or not as we write them.
+    """
+    try:
+        given = json.loads(str(text))
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, list) or not all(isinstance(one, dict) and _is_layer(one) for one in given):
+        raise Malformed(f"its {LAYERS} are no list of {', '.join(KINDS)}, each with its own settings")
+    return [KINDS[one["kind"]](**one) for one in given]
+
+
+def _is_layer(given: Mapping[str, Any]) -> bool:
+    """Whether this is what ``asdict`` gives of a layer."""
+    kind = given.get("kind")
+    known = KINDS.get(kind) if isinstance(kind, str) else None
+    if known is None or given.keys() != {one.name for one in fields(known)}:
+        return False
+    units, rate = given.get("units", 1), given.get("rate", 0.0)
+    return (
+        type(units) is int
+        and 1 <= units <= MOST_UNITS
+        and type(rate) in (int, float)
+        and 0 <= rate < 1
+        and isinstance(given.get("relu", False), bool)
+    )
+
+
+def check(arrays: Arrays, dimensions: int) -> None:
+    """Raises:
+    Malformed: a network's weights do not fit its layers, or vectors of so many ``dimensions``.
+    """
+    layers, width = from_text(arrays[LAYERS]), dimensions
+    for position, layer in enumerate(layers):
+        shapes: dict[str, tuple[int, ...]] = {}
+        if isinstance(layer, BatchNorm):
+            shapes = dict.fromkeys(("gamma", "beta", "moving_mean", "moving_variance"), (width,))
+        elif isinstance(layer, Dense):
+            shapes = {"kernel": (width, layer.units), "bias": (layer.units,)}
+            width = layer.units
+        for name, shape in shapes.items():
+            array = arrays.get(f"{position}/{name}")
+            if array is None or array.dtype.kind != "f" or array.shape != shape:
+                raise Malformed(f"its {position}/{name} does not fit its {LAYERS}")
+    if not layers or not isinstance(layers[-1], Dense):
+        raise Malformed(f"its {LAYERS} do not end with a dense one, which gives the classes")
 
 
 def parameters(arrays: Arrays) -> int:

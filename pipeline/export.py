@@ -7,8 +7,8 @@ import importlib.metadata
 import inspect
 import json
 import os
+import re
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -40,6 +40,7 @@ from pipeline import (
     units,
 )
 from pipeline.classifier import Parts
+from pipeline.evaluate import MASKED
 from pipeline.features import Rows
 from pipeline.judging import Judgement
 from pipeline.lookup import ingested_max_pixels
@@ -63,7 +64,8 @@ class Settings:
 
     ``format``: one of ``formats.names()``. ``output``: the folder to make, None for one named by run and format, here.
     ``split``: whose rows the artefact is evaluated on. ``neighbours``: whether it carries vectors of the training images.
-    ``force``: take the place of an artefact that is there.
+    ``force``: take the place of an artefact that is there. ``column``: columns of the catalogue to carry beside those of ranks
+    and those that the run was evaluated masked by.
     """
 
     format: str = "keras"
@@ -71,6 +73,7 @@ class Settings:
     split: str = "test"
     neighbours: bool = True
     force: bool = False
+    column: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,8 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     """Write a run as an artefact, load it in a fresh process, compare it with the run and evaluate it there.
 
     Raises:
-        ColdframeError: no such run, one without layers on one backbone of Keras Applications, no such format or split, something
-            at that place already, no picture to compare on, or a model that gives other probabilities once written.
+        ColdframeError: no such run, one without layers on one backbone of Keras Applications, no such format, split or column,
+            something at that place already, no picture to compare on, or a model that gives other probabilities once written.
     """
     started = time.monotonic()
     snapshot = store.snapshot()
@@ -102,6 +105,7 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         raise ColdframeError(
             f"export: no split {settings.split!r} in plan {run['plan']!r}; splits: {', '.join(splits)}"
         )
+    columns = _columns(snapshot, run, settings)
     final = Path(settings.output or f"{run['run_id']}-{settings.format}").absolute()
     _check_place(final, force=settings.force)
     formats.prepare(settings.format)
@@ -116,7 +120,7 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         notes.append(f"no row in split {settings.split!r}: the artefact is compared with the run, but not evaluated")
     model = classifier.assemble(parts)
     contents, expected = _to_compare(snapshot, parts, model, rows)
-    temporary = _temporary(final)
+    temporary = _temporary(final, notes)
     try:
         formats.write(settings.format, model, temporary)
         shutil.copyfile(inspect.getfile(decoding), temporary / artefact.DECODING)
@@ -124,7 +128,11 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         if held is not None:
             arrays = held.to_arrays()
             files.write(temporary / artefact.NEIGHBOURS, lambda file: np.savez(file, allow_pickle=False, **arrays))
-        card = _card(snapshot, run, parts, settings)
+        card = _card(snapshot, run, parts, settings, columns)
+        card["carries"] = {
+            "columns": list(card["taxonomy"]),
+            "training_images": 0 if held is None else len(held.matrix),
+        }
         artefact.draft(temporary, card)
         answers = rehearsal.rehearse(
             temporary, store.root.absolute(), [*contents, *rows.content_ids.tolist()], quiet=quiet
@@ -149,10 +157,12 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         whole = artefact.draft(temporary, card)
         (temporary / artefact.READABLE_CARD).write_text(model_card.text(whole), encoding="utf-8")
         _check_place(final, force=settings.force)  # minutes have gone by
-        with _aside(final):
+        with _aside(final, notes):
             artefact.publish(temporary, final)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+    except BaseException as error:
+        left = artefact.remove(temporary)
+        if left is not None and isinstance(error, ColdframeError):
+            raise type(error)(f"{error}; {left}") from error
         raise
     if judgement is not None:
         with store.commit("export") as commit:
@@ -166,8 +176,12 @@ def _check_place(final: Path, *, force: bool) -> None:
     """
     if not final.parent.is_dir():
         raise ColdframeError(f"{final.parent}: no such folder to put {final.name} into")
-    if not final.exists():
+    if not os.path.lexists(final):
         return
+    if final.is_symlink():
+        raise ColdframeError(
+            f"{final}: a link, which is neither followed nor replaced: name another place with --output"
+        )
     if not final.is_dir() or not any(final.iterdir()):
         raise ColdframeError(f"{final}: there already, and no artefact: name another place with --output")
     foreign = artefact.foreign(final)
@@ -179,14 +193,23 @@ def _check_place(final: Path, *, force: bool) -> None:
         raise ColdframeError(f"{final}: there already: name another place with --output, or replace it with --force")
 
 
-def _temporary(final: Path) -> Path:
-    """A new folder beside ``final``, hidden, named by this process; those of exports that were killed are removed."""
-    prefix = f".{final.name}-"
-    for path in final.parent.glob(f"{glob.escape(prefix)}*"):
+def _temporary(final: Path, notes: list[str]) -> Path:
+    """A new folder beside ``final``, hidden, named by this process; those of exports that were killed are removed, where they
+    hold nothing else: ``notes`` gets a sentence otherwise.
+
+    Raises:
+        ColdframeError: something that no export made has the name of the new one.
+    """
+    prefix, own = f".{final.name}-", os.getpid()
+    for path in sorted(final.parent.glob(f"{glob.escape(prefix)}*")):
         owner = path.name.removeprefix(prefix)
-        if owner.isdigit() and not _lives(int(owner)):
-            shutil.rmtree(path, ignore_errors=True)
-    folder = final.with_name(f"{prefix}{os.getpid()}")
+        if not re.fullmatch("[0-9]{1,9}", owner) or (int(owner) != own and _lives(int(owner))):
+            continue
+        left = artefact.remove(path)
+        if left is not None and int(owner) == own:
+            raise ColdframeError(f"{left}; an export needs that name: move it away")
+        notes += [left] if left is not None else []
+    folder = final.with_name(f"{prefix}{own}")
     folder.mkdir()
     return folder
 
@@ -202,20 +225,32 @@ def _lives(process: int) -> bool:
 
 
 @contextmanager
-def _aside(final: Path) -> Iterator[None]:
-    """Put what is at ``final`` aside until something else stands there, and then remove it."""
-    if not final.exists():
+def _aside(final: Path, notes: list[str]) -> Iterator[None]:
+    """Put what is at ``final`` aside until something else stands there, and then remove it; ``notes`` gets a sentence where that
+    would remove what no export wrote.
+
+    Raises:
+        ColdframeError: the block failed, and what was at ``final`` cannot be put back.
+    """
+    if not os.path.lexists(final):
         yield
         return
-    with tempfile.TemporaryDirectory(prefix=f".{final.name}-", dir=final.parent) as folder:
-        old = Path(folder) / "old"
-        final.rename(old)
-        try:
-            yield
-        except BaseException:
-            shutil.rmtree(final, ignore_errors=True)
-            old.rename(final)
-            raise
+    old = final.with_name(f".{final.name}-{os.getpid()}-old")
+    left = artefact.remove(old)
+    if left is not None:
+        raise ColdframeError(f"{left}; an export needs that name: move it away")
+    final.rename(old)
+    try:
+        yield
+    except BaseException as error:
+        left = artefact.remove(final)
+        if left is not None:
+            raise ColdframeError(f"{left}; what was there before is {old} now") from error
+        old.rename(final)
+        raise
+    left = artefact.remove(old)
+    if left is not None:
+        notes.append(left)
 
 
 def _to_compare(snapshot: Snapshot, parts: Parts, model: Any, rows: Rows) -> tuple[list[str], npt.NDArray[np.float32]]:
@@ -289,7 +324,9 @@ def _judge(
     )
 
 
-def _card(snapshot: Snapshot, run: Mapping[str, Any], parts: Parts, settings: Settings) -> dict[str, Any]:
+def _card(
+    snapshot: Snapshot, run: Mapping[str, Any], parts: Parts, settings: Settings, columns: Mapping[str, bool]
+) -> dict[str, Any]:
     """All that the card says before the artefact was asked."""
     row = feature_sets.row_of(snapshot, run["embedders"][0])
     weights = json.loads(row["source"])["weights"] or "imagenet"
@@ -304,9 +341,9 @@ def _card(snapshot: Snapshot, run: Mapping[str, Any], parts: Parts, settings: Se
         "weights": Path(weights).name,
         "finetuned": _finetuned(snapshot, run),
         "size": list(parts.size),
-        "max_pixels": ingested_max_pixels(snapshot),
+        "max_pixels": min(ingested_max_pixels(snapshot), artefact.MOST_PIXELS),
         "classes": list(run["classes"]),
-        "taxonomy": _taxonomy(snapshot, run),
+        "taxonomy": _taxonomy(snapshot, run, columns),
         "training_images": snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN).num_rows,
         "evaluations": _evaluations(snapshot, run),
         "image_licences": _licences(snapshot, run),
@@ -314,19 +351,46 @@ def _card(snapshot: Snapshot, run: Mapping[str, Any], parts: Parts, settings: Se
     }
 
 
-def _taxonomy(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, taxonomy.ByValue]:
-    """For each column of the user's whose values are shared by rows: the classes that occur with each value."""
-    own = {"image_id", "path", "label", *(name for name, _ in FILE_FACTS)}
+def _columns(snapshot: Snapshot, run: Mapping[str, Any], settings: Settings) -> dict[str, bool]:
+    """The columns of the catalogue that an artefact of a run may carry: True for those asked for and those that the run was
+    evaluated masked by, False for those of a rank. A catalogue may have columns about people: no other leaves it.
+
+    Raises:
+        ColdframeError: a column asked for is not there.
+    """
+    ours = {"image_id", "path", "label", *(name for name, _ in FILE_FACTS)}
+    there = [one for one in snapshot.columns("images") if one not in ours]
+    for one in settings.column:
+        if one not in there:
+            raise ColdframeError(f"--column {one}: no such column; columns: {', '.join(there) or 'none'}")
+    masked = {column for row in _evaluations(snapshot, run) for column in _masked_by(row["evaluation"])}
+    return {
+        one: one in settings.column or one in masked
+        for one in there
+        if one in settings.column or one in masked or taxonomy.is_rank(one)
+    }
+
+
+def _masked_by(evaluation: str) -> list[str]:
+    """What may be the column in the name of a masked evaluation: its last word, which may have commas in it."""
+    words = evaluation.split(",")
+    rests = (",".join(words[at:]) for at in range(len(words)))
+    return [rest.removeprefix(MASKED) for rest in rests if rest.startswith(MASKED)]
+
+
+def _taxonomy(snapshot: Snapshot, run: Mapping[str, Any], columns: Mapping[str, bool]) -> dict[str, taxonomy.ByValue]:
+    """For each of some columns the classes that occur with each value. One that was not asked for has to be a group of rows."""
     types = snapshot.select("images").schema
     rows = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN).num_rows
     found = {}
-    for column in snapshot.columns("images"):
+    for column, is_asked in columns.items():
         kind = types.field(column).type
-        if column in own or not (pa.types.is_string(kind) or pa.types.is_boolean(kind)):
+        if not is_asked and not (pa.types.is_string(kind) or pa.types.is_boolean(kind)):
             continue
         by_value = taxonomy.of_column(snapshot, run, column)
         is_label = all(labels == [value] for value, labels in by_value.items())
-        if by_value and 2 * len(by_value) <= rows and not is_label:  # with more values it is a name rather than a group
+        # with more values it is a name rather than a group
+        if by_value and (is_asked or (2 * len(by_value) <= rows and not is_label)):
             found[column] = by_value
     return found
 

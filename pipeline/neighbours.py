@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import arrays as stored
 from pipeline import features
 from pipeline.plans import TRAIN
+from store.errors import ColdframeError
 from store.matrices import FloatMatrix
 from store.store import Snapshot
 
 MOST = 100_000  # training images that a model carries; of more, so many are drawn at random
 ROWS_AT_ONCE = 1024
+PREFIX = "training/"  # of the names of its arrays in the file of a model
+IMAGE_IDS, LABELS, VECTORS = f"{PREFIX}image_ids", f"{PREFIX}labels", f"{PREFIX}vectors"
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -30,7 +34,16 @@ class Neighbours:
     matrix: FloatMatrix
 
     def nearest(self, vectors: FloatMatrix, k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """The places of the ``k`` nearest training images to each vector, the nearest first, and their distances."""
+        """The places of the ``k`` nearest training images to each vector, the nearest first, and their distances.
+
+        Raises:
+            ColdframeError: the vectors are of another length than those of the training images.
+        """
+        if vectors.ndim != 2 or vectors.shape[1] != self.matrix.shape[1]:
+            raise ColdframeError(
+                f"the vectors of the training images have {self.matrix.shape[1]} numbers, those that the model gives are of "
+                f"shape {vectors.shape[1:]}: export or train again, or leave them out with --neighbours 0"
+            )
         k = min(k, len(self.matrix))
         places, distances = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k))
         for start in range(0, len(vectors), ROWS_AT_ONCE):
@@ -54,15 +67,40 @@ class Neighbours:
         with np.errstate(over="ignore"):
             short = self.matrix.astype(np.float16)
         matrix = short if np.isfinite(short).all() else self.matrix
-        return {"training/image_ids": self.image_ids, "training/labels": self.labels, "training/vectors": matrix}
+        return {IMAGE_IDS: self.image_ids, LABELS: self.labels, VECTORS: matrix}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Neighbours | None:
-        """Out of :meth:`to_arrays`; None where there is none."""
-        if "training/vectors" not in arrays:
+        """Out of :meth:`to_arrays`; None where there is none.
+
+        Raises:
+            Malformed: they are of other kinds, or do not fit each other.
+        """
+        check(arrays)
+        if VECTORS not in arrays:
             return None
-        vectors = arrays["training/vectors"].astype(np.float32)
-        return cls(arrays["training/image_ids"], arrays["training/labels"], vectors)
+        return cls(arrays[IMAGE_IDS], arrays[LABELS], arrays[VECTORS].astype(np.float32))
+
+
+def check(arrays: Arrays) -> None:
+    """Raises:
+    Malformed: there are training images among the arrays, but not as :meth:`Neighbours.to_arrays` writes them.
+    """
+    if not any(name.startswith(PREFIX) for name in arrays):
+        return
+    missing = [name for name in (IMAGE_IDS, LABELS, VECTORS) if name not in arrays]
+    if missing:
+        raise stored.Malformed(f"it has no {missing[0]}")
+    ids, labels, vectors = arrays[IMAGE_IDS], arrays[LABELS], arrays[VECTORS]
+    if not (stored.is_text(ids) and stored.is_text(labels) and stored.is_float(vectors, dimensions=2)):
+        raise stored.Malformed("its training images are not ids, labels and vectors of finite numbers")
+    if vectors.dtype.itemsize > 4:
+        raise stored.Malformed("the vectors of its training images are of a kind that nothing writes")
+    if not len(ids) == len(labels) == len(vectors) or not vectors.size:
+        raise stored.Malformed(
+            f"its training images do not fit each other: {len(ids)} ids, {len(labels)} labels, {len(vectors)} vectors of "
+            f"{vectors.shape[1]} numbers"
+        )
 
 
 def of_run(snapshot: Snapshot, run: Mapping[str, Any]) -> Neighbours | None:

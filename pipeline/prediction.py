@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import duckdb
 import numpy as np
 
-from pipeline import classifier, from_scratch, pixels
+from pipeline import classifier, from_scratch, pixels, runs
 from pipeline.features import Rows
 from pipeline.heads import Head
 from pipeline.metrics import Probabilities
@@ -24,23 +25,35 @@ def find_run(snapshot: Snapshot, run_id: str | None) -> dict[str, Any]:
     """The run of an id or of the start of one, the newest of a name, or the newest of all that no fine-tuning made worse.
 
     Raises:
-        ColdframeError: no such run, none yet, or ids of several that start so.
+        ColdframeError: no such run, none yet, ids of several that start so, or a row that no training has written.
     """
-    runs = snapshot.rows("steps/train/runs")
-    if not runs:
+    run = _find(snapshot, run_id)
+    runs.check_row(run)
+    return run
+
+
+def _find(snapshot: Snapshot, run_id: str | None) -> dict[str, Any]:
+    try:
+        rows = snapshot.rows("steps/train/runs")
+    except duckdb.Error as error:  # a column of another type
+        reason = ascii(str(error).split("\n", 1)[0])[:300]
+        raise ColdframeError(
+            f"{snapshot.root}: its runs are not such as coldframe writes ({reason}): have the store from its maker again"
+        ) from error
+    if not rows:
         raise ColdframeError("no run yet; 'coldframe train --head mlp' makes one")
     if run_id is None:
-        return next((run for run in runs if run["helped"] is not False), runs[0])
-    named = [run for run in runs if run_id in (run["run_id"], run["name"])]
+        return next((run for run in rows if run["helped"] is not False), rows[0])
+    named = [run for run in rows if run_id in (run["run_id"], run["name"])]
     if named:
         return named[0]
-    begun = [run for run in runs if run["run_id"].startswith(run_id)]
+    begun = [run for run in rows if isinstance(run["run_id"], str) and run["run_id"].startswith(run_id)]
     if not begun:
-        recent = ", ".join(run["run_id"] for run in runs[:5])
+        recent = ", ".join(runs.shown(run["run_id"]) for run in rows[:5])
         raise ColdframeError(f"no run {run_id!r}; the newest are: {recent}")
     if len(begun) > 1:
         raise ColdframeError(
-            f"{run_id!r} may be any of {', '.join(run['run_id'] for run in begun[:5])}: say more of it"
+            f"{run_id!r} may be any of {', '.join(runs.shown(run['run_id']) for run in begun[:5])}: say more of it"
         )
     return begun[0]
 
@@ -54,8 +67,17 @@ def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows, *, quiet:
     """Class probabilities of each row, shape (n, classes), float64, the mean over the views that ``rows`` has.
 
     Raises:
-        ColdframeError: the run's feature sets have changed since.
+        ColdframeError: the run's feature sets have changed since, or its model gives other classes than the run has.
     """
+    found = _probabilities(snapshot, run, rows, quiet=quiet)
+    if found.ndim != 2 or found.shape[1] != len(run["classes"]):
+        raise ColdframeError(
+            f"{run['run_id']} has {len(run['classes'])} classes, its model gives {found.shape[1:]}: train again"
+        )
+    return found
+
+
+def _probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows, *, quiet: bool) -> Probabilities:
     if run["kind"] == NETWORK:
         height, width = json.loads(run["settings"])["size"]
         pictures = _pictures(snapshot, rows, (height, width), quiet=quiet)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +25,10 @@ from store.store import Commit
 
 # Kinds of runs: a head on cached features, a network from scratch on pixels, a head with its backbone's last layers fine-tuned.
 HEAD, NETWORK, FINETUNED = "head", "network", "finetuned"
+MOST_NAME = 150  # bytes of a run's name: its id, and what is made of it, is the name of a folder
+MOST_SIDE = 8192  # pixels of a picture as a network takes it
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}-(?P<name>.+)-[0-9a-f]{6}", re.DOTALL)
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they show a name as another
 LIBRARIES = ("coldframe", "keras", "tensorflow", "torch", "numpy", "scikit-learn", "duckdb", "pyarrow", "pillow")
 
 
@@ -59,8 +65,79 @@ def check_name(name: str) -> None:
     """Raises:
     ColdframeError: a run cannot be called so.
     """
-    if not name or any(one in name for one in "/\\\0"):
-        raise ColdframeError(f"a run called {name!r}: expected a name without a slash in it, and not an empty one")
+    if not is_name(name) or _BIDI.search(name):
+        raise ColdframeError(
+            f"a run called {ascii(name)[:60]}: expected a name without a slash or control characters in it, and not an empty one"
+        )
+    if len(name.encode()) > MOST_NAME:
+        raise ColdframeError(f"a run called {name[:40]!r}…: expected a name of at most {MOST_NAME} bytes")
+
+
+def is_name(name: str) -> bool:
+    """Whether a run's id can have this name in it: it may become part of the name of a folder."""
+    return bool(name) and not any(one in "/\\" or unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in name)
+
+
+def is_id(text: str) -> bool:
+    """Whether :func:`new_id` gives such ids."""
+    found = _ID.fullmatch(text)
+    return found is not None and is_name(found["name"])
+
+
+def check_row(run: Mapping[str, Any]) -> None:
+    """Check a row of ``runs`` before anything is made of it: a store may come from a stranger.
+
+    Raises:
+        ColdframeError: no training has written this row.
+    """
+    wrong = _wrong_in(run)
+    if wrong is not None:
+        raise ColdframeError(
+            f"the run {shown(run['run_id'])}: its row in the store is not what coldframe writes ({wrong}): name another run, or "
+            "train again"
+        )
+
+
+def shown(run_id: Any) -> str:
+    """A run's id as a message may show it: escaped, where it is none of ours."""
+    return run_id if isinstance(run_id, str) and is_id(run_id) else ascii(run_id)[:100]
+
+
+def _wrong_in(run: Mapping[str, Any]) -> str | None:
+    """What is wrong in a row of ``runs``; None where nothing is."""
+    if not isinstance(run["run_id"], str) or not is_id(run["run_id"]):
+        return "an id is a time, a name and six hex digits"
+    for name in ("name", "head", "plan"):
+        if not isinstance(run[name], str):
+            return f"it has no {name}"
+    if run["kind"] not in (HEAD, NETWORK, FINETUNED):
+        return f"of the kind {ascii(run['kind'])[:60]}"
+    of_text = {name: run[name] for name in ("classes", "embedders")}
+    for name, values in of_text.items():
+        if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+            return f"its {name} are no list of names"
+        if len(set(values)) < len(values):
+            return f"one of its {name} is there twice"
+    if not run["classes"] or run["classes"] != sorted(run["classes"]):
+        return "its classes do not ascend, or there are none"
+    if not run["embedders"] and run["kind"] != NETWORK:
+        return "it has no feature set"
+    try:
+        settings = json.loads(run["settings"])
+    except (TypeError, ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        return "its settings are no settings"
+    if run["kind"] == NETWORK and not is_size(settings.get("size")):
+        return "its settings have no size of pictures"
+    return None
+
+
+def is_size(given: Any) -> bool:
+    """Whether this is the [height, width] in pixels of what a network takes, out of JSON."""
+    return (
+        isinstance(given, list) and len(given) == 2 and all(type(one) is int and 1 <= one <= MOST_SIDE for one in given)
+    )
 
 
 def new_id(name: str, made_of: Any) -> tuple[str, datetime]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,13 @@ from store.errors import ColdframeError
 from store.store import Snapshot
 
 ByValue = dict[str, list[str]]  # the classes that occur with each value
+RANKS = ("kingdom", "phylum", "class", "order", "family", "tribe", "genus", "species")
+_RANK = re.compile(rf"(?:(?:super|sub|infra)[ _-]?)?(?:{'|'.join(RANKS)})", re.IGNORECASE)
+
+
+def is_rank(column: str) -> bool:
+    """Whether a column is called as a taxonomic rank: ``Family``, ``sub_family``. Not ``family_name``, which people have."""
+    return _RANK.fullmatch(column.strip()) is not None
 
 
 def of_column(snapshot: Snapshot, run: Mapping[str, Any], column: str) -> ByValue:

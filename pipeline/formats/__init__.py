@@ -1,7 +1,7 @@
 """Formats of artefacts: one file each, named as on the command line.
 
 A file says which ``LIBRARIES`` its format needs, the first to run a model and all of them to write one, what ``EXTRA`` of
-coldframe installs them, and which ``BACKEND`` of Keras writes it (None: any); ``write(model, folder)``
+coldframe installs them, which ``BACKEND`` of Keras writes it (None: any), and which ``FILES`` it writes; ``write(model, folder)``
 puts a ``keras.Model`` from pictures, uint8 RGB (n, height, width, 3), to probabilities (n, classes) and vectors (n, dimensions)
 into a folder as one file or several, and ``load(folder)`` gives what runs it. ``USE`` are five lines of Python for whoever has
 no coldframe. Libraries are imported inside the functions.
@@ -32,6 +32,12 @@ PROBABILITIES, VECTORS = "probabilities", "vectors"  # the names of the outputs,
 def names() -> list[str]:
     """The formats there are, as written on the command line."""
     return sorted(info.name for info in pkgutil.iter_modules(__path__))
+
+
+def files(name: str) -> tuple[str, ...]:
+    """The names of the files that a model of a format is."""
+    found: tuple[str, ...] = _module(name).FILES
+    return found
 
 
 def write(name: str, model: Any, folder: Path) -> None:

@@ -21,6 +21,7 @@ from decoding import decode, resize  # decoding.py beside this card: needs pillo
 picture = np.asarray(resize(decode(Path("photo.jpg").read_bytes()).image, {height}, {width}))
 probabilities = keras.saving.load_model("model.keras", compile=False).predict(picture[None])[0]"""
 FILE = "model.keras"
+FILES = (FILE,)
 
 
 def write(model: Any, folder: Path) -> None:
@@ -32,7 +33,7 @@ def load(folder: Path) -> Run:
     """With the vectors as a second output."""
     keras = load_keras()
 
-    model = keras.saving.load_model(folder / FILE, compile=False)
+    model = keras.saving.load_model(folder / FILE, compile=False, safe_mode=True)  # no code out of the file
     both = keras.Model(model.input, [model.output, model.get_layer(VECTORS).output])
 
     def run(pictures: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import quiet
 from pipeline.formats import PROBABILITIES, VECTORS, FloatArray, Run
 from pipeline.frameworks import frozen_graph
 from pipeline.processes import cores
 
 FILE = "model.onnx"
+FILES = (FILE,)
 LIBRARIES = ("onnxruntime", "onnx", "tf2onnx")
 EXTRA = "onnx"
 BACKEND = "tensorflow"
@@ -31,8 +33,8 @@ def write(model: Any, folder: Path) -> None:
     import logging
 
     import onnx
-    import tf2onnx
 
+    tf2onnx = quiet.load("tf2onnx")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # of functions that tf2onnx should no longer call
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     frozen = frozen_graph(model, model.input_shape[1:])
@@ -52,8 +54,7 @@ def write(model: Any, folder: Path) -> None:
 
 def load(folder: Path) -> Run:
     """On the processor."""
-    import onnxruntime
-
+    onnxruntime = quiet.load("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()  # of the container, which the library does not see
     session = onnxruntime.InferenceSession(folder / FILE, options, providers=["CPUExecutionProvider"])

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import quiet
 from pipeline.formats import PROBABILITIES, VECTORS, FloatArray, Run
 from pipeline.frameworks import frozen_graph
 
 FILE = "model.xml"
+FILES = (FILE, "model.bin")
 LIBRARIES = ("openvino",)
 EXTRA = "fast"
 BACKEND = "tensorflow"
@@ -25,8 +27,7 @@ probabilities = openvino.compile_model("model.xml", "CPU")(picture[None])["proba
 
 def write(model: Any, folder: Path) -> None:
     """In float32, the outputs named."""
-    import openvino
-
+    openvino = quiet.load("openvino")
     converted = openvino.convert_model(frozen_graph(model, model.input_shape[1:]).graph)
     for output, name in zip(converted.outputs, (PROBABILITIES, VECTORS), strict=True):
         output.tensor.set_names({name})
@@ -35,8 +36,7 @@ def write(model: Any, folder: Path) -> None:
 
 def load(folder: Path) -> Run:
     """Compiled for this processor, in float32: as it was evaluated."""
-    import openvino
-
+    openvino = quiet.load("openvino")
     hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     compiled = openvino.Core().compile_model(folder / FILE, "CPU", hints)
 

@@ -3,7 +3,8 @@
 A file says which ``SETTINGS`` it heeds and its own ``DEFAULTS`` for those that are None; ``fit(task, settings)`` gives
 arrays and a history, ``predict(arrays, matrix)`` class probabilities out of those arrays. What a head learned is in its
 arrays alone, so that it is one file without code in it. A head for one kind of vectors names their feature set as
-``EMBEDDER``; one that looks at no training row says ``LEARNS = False``.
+``EMBEDDER``; one that looks at no training row says ``LEARNS = False``. Arrays out of a file may be anybody's: those of dense
+layers are checked by :mod:`pipeline.dense`, and any other head may say whether they are its own by ``fits(arrays, dimensions)``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import functools
 import importlib
 import io
 import pkgutil
-import zipfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
@@ -21,13 +21,15 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import dense
+from pipeline import arrays as stored
+from pipeline import dense, neighbours
 from pipeline.scaling import KINDS, Scaling
 from pipeline.training import OPTIMIZERS, Fit, Task
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix
 
 TEMPLATE = "a photo of a {}"
+MOST_DIMENSIONS = 1 << 24  # of the vectors that a head takes
 
 
 @dataclass(frozen=True)
@@ -97,15 +99,38 @@ class Head:
         """A head out of its file.
 
         Raises:
-            ColdframeError: the file is none of a head.
+            ColdframeError: the file is none of a head, or what it holds does not fit together.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                held = {name: file[name] for name in file.files}
+            held = stored.read(path)
             arrays = {name.removeprefix("head/"): array for name, array in held.items() if name.startswith("head/")}
-            return cls(str(held["name"]), Scaling.from_arrays(held), arrays)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            head = cls(str(held["name"]), Scaling.from_arrays(held), arrays)
+            head._check()
+        except (ColdframeError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ColdframeError(f"{path}: not the file of a head ({error}): train again") from error
+        return head
+
+    def _check(self) -> None:
+        """Raises:
+        ColdframeError: it is no head that there is, or its arrays do not fit its vectors.
+        """
+        blocks, standard = self.scaling.blocks, (self.scaling.mean, self.scaling.deviation)
+        if self.scaling.kind not in KINDS or not blocks or not all(type(one) is int and one > 0 for one in blocks):
+            raise stored.Malformed("its scaling is none that there is")
+        if self.dimensions > MOST_DIMENSIONS:
+            raise stored.Malformed(f"it takes vectors of {self.dimensions} numbers")
+        needs = self.scaling.kind == "standard"
+        for one in standard:
+            if (one is not None) != needs or (one is not None and one.shape != (self.dimensions,)):
+                raise stored.Malformed("its scaling does not fit its vectors")
+            if one is not None and not stored.is_float(one, dimensions=1):
+                raise stored.Malformed("its scaling is not of finite numbers")
+        neighbours.check(self.arrays)
+        of = module(self.name)
+        if of.predict is dense.predict or dense.LAYERS in self.arrays:
+            dense.check(self.arrays, self.dimensions)
+        elif hasattr(of, "fits") and not of.fits(self.arrays, self.dimensions):
+            raise stored.Malformed("its arrays do not fit each other or its vectors")
 
 
 def names() -> list[str]:

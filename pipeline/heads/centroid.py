@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.arrays import is_float
 from pipeline.dense import Arrays, softmax
 from pipeline.heads import Settings
 from pipeline.training import Fit, Task
@@ -37,6 +38,18 @@ def fit(task: Task, settings: Settings) -> Fit:
         "temperature": np.array(unit * TEMPERATURES[int(np.argmin(losses))]),
     }
     return Fit(arrays)
+
+
+def fits(arrays: Arrays, dimensions: int) -> bool:
+    """Whether the arrays are such as :func:`fit` gives, for vectors of so many ``dimensions``."""
+    centroids, temperature = arrays["centroids"], arrays["temperature"]
+    return (
+        is_float(centroids, dimensions=2)
+        and centroids.shape[0] > 0
+        and centroids.shape[1] == dimensions
+        and is_float(temperature, dimensions=0)
+        and float(temperature) > 0
+    )
 
 
 def predict(arrays: Arrays, matrix: FloatMatrix) -> npt.NDArray[np.float64]:

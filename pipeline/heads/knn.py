@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.arrays import is_count, is_float
 from pipeline.dense import Arrays
 from pipeline.heads import Settings
 from pipeline.training import Fit, Task
 from store.matrices import FloatMatrix
 
 SETTINGS = ("k",)
+MOST_CLASSES = 1_000_000
 DEFAULTS = {"input": "l2"}  # on unit vectors the closest in space is the closest by angle
 
 
@@ -25,6 +27,21 @@ def fit(task: Task, settings: Settings) -> Fit:
         "k": np.array(min(settings.k, len(task.training))),
     }
     return Fit(arrays)
+
+
+def fits(arrays: Arrays, dimensions: int) -> bool:
+    """Whether the arrays are such as :func:`fit` gives, for vectors of so many ``dimensions``."""
+    matrix, targets = arrays["matrix"], arrays["targets"]
+    return (
+        is_float(matrix, dimensions=2)
+        and matrix.shape[1] == dimensions
+        and targets.dtype.kind in "iu"
+        and targets.shape == (len(matrix),)
+        and is_count(arrays["classes"], most=MOST_CLASSES)
+        and is_count(arrays["k"], most=len(matrix))
+        and int(targets.min()) >= 0
+        and int(targets.max()) < int(arrays["classes"])
+    )
 
 
 def predict(arrays: Arrays, matrix: FloatMatrix) -> npt.NDArray[np.float64]:

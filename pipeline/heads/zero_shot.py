@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.arrays import is_float
 from pipeline.dense import Arrays, softmax
 from pipeline.heads import Settings
 from pipeline.training import Fit, Task
@@ -29,6 +30,12 @@ def fit(task: Task, settings: Settings) -> Fit:
     texts = [one.replace("{}", str(name).replace("_", " ")) for name in task.class_names for one in settings.template]
     features = task.embed_texts(texts).reshape(task.classes, len(settings.template), -1)
     return Fit({"texts": unit_length(features.mean(axis=1))})
+
+
+def fits(arrays: Arrays, dimensions: int) -> bool:
+    """Whether the arrays are such as :func:`fit` gives, for vectors of so many ``dimensions``."""
+    texts = arrays["texts"]
+    return is_float(texts, dimensions=2) and texts.shape[0] > 0 and texts.shape[1] == dimensions
 
 
 def predict(arrays: Arrays, matrix: FloatMatrix) -> npt.NDArray[np.float64]:
