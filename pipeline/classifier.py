@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import dense, feature_sets
-from pipeline.embedders import keras_applications, weights_digest
+from pipeline.embedders import Options, keras_applications, weights_digest
 from pipeline.formats import VECTORS
 from pipeline.frameworks import load_keras
 from pipeline.heads import Head
@@ -65,10 +65,10 @@ def parts(snapshot: Snapshot, run: Mapping[str, Any]) -> Parts:
         raise ColdframeError(
             f"{run['run_id']} is on {row['network']}, expected a head on a feature set of a Keras Applications network"
         )
-    source, made = json.loads(row["source"]), json.loads(row["settings"])
+    source, made = Options.from_json(json.loads(row["source"])), json.loads(row["settings"])
     size = (int(made["size"][0]), int(made["size"][1]))
     backbone = keras_applications.backbone(
-        row["network"], weights=source["weights"] or "imagenet", size=size, seed=source["seed"]
+        row["network"], weights=source.weights or "imagenet", size=size, seed=source.seed, follow=source.fetch
     )
     feature_sets.check_weights(row, weights_digest(backbone.get_weights()))
     _set_tuned(backbone, head.arrays)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import quiet
 from store.errors import ColdframeError
 
 
@@ -28,8 +29,7 @@ def load_keras(backend: str | None = None) -> Any:
     if backend and "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = backend
     with _native_stderr_aside():
-        import keras
-
+        keras = quiet.load("keras")
     if backend and keras.backend.backend() != backend:
         raise ColdframeError(f"this process runs Keras on {keras.backend.backend()}, it cannot change to {backend}")
     if keras.backend.backend() == "torch":
@@ -60,7 +60,8 @@ def frozen_graph(network: Any, shape: Sequence[int]) -> Any:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.uint8)])  # type: ignore[untyped-decorator]
+    # as it stands: what TensorFlow rewrites of Python code it first writes into files
+    @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.uint8)], autograph=False)  # type: ignore[untyped-decorator]
     def forward(pictures: Any) -> Any:
         return network(pictures, training=False)
 

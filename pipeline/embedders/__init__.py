@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline import openvino
+from pipeline import allowed, openvino
 from pipeline.frameworks import torch_gpu_installed
 from store.errors import ColdframeError
 
@@ -39,7 +39,8 @@ class Options:
     ``weights``: a hub name, a local folder, a local file, ``random``, or None for the embedder's own default.
     ``size``: (height, width) in pixels, or None for the network's own. ``seed`` is for random weights. ``backend``: one of
     the embedder's, or None for its reference, the framework it comes from. ``precision``: ``float32``,
-    ``bfloat16``, or None for what suits the machine. ``device``: ``auto``, ``cpu`` or ``gpu``.
+    ``bfloat16``, or None for what suits the machine. ``device``: ``auto``, ``cpu`` or ``gpu``. ``fetch``: whether ``weights``
+    may be fetched, and a link to them followed, since a person named them.
     """
 
     weights: str | None = None
@@ -48,6 +49,7 @@ class Options:
     backend: str | None = None
     precision: str | None = None
     device: str = "cpu"
+    fetch: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """As the store remembers it: which network it is, not what computes it."""
@@ -55,9 +57,22 @@ class Options:
 
     @classmethod
     def from_json(cls, source: dict[str, Any]) -> Options:
-        """From what the store remembers."""
-        size = source.get("size")
-        return cls(source.get("weights"), (size[0], size[1]) if size else None, source.get("seed", 0))
+        """From what the store remembers. A store may be a stranger's: weights that only it names are taken from this machine.
+
+        Raises:
+            ColdframeError: it is not what a store remembers, or the recipe that may name the weights cannot be read.
+        """
+        weights, size, seed = source.get("weights"), source.get("size"), source.get("seed", 0)
+        if not (weights is None or isinstance(weights, str)) or not isinstance(seed, int):
+            raise ColdframeError(
+                f"the store names weights {weights!r} with the seed {seed!r}: expected a name and a number"
+            )
+        return cls(
+            weights,
+            (size[0], size[1]) if size else None,
+            seed,
+            fetch=weights is None or allowed.is_named(weights),
+        )
 
 
 class Embedder(ABC):

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline import openvino
+from pipeline import openvino, pretrained, quiet
 from pipeline.embedders import Embedder, FloatArray, Options, Run, weights_digest
+from pipeline.pretrained import Pretrained
 from store.errors import ColdframeError
 from store.matrices import unit_length
 from store.parts import sha256_of
 
 DEFAULT_WEIGHTS = "openai/clip-vit-base-patch32"
+RANDOM = "random"
 BACKENDS = ("torch", openvino.NAME)
 # Of a longer strip only the middle is looked at, as of any picture that is not square: the processor would first blow it up.
 LONGEST_SIDES = 32
@@ -126,21 +126,20 @@ def _jsonable(settings: dict[str, Any]) -> dict[str, Any]:
 
 def load(name: str, options: Options) -> Embedder:
     """Weights: a hub name (default :data:`DEFAULT_WEIGHTS`), a local folder in Hugging Face format, or ``random``."""
-    weights = options.weights or DEFAULT_WEIGHTS
+    place = _place(name, options)
     if options.backend == openvino.NAME:
-        to_convert = partial(_to_convert, name, weights, options.size, options.seed)
-        source = _source(weights, options.seed)
+        to_convert = partial(_to_convert, place, options.size, options.seed)
+        source = _source(place, options.seed)
         found = openvino.converted(to_convert, source=source, kind=[name, options.size])
         precision = options.precision or openvino.best_precision()
         run = openvino.Network(found.file, precision)
-        return Clip(run, _processor(name, weights), found.facts, options, backend=openvino.NAME, precision=precision)
+        return Clip(run, _processor(place), found.facts, options, backend=openvino.NAME, precision=precision)
 
     import torch
-    from transformers import AutoTokenizer
 
     device = _device(options.device)
     precision = options.precision or ("bfloat16" if device == "cuda" else "float32")
-    model, processor = _model(name, weights, options.seed), _processor(name, weights)
+    model, processor = _model(place, options.seed), _processor(place)
     facts = _facts(model)
     model.to(device, getattr(torch, precision))
 
@@ -152,7 +151,8 @@ def load(name: str, options: Options) -> Embedder:
             return vectors
 
     def texts(given: Sequence[str]) -> FloatArray:
-        tokenizer = _from(name, weights, AutoTokenizer)
+        assert place is not None
+        tokenizer = place.load(_transformers("AutoTokenizer").AutoTokenizer)
         tokens = tokenizer(list(given), return_tensors="pt", padding=True, truncation=True).to(device)
         with torch.inference_mode():
             text = model.text_model(**{key: tokens[key] for key in ("input_ids", "attention_mask")})
@@ -166,7 +166,7 @@ def load(name: str, options: Options) -> Embedder:
         options,
         backend="torch",
         precision=precision,
-        texts=None if weights == "random" else texts,
+        texts=None if place is None else texts,
     )
 
 
@@ -185,24 +185,30 @@ def _facts(model: Any) -> dict[str, Any]:
     return {"dimensions": int(model.config.projection_dim), "weights": weights_digest(arrays)}
 
 
-def _source(weights: str, seed: int) -> dict[str, Any] | None:
-    """What the weights are known by before they are loaded; None for a hub name, which may mean another network tomorrow."""
-    if weights == "random":
-        return {"weights": weights, "seed": seed, "transformers": version("transformers")}
-    if Path(weights).is_dir():
-        files = sorted(file for file in Path(weights).iterdir() if file.suffix in (".json", ".safetensors", ".bin"))
-        return {file.name: sha256_of(file) for file in files}
-    return None
+def _place(name: str, options: Options) -> Pretrained | None:
+    """Where the weights are; None for random ones. Our own default is nobody else's choice, so it may be fetched."""
+    weights = options.weights or DEFAULT_WEIGHTS
+    if weights == RANDOM:
+        return None
+    return pretrained.find(name, weights, fetch=options.fetch or weights == DEFAULT_WEIGHTS)
+
+
+def _source(place: Pretrained | None, seed: int) -> dict[str, Any]:
+    """What the weights are known by before they are loaded."""
+    if place is None:
+        return {"weights": RANDOM, "seed": seed, "transformers": version("transformers")}
+    files = sorted(file for file in place.folder.iterdir() if file.suffix in (".json", ".safetensors", ".bin"))
+    return {file.name: sha256_of(file) for file in files}
 
 
 def _to_convert(
-    name: str, weights: str, size: tuple[int, int] | None, seed: int
+    place: Pretrained | None, size: tuple[int, int] | None, seed: int
 ) -> tuple[dict[str, Any], Callable[[], Any]]:
     """The facts that :class:`Clip` needs, and what converts the image side for OpenVINO."""
-    import openvino as ov
     import torch
 
-    model = _model(name, weights, seed).requires_grad_(False)
+    ov = quiet.load(openvino.NAME)
+    model = _model(place, seed).requires_grad_(False)
 
     class ImageSide(torch.nn.Module):  # type: ignore[misc]
         def forward(self, pixels: Any) -> Any:
@@ -218,54 +224,38 @@ def _to_convert(
     return _facts(model), convert
 
 
-def _model(name: str, weights: str, seed: int) -> Any:
-    from transformers import CLIPConfig, CLIPModel
-
-    _quiet()
-    if weights == "random":
+def _model(place: Pretrained | None, seed: int) -> Any:
+    transformers = _transformers("CLIPConfig", "CLIPModel")
+    if place is None:
         import torch
 
         torch.manual_seed(seed)
-        return CLIPModel(CLIPConfig()).eval()
-    # whatever the file holds: half precision would be slow here, and another network by its numbers
-    model, loaded = _from(name, weights, CLIPModel, dtype="float32", output_loading_info=True)
+        return transformers.CLIPModel(transformers.CLIPConfig()).eval()
+    # whatever the file holds: half precision would be slow here, and another network by its numbers; and whatever it asks
+    # for: attention of another kind is code from elsewhere, and so is a pickle of other things than tensors
+    model, loaded = place.load(
+        transformers.CLIPModel,
+        dtype="float32",
+        attn_implementation="sdpa",
+        weights_only=True,
+        output_loading_info=True,
+    )
     if loaded["missing_keys"]:  # transformers only warns of them, and leaves them random
         raise ColdframeError(
-            f"{name}: {weights} lacks weights of the network, such as {sorted(loaded['missing_keys'])[0]}; expected a whole CLIP"
+            f"{place.name}: {place.weights} lacks weights of the network, such as {sorted(loaded['missing_keys'])[0]}; "
+            "expected a whole CLIP"
         )
     return model.eval()
 
 
-def _processor(name: str, weights: str) -> Any:
-    from transformers import CLIPImageProcessorPil
-
-    return CLIPImageProcessorPil() if weights == "random" else _from(name, weights, CLIPImageProcessorPil)
-
-
-def _quiet() -> None:
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # says each of its retries otherwise
+def _processor(place: Pretrained | None) -> Any:
+    kind = _transformers("CLIPImageProcessorPil").CLIPImageProcessorPil
+    return kind() if place is None else place.load(kind)
 
 
-def _from(name: str, weights: str, kind: Any, **options: Any) -> Any:
-    """One part of a pretrained CLIP.
-
-    Raises:
-        ColdframeError: it cannot be had, or is not in the Hugging Face format.
-    """
-    if Path(weights).is_file():
-        raise ColdframeError(
-            f"{name}: {weights} is a file; expected a folder in Hugging Face format (config.json, model.safetensors, "
-            "tokenizer and preprocessor files) or a hub name"
-        )
-    try:
-        return kind.from_pretrained(weights, **options)
-    except Exception as error:  # the hub client, safetensors and JSON each raise their own kinds
-        where = "the local folder" if Path(weights).is_dir() else "the Hugging Face hub"
-        raise ColdframeError(
-            f"{name}: weights {weights!r} cannot be had from {where} ({' '.join(str(error).split())[:200]}). Give a local copy "
-            "of the model's folder (config.json, model.safetensors, tokenizer and preprocessor files): --weights DIR"
-        ) from error
+def _transformers(*parts: str) -> Any:
+    """The library, not talking of what it does."""
+    transformers = quiet.load("transformers", *parts)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return transformers

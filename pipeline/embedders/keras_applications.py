@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline import openvino
+from pipeline import openvino, quiet
 from pipeline.decoding import resize
 from pipeline.embedders import Embedder, FloatArray, Options, Run, weights_digest
 from pipeline.frameworks import choose_device, frozen_graph, keras_backend, load_keras, set_seed
+from store import opening
 from store.errors import ColdframeError
-from store.parts import sha256_of
 
 # name: (module of keras.applications, class, its own side in pixels)
 NETWORKS = {
@@ -67,6 +69,7 @@ NETWORKS = {
     "xception": ("xception", "Xception", 299),
 }
 NAMES = tuple(NETWORKS)
+OWN = ("imagenet", "random")  # weights that are no file
 BACKENDS = tuple(dict.fromkeys((keras_backend(), "tensorflow", "torch", openvino.NAME)))
 
 
@@ -101,8 +104,9 @@ def load(name: str, options: Options) -> Embedder:
     size = options.size or (side, side)
     weights = options.weights or "imagenet"
     if options.backend == openvino.NAME:
-        to_convert = partial(_to_convert, name, weights, size, options.seed)
-        source = {"weights": _source(weights), "seed": options.seed, "name": name, "keras": version("keras")}
+        to_convert = partial(_to_convert, name, weights, size, options.seed, options.fetch)
+        known = _source(name, weights, options.fetch)
+        source = {"weights": known, "seed": options.seed, "name": name, "keras": version("keras")}
         found = openvino.converted(to_convert, source=source, kind=[name, size])
         precision = options.precision or openvino.best_precision()
         run = openvino.Network(found.file, precision)
@@ -112,11 +116,11 @@ def load(name: str, options: Options) -> Embedder:
     precision = options.precision or ("bfloat16" if device == "gpu" else "float32")
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     if keras.backend.backend() == "torch":  # whose layers with whole numbers cannot be built under a device
-        network = backbone(name, weights=weights, size=size, seed=options.seed)
+        network = backbone(name, weights=weights, size=size, seed=options.seed, follow=options.fetch)
         network.to("cuda" if device == "gpu" else "cpu")
     else:
         with keras.device(f"{device}:0"):
-            network = backbone(name, weights=weights, size=size, seed=options.seed)
+            network = backbone(name, weights=weights, size=size, seed=options.seed, follow=options.fetch)
     preprocess = preprocessing(name)
 
     def run_keras(batch: npt.NDArray[Any]) -> FloatArray:
@@ -136,19 +140,24 @@ def _facts(network: Any) -> dict[str, Any]:
     return {"dimensions": int(network.output_shape[-1]), "weights": weights_digest(network.get_weights())}
 
 
-def _source(weights: str) -> str:
+def _source(name: str, weights: str, follow: bool) -> str:
     """What the weights are known by before they are loaded: a file's bytes, or one of Keras' own words."""
-    file = Path(weights)
-    return sha256_of(file) if file.is_file() else weights
+    if weights in OWN:
+        return weights
+    with _opened(name, Path(weights), follow) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _to_convert(name: str, weights: str, size: tuple[int, int], seed: int) -> tuple[dict[str, Any], Callable[[], Any]]:
+def _to_convert(
+    name: str, weights: str, size: tuple[int, int], seed: int, follow: bool
+) -> tuple[dict[str, Any], Callable[[], Any]]:
     """The facts that :class:`KerasApplication` needs, and what converts the network for OpenVINO, uint8 pictures in."""
     load_keras("tensorflow")
-    import openvino as ov
     import tensorflow as tf
 
-    network, preprocess = backbone(name, weights=weights, size=size, seed=seed), preprocessing(name)
+    ov = quiet.load(openvino.NAME)
+    network = backbone(name, weights=weights, size=size, seed=seed, follow=follow)
+    preprocess = preprocessing(name)
 
     def forward(pictures: Any, training: bool) -> Any:
         return network(preprocess(tf.cast(pictures, tf.float32)), training=training)
@@ -156,8 +165,11 @@ def _to_convert(name: str, weights: str, size: tuple[int, int], seed: int) -> tu
     return _facts(network), lambda: ov.convert_model(frozen_graph(forward, (*size, 3)).graph)
 
 
-def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -> Any:
+def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0, follow: bool = True) -> Any:
     """The network as a ``keras.Model`` from (height, width, 3) to one vector a picture.
+
+    Args:
+        follow: whether ``weights`` may be a link to a file.
 
     Raises:
         ColdframeError: the weights cannot be had or are not this network's.
@@ -189,23 +201,38 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0) -
                 f"{name}: its ImageNet weights cannot be had from Keras Applications ({_short(error)}). Give a local copy: "
                 f"--weights FILE, a .weights.h5 or .h5 of {NETWORKS[name][1]}(include_top=False), or a .keras file of the model"
             ) from error
+    _opened(name, Path(weights), follow).close()
     return _from_file(name, Path(weights), build, shape)
+
+
+def _opened(name: str, file: Path, follow: bool) -> BufferedReader:
+    """A file of weights, opened.
+
+    Raises:
+        ColdframeError: there is none, or what is there is no regular file.
+    """
+    found = ""
+    if file.suffix in (".h5", ".keras"):
+        try:
+            return opening.open_regular(file, follow=follow)
+        except (OSError, ValueError) as error:
+            if not isinstance(error, FileNotFoundError):
+                found = f" ({getattr(error, 'strerror', None) or error})"
+    raise ColdframeError(
+        f"{name}: no weights at {str(file)!r}{found}; expected a local .h5 or .keras file, 'imagenet' (from Keras Applications) "
+        "or 'random'"
+    )
 
 
 def _from_file(name: str, file: Path, build: Any, shape: dict[str, Any]) -> Any:
     keras = load_keras()
 
-    if not file.is_file() or file.suffix not in (".h5", ".keras"):
-        raise ColdframeError(
-            f"{name}: no weights at {str(file)!r}; expected a local .h5 or .keras file, 'imagenet' (from Keras Applications) "
-            "or 'random'"
-        )
     try:
         with warnings.catch_warnings():
             # Keras only warns of layers that the file lacks, and leaves them random
             warnings.filterwarnings("error", message=".*freshly-initialized")
             if file.suffix == ".keras":
-                network = keras.saving.load_model(file, compile=False)
+                network = keras.saving.load_model(file, compile=False, safe_mode=True)  # no code out of the file
             else:
                 network = build(weights=None, **shape)
                 network.load_weights(file)

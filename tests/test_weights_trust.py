@@ -1,0 +1,521 @@
+"""Weights of strangers: no code in them runs, a store alone makes nothing be fetched, a cache is believed only if it is ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import signal
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import allowed, embedders, openvino
+from pipeline.embedders import Options
+from pipeline.embedders.keras_applications import backbone
+from pipeline.openvino import FILES
+from store.errors import ColdframeError
+from store.parts import sha256_of
+from store.schemas import SCHEMAS
+from tests import small_network, tiny_clip
+from tests.conftest import Catalogue, Coldframe, picture
+
+NAMED = "stranger/clip"  # a repository that only a store names
+needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP of two one-layer towers, with tokenizer and processor."""
+    return tiny_clip.save(tmp_path_factory.mktemp("clip") / "tiny")
+
+
+@pytest.fixture(autouse=True)
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The names that were looked up, none of which is found; the hub's cache is empty, and nobody answers a question."""
+    from huggingface_hub import constants
+
+    names: list[str] = []
+
+    def refuse(host: str, *given: object, **more: object) -> Any:
+        names.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "no network in tests")
+
+    def answer(*given: object) -> str:
+        raise AssertionError("somebody was asked a question")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr("builtins.input", answer)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return names
+
+
+@contextmanager
+def not_waiting() -> Iterator[None]:
+    """Fail where something waits for a pipe that nobody writes to."""
+
+    def fail(*given: object) -> None:
+        raise AssertionError("it waits")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(60)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# Code in a folder.
+
+
+def changed(tiny: Path, folder: Path, file: str, change: Callable[[dict[str, Any]], object]) -> Path:
+    """A copy of the model in which one file of settings says something else; made if it is not there."""
+    shutil.copytree(tiny, folder)
+    settings = json.loads((folder / file).read_text()) if (folder / file).exists() else {}
+    change(settings)
+    (folder / file).write_text(json.dumps(settings))
+    return folder
+
+
+def read_everything(folder: Path | str) -> None:
+    """Load a network as embed does, and read a text with it."""
+    network = embedders.load("clip", Options(str(folder)))
+    network.embed([network.prepare(picture("moth", 0))])
+    assert network.embed_texts(["a moth"]).shape == (1, 12)  # type: ignore[attr-defined]
+
+
+REFERENCES = {
+    "config.json": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"},
+    "preprocessor_config.json": {"AutoImageProcessor": "evil.Processor"},
+    "processor_config.json": {"AutoProcessor": "evil.Processor"},
+    "tokenizer_config.json": {"AutoTokenizer": ["evil.Tokenizer", None]},
+}
+
+
+@pytest.mark.parametrize("with_code", [True, False])
+@pytest.mark.parametrize("file", REFERENCES)
+def test_a_folder_that_asks_to_run_code_is_refused(
+    tiny: Path, tmp_path: Path, asked: list[str], file: str, with_code: bool
+) -> None:
+    folder = changed(tiny, tmp_path / "asking", file, lambda settings: settings.update(auto_map=REFERENCES[file]))
+    ran = tmp_path / "ran"
+    if with_code:
+        (folder / "evil.py").write_text(f"open({str(ran)!r}, 'w').write('x')\nclass Config: pass\nclass Model: pass\n")
+    with pytest.raises(
+        ColdframeError, match=rf"{file} asks to run code of its own \(auto_map\), which coldframe never"
+    ):
+        read_everything(folder)
+    assert not ran.exists()
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("tokenizer_config.json", lambda settings: settings.update(auto_map=["evil.Tokenizer", "evil.Fast"])),
+        ("config.json", lambda settings: settings["vision_config"].update(auto_map={"AutoModel": "evil.Model"})),
+        ("config.json", lambda settings: settings.update(auto_map={"AutoModel": "other/repository--evil.Model"})),
+        ("config.json", lambda settings: settings.update(custom_pipelines={"clip": {"impl": "evil.Pipeline"}})),
+        ("processor_config.json", lambda settings: settings.update(image_processor={"auto_map": {"A": "evil.A"}})),
+        ("video_preprocessor_config.json", lambda settings: settings.update(auto_map={"AutoVideoProcessor": "evil.V"})),
+    ],
+)
+def test_wherever_it_asks(
+    tiny: Path, tmp_path: Path, asked: list[str], file: str, change: Callable[[dict[str, Any]], object]
+) -> None:
+    folder = changed(tiny, tmp_path / "asking", file, change)
+    with pytest.raises(ColdframeError, match="asks to run code of its own"):
+        read_everything(folder)
+    assert not asked
+
+
+def test_the_command_says_it_in_a_sentence(cf: Coldframe, catalogue: Catalogue, tiny: Path, tmp_path: Path) -> None:
+    cf.ingest(catalogue)
+    asking = changed(tiny, tmp_path / "asking", "config.json", lambda one: one.update(auto_map={"AutoModel": "evil.M"}))
+    said = cf("embed", "clip", "--weights", asking, code=1).stderr
+    assert said.count("Error: ") == 1
+    assert "asks to run code of its own (auto_map), which coldframe never does. Give weights that plain CLIP" in said
+
+
+def test_what_only_looks_like_it_is_no_code(tiny: Path, tmp_path: Path, asked: list[str]) -> None:
+    """Neither an empty entry, nor code that nobody asks for, nor a class of a name that a file has."""
+    folder = changed(
+        tiny, tmp_path / "plain", "config.json", lambda one: one.update(auto_map={}, label2id={"auto_map": 1})
+    )
+    (folder / "evil.py").write_text("raise SystemExit('ran')\n")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"tokenizer_class": "evil"}))
+    read_everything(folder)
+    assert not asked
+
+
+def test_attention_from_elsewhere_is_not_heeded(tiny: Path, tmp_path: Path, asked: list[str]) -> None:
+    """It would be compiled code of a repository."""
+
+    def ask(settings: dict[str, Any]) -> None:
+        settings["attn_implementation"] = "stranger/kernel"
+        settings["vision_config"]["attn_implementation"] = "stranger/kernel"
+
+    read_everything(changed(tiny, tmp_path / "kernel", "config.json", ask))
+    assert not asked
+
+
+class Evil:
+    """Runs something when it is unpickled."""
+
+    def __init__(self, ran: Path) -> None:
+        self._ran = ran
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self._ran),)
+
+
+def test_a_pickle_gives_tensors_alone(tiny: Path, tmp_path: Path) -> None:
+    import torch
+
+    folder, ran = tmp_path / "pickled", tmp_path / "ran"
+    shutil.copytree(tiny, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    with (folder / "pytorch_model.bin").open("wb") as file:
+        pickle.dump({"logit_scale": Evil(ran)}, file, protocol=2)
+    with pytest.raises(ColdframeError, match="cannot be had from the local folder"):
+        read_everything(folder)
+    torch.save({"logit_scale": Evil(ran)}, folder / "pytorch_model.bin")
+    with pytest.raises(ColdframeError, match="cannot be had from the local folder"):
+        read_everything(folder)
+    assert not ran.exists()
+
+
+# Weights that only a store names.
+
+
+def cached(hub: Path, repository: str, model: Path) -> None:
+    """Put a model into the hub's cache as if it had been fetched: links to its files."""
+    place = hub / f"models--{repository.replace('/', '--')}"
+    snapshot = place / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("a" * 40)
+    (place / "blobs").mkdir()
+    for number, file in enumerate(sorted(model.iterdir())):
+        shutil.copy(file, place / "blobs" / str(number))
+        (snapshot / file.name).symlink_to(Path("../../blobs") / str(number))
+
+
+def name_weights(cf: Coldframe, weights: object, set_name: str = "clip") -> None:
+    """Have the store name other weights for a feature set."""
+    import pyarrow as pa
+
+    row = cf.store.snapshot().rows("steps/embed/feature_set", embedder=set_name)[0]
+    row["source"] = json.dumps(json.loads(row["source"]) | {"weights": weights})
+    with cf.store.commit("embed") as commit:
+        commit.replace("feature_sets", pa.Table.from_pylist([row], SCHEMAS["feature_sets"]), key=set_name)
+
+
+@pytest.fixture
+def foreign(cf: Coldframe, catalogue: Catalogue, tiny: Path) -> Coldframe:
+    """A store whose CLIP set names a repository, with a split and a head on the set."""
+    cf.ingest(catalogue)
+    cf("embed", "clip", "--weights", tiny, "--backend", "torch")
+    cf("split", "test", 0.25)
+    cf("train", "--head", "centroid", "--embedder", "clip")
+    name_weights(cf, NAMED)
+    picture("heron", 99).save("new.png")
+    return cf
+
+
+COMMANDS: list[tuple[object, ...]] = [
+    ("score", "clip-quality"),
+    ("predict", "centroid", "new.png"),
+    ("verify", "--recompute", 2),
+    ("train", "--head", "zero-shot"),
+]
+
+
+def test_what_only_a_store_names_is_not_fetched(foreign: Coldframe, asked: list[str]) -> None:
+    for command in COMMANDS:
+        said = foreign(*command, code=1).stderr
+        assert f"only the store names the weights '{NAMED}', and they are not on this machine" in said, command
+        assert f'weights = "{NAMED}" under [embed.NAME] in coldframe.toml' in said
+        assert f"coldframe embed clip --weights {NAMED}" in said
+        assert not asked, command
+
+
+def test_what_is_on_this_machine_is_used_without_asking(
+    foreign: Coldframe, tiny: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    cached(tmp_path / "hub", NAMED, tiny)
+    for command in COMMANDS:
+        foreign(*command)
+        assert not asked, command
+
+
+def test_what_the_recipe_or_the_command_names_may_be_fetched(
+    foreign: Coldframe, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Path("coldframe.toml")
+    recipe.write_text('[embed.clip]\nweights = "somebody/else"\n')
+    foreign("score", "clip-quality", code=1)
+    assert not asked
+    recipe.write_text(f'[embed.other]\nembedder = "clip"\nweights = "{NAMED}"\n')
+    said = foreign("score", "clip-quality", code=1).stderr
+    assert "huggingface.co" in asked
+    assert f"weights '{NAMED}' cannot be had from the Hugging Face hub" in said
+    asked.clear()
+    recipe.unlink()
+    foreign("score", "clip-quality", code=1)
+    assert not asked
+    monkeypatch.setenv("COLDFRAME_EMBED_WEIGHTS", NAMED)
+    foreign("score", "clip-quality", code=1)
+    assert "huggingface.co" in asked
+    asked.clear()
+    monkeypatch.delenv("COLDFRAME_EMBED_WEIGHTS")
+    foreign("embed", "clip", "--weights", NAMED, code=1)
+    assert "huggingface.co" in asked
+
+
+def test_what_was_fetched_once_is_there_when_the_hub_is_not(tiny: Path, tmp_path: Path, asked: list[str]) -> None:
+    cached(tmp_path / "hub", NAMED, tiny)
+    read_everything(NAMED)
+    assert "huggingface.co" in asked
+
+
+def test_our_own_default_needs_no_permission(foreign: Coldframe, asked: list[str]) -> None:
+    for weights in (None, "openai/clip-vit-base-patch32"):
+        name_weights(foreign, weights)
+        assert "cannot be had from the Hugging Face hub" in foreign("score", "clip-quality", code=1).stderr
+        assert "huggingface.co" in asked
+        asked.clear()
+
+
+def test_options_of_a_store_are_not_those_of_a_person() -> None:
+    assert Options(NAMED).fetch
+    assert not Options.from_json({"weights": NAMED}).fetch
+    assert Options.from_json({"weights": None}).fetch
+    with allowed.recipe(lambda: {NAMED}):
+        assert Options.from_json({"weights": NAMED}).fetch
+    assert not Options.from_json({"weights": NAMED}).fetch
+    assert "fetch" not in Options(NAMED).to_json()
+    for wrong in ({"weights": ["a"]}, {"weights": {"a": 1}}, {"seed": "x"}):
+        with pytest.raises(ColdframeError, match="the store names weights"):
+            Options.from_json(wrong)
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def bound(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(os.path.relpath(path))
+
+
+@pytest.mark.parametrize("make", [pipe, device, bound, Path.mkdir])
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_a_file_of_weights_that_is_none(tmp_path: Path, make: Callable[[Path], None], suffix: str) -> None:
+    path = tmp_path / f"weights{suffix}"
+    make(path)
+    source = {"weights": str(path), "size": [32, 32]}
+    with not_waiting(), pytest.raises(ColdframeError, match=r"no weights at .* expected a local \.h5 or \.keras file"):
+        embedders.load("mobilenet-v3-small", Options.from_json(source))
+
+
+def test_a_link_is_followed_for_a_person_and_not_for_a_store(tmp_path: Path) -> None:
+    name, size = "mobilenet-v3-small", (32, 32)
+    backbone(name, weights="random", size=size).save_weights(tmp_path / "real.weights.h5")
+    link = tmp_path / "link.weights.h5"
+    link.symlink_to("real.weights.h5")
+    assert embedders.load(name, Options(str(link), size)).dimensions == 576
+    with pytest.raises(ColdframeError, match="a link, expected a regular file"):
+        embedders.load(name, Options.from_json({"weights": str(link), "size": size}))
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json"])
+@pytest.mark.parametrize("make", [pipe, device, bound])
+def test_a_folder_with_something_else_than_files(
+    tiny: Path, tmp_path: Path, file: str, make: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "folder"
+    shutil.copytree(tiny, folder)
+    (folder / file).unlink(missing_ok=True)
+    make(folder / file)
+    with not_waiting(), pytest.raises(ColdframeError, match=rf"{file}: a \w+, expected a regular file"):
+        read_everything(folder)
+
+
+def test_places_that_are_no_folder(tiny: Path, tmp_path: Path, asked: list[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tiny)
+    for place, reason in (
+        ("pipe", "is no folder; expected a folder"),
+        ("link", "is a link"),
+        ("gone", "no such folder"),
+    ):
+        with not_waiting(), pytest.raises(ColdframeError, match=reason):
+            embedders.load("clip", Options.from_json({"weights": str(tmp_path / place)}))
+    read_everything(tmp_path / "link")  # a person may name one
+    assert not asked
+
+
+def test_a_repository_that_was_fetched_is_looked_through_as_well(tiny: Path, tmp_path: Path, asked: list[str]) -> None:
+    asking = changed(tiny, tmp_path / "asking", "config.json", lambda one: one.update(auto_map={"AutoModel": "evil.M"}))
+    cached(tmp_path / "hub", NAMED, asking)
+    with pytest.raises(ColdframeError, match="asks to run code of its own"):
+        embedders.load("clip", Options.from_json({"weights": NAMED}))
+    assert not asked
+
+
+# The cache of converted networks.
+
+
+@pytest.fixture(scope="module")
+def made_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that did not exist, with one network in it."""
+    place = tmp_path_factory.mktemp("cache") / "new" / "coldframe"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLDFRAME_CACHE", str(place))
+        before = os.umask(0)  # whatever the process was started with
+        try:
+            convert()
+        finally:
+            os.umask(before)
+    return place
+
+
+@pytest.fixture
+def kept(made_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, in force."""
+    place = tmp_path / "coldframe"
+    shutil.copytree(made_cache, place, symlinks=True)
+    monkeypatch.setenv("COLDFRAME_CACHE", str(place))
+    return place
+
+
+def convert() -> openvino.Converted:
+    return openvino.converted(small_network.load, source={"a": 1}, kind="small")
+
+
+def entry(kept: Path) -> Path:
+    """The folder of the only network."""
+    (found,) = (place for place in (kept / "networks").iterdir() if place.is_dir())
+    return found
+
+
+@needs_openvino
+def test_a_new_cache_is_this_users_alone(made_cache: Path) -> None:
+    assert stat.S_IMODE(made_cache.stat().st_mode) == 0o700
+    inside = list(made_cache.rglob("*"))
+    assert {path.name for path in inside} >= {"networks", "sources", "network.xml", "network.bin", "digests.json"}
+    assert not [path for path in inside if path.stat().st_mode & stat.S_IWOTH]
+
+
+@needs_openvino
+def test_what_is_ours_is_taken_as_it_is(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def convert_again(*given: object) -> None:
+        raise AssertionError("converted again")
+
+    monkeypatch.setattr(openvino, "_in_another_process", convert_again)
+    assert convert().file == entry(kept) / "network.xml"
+    kept.chmod(0o770)  # a team's
+    convert()
+    monkeypatch.setenv("COLDFRAME_CACHE", str(kept.with_name("link")))
+    kept.with_name("link").symlink_to(kept)  # one's own, to where there is room
+    convert()
+
+
+def pipe_in_place_of(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def link_away(place: Path) -> None:
+    """Put a link to a copy in a place."""
+    aside = place.with_name(f"{place.name}-aside")
+    place.rename(aside)
+    place.symlink_to(aside)
+
+
+OPEN_TO_OTHERS: dict[str, Callable[[Path], object]] = {
+    "everybody may write": lambda kept: kept.chmod(0o777),
+    "everybody may write, sticky": lambda kept: kept.chmod(0o1777),
+    "everybody may write the networks": lambda kept: (kept / "networks").chmod(0o777),
+    "everybody may write the sources": lambda kept: (kept / "sources").chmod(0o1777),
+    "everybody may write an entry": lambda kept: entry(kept).chmod(0o777),
+    "everybody may write a file": lambda kept: (entry(kept) / "network.bin").chmod(0o666),
+    "networks is a link": lambda kept: link_away(kept / "networks"),
+    "sources is a link": lambda kept: link_away(kept / "sources"),
+    "an entry is a link": lambda kept: link_away(entry(kept)),
+    "the network is a link": lambda kept: link_away(entry(kept) / "network.xml"),
+    "the weights are a link": lambda kept: link_away(entry(kept) / "network.bin"),
+    "the digests are a link": lambda kept: link_away(entry(kept) / "digests.json"),
+    "a source is a link": lambda kept: link_away(next((kept / "sources").iterdir())),
+    "networks is a file": lambda kept: (kept / "networks").rename(kept / "aside").with_name("networks").write_text(""),
+    "a pipe for a network": lambda kept: pipe_in_place_of(entry(kept) / "network.xml"),
+}
+
+
+@needs_openvino
+@pytest.mark.parametrize("how", OPEN_TO_OTHERS)
+def test_a_cache_that_others_may_have_filled_is_refused(kept: Path, how: str) -> None:
+    OPEN_TO_OTHERS[how](kept)
+    with not_waiting(), pytest.raises(ColdframeError) as refused:
+        convert()
+    assert "not to be trusted" in str(refused.value)
+    assert "COLDFRAME_CACHE, or choose another --backend" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@needs_openvino
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_cache_of_somebody_else_is_refused(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(kept, 12345, -1)
+    with pytest.raises(ColdframeError, match=r"belongs to somebody else \(user 12345\)"):
+        convert()
+    os.chown(kept, 0, -1)
+    os.chown(kept / "networks", 12345, -1)
+    with pytest.raises(ColdframeError, match="belongs to somebody else"):
+        convert()
+    kept.chmod(0o770)  # a team's, in which others make folders
+    convert()
+    link = tmp_path / "link"
+    link.symlink_to(kept)
+    os.chown(link, 12345, -1, follow_symlinks=False)
+    monkeypatch.setenv("COLDFRAME_CACHE", str(link))
+    with pytest.raises(ColdframeError, match="belongs to somebody else"):
+        convert()
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    "names", [["../decoy"], ["network.xml"], ["network.xml", "network.bin", "../decoy"], ["{}/decoy"], []]
+)
+def test_only_names_that_we_wrote_are_believed(kept: Path, names: list[str]) -> None:
+    """Of others the network is made again, as a damaged one is."""
+    decoy, weights, digests = (kept / "networks" / "decoy", entry(kept) / "network.bin", entry(kept) / "digests.json")
+    weights.write_bytes(b"another")
+    decoy.write_bytes(b"decoy")
+    given = [name.format(kept / "networks") for name in names]
+    digests.write_text(json.dumps({name: sha256_of(digests.parent / name) for name in given}))
+    convert()
+    assert weights.read_bytes() != b"another"
+    assert json.loads(digests.read_text()) == {name: sha256_of(digests.parent / name) for name in FILES}
+
+
+@needs_openvino
+def test_embed_says_what_to_do(ready: Coldframe, kept: Path) -> None:
+    kept.chmod(0o777)
+    command = ("embed", "mobilenet-v3-small", "--weights", "random", "--size", "32x32", "--backend", "auto")
+    said = ready(*command, code=1).stderr
+    assert said.startswith(
+        f"Error: {kept}: everybody may write there, so the converted networks there are not to be trusted"
+    )
