@@ -20,7 +20,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 from tests.chaos.trials import Kind, Settings, Trial
 from tests.chaos.worlds import World
 
-KINDS = ("kills", "power_cuts", "full_disks", "damage", "crowds", "fuzz")
+KINDS = ("kills", "power_cuts", "full_disks", "damage", "crowds", "fuzz", "statements")
 EVERY = 10.0  # seconds between lines of progress
 LOADED = (
     "duckdb",
