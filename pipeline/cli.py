@@ -1006,7 +1006,7 @@ def predict(
     pairs = [pair for one in where for pair in _pairs("--where", (one,)).items()]
     answers = opened.predict(sources, top=top, where=pairs, neighbours=neighbours)
     failed: list[step.Answer] = []
-    output.write_pieces(step.to_tables(answers, failed.append), fmt)
+    output.write_all(step.to_tables(answers, failed.append), fmt)
     for one in failed:
         common.say(f"{one.path}: {one.failed}")
     if failed:
@@ -1085,14 +1085,12 @@ def sql(
     fmt: str,
 ) -> None:
     """Ask the store a question in DuckDB's SQL. It can only read, and only the store."""
+    from pipeline import output
     from store import asking
 
-    asking.start()  # it gets ready while this process does
-    from pipeline import output
-
     values, most = _pairs("--param", params), parse_bytes("--memory", memory) if memory else None
-    table = common.open().snapshot(at).ask(query, values, timeout=timeout or None, memory=most)
-    output.write(table, fmt, rows=rows)
+    pieces = functools.partial(output.pieces, fmt=fmt, rows=rows, shown=terminal.is_shown())
+    output.emit(asking.tell(common.root, at, query, values, timeout=timeout or None, memory=most, pieces=pieces))
 
 
 @command("status")

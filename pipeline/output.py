@@ -10,18 +10,21 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import pyarrow as pa
 
-from pipeline.terminal import echo_lines, escaped, is_shown, refuse_binary
+from pipeline.terminal import escaped, is_shown, refuse_binary
 from store.errors import ColdframeError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TABLE_ROWS = 40
 CELL_CHARACTERS = 60
+ROWS_AT_ONCE = 4096  # as Python objects
 
 
 def write(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS) -> None:
@@ -31,51 +34,71 @@ def write(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS) -> None:
         ColdframeError: a value that the format, or Python, has no word for, such as an infinite date; a binary format on a
             terminal.
     """
+    if fmt == "parquet":
+        refuse_binary(fmt)
+    emit(pieces(table, fmt, rows=rows, shown=is_shown()))
+
+
+def emit(given: Iterable[str | bytes]) -> None:
+    """Write to stdout what :func:`pieces` gives."""
+    for piece in given:
+        if isinstance(piece, bytes):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+        else:
+            sys.stdout.write(piece)  # as it is: click would leave out what looks like colours
+
+
+def pieces(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS, shown: bool = False) -> Iterator[str | bytes]:
+    """A table in a format, piece by piece; ``shown`` on a terminal. Raises as :func:`write` does."""
+    import pyarrow as pa
+
     try:
-        _write(table, fmt, rows)
+        yield from _pieces(table, fmt, rows, shown)
     except (pa.ArrowException, OverflowError, ValueError) as error:
         raise ColdframeError(
             f"the result cannot be written as {fmt} ({error}): cast the column with ::varchar"
         ) from error
 
 
-def write_pieces(pieces: Iterable[pa.Table], fmt: str) -> None:
+def write_all(tables: Iterable[pa.Table], fmt: str) -> None:
     """Write tables of the same columns, at least one, as one, whole in every format; csv and ndjson piece by piece, so
     that what was written stays when the rest cannot be.
 
     Raises:
         ColdframeError: as :func:`write` does.
     """
+    import pyarrow as pa
+
     if fmt not in ("csv", "ndjson"):
-        whole = pa.concat_tables(pieces)
+        whole = pa.concat_tables(tables)
         return write(whole, fmt, rows=len(whole))
-    for number, piece in enumerate(pieces):
+    for number, table in enumerate(tables):
         if fmt == "csv":
-            _write_csv(piece, header=not number)
+            emit(_csv(table, header=not number, shown=is_shown()))
         else:
-            write(piece, fmt)
+            write(table, fmt)
         sys.stdout.flush()
     return None
 
 
-def _write(table: pa.Table, fmt: str, rows: int) -> None:
+def _pieces(table: pa.Table, fmt: str, rows: int, shown: bool) -> Iterator[str | bytes]:
     if fmt == "table":
-        echo_lines(as_text(table, rows=rows))
+        for line in as_text(table, rows=rows).split("\n"):
+            yield f"{escaped(line, keep='')}\n"
     elif fmt == "parquet":
         import pyarrow.parquet as pq
 
-        refuse_binary(fmt)
         buffer = io.BytesIO()
         pq.write_table(table, buffer)
-        sys.stdout.buffer.write(buffer.getvalue())
-        sys.stdout.buffer.flush()
+        yield buffer.getvalue()
     elif fmt == "csv":
-        _write_csv(table)
+        yield from _csv(table, header=True, shown=shown)
     elif fmt == "ndjson":
-        for row in _rows(table):
-            write_json(row)
+        for some in _rows(table):
+            yield "".join(f"{to_json(row)}\n" for row in some)
     else:
-        write_json(list(_rows(table)), indent=1)
+        yield f"{to_json([row for some in _rows(table) for row in some], indent=1)}\n"
 
 
 def write_json(value: Any, *, indent: int | None = None) -> None:
@@ -138,27 +161,38 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _rows(table: pa.Table) -> Any:
-    for batch in table.to_batches():
-        yield from batch.to_pylist()
+def _rows(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
+    """The rows, some at a time."""
+    for batch in table.to_batches(ROWS_AT_ONCE):
+        yield batch.to_pylist()
 
 
-def _write_csv(table: pa.Table, *, header: bool = True) -> None:
+def _csv(table: pa.Table, *, header: bool, shown: bool) -> Iterator[str]:
     import csv
 
-    writer = csv.writer(_Lines())
-    shown = _csv_shown if is_shown() else _csv_exact
+    lines = _Lines()
+    writer = csv.writer(lines)
+    cell = _csv_shown if shown else _csv_exact
     if header:
-        writer.writerow(shown(name) for name in table.column_names)
-    for row in _rows(table):
-        writer.writerow(shown(value) for value in row.values())
+        writer.writerow(cell(name) for name in table.column_names)
+    for some in _rows(table):
+        for row in some:
+            writer.writerow(cell(value) for value in row.values())
+        yield lines.taken()
+    yield lines.taken()
 
 
-class _Lines:
+class _Lines(list[str]):
     """Takes lines that end as CSV's do, so that the writer quotes a lone carriage return, and ends them as we do."""
 
     def write(self, line: str) -> None:
-        sys.stdout.write(line.removesuffix("\r\n") + "\n")
+        self.append(line.removesuffix("\r\n") + "\n")
+
+    def taken(self) -> str:
+        """All lines so far, which are forgotten."""
+        text = "".join(self)
+        self.clear()
+        return text
 
 
 def _csv_exact(value: Any) -> Any:

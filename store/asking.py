@@ -1,14 +1,15 @@
 """Asking a moment of a store in a stranger's SQL. The answer comes from a process of its own, see :mod:`store.confined`.
 
-Nothing heavy is imported before that process is on its way.
+Nothing heavy is imported here: that process does it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from store import spill
 from store.errors import ColdframeError, QueryRefused, TooLittleMemory
@@ -20,79 +21,93 @@ if TYPE_CHECKING:
     from store.manifest import Manifest
 
 START_SECONDS = 120.0  # at least, for the process to know the parts of the moment
+NARROW = "narrow the query, or allow more with --memory"
 
 _idle: list[Worker] = []
 _idle_lock = threading.Lock()
 
 
-def start() -> None:
-    """Start the process for the next query: it gets ready while the caller does."""
-    worker = _take_idle()
-    worker.start()
-    _give_back(worker)
-
-
 def ask(
-    root: Path, moment: Manifest, sql: str, parameters: Mapping[str, str], *, timeout: float | None, memory: int
+    root: Path, moment: Manifest, sql: str, parameters: Mapping[str, str], *, timeout: float | None, memory: int | None
 ) -> pa.Table:
     """Rows of a query.
 
     Args:
         timeout: seconds that it may take, None for any number.
-        memory: bytes that it may hold; its rows may take as many again.
+        memory: bytes that it may hold, and its rows as well; None for half of what there is.
 
     Raises:
         QueryRefused: it would do more than read the store, is wrong, or takes too long.
         TooLittleMemory: it needs more memory, or its rows do.
     """
-    worker, spilled = _take_idle(), spill.new()
+    with _asked(root, moment, sql, parameters, timeout, memory, None) as answers:
+        import pyarrow as pa
+
+        schema, *batches = answers
+        return pa.Table.from_batches(batches, schema)
+
+
+def tell(
+    root: Path,
+    at: int | None,
+    sql: str,
+    parameters: Mapping[str, str],
+    *,
+    timeout: float | None,
+    memory: int | None,
+    pieces: Callable[[pa.Table], Iterable[Any]],
+) -> Iterator[Any]:
+    """What ``pieces`` makes of the rows of a query, where they are found; ``at`` is a moment, None the newest.
+
+    Raises:
+        ColdframeError: as :func:`ask`, or there is no such store or moment.
+    """
+    with _asked(root, at, sql, parameters, timeout, memory, pieces) as answers:
+        yield from answers
+
+
+@contextmanager
+def _asked(
+    root: Path,
+    moment: Manifest | int | None,
+    sql: str,
+    parameters: Mapping[str, str],
+    timeout: float | None,
+    memory: int | None,
+    pieces: Callable[[pa.Table], Iterable[Any]] | None,
+) -> Iterator[Iterator[Any]]:
+    with _idle_lock:
+        worker = _idle.pop() if _idle else Worker(prepare=_get_ready)
+    spilled = spill.new()
     try:
-        rows = _rows(worker, (root.absolute(), moment, sql, dict(parameters), spilled, memory), timeout, memory)
-    except BaseException as error:
-        if not isinstance(error, ColdframeError):
-            worker.end()
+        worker.ask(_answer, root.absolute(), moment, sql, dict(parameters), spilled, memory, pieces)
+        worker.next_answer(None if timeout is None else max(timeout, START_SECONDS))
+        worker.next_answer(timeout)
+        yield worker.answers()
+    except TookTooLong:
+        raise QueryRefused(
+            f"the query ran longer than {timeout:g} seconds: narrow it, or give more with --timeout"
+        ) from None
+    except Died as error:
+        raise TooLittleMemory(
+            f"the process that answered the query ended: it wanted more memory, or crashed: {NARROW}"
+        ) from error
+    except ColdframeError:
+        raise
+    except BaseException:
+        worker.end()
         raise
     finally:
         spill.remove(spilled)
-        _give_back(worker)
-    return rows
+        with _idle_lock:
+            _idle.append(worker)
 
 
-def _rows(worker: Worker, given: tuple[object, ...], timeout: float | None, memory: int) -> pa.Table:
-    import pyarrow as pa
-
-    from store.schemas import unique_names
-
-    taken = 0
-    batches: list[pa.RecordBatch] = []
-    try:
-        worker.ask(_answer, *given)
-        worker.next_answer(None if timeout is None else max(timeout, START_SECONDS))
-        answers = worker.answers(timeout)
-        schema = next(answers)
-        for batch in answers:
-            taken += batch.nbytes
-            if taken > memory:
-                raise TooLittleMemory(f"the rows of the query take more than {memory / 1e9:.1f} GB: {NARROW}")
-            batches.append(batch)
-    except TookTooLong:
-        raise QueryRefused(f"the query ran longer than {timeout:g} seconds: narrow it, or give more with --timeout") from None
-    except Died as error:
-        raise TooLittleMemory(
-            f"the process that answered the query ended: it may hold {memory / 1e9:.1f} GB, and wanted more, or crashed: {NARROW}"
-        ) from error
-    table = pa.Table.from_batches(batches, schema)
-    return table.rename_columns(unique_names(table.column_names))
-
-
-NARROW = "narrow the query, or allow more with --memory"
-
-
-def _answer(*given: object) -> object:
+def _answer(*given: Any) -> Any:
     """In the process: what :func:`store.confined.answer` gives."""
     from store import confined
 
-    return confined.answer(*given)  # type: ignore[arg-type]
+    return confined.answer(*given)
 
 
 def _get_ready() -> None:
@@ -102,13 +117,3 @@ def _get_ready() -> None:
     from store import confined  # noqa: F401
 
     os.chdir("/")  # the working folder is not its business
-
-
-def _take_idle() -> Worker:
-    with _idle_lock:
-        return _idle.pop() if _idle else Worker(prepare=_get_ready)
-
-
-def _give_back(worker: Worker) -> None:
-    with _idle_lock:
-        _idle.append(worker)

@@ -14,7 +14,7 @@ import os
 import resource
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,12 +24,15 @@ import duckdb
 import pyarrow as pa
 from fsspec import AbstractFileSystem
 
-from store import connection, judge, opening
+from store import connection, judge, opening, queries
 from store.asking import NARROW
 from store.connection import PARTS
 from store.errors import TooLittleMemory
 from store.manifest import Manifest
+from store.matrices import memory_bytes
 from store.parts import Part
+from store.schemas import SCHEMAS, unique_names
+from store.store import Store
 
 JUDGE_BYTES = 1 << 30  # address space for parsing, more than which no honest query takes
 BESIDE_BYTES = 2 << 30  # address space beside what the query may hold: libraries, threads, rows on their way
@@ -37,26 +40,39 @@ ANSWER_ROWS = 65_536  # that come at a time
 
 
 def answer(
-    root: Path, moment: Manifest, sql: str, parameters: Mapping[str, str], spill: str, memory: int
+    root: Path,
+    moment: Manifest | int | None,
+    sql: str,
+    parameters: Mapping[str, str],
+    spill: str,
+    memory: int | None,
+    pieces: Callable[[pa.Table], Iterable[Any]] | None,
 ) -> Iterator[Any]:
-    """Answer a query: None once its time begins, the schema of its rows, and the rows as record batches.
+    """Answer a query of a moment, or of that of a number: None once its time begins, None once it ends, and then the schema of
+    its rows and the rows as record batches, or what ``pieces`` makes of them.
 
     Raises:
         QueryRefused: it would do more than read the store, or is wrong.
         ColdframeError: a part is damaged, or it needs more than ``memory`` bytes.
     """
+    if not isinstance(moment, Manifest):
+        moment = Store.open(root).snapshot(moment).manifest
+    memory = memory or memory_bytes() // 2
     readable = _Parts(root, moment)
-    con = connection.connect(root, moment, spill_to=spill, file_system=readable)
+    yield None
+    query = _judged(sql)
+    con = connection.connect(root, moment, spill_to=spill, file_system=readable, only=_needed(query))
     try:
         _confine(con, memory)
-        yield None
-        with _address_space(JUDGE_BYTES):
-            query = judge.judged(con, sql)
         with _address_space(memory + BESIDE_BYTES):
-            _show_parts_by_path(con, root, query.tables)
-            reader = connection.reader(con, query.sql, parameters, ANSWER_ROWS)
-            yield reader.schema
-            yield from reader
+            _show_parts_by_path(con, root, query.relations)
+            table = _rows(connection.reader(con, query.sql, parameters, ANSWER_ROWS), memory)
+            yield None
+            if pieces is None:
+                yield table.schema
+                yield from table.to_batches()
+            else:
+                yield from pieces(table)
     except (duckdb.OutOfMemoryException, MemoryError) as error:
         raise TooLittleMemory(
             f"the query needs more than the {memory / 1e9:.1f} GB that it may hold, and {tempfile.gettempdir()} cannot take the "
@@ -70,6 +86,38 @@ def answer(
         con.close()
 
 
+def _judged(sql: str) -> judge.Query:
+    with duckdb.connect(config={"temp_directory": ""}) as con:
+        con.execute("set python_enable_replacements = false")
+        con.execute("set enable_external_access = false")
+        with _address_space(JUDGE_BYTES):
+            return judge.judged(con, sql)
+
+
+def _needed(query: judge.Query) -> queries.Needed | None:
+    """What a query needs of the views; None for everything, where it looks around or names what is none of ours."""
+    ours = SCHEMAS.keys() | {name for name, _ in queries.views()}
+    named = {name.lower() for name in query.relations if not name.endswith(".parquet")}
+    if query.looks_around or named - ours - {name.lower() for name in query.own}:
+        return None
+    return queries.needed(named, query.functions)
+
+
+def _rows(reader: pa.RecordBatchReader, memory: int) -> pa.Table:
+    """All rows, under names that SQL can tell apart.
+
+    Raises:
+        TooLittleMemory: they take more than ``memory`` bytes.
+    """
+    batches, taken = [], 0
+    for batch in reader:
+        batches.append(batch)
+        taken += batch.nbytes
+        if taken > memory:
+            raise TooLittleMemory(f"the rows of the query take more than {memory / 1e9:.1f} GB: {NARROW}")
+    return pa.Table.from_batches(batches, reader.schema).rename_columns(unique_names(reader.schema.names))
+
+
 def _confine(con: duckdb.DuckDBPyConnection, memory: int) -> None:
     """Refuse every file but the parts, extensions and settings from here on."""
     con.execute(f"set memory_limit = '{memory // 1_000_000}MB'")
@@ -81,7 +129,7 @@ def _confine(con: duckdb.DuckDBPyConnection, memory: int) -> None:
 
 
 def _show_parts_by_path(con: duckdb.DuckDBPyConnection, root: Path, tables: frozenset[str]) -> None:
-    """Let a query that names parts by their place on disk, ``from '…/parts/images/*.parquet'``, have them from our file system."""
+    """Let a query that names parts by their place on disk, ``from '…/parts/images/*.parquet'``, have them from us."""
     for name in tables:
         if name.startswith(f"{root}/") and name.endswith(".parquet"):
             path = f"{PARTS}{name.removeprefix(f'{root}/')}".replace("'", "''")

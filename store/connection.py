@@ -31,7 +31,12 @@ MESSAGE_CHARACTERS = 2000
 
 
 def connect(
-    root: Path, manifest: Manifest, *, spill_to: str | None = None, file_system: Any = None
+    root: Path,
+    manifest: Manifest,
+    *,
+    spill_to: str | None = None,
+    file_system: Any = None,
+    only: queries.Needed | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """An in-memory database whose views show ``manifest``.
 
@@ -40,6 +45,7 @@ def connect(
     Args:
         spill_to: the folder for what does not fit into memory, of this connection alone; None for a new one.
         file_system: one of fsspec's that has the parts at :data:`PARTS` and their paths; None for the files themselves.
+        only: what a query needs of all this, None for everything: each view takes its time.
 
     Raises:
         StoreDamaged: a part the manifest names is missing, no file of its own, or no Parquet file.
@@ -55,13 +61,17 @@ def connect(
         for dataset in SCHEMAS:
             live = manifest.parts(dataset)
             paths = _paths(root, live)  # whose places are checked in any case
+            if only is not None and dataset not in only.datasets:
+                continue
             if file_system is not None:
                 paths = [f"{PARTS}{part.path}" for part in live]
             _create_dataset(con, dataset, paths)
         try:
             for name, select in queries.views():
-                con.execute(f"create view {name} as {select}")
-            con.execute(queries.text("macros"))
+                if only is None or name in only.views:
+                    con.execute(f"create view {name} as {select}")
+            if only is None or only.macros:
+                con.execute(queries.text("macros"))
         except duckdb.BinderException as error:
             raise StoreDamaged(
                 f"{root}: a part has not the columns it should have ({_first_line(error)}): 'coldframe verify' says more"
@@ -138,11 +148,16 @@ def explaining(root: Path) -> Iterator[None]:
         shortage = _shortage(error)
         if shortage is not None:
             raise shortage from error
-        if type(error) in _DAMAGE:
+        if type(error) in _DAMAGE or _of_source(error):
             raise StoreDamaged(
                 f"{root}: a part cannot be read ({_first_line(error)}): 'coldframe verify --deep' says which"
             ) from error
         raise
+
+
+def _of_source(error: duckdb.Error) -> bool:
+    """Whether a part holds what is not of the type that the first part of its dataset has."""
+    return isinstance(error, duckdb.ConversionException) and "when casting from source column" in str(error)
 
 
 def explain_failure(error: duckdb.Error) -> ColdframeError:

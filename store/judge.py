@@ -34,12 +34,36 @@ _LOOKING = {
 _WRITING = {"write_log", "nextval", "setseed"}
 
 
+# Of the looking functions those that look at no table or view of ours.
+_BLIND = {
+    "generate_series",
+    "glob",
+    "json_each",
+    "json_tree",
+    "range",
+    "read_parquet",
+    "repeat",
+    "repeat_row",
+    "unnest",
+}
+
+
 @dataclass(frozen=True)
 class Query:
-    """A statement that only reads, to be run in place of what was sent, and the tables, views and files that it names."""
+    """A statement that only reads, to be run in place of what was sent.
+
+    Attributes:
+        relations: the tables, views and files that it names.
+        own: its names for queries within it, which count among ``relations`` where they are used.
+        functions: those that it calls, in lower case.
+        looks_around: whether it may look at relations that it does not name.
+    """
 
     sql: str
-    tables: frozenset[str]
+    relations: frozenset[str]
+    own: frozenset[str]
+    functions: frozenset[str]
+    looks_around: bool
 
 
 def judged(con: duckdb.DuckDBPyConnection, sql: str) -> Query:
@@ -54,8 +78,8 @@ def judged(con: duckdb.DuckDBPyConnection, sql: str) -> Query:
     kind = found[0].type
     if kind == duckdb.StatementType.EXPLAIN:
         how, explained = _explained(sql)
-        return Query(f"{how} {explained}", _tables_read(con, explained))
-    return Query(sql, _tables_read(con, sql))
+        return _checked(con, explained, f"{how} {explained}")
+    return _checked(con, sql, sql)
 
 
 def _statements(con: duckdb.DuckDBPyConnection, sql: str) -> list[duckdb.Statement]:
@@ -90,15 +114,16 @@ def _word(text: bytes, at: int) -> str:
     return found[0].decode(errors="replace").lower() if found else ""
 
 
-def _tables_read(con: duckdb.DuckDBPyConnection, sql: str) -> frozenset[str]:
-    """The tables that a query names; raises as :func:`judged`."""
+def _checked(con: duckdb.DuckDBPyConnection, sql: str, whole: str) -> Query:
+    """``whole``, with what its query ``sql`` names; raises as :func:`judged`."""
     found = _statements(con, sql)
     kind = found[0].type if len(found) == 1 else None
     if kind == duckdb.StatementType.MULTI:
         raise QueryRefused("PIVOT needs its values named here: pivot … on column in (value, …) using …")
     if kind != duckdb.StatementType.SELECT:
         raise QueryRefused(_only_reads(kind.name if kind is not None else "that"))
-    allowed, tables = _LOOKING | queries.table_macros(), set()
+    allowed, looks_around = _LOOKING | queries.table_macros(), False
+    relations, own, functions = set(), set(), set()
     for node in _nodes(_parsed(con, sql)):
         type_ = node.get("type")
         if isinstance(type_, str) and type_.endswith("_NODE") and type_ not in _QUERIES:
@@ -107,10 +132,20 @@ def _tables_read(con: duckdb.DuckDBPyConnection, sql: str) -> frozenset[str]:
             name = str(node["function"].get("function_name", "")).lower()
             if name not in allowed:
                 raise QueryRefused(f"sql only reads: the table function {name} is refused")
-        if str(node.get("function_name", "")).lower() in _WRITING:
-            raise QueryRefused(f"sql only reads: the function {node['function_name']} is refused")
-        tables.add(str(node.get("table_name", "")))
-    return frozenset(tables)
+            looks_around |= name not in _BLIND | queries.table_macros()
+        functions.add(str(node.get("function_name", "")).lower())
+        relations.add(str(node.get("table_name", "")))
+        own |= {str(one.get("key")) for one in _ctes(node)}
+    forbidden = functions & _WRITING
+    if forbidden:
+        raise QueryRefused(f"sql only reads: the function {min(forbidden)} is refused")
+    return Query(whole, frozenset(relations - {""}), frozenset(own), frozenset(functions), looks_around)
+
+
+def _ctes(node: dict[str, Any]) -> list[dict[str, Any]]:
+    """The queries that a query has names for."""
+    named = node.get("cte_map")
+    return named.get("map", []) if isinstance(named, dict) else []
 
 
 def _only_reads(what: str) -> str:
@@ -122,7 +157,9 @@ def _only_reads(what: str) -> str:
 
 def _parsed(con: duckdb.DuckDBPyConnection, sql: str) -> Any:
     """DuckDB's parse tree of a query."""
-    ((text,),) = con.execute("select json_serialize_sql($1::varchar, skip_null := true, skip_empty := true)", [sql]).fetchall()
+    ((text,),) = con.execute(
+        "select json_serialize_sql($1::varchar, skip_null := true, skip_empty := true)", [sql]
+    ).fetchall()
     try:
         tree = json.loads(text)
     except (RecursionError, ValueError):

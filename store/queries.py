@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import graphlib
 import re
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from store.errors import ColdframeError
@@ -21,7 +23,13 @@ def folder() -> Path:
 
 
 def text(name: str) -> str:
-    """The text of ``sql/<name>.sql``, for instance ``steps/curate/carve``."""
+    """The text of ``sql/<name>.sql``, for instance ``steps/curate/carve``.
+
+    Raises:
+        ColdframeError: the name leads out of that folder.
+    """
+    if not re.fullmatch(r"[\w-]+(/[\w-]+)*", name):
+        raise ColdframeError(f"{ascii(name)[:100]}: no name of an SQL file, which has letters, digits, _, - and /")
     return (folder() / f"{name}.sql").read_text(encoding="utf-8")
 
 
@@ -50,3 +58,33 @@ def views() -> list[tuple[str, str]]:
 def table_macros() -> frozenset[str]:
     """The names of the macros in ``sql/macros.sql`` that give a table."""
     return frozenset(re.findall(r"create macro (\w+)\([^)]*\) as table", text("macros")))
+
+
+@functools.cache
+def macros() -> frozenset[str]:
+    """The names of all macros in ``sql/macros.sql``."""
+    return frozenset(re.findall(r"create macro (\w+)\(", text("macros")))
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What a query needs to be there: views, datasets behind them, and whether it calls a macro."""
+
+    views: frozenset[str]
+    datasets: frozenset[str]
+    macros: bool
+
+
+def needed(relations: Collection[str], functions: Collection[str]) -> Needed:
+    """What a query needs that names these relations, in lower case, and calls these functions."""
+    is_calling = not macros().isdisjoint(functions)
+    selects = dict(views())
+    found: set[str] = set()
+    todo = {name for name in selects if name in relations or (is_calling and uses(text("macros"), name))}
+    while todo:
+        name = todo.pop()
+        found.add(name)
+        todo |= {other for other in selects if other not in found and uses(selects[name], other)}
+    texts = [selects[name] for name in found] + [text("macros")] * is_calling
+    datasets = {name for one in texts for name in re.findall(r"\bdata\.(\w+)", one)} | set(relations)
+    return Needed(frozenset(found), frozenset(datasets), is_calling)
