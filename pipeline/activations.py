@@ -31,6 +31,7 @@ TYPES = {"float16": np.float16, "float32": np.float32}
 BATCH = 32  # pictures that go through the network at a time
 # What is computed is put down when there is so much of it, or after so many seconds: a job that is killed loses no more.
 SHARD_BYTES, SHARD_SECONDS = 64 * 2**20, 15.0
+MOST_LISTING = 64 * 2**20  # bytes of the names of what is in a shard
 
 Forward = Callable[
     [npt.NDArray[np.uint8]], npt.NDArray[Any]
@@ -61,10 +62,9 @@ class Activations:
         self._shards, self._places = [], {}
         for listing in sorted(self.folder.glob("*.json")):
             try:
-                contents = json.loads(opening.read_regular(listing))
-                opening.open_regular(listing.with_suffix(".npy")).close()
-                shard = np.load(listing.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError, RecursionError):
+                contents = json.loads(opening.read_regular(listing, most=MOST_LISTING))
+                shard = _array(listing.with_suffix(".npy"))
+            except Exception:  # parsers of headers raise kinds of their own
                 continue
             if not isinstance(contents, list) or not all(isinstance(one, str) for one in contents):
                 continue
@@ -103,6 +103,17 @@ class Activations:
         files.write(listing, lambda file: file.write(json.dumps(content_ids).encode()))
         files.sync(listing)
         files.rename(listing, listing.with_suffix(""))
+
+
+def _array(path: Path) -> npt.NDArray[Any]:
+    """The array in an ``.npy`` file, mapped; what was opened is what is mapped."""
+    with opening.open_regular(path) as file:
+        if np.lib.format.read_magic(file) != (1, 0):  # as ours have; among others an archive of arrays has none
+            raise ValueError("no array of ours")
+        shape, is_fortran, kind = np.lib.format.read_array_header_1_0(file)
+        if is_fortran or kind not in TYPES.values():
+            raise ValueError("no array of ours")
+        return np.memmap(file, kind, "r", offset=file.tell(), shape=shape)
 
 
 def opened(store: Store, key: Mapping[str, Any], shape: tuple[int, ...], kind: str) -> Activations:

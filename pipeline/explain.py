@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pipeline import lookup
 from store.errors import ColdframeError
+from store.rows import json_of
 from store.store import Snapshot
 
 SECTIONS = ("copies", "verdicts", "embeddings", "scores", "plans", "predictions")
@@ -78,6 +78,7 @@ def _in_or_out(row: dict[str, Any]) -> str:
     if row["value"] is not None:
         numbers = f": value {row['value']:.6g}"
         numbers += f", threshold {row['threshold']:.6g}" if row["threshold"] is not None else ""
-    settings = {name: value for name, value in json.loads(row["settings"] or "{}").items() if value is not None}
+    given = json_of(row["settings"] or "{}", f"the settings of stage {row['position']} of plan {row['plan']!r}")
+    settings = {name: value for name, value in given.items() if value is not None}
     told = f" with {', '.join(f'{name} = {value}' for name, value in settings.items())}" if settings else ""
     return f"plan {row['plan']}: out by rule {row['rule']}, stage {row['position']}{told}, pass {row['pass']}{numbers}"

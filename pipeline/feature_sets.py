@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from pipeline import embedders
 from pipeline.augmentation import Augmentation
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix, Vectors, to_matrix
+from store.rows import json_of, not_ours
 from store.store import Snapshot
 
 DEFAULT_EMBEDDER = "efficientnet-b4"
@@ -55,19 +55,35 @@ def row_of(snapshot: Snapshot, name: str) -> dict[str, Any]:
 
     Raises:
         ColdframeError: there is no such set any more.
+        StoreDamaged: its row is none that we would have written.
     """
     rows = snapshot.rows("steps/embed/feature_set", embedder=name)
     if not rows:
         raise ColdframeError(f"the feature set {name!r} is not in the store any more: embed again under that name")
+    _made(rows[0]), _source(rows[0])
+    if not isinstance(rows[0]["network"], str):
+        raise not_ours(f"the feature set {name!r}", "it has no network")
     return rows[0]
+
+
+def _made(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the vectors of a set depend on, the digest of the weights among it."""
+    made = json_of(row["settings"], f"the settings of the feature set {row['embedder']!r}")
+    if "weights" not in made:
+        raise not_ours(f"the settings of the feature set {row['embedder']!r}", "they name no weights")
+    return made
+
+
+def _source(row: Mapping[str, Any]) -> dict[str, Any]:
+    return json_of(row["source"], f"the source of the feature set {row['embedder']!r}")
 
 
 def check_weights(row: Mapping[str, Any], digest: str) -> None:
     """Raises:
     ColdframeError: a network loaded as the ``row`` of a feature set says has weights of another ``digest``.
     """
-    if digest != json.loads(row["settings"])["weights"]:
-        place = json.loads(row["source"]).get("weights") or "the default place"
+    if digest != _made(row)["weights"]:
+        place = _source(row).get("weights") or "the default place"
         raise ColdframeError(
             f"the weights at {place} are not those that the feature set {row['embedder']!r} was made with: put those back there"
         )
@@ -81,9 +97,7 @@ def reader(snapshot: Snapshot, name: str, asker: str) -> Callable[[Sequence[str]
             sentence starts with ``asker``.
     """
     row = row_of(snapshot, name)
-    return embedders.text_side(
-        row["network"], json.loads(row["source"]), json.loads(row["settings"])["weights"], set_name=name, asker=asker
-    )
+    return embedders.text_side(row["network"], _source(row), _made(row)["weights"], set_name=name, asker=asker)
 
 
 def vectors(snapshot: Snapshot, name: str, view: int = 0) -> Vectors:

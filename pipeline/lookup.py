@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pipeline import decoding
 from store.errors import ColdframeError
+from store.rows import json_of, not_ours
 from store.store import Snapshot
 
 
@@ -52,12 +52,18 @@ def ingested_max_pixels(snapshot: Snapshot) -> int:
     Raises:
         ColdframeError: nothing was ingested yet.
     """
-    return int(_ingest_settings(snapshot).get("max_pixels", decoding.MAX_PIXELS))
+    found: int = _ingest_settings(snapshot)["max_pixels"]
+    return found
 
 
 def _ingest_settings(snapshot: Snapshot) -> dict[str, Any]:
     records = snapshot.rows("steps/status/step", step="ingest", name="")
     if not records:
         raise ColdframeError(f"{snapshot.root}: no catalogue yet; start with 'coldframe ingest METADATA --images DIR'")
-    settings: dict[str, Any] = json.loads(records[0]["settings"])
+    where = "the settings of the last ingest"
+    settings = {"max_pixels": decoding.MAX_PIXELS, **json_of(records[0]["settings"], where)}
+    if not isinstance(settings.get("images"), str):
+        raise not_ours(where, "they name no image folder")
+    if type(settings["max_pixels"]) is not int or settings["max_pixels"] < 1:
+        raise not_ours(where, f"max_pixels = {ascii(settings['max_pixels'])[:60]}, expected a count")
     return settings

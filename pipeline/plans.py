@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +14,8 @@ from tomlkit.items import AoT, Array
 
 from pipeline.config import Config
 from store import files, queries
-from store.errors import ColdframeError
+from store.errors import ColdframeError, StoreDamaged
+from store.rows import json_of, not_ours
 from store.store import Snapshot
 
 DEFAULT_PLAN = "default"
@@ -69,6 +69,8 @@ def rule_stage(name: str, settings: Mapping[str, Any]) -> Stage:
     for percentile in percentiles(settings):
         if percentile is not None and not (_is_number(percentile) and 0 < percentile < 100):
             raise ColdframeError(f"rule {name}: percentile {percentile}, expected a number between 0 and 100")
+    if not isinstance(settings.get("by"), str | None):
+        raise ColdframeError(f"rule {name}: by = {settings['by']!r}, expected the name of one column")
     if not isinstance(settings.get("leave_one_out", False), bool):
         raise ColdframeError(f"rule {name}: leave_one_out = {settings['leave_one_out']!r}, expected true or false")
     if settings.get("apply_to", TRAIN) not in (TRAIN, "all"):
@@ -153,14 +155,27 @@ def from_config(config: Config, name: str) -> Plan | None:
 
 
 def from_store(snapshot: Snapshot, name: str) -> Plan | None:
-    """The plan as it was last replayed, or None."""
+    """The plan as it was last replayed, or None.
+
+    Raises:
+        StoreDamaged: its rows are none that we would have written, such as a stage whose rule is a file of somebody else's.
+    """
     rows = snapshot.rows("steps/curate/plan_stages", plan=name)
     if not rows:
         return None
     record = snapshot.rows("steps/status/step", step="curate", name=name)
-    seed = json.loads(record[0]["settings"])["seed"] if record else 0
-    stages = tuple(Stage(row["kind"], row["name"], json.loads(row["settings"])) for row in rows)
-    return Plan(name, stages, seed)
+    where = f"plan {name!r}"
+    seed = json_of(record[0]["settings"], f"the settings of the last replay of {where}").get("seed") if record else 0
+    stages = []
+    try:
+        for position, row in enumerate(rows, start=1):
+            settings = json_of(row["settings"], f"the settings of stage {position} of {where}")
+            stages.append(_stage_from_table(where, {**settings, row["kind"]: row["name"]}))
+        return with_seed(Plan(name, tuple(stages)), seed)
+    except StoreDamaged:
+        raise
+    except ColdframeError as error:
+        raise not_ours(f"the rows of {where} in the store", str(error)) from error
 
 
 def current(config: Config, snapshot: Snapshot, name: str) -> Plan | None:

@@ -27,6 +27,7 @@ from pipeline import (
 )
 from pipeline.config import Config
 from store.errors import ColdframeError
+from store.rows import json_of
 from store.store import Snapshot
 
 # Settings, by step, that change how it runs and not what it makes.
@@ -275,7 +276,7 @@ def stale(snapshot: Snapshot, config: Config) -> list[tuple[str, str]]:
     asked = list(steps(config))
     known = {str(step) for step in asked}
     for row in snapshot.rows("steps/curate/plans"):
-        step = _curate_step(config, row["plan"])
+        step = _curate_step(config, str(row["plan"]))
         if str(step) not in known:
             asked.append(step)
     found = []
@@ -300,11 +301,12 @@ def _record(moment: Snapshot | None, step: str, name: str) -> dict[str, Any] | N
 
 def _difference(record: Mapping[str, Any], settings: Mapping[str, Any], inputs: Mapping[str, str]) -> str | None:
     """What differs from a recorded step, settings first; None where nothing does."""
-    before, incidental = json.loads(record["settings"]), INCIDENTAL.get(record["step"], set())
+    where = f"step {' '.join(filter(None, (record['step'], record['name'])))}"
+    before, incidental = json_of(record["settings"], f"the settings of {where}"), INCIDENTAL.get(record["step"], set())
     now = json.loads(json.dumps(settings))
     changed = sorted(key for key in before | now if key not in incidental and before.get(key) != now.get(key))
     if changed:
         return f"settings changed: {', '.join(changed)}"
-    read = json.loads(record["inputs"])
+    read = json_of(record["inputs"], f"the inputs of {where}")
     moved = sorted(key for key in read | dict(inputs) if inputs and read.get(key) != inputs.get(key))
     return f"changed since: {', '.join(moved)}" if moved else None

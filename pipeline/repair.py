@@ -11,9 +11,11 @@ import json
 import os
 import shlex
 import stat
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,12 @@ import pyarrow as pa
 from pipeline import remaking
 from pipeline.embed import FEATURE_SET, VIEWS_STEP
 from pipeline.evaluate import plan_in, record_name
-from pipeline.runs import name_in
+from pipeline.runs import is_id, name_in
 from store import compaction, files, garbage, manifest, opening, parts
+from store.errors import StoreDamaged
 from store.manifest import Manifest
 from store.parts import Part
+from store.rows import json_of
 from store.schemas import SCHEMAS, conform
 from store.store import Snapshot, Store
 
@@ -203,8 +207,14 @@ class _Repair:
             rows = sum(part.rows for part in live)
             self.outcome.set_aside.append(f"{rows} rows of {_named(dataset, key)}, since {why}")
 
-    def _command(self, command: str) -> None:
-        if command not in self.outcome.commands:
+    def _command(self, make: Callable[[], str | None], what: str) -> None:
+        """Say a command that fills a hole, made of what is recorded; the records of a stranger's store may say nothing."""
+        try:
+            command = make()
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, StoreDamaged):
+            self.outcome.lost.append(f"how to make {what} again: its records are none of coldframe's")
+            return
+        if command and command not in self.outcome.commands:
             self.outcome.commands.append(command)
 
     def _mark(self, step: str, name: str) -> None:
@@ -213,29 +223,32 @@ class _Repair:
         old = self._rest.manifest.parts("steps", key)
         rows = self._rest.rows("steps/status/step", step=step, name=name)
         if rows and not any(change.dataset == "steps" and change.key == key for change in self._changes):
-            inputs = json.loads(rows[0]["inputs"]) | {LOST: str(datetime.now(UTC))}
+            inputs = (_recorded(rows[0]["inputs"]) or {}) | {LOST: str(datetime.now(UTC))}
             row = {**rows[0], "inputs": json.dumps(inputs, sort_keys=True)}
             self._changes.append(_Change("steps", key, old, rows=pa.Table.from_pylist([row], SCHEMAS["steps"])))
 
     def _remake_sets(self) -> None:
         """Without its row nobody knows how the vectors of a set were made: out of the record, or they go with it."""
-        self._sets = {name: self._set_row(name) for name in self._lost_keys("feature_sets")}
-        for name, row in self._sets.items():
+        rows = {name: self._set_row(name) for name in self._lost_keys("feature_sets")}
+        self._sets = {name: row.to_pylist()[0] if row is not None else None for name, row in rows.items()}
+        for name, row in rows.items():
             if row is not None:
-                table = pa.Table.from_pylist([row], SCHEMAS["feature_sets"])
-                self._restore(("feature_sets", name), table, "the record of its embed")
+                self._restore(("feature_sets", name), row, "the record of its embed")
             else:
                 self._take_out("embeddings", name, "how they were made is lost")
                 self._sets_out.append(name)
 
-    def _set_row(self, name: str) -> dict[str, Any] | None:
+    def _set_row(self, name: str) -> pa.Table | None:
         """The row of a feature set as the record of its embed keeps it, if it does."""
         record = self._rest.rows("steps/status/step", step="embed", name=name)
-        kept = json.loads(record[0]["inputs"]).get(FEATURE_SET) if record else None
-        if kept is None:
+        kept = _recorded((_recorded(record[0]["inputs"]) or {}).get(FEATURE_SET)) if record else None
+        if kept is None or kept.get("embedder") != name:
             return None
-        row: dict[str, Any] = json.loads(kept)
-        return row | {"created_at": datetime.fromisoformat(row["created_at"])}
+        try:
+            row = kept | {"created_at": datetime.fromisoformat(kept["created_at"])}
+            return pa.Table.from_pylist([row], SCHEMAS["feature_sets"])
+        except (ValueError, KeyError, TypeError, pa.ArrowException):  # a stranger's record
+            return None
 
     def _remake_plans(self) -> None:
         """A plan's list of stages, its record and where its units were placed can be had from one another."""
@@ -261,17 +274,17 @@ class _Repair:
 
     def _plan_settings(self, plan: str) -> dict[str, Any] | None:
         """Seed and stages of a plan, from its record or else from its stages and the seed of its splits."""
-        recorded = remaking.record_of(self._rest, "curate", plan)
-        if recorded is not None:
+        record = self._rest.rows("steps/status/step", step="curate", name=plan)
+        recorded = _recorded(record[0]["settings"]) if record else None
+        if recorded is not None and _is_replay(recorded):
             return recorded
         rows = self._rest.rows("steps/curate/plan_stages", plan=plan)
         seed = self._rest.value("steps/repair/seed", plan=plan)
         if not rows or (seed is None and any(row["kind"] == "split" for row in rows)):
             return None
-        return {
-            "seed": seed or 0,
-            "stages": [{row["kind"]: row["name"], **json.loads(row["settings"])} for row in rows],
-        }
+        stages = [{**(_recorded(row["settings"]) or {}), row["kind"]: row["name"]} for row in rows]
+        settings = {"seed": seed or 0, "stages": stages}
+        return settings if _is_replay(settings) else None
 
     def _assignments(self, plan: str, settings: dict[str, Any]) -> pa.Table:
         splits = [one for one in settings["stages"] if "split" in one]
@@ -295,7 +308,7 @@ class _Repair:
             or self._lost_keys("files", "images")
             or "ingest/" in self._lost_keys("steps")
         ):
-            self._command(remaking.ingest_command(self._rest))
+            self._command(lambda: remaking.ingest_command(self._rest), "the catalogue")
             self._mark("ingest", "")
         if self._lost_keys("images"):
             self.outcome.lost.append(
@@ -306,7 +319,8 @@ class _Repair:
         failed = [key.removeprefix("embed/") for key in self._lost_keys("failures") if key.startswith("embed/")]
         recorded = [key.removeprefix("embed/") for key in self._lost_keys("steps") if key.startswith("embed/")]
         for name in sorted({*self._lost_keys("embeddings", "feature_sets"), *failed, *recorded}):
-            self._command(remaking.embed_command(self._rest, name, self._row_of_set(name)))
+            row = self._row_of_set(name)
+            self._command(partial(remaking.embed_command, self._rest, name, row), f"the feature set {name}")
 
     def _views_commands(self) -> None:
         """After the plans, whose training rows have the views."""
@@ -314,9 +328,8 @@ class _Repair:
             key.removeprefix(f"{VIEWS_STEP}/") for key in self._lost_keys("steps") if key.startswith(VIEWS_STEP)
         ]
         for name in sorted({*self._lost_keys("embeddings", "feature_sets"), *recorded}):
-            command = remaking.views_command(self._rest, name, self._row_of_set(name))
-            if command:
-                self._command(command)
+            row = self._row_of_set(name)
+            self._command(partial(remaking.views_command, self._rest, name, row), f"the views of {name}")
 
     def _row_of_set(self, name: str) -> dict[str, Any] | None:
         rows = self._rest.rows("steps/embed/feature_set", embedder=name)
@@ -324,7 +337,7 @@ class _Repair:
 
     def _score_commands(self) -> None:
         for name in self._lost_keys("scores"):
-            self._command(remaking.score_command(self._rest, name))
+            self._command(partial(remaking.score_command, self._rest, name), f"the scores of {name}")
             self._mark("score", name)
 
     def _curate_commands(self) -> None:
@@ -338,7 +351,7 @@ class _Repair:
             )
         recorded = [key.removeprefix("curate/") for key in self._lost_keys("steps") if key.startswith("curate/")]
         for plan in sorted({*self._replay, *self._lost_keys("curation", "stages", "assignments"), *recorded}):
-            self._command(shlex.join(["coldframe", "curate", "--plan", plan]))
+            self._command(partial(shlex.join, ["coldframe", "curate", "--plan", plan]), f"plan {plan}")
             self._mark("curate", plan)
 
     def _run_commands(self) -> None:
@@ -359,9 +372,11 @@ class _Repair:
                 self._take_out("evaluations", key, "its predictions are lost")
         unusable = self._lost_keys("runs", "models", "run_rows")
         for run_id in unusable:
-            self._command(remaking.train_command(self._rest, run_id))
+            self._command(partial(remaking.train_command, self._rest, run_id), f"the run {run_id}")
+            if not is_id(run_id):
+                continue
             name = name_in(run_id)
-            runs = [part.key for part in self._live.parts("runs") if part.rows]
+            runs = [part.key for part in self._live.parts("runs") if part.rows and is_id(part.key)]
             newest = max((one for one in runs if name_in(one) == name), default=run_id)
             if run_id == newest:  # an id begins with its time
                 for step in ("train", "tune", "finetune"):  # the one that made it has a record
@@ -371,12 +386,15 @@ class _Repair:
     def _evaluate_commands(self, keys: list[str], unusable: list[str]) -> None:
         lost: dict[tuple[str, str, str | None], list[str]] = {}
         for key in keys:
+            if key.count("/") < 2 or not is_id(_run_of(key)):  # no key of ours, so nobody could make it again
+                continue
             evaluation, split = key.split("/", 1)[1].rsplit("/", 1)
             lost.setdefault((_run_of(key), split, plan_in(evaluation)), []).append(evaluation)
         for (run_id, split, plan), evaluations in lost.items():
             name = name_in(run_id)
             run = name if run_id in unusable else run_id
-            self._command(remaking.evaluate_command(self._rest, run, name, split, evaluations))
+            make = partial(remaking.evaluate_command, self._rest, run, name, split, evaluations)
+            self._command(make, f"the evaluations of {run_id}")
             self._mark("evaluate", record_name(name, split, plan))
 
     def _tell_records(self) -> None:
@@ -389,6 +407,24 @@ class _Repair:
 
 def _named(dataset: str, key: str) -> str:
     return f"{dataset} of {key}" if key else dataset
+
+
+def _recorded(text: Any) -> dict[str, Any] | None:
+    """The JSON object in a record; None where a stranger has put something else there."""
+    try:
+        return json_of(text, "")
+    except StoreDamaged:
+        return None
+
+
+def _is_replay(settings: dict[str, Any]) -> bool:
+    """Whether a plan's settings are such as a replay keeps."""
+    stages, seed = settings.get("stages"), settings.get("seed")
+    if type(seed) is not int or not -(2**63) <= seed < 2**63 or not isinstance(stages, list):
+        return False
+    kinds = [[one.get(kind) for kind in ("rule", "split") if kind in one] for one in stages if isinstance(one, dict)]
+    is_named = len(kinds) == len(stages) and all(len(one) == 1 and isinstance(one[0], str) for one in kinds)
+    return is_named and all(isinstance(one.get("share"), int | float) for one in stages if "split" in one)
 
 
 def _run_of(key: str) -> str:

@@ -30,6 +30,7 @@ from store.errors import ColdframeError
 from store.store import Snapshot, Store
 
 FOLDER = "tuning"
+MOST_BYTES = 1 << 20  # of a file that keeps a score
 HEAD = "mlp"
 OBJECTIVES = ("val_accuracy", "val_f1_macro")
 UNITS_STEP, DROPOUT_STEP = 100, 0.1
@@ -188,9 +189,9 @@ class _Trials:
         file = self._folder / f"{key}.json"
         self.asked.add(key)
         self.values[key] = values
-        if file.is_file():
-            with contextlib.suppress(ValueError, KeyError, TypeError, OSError, RecursionError):
-                known = float(json.loads(opening.read_regular(file))["score"])
+        if os.path.lexists(file):
+            with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
+                known = float(json.loads(opening.read_regular(file, most=MOST_BYTES))["score"])
                 if math.isfinite(known):
                     self.scores[key] = known
                     self.known += 1

@@ -83,9 +83,3 @@ def _naming(path: Path) -> Iterator[None]:
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
-
-
-def __getattr__(name: str) -> object:
-    from store import opening
-
-    return getattr(opening, name)

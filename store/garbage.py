@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from store import files, manifest, opening, parts
 from store.errors import StoreDamaged
 
 ACTIVATIONS = "activations"  # the folder of caches, a folder each, last used when it was last changed
+FOLDERS = (manifest.FOLDER, parts.FOLDER, "locks", ACTIVATIONS, "tuning")  # of the store, all that is in use
 _CACHE = re.compile(r"[0-9a-f]{16}")
 _CACHED = re.compile(r"[0-9a-f]{32}\.(npy|json)(\.tmp)?")
 _UNFINISHED = re.compile(r"[0-9a-f]{1,32}\.tmp")
@@ -64,8 +67,9 @@ def find(root: Path, before: float) -> Waste:
     by_dataset: dict[str, tuple[Path, ...]] = {}
     for path in _old(strays, before):
         by_dataset[path.parent.name] = (*by_dataset.get(path.parent.name, ()), path)
-    unfinished = [path for path in (root / manifest.FOLDER).glob("*.tmp") if _UNFINISHED.fullmatch(path.name)]
+    unfinished = [path for path in _files_below(root / manifest.FOLDER) if _UNFINISHED.fullmatch(path.name)]
     unfinished += [path for path in _files_of_parts(root) if path.suffix == ".tmp"]
+    torn = [path for path in torn if _is_file(path)]  # what else is in place of one is not ours to remove
     return Waste(tuple(dead) + _old(torn, before), by_dataset, _old(unfinished, before), _old(caches(root), before))
 
 
@@ -83,7 +87,7 @@ def _files_of_parts(root: Path) -> list[Path]:
     """Files among the parts that bear a name of ours. What else may lie there, or behind a link, is not ours to touch."""
     top = root / parts.FOLDER
     folders = [folder for folder in _below(top) if opening.is_plain_folder(folder)]
-    return [path for folder in folders for path in _below(folder) if parts.is_name_of(folder.name, path.name)]
+    return [path for folder in folders for path in _files_below(folder) if parts.is_name_of(folder.name, path.name)]
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -91,14 +95,50 @@ def _below(folder: Path) -> Iterator[Path]:
     return iter(sorted(folder.iterdir()) if opening.is_plain_folder(folder) else ())
 
 
+def _files_below(folder: Path) -> Iterator[Path]:
+    """The regular files in a folder, by name: we write no links, folders or pipes there."""
+    if not opening.is_plain_folder(folder):
+        return
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    yield from (folder / name for name in sorted(names))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def strange(root: Path) -> list[Path]:
+    """Links, pipes and the like in the folders of a store, where it holds nothing but files and folders of its own."""
+    found = []
+    todo = [root / name for name in FOLDERS]
+    while todo:
+        folder = todo.pop()
+        if opening.is_plain_folder(folder):
+            with suppress(FileNotFoundError), os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(folder / entry.name)
+                    elif not entry.is_file(follow_symlinks=False):
+                        found.append(folder / entry.name)
+        elif os.path.lexists(folder):
+            found.append(folder)
+    return sorted(found)
+
+
 def caches(root: Path) -> list[Path]:
     """The folders of caches that we have made."""
-    return [path for path in _below(root / ACTIVATIONS) if _CACHE.fullmatch(path.name) and opening.is_plain_folder(path)]
+    return [
+        path for path in _below(root / ACTIVATIONS) if _CACHE.fullmatch(path.name) and opening.is_plain_folder(path)
+    ]
 
 
 def cached_files(folder: Path) -> list[Path]:
     """The files that we have written into a cache."""
-    return [path for path in _below(folder) if _CACHED.fullmatch(path.name)]
+    return [path for path in _files_below(folder) if _CACHED.fullmatch(path.name)]
 
 
 def remove_manifests(root: Path, waste: Waste) -> None:

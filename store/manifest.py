@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import reprlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -15,12 +16,15 @@ from typing import Any
 
 from store import files, opening
 from store.errors import ColdframeError, Locked, StoreDamaged
-from store.parts import Part, is_path_of
+from store.parts import Part, is_dataset, is_path_of
 
 FORMAT = 1
 FOLDER = "manifests"
 MOST_BYTES = 256 << 20  # of a manifest: a million parts
-WAY_OUT = "take the store from where you got it once more, or 'coldframe repair' sets this file aside"
+MOST_NUMBER = 10**15
+MESSAGE_CHARACTERS = 200  # of what a manifest says, in a message
+TAKE_AGAIN = "take the store from where you got it once more"
+WAY_OUT = f"{TAKE_AGAIN}, or 'coldframe repair' sets this file aside"
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def _decode(path: Path) -> Manifest | None:
         ColdframeError: it is of another format.
     """
     try:
-        whole = json.loads(opening.read_regular(path, most=MOST_BYTES))
+        whole = json.loads(opening.read_regular(path, most=MOST_BYTES), object_pairs_hook=_object)
         body = whole["manifest"]
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         if digest != whole["sha256"]:
@@ -85,17 +89,38 @@ def _decode(path: Path) -> Manifest | None:
         return None
     except OSError as error:
         raise StoreDamaged(f"{path}: not a manifest of coldframe ({error.strerror}): {WAY_OUT}") from error
+    except _Repeated as error:
+        raise _not_ours(path, error) from error
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    if not isinstance(body, dict) or body.get("format") != FORMAT:
+    is_format = isinstance(body, dict) and type(body.get("format")) is int
+    if is_format and body["format"] != FORMAT:
         raise ColdframeError(
-            f"{path}: the store has format {body.get('format') if isinstance(body, dict) else body!r}, this coldframe reads "
-            f"format {FORMAT}: use the version of coldframe that wrote it, or a newer one"
+            f"{path}: the store has format {_shown(body['format'])}, this coldframe reads format {FORMAT}: use the version of "
+            "coldframe that wrote it, or a newer one"
         )
     try:
+        if not is_format:
+            raise ValueError("it has no format")
         return _checked(path, body)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreDamaged(f"{path}: not a manifest that coldframe wrote ({error}): {WAY_OUT}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _not_ours(path, error) from error
+
+
+class _Repeated(ValueError):
+    """One name stands twice in an object: readers would not agree on what it says."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _Repeated("a name is there twice")
+    return found
+
+
+def _not_ours(path: Path, error: Exception) -> StoreDamaged:
+    why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return StoreDamaged(f"{path}: not a manifest that coldframe wrote ({why[:MESSAGE_CHARACTERS]}): {WAY_OUT}")
 
 
 def _checked(path: Path, body: Mapping[str, Any]) -> Manifest:
@@ -105,37 +130,59 @@ def _checked(path: Path, body: Mapping[str, Any]) -> Manifest:
         ValueError, KeyError, TypeError, AttributeError: it is not.
     """
     number, parent = _count(body["number"]), _count(body["parent"])
-    if path.name != path_of(Path(), number).name:
+    if path.name != path_of(Path(), number).name or number >= MOST_NUMBER:
         raise ValueError(f"its number is {number}")
-    datasets = {dataset: tuple(_part(dataset, one) for one in live) for dataset, live in body["datasets"].items()}
+    datasets = {dataset: _parts(dataset, live) for dataset, live in body["datasets"].items()}
+    paths = [part.path for live in datasets.values() for part in live]
+    if len(set(paths)) < len(paths):
+        raise ValueError("a part is named twice")
     return Manifest(number, parent, _text(body["created_at"]), _text(body["step"]), datasets)
+
+
+def _parts(dataset: str, said: Any) -> tuple[Part, ...]:
+    if not is_dataset(dataset):
+        raise ValueError(f"a dataset called {_shown(dataset)}")
+    if not isinstance(said, list):
+        raise TypeError(f"{_shown(said)}, expected a list of parts")
+    return tuple(_part(dataset, one) for one in said)
 
 
 def _part(dataset: str, said: Mapping[str, Any]) -> Part:
     part = Part(**said)
     if not is_path_of(dataset, _text(part.path)):
-        raise ValueError(f"a part of {dataset!r} at {part.path!r}, expected a path such as parts/images/0123….parquet")
+        raise ValueError(
+            f"a part of {dataset!r} at {_shown(part.path)}, expected parts/{dataset}/0123….parquet or the like"
+        )
     if not re.fullmatch(r"[0-9a-f]{64}", _text(part.sha256)):
-        raise ValueError(f"{part.path}: a checksum of {part.sha256!r}")
+        raise ValueError(f"{part.path}: a checksum of {_shown(part.sha256)}")
     _text(part.key), _count(part.rows), _count(part.bytes)
     return part
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r}, expected text")
+        raise TypeError(f"{_shown(value)}, expected text")
+    value.encode()  # half of a character, which JSON can name, is no text
     return value
 
 
 def _count(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise TypeError(f"{value!r}, expected a count")
+        raise TypeError(f"{_shown(value)}, expected a count")
     return value
+
+
+def _shown(value: Any) -> str:
+    """A value as a message may show it, however long or deep it is."""
+    shortened = reprlib.Repr()
+    shortened.maxstring = shortened.maxother = shortened.maxlong = MESSAGE_CHARACTERS
+    return shortened.repr(value)
 
 
 def numbers(root: Path) -> list[int]:
     """Every number that is taken, ascending."""
-    return sorted(int(path.stem) for path in (root / FOLDER).glob("*.json") if re.fullmatch(r"[0-9]{8,18}", path.stem))
+    stems = [path.stem for path in (root / FOLDER).glob("*.json") if re.fullmatch(r"[0-9]{8,18}", path.stem)]
+    return sorted(int(stem) for stem in stems if stem == path_of(root, int(stem)).stem)  # with a zero more it is none
 
 
 def path_of(root: Path, number: int) -> Path:
@@ -226,8 +273,14 @@ def publish(root: Path, manifest: Manifest) -> None:
 
 
 def successor(root: Path, latest: Manifest, step: str, datasets: Mapping[str, tuple[Part, ...]]) -> Manifest:
-    """The manifest that follows ``latest``, above every number taken (a torn manifest keeps its own)."""
-    number = max([latest.number, *numbers(root)]) + 1
+    """The manifest that follows ``latest``, above every number taken (a torn manifest keeps its own).
+
+    Raises:
+        StoreDamaged: there is no such number.
+    """
+    number = max(latest.number, *(one for one in numbers(root) if one < MOST_NUMBER), 0) + 1
+    if number >= MOST_NUMBER:
+        raise StoreDamaged(f"{path_of(root, latest.number)}: no manifest can have a higher number: {TAKE_AGAIN}")
     return Manifest(number, latest.number, datetime.now(UTC).isoformat(), step, datasets)
 
 

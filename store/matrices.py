@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from store.errors import ColdframeError
+from store.errors import ColdframeError, StoreDamaged
 
 Number = TypeVar("Number", np.float32, np.uint8)
 # Of the control groups, second and first version; a container sees its own here.
@@ -25,10 +25,17 @@ FloatMatrix = npt.NDArray[np.float32]
 
 
 def to_matrix(column: pa.ChunkedArray) -> FloatMatrix:
-    """A list column without NULLs, all of one length, as a float32 array of shape (rows, dimensions)."""
+    """A list column as a float32 array of shape (rows, dimensions).
+
+    Raises:
+        StoreDamaged: there are NULLs, or lists of different lengths.
+    """
     if not len(column):
         return np.zeros((0, 0), np.float32)
     array = column.combine_chunks()
+    is_one_length = pa.types.is_fixed_size_list(array.type) or len(np.unique(np.diff(array.offsets.to_numpy()))) == 1
+    if array.null_count or not is_one_length:
+        raise StoreDamaged("vectors are missing or of different lengths: 'coldframe verify' says which")
     flat: FloatMatrix = array.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     return flat.reshape(len(array), -1)
 

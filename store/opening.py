@@ -60,7 +60,7 @@ def open_regular(path: Path, *, below: Path | None = None, follow: bool = False)
 
 def _enter(top: Path, path: Path) -> int:
     """A descriptor of the folder that holds ``path``, reached from ``top`` without a link."""
-    steps = path.relative_to(top).parts
+    steps = path.relative_to(top).parts if path.is_relative_to(top) else ("..",)
     if ".." in steps:
         raise NotRegular(errno.EINVAL, f"outside {top}", str(path))
     descriptor = os.open(top, _READ | os.O_DIRECTORY)
@@ -69,7 +69,9 @@ def _enter(top: Path, path: Path) -> int:
             inner = os.open(step, _ENTER, dir_fd=descriptor)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENOTDIR):
-                raise NotRegular(error.errno, f"reached through {step!r}, which is a link or no folder", str(path)) from None
+                raise NotRegular(
+                    error.errno, f"reached through {step!r}, which is a link or no folder", str(path)
+                ) from None
             raise
         finally:
             os.close(descriptor)

@@ -44,15 +44,22 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_dataset(name: str) -> bool:
+    """Whether a dataset of ours may have this name."""
+    return _DATASET.fullmatch(name) is not None
+
+
 def is_name_of(dataset: str, name: str) -> bool:
     """Whether we would have given a part of a dataset this file name, or its temporary one."""
-    return _DATASET.fullmatch(dataset) is not None and _NAME.fullmatch(name) is not None
+    return is_dataset(dataset) and _NAME.fullmatch(name) is not None
 
 
 def is_path_of(dataset: str, path: str) -> bool:
     """Whether a part of a dataset may lie at a path, relative to the store: one that we would have written."""
     steps = path.split("/")
-    return len(steps) == 3 and steps[:2] == [FOLDER, dataset] and is_name_of(dataset, steps[2]) and ".tmp" not in steps[2]
+    return (
+        len(steps) == 3 and steps[:2] == [FOLDER, dataset] and is_name_of(dataset, steps[2]) and ".tmp" not in steps[2]
+    )
 
 
 def paths(root: Path, live: Iterable[Part]) -> list[str]:

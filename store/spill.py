@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 PREFIX = "coldframe-spill-"
+TRIES = 10
 
 
 def new() -> str:
@@ -38,12 +39,13 @@ def remove(path: str) -> None:
 def _own(process: int) -> Path:
     """The folder of this process, mode 0700."""
     remove_leftovers()
-    while True:
+    for _ in range(TRIES):
         made = Path(tempfile.mkdtemp(prefix=PREFIX))
         held = _hold(made)
         if held is not None and made.exists():  # else another process has just taken it for a leftover
-            atexit.register(_remove, made, held, process)
-            return made
+            break
+    atexit.register(_remove, made, held, process)  # without a hold where the system has no locks: nobody takes it then
+    return made
 
 
 def remove_leftovers() -> None:
@@ -70,8 +72,9 @@ def _hold(path: Path) -> int | None:
     return None
 
 
-def _remove(path: Path, held: int, process: int) -> None:
+def _remove(path: Path, held: int | None, process: int) -> None:
     if process == os.getpid():  # a forked child leaves it to its parent
         shutil.rmtree(path, ignore_errors=True)
-        with suppress(OSError):
-            os.close(held)
+        if held is not None:
+            with suppress(OSError):
+                os.close(held)

@@ -18,7 +18,6 @@ import pyarrow as pa
 from store import asking, connection, files, locks, manifest, opening, queries
 from store.errors import ColdframeError, Locked, StoreDamaged
 from store.manifest import Manifest, Swap
-from store.matrices import memory_bytes
 from store.parts import FOLDER, Part, paths, write_bytes, write_stream, write_table
 from store.schemas import SCHEMAS, conform
 
@@ -42,10 +41,12 @@ class Store:
         """Open an existing store.
 
         Raises:
-                ColdframeError: ``root`` holds no store.
+            ColdframeError: ``root`` holds no store.
             StoreDamaged: a folder of it is a link.
         """
         if not (root / manifest.FOLDER).is_dir():
+            if (root / manifest.FOLDER).is_symlink():
+                _refuse_links(root)
             raise ColdframeError(
                 f"{root}: no store here; make one with 'coldframe ingest METADATA --images DIR', or name another "
                 "with --store"
@@ -104,7 +105,8 @@ class Store:
         if not commit.changes():
             return
         with self.lock("commit", wait=COMMIT_WAIT_SECONDS):
-            latest = manifest.read(self.root)
+            # a repair is there to go on from a manifest that others refuse to go by
+            latest = manifest.read(self.root) if seen is None else manifest.newest_whole(self.root)
             if seen is not None and any(latest.parts(*one) != seen.parts(*one) for one in commit.slices()):
                 raise Locked(
                     f"{self.root}: another coldframe process has changed the same rows meanwhile, so nothing was changed: "
@@ -287,8 +289,7 @@ class Snapshot:
             QueryRefused: the query would write, reach outside, is wrong, or takes too long.
             TooLittleMemory: it needs more.
         """
-        most = memory or memory_bytes() // 2
-        return asking.ask(self.root, self.manifest, sql, parameters, timeout=timeout, memory=most)
+        return asking.ask(self.root, self.manifest, sql, parameters, timeout=timeout, memory=memory)
 
     def file(self, dataset: str, key: str) -> Path:
         """The path of the file stored under ``key``, a regular file.

@@ -6,6 +6,8 @@ beside some photographs must not run.
 
 from __future__ import annotations
 
+import fcntl
+import math
 import os
 import pickle
 import resource
@@ -24,7 +26,8 @@ from typing import Any
 
 from store.importing import without_working_folder
 
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from store.worker import _work; _work({descriptor}, {memory})"
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from store.worker import _work; _work({descriptor}, {line}, {memory})"
+_LOOK_AGAIN = 1.0  # seconds between looks whether a process that has not answered is still there
 _END = object()
 
 
@@ -42,6 +45,9 @@ class Worker:
     Args:
         memory: bytes of address space it may have; None for no limit.
         prepare: called in the process first, with no limit of time, such as to import what is needed.
+
+    Attributes:
+        is_over: whether it was killed, and starts no other process.
     """
 
     def __init__(self, *, memory: int | None = None, prepare: Callable[[], object] | None = None) -> None:
@@ -49,6 +55,8 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Any, Any] | None = None
         self._is_prepared = True
+        self.is_over = False
+        self._lock = threading.RLock()  # of starting, ending and killing
         self._owner = os.getpid()
         self._end: Callable[[], object] = lambda: None
 
@@ -59,29 +67,50 @@ class Worker:
         self.end()
 
     def start(self) -> None:
-        """Start the process, if there is none: it gets ready while the caller does other things."""
+        """Start the process, if there is none: it gets ready while the caller does other things.
+
+        Raises:
+            Died: it was killed for good.
+        """
         is_ours = self._owner == os.getpid()  # and not that of the process we were forked from
-        if self._process is not None and is_ours and self._process.poll() is None:
-            return
-        self.end()
-        ours, theirs = socketpair()
-        with ours, theirs:
-            program = _PROGRAM.format(path=without_working_folder(sys.path), descriptor=theirs.fileno(), memory=self._memory)
+        if not is_ours:
+            self._lock = threading.RLock()  # a thread that is not here may hold the other
+        with self._lock:
+            if self.is_over:
+                raise Died("it is not wanted any more")
+            if self._process is not None and is_ours and _is_running(self._process):
+                return
+            self.end()
+            self._begin()
+        if self._prepare is not None:
+            self._send(self._prepare, ())
+            self._is_prepared = False
+
+    def _begin(self) -> None:
+        ours, theirs = (_beside_standard(one.detach()) for one in socketpair())
+        # nothing is ever written to this pipe: it closes when the one who holds it is gone
+        line, held = (_beside_standard(one) for one in os.pipe())
+        try:
+            places = without_working_folder(sys.path)
+            program = _PROGRAM.format(path=places, descriptor=theirs, line=line, memory=self._memory)
             self._process = subprocess.Popen(
                 [sys.executable, "-P", *_flags(), "-c", program],
                 env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs, line],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # what C libraries write
                 start_new_session=True,  # so that it can be ended with its children
             )
-            self._connection = Connection(os.dup(ours.fileno()))
-        self._owner = os.getpid()
-        self._end = weakref.finalize(self, _end, self._process, self._connection, self._owner)
-        if self._prepare is not None:
-            self._send(self._prepare, ())
-            self._is_prepared = False
+        except BaseException:
+            os.close(ours)
+            os.close(held)
+            raise
+        finally:
+            os.close(theirs)
+            os.close(line)
+        self._connection, self._owner = Connection(ours), os.getpid()
+        self._end = weakref.finalize(self, _end, self._process, self._connection, held, self._owner, self._lock)
 
     def call(self, function: Callable[..., Any], *arguments: Any, seconds: float | None = None) -> Any:
         """What ``function(*arguments)`` returns, or raises, in the process; all of them can be pickled.
@@ -91,12 +120,17 @@ class Worker:
             Died: the process ended.
         """
         self.ask(function, *arguments)
-        return list(self.answers(seconds))[0]
+        answers = list(self.answers(seconds))
+        return answers[0]
 
     def each(
         self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], *, seconds: float | None = None
     ) -> Iterator[Any]:
-        """What ``function`` returns for each of some arguments, sent together; each within ``seconds``. Raises as :meth:`call`."""
+        """What ``function`` returns for each of some arguments, sent together; each within ``seconds``.
+
+        Raises:
+            TookTooLong, Died: as :meth:`call`.
+        """
         self.ask(_each, function, calls)
         with self._whole():
             for _ in calls:
@@ -120,7 +154,11 @@ class Worker:
         return self._take(seconds)
 
     def answers(self, seconds: float | None = None) -> Iterator[Any]:
-        """The answers to what was asked, those that were not taken yet, all of them within ``seconds`` from now on; raises as :meth:`call`."""
+        """The answers to what was asked, those that were not taken yet, all of them within ``seconds`` from now on.
+
+        Raises:
+            TookTooLong, Died: as :meth:`call`.
+        """
         deadline = None if seconds is None else time.monotonic() + seconds
         with self._whole():
             while True:
@@ -144,14 +182,18 @@ class Worker:
         self._process = self._connection = None
 
     def kill(self) -> None:
-        """End the process while another thread waits for its answer, and gets :class:`Died` for one."""
-        if self._process is not None:
-            _kill(self._process)
+        """End the process for good, though another thread may wait for its answer: it gets :class:`Died` for one."""
+        with self._lock:
+            self.is_over = True
+            if self._process is not None:
+                _kill(self._process)
 
     def _send(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        assert self._connection is not None
+        connection = self._connection
+        if connection is None:
+            raise Died("its process ended")
         try:
-            self._connection.send((function, arguments))
+            connection.send((function, arguments))
         except BaseException as error:
             self.end()  # half a message may be on its way
             if isinstance(error, OSError):
@@ -160,11 +202,13 @@ class Worker:
 
     def _take(self, seconds: float | None) -> Any:
         """The next answer, or :data:`_END`."""
-        assert self._connection is not None
+        connection = self._connection
+        if connection is None:
+            raise Died("its process ended")
         try:
-            if not self._connection.poll(seconds):
+            if not self._is_answered(connection, seconds):
                 raise TookTooLong
-            is_answer, value = self._connection.recv()
+            is_answer, value = connection.recv()
         except BaseException as error:
             self.end()  # its answer may still come
             if isinstance(error, EOFError | OSError):
@@ -174,18 +218,55 @@ class Worker:
             raise value
         return value if is_answer else _END
 
+    def _is_answered(self, connection: Connection[Any, Any], seconds: float | None) -> bool:
+        """Whether there is something to take within so many seconds."""
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            if connection.poll(min(left, _LOOK_AGAIN)):
+                return True
+            if left <= _LOOK_AGAIN:
+                return False
+            # a child that it left behind may hold the connection open
+            if self._process is None or not (_is_running(self._process) or connection.poll(0)):
+                raise Died("its process ended")
+
 
 def _flags() -> list[str]:
     """The interpreter's flags that say where it may import from."""
     return ["-E"] * sys.flags.ignore_environment + ["-s"] * sys.flags.no_user_site + ["-S"] * sys.flags.no_site
 
 
-def _end(process: subprocess.Popen[bytes], connection: Connection[Any, Any], owner: int) -> None:
+def _beside_standard(descriptor: int) -> int:
+    """A descriptor as one that is neither standard input nor output nor error, which may have been closed."""
+    if descriptor > 2:
+        return descriptor
+    other = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(descriptor)
+    return other
+
+
+def _end(
+    process: subprocess.Popen[bytes], connection: Connection[Any, Any], held: int, owner: int, lock: threading.RLock
+) -> None:
     with suppress(OSError):
         connection.close()
     if owner == os.getpid():
-        _kill(process)
-        process.wait()
+        with lock:
+            _kill(process)
+            process.wait()
+    with suppress(OSError):
+        os.close(held)
+
+
+def _is_running(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process runs. One that does not is not waited for: its id stays its own until its children are ended."""
+    if not hasattr(os, "waitid"):
+        return process.poll() is None
+    try:
+        return process.returncode is None and not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -195,9 +276,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _work(descriptor: int, memory: int | None) -> None:
+def _work(descriptor: int, line: int, memory: int | None) -> None:
     """What a worker does: answer until its parent is gone."""
-    threading.Thread(target=_follow_parent, args=(descriptor,), daemon=True).start()
+    for one in (descriptor, line):
+        os.set_inheritable(one, False)
+    _follow_parent(line)
     connection: Connection[Any, Any] = Connection(descriptor)
     if memory is not None:
         limit_memory(memory)
@@ -232,10 +315,19 @@ def _picklable(error: BaseException) -> BaseException:
     return error
 
 
-def _follow_parent(descriptor: int) -> None:
+def _follow_parent(line: int) -> None:
     """End with the parent, however it ends and whatever is going on here: nobody waits for the answer any more."""
+    # the system itself ends us where it can: a library that is busy may never let a thread of ours run
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(line, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(line, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(line, fcntl.F_SETFL, fcntl.fcntl(line, fcntl.F_GETFL) | os.O_ASYNC)
+    threading.Thread(target=_wait_for_parent, args=(line,), daemon=True).start()
+
+
+def _wait_for_parent(line: int) -> None:
     gone = select.poll()
-    gone.register(descriptor, 0)  # hanging up is told without being asked for
+    gone.register(line, 0)  # hanging up is told without being asked for
     gone.poll()
     os.killpg(0, signal.SIGKILL)
 
