@@ -6,7 +6,7 @@ from pathlib import Path
 
 # `python -m` and an empty entry of PYTHONPATH put the working folder first: a stranger's modules may lie there.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from store.importing import keep_children_out, without_working_folder  # noqa: E402
+from store.importing import keep_children_out, without_working_folder
 
 sys.path[:] = without_working_folder(sys.path[1:])
 
