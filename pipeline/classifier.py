@@ -7,6 +7,7 @@ run that was fine-tuned keeps the backbone's weights that it changed beside its 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,7 @@ def parts(snapshot: Snapshot, run: Mapping[str, Any]) -> Parts:
         row["network"], weights=source.weights or "imagenet", size=size, seed=source.seed, follow=source.fetch
     )
     feature_sets.check_weights(row, weights_digest(backbone.get_weights()))
-    _set_tuned(backbone, head.arrays)
+    _set_tuned(backbone, head.arrays, run["run_id"])
     return Parts(row["network"], backbone, head, size, np.array(run["classes"]))
 
 
@@ -137,11 +138,24 @@ def tuned_arrays(backbone: Any, names: list[str]) -> dict[str, npt.NDArray[Any]]
     }
 
 
-def _set_tuned(backbone: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def _set_tuned(backbone: Any, arrays: Mapping[str, npt.NDArray[Any]], run_id: str) -> None:
+    """Raises:
+    ColdframeError: the changed weights in the file of a run are not those of layers of this backbone.
+    """
     by_layer: dict[int, dict[int, npt.NDArray[Any]]] = {}
     for key, array in arrays.items():
         if key.startswith(TUNED):
-            layer, position = map(int, key.removeprefix(TUNED).split("/"))
-            by_layer.setdefault(layer, {})[position] = array
+            place = re.fullmatch("(0|[1-9][0-9]{0,5})/(0|[1-9][0-9]{0,5})", key.removeprefix(TUNED))
+            if place is None or int(place[1]) >= len(backbone.layers):
+                raise _unfitting(run_id, key)
+            by_layer.setdefault(int(place[1]), {})[int(place[2])] = array
     for layer, weights in by_layer.items():
-        backbone.layers[layer].set_weights([weights[position] for position in sorted(weights)])
+        expected = {at: (one.shape, one.dtype.kind) for at, one in enumerate(backbone.layers[layer].get_weights())}
+        found = {at: (one.shape, one.dtype.kind) for at, one in weights.items()}
+        if found != expected or not all(np.isfinite(one).all() for one in weights.values()):
+            raise _unfitting(run_id, f"{TUNED}{layer}/")
+        backbone.layers[layer].set_weights([weights[at] for at in sorted(weights)])
+
+
+def _unfitting(run_id: str, key: str) -> ColdframeError:
+    return ColdframeError(f"{run_id}: its {key[:100]!r} is none of the weights of its backbone: fine-tune again")

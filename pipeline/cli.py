@@ -984,7 +984,7 @@ def export(common: Common, run: str | None, **flags: Any) -> None:
     type=click.FloatRange(1e-3, 1e6),
     default=60.0,
     show_default=True,
-    help="Longest that one file may take to decode.",
+    help="Longest that one file may take, to decode and in an artefact's model.",
 )
 @format_option
 def predict(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
-from queue import SimpleQueue
+from queue import LifoQueue
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ Source = str | Path | bytes  # of a file: its path, or what it holds
 
 
 class Decoders:
-    """Some processes that decode; each starts when it is needed. Threads may use them at once.
+    """Some processes that decode; each starts when it is needed, and stays for the next file.
 
     Args:
         count: how many.
@@ -29,17 +30,37 @@ class Decoders:
     def __init__(
         self, count: int, *, max_pixels: int, size: tuple[int, int] | None = None, max_seconds: float = MAX_SECONDS
     ) -> None:
-        self._max_pixels, self._size, self._max_seconds = max_pixels, size, max_seconds
-        self._all = [Worker(memory=memory_for(max_pixels), prepare=_get_ready) for _ in range(count)]
-        self._free: SimpleQueue[Worker] = SimpleQueue()
-        for worker in reversed(self._all):
-            self._free.put(worker)
+        self.max_pixels, self.size, self.max_seconds = max_pixels, size, max_seconds
+        self._free: LifoQueue[Worker] = LifoQueue()  # one that runs before one that does not
+        for _ in range(count):
+            self.put(self._new())
 
     def start(self) -> None:
         """Start one of them: it gets ready while other things are done."""
-        worker = self._free.get()
+        worker = self.take()
         worker.start()
-        self._free.put(worker)
+        self.put(worker)
+
+    def take(self) -> Worker:
+        """One that nobody uses; waits for one."""
+        return self._free.get()
+
+    def put(self, worker: Worker) -> None:
+        """Give one back."""
+        self._free.put(self._new() if worker.is_over else worker)
+
+    def _new(self) -> Worker:
+        return Worker(memory=memory_for(self.max_pixels), prepare=_get_ready)
+
+
+class Decoding:
+    """Some files to decode, until they are not wanted any more; threads may ask for them at once."""
+
+    def __init__(self, decoders: Decoders) -> None:
+        self._decoders = decoders
+        self._busy: set[Worker] = set()
+        self._is_over = False
+        self._lock = threading.Lock()  # of the two above
 
     def decode(self, source: Source) -> Image.Image:
         """The picture of a file.
@@ -47,21 +68,29 @@ class Decoders:
         Raises:
             UnreadableImage: it gives none, takes too long, or takes its process down.
         """
-        worker = self._free.get()
+        worker, given = self._decoders.take(), self._decoders
         try:
-            array = worker.call(_decode, source, self._max_pixels, self._size, seconds=self._max_seconds)
+            with self._lock:
+                if self._is_over:
+                    raise decoding.UnreadableImage("not wanted any more")
+                self._busy.add(worker)
+            array = worker.call(_decode, source, given.max_pixels, given.size, seconds=given.max_seconds)
         except TookTooLong:
-            raise decoding.UnreadableImage(too_long(self._max_seconds)) from None
+            raise decoding.UnreadableImage(too_long(given.max_seconds)) from None
         except (Died, MemoryError):
             raise decoding.UnreadableImage(crashed()) from None
         finally:
-            self._free.put(worker)
+            with self._lock:
+                self._busy.discard(worker)
+            self._decoders.put(worker)
         return Image.fromarray(array)
 
     def end(self) -> None:
-        """End them all, whatever they do."""
-        for worker in self._all:
-            worker.kill()
+        """Wait for none of them: they are not wanted any more."""
+        with self._lock:
+            self._is_over = True
+            for worker in self._busy:
+                worker.kill()
 
 
 def _get_ready() -> None:

@@ -7,6 +7,7 @@ its ICC profile if it has one, else Pillow's conversion; 16-bit scaled to 8; the
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import io
 import os
@@ -31,6 +32,8 @@ FORMATS = (
     "BLP", "CUR", "DCX", "FITS", "FLI", "FTEX", "GBR", "IM", "IMT", "MCIDAS", "MSP", "PCD", "PCX", "PIXAR", "QOI", "SGI",
     "SPIDER", "SUN", "XBM", "XPM", "XVTHUMB",
 )  # fmt: skip
+# The least of what a file is read by: one that grows, or whose size is not known, is read on piece by piece.
+_PIECE = 1 << 20
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6", b"%!\n", b"\x04%!PS")
 
 # Pillow's own limit, beyond which it warns of a decompression bomb.
@@ -103,7 +106,9 @@ def locate(root: Path, path: str) -> Path:
 
 def suffixes() -> frozenset[str]:
     """The endings, in lower case, of the names of files of the formats that are read."""
-    return frozenset(ending for ending, format_ in Image.registered_extensions().items() if format_ in (*FORMATS, "MPO"))
+    return frozenset(
+        ending for ending, format_ in Image.registered_extensions().items() if format_ in (*FORMATS, "MPO")
+    )
 
 
 def most_bytes(max_pixels: int) -> int:
@@ -141,7 +146,11 @@ def _read(file: Path, below: Path | None, most: int) -> tuple[bytes, int]:
             status = os.fstat(opened.fileno())
             if status.st_size > most:
                 raise UnreadableImage(f"{status.st_size} bytes, over the limit of {most}: expected an image file")
-            data = opened.read(most + 1)
+            # no more is set aside than the file says it has
+            pieces, held = [opened.read(min(most, status.st_size) + 1)], 0
+            while pieces[-1] and (held := held + len(pieces[-1])) <= most:
+                pieces.append(opened.read(_PIECE) or b"")
+            data = b"".join(pieces) if len(pieces) > 2 else pieces[0]
     except FileNotFoundError:
         raise UnreadableImage(MISSING) from None
     except opening.NotRegular as error:
@@ -161,10 +170,17 @@ def _read(file: Path, below: Path | None, most: int) -> tuple[bytes, int]:
     return data, status.st_mtime_ns
 
 
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those of :data:`FORMATS` that there are: an older Pillow, where this file goes with a model, knows fewer."""
+    Image.init()
+    return tuple(one for one in FORMATS if one in Image.OPEN)
+
+
 def looks_like_picture(data: bytes) -> bool:
     """Whether a file begins as a picture does, without decoding it."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS):
+        with Image.open(io.BytesIO(data), formats=_formats()):
             return True
     except Exception:  # Pillow's readers raise nearly anything on damaged input
         return False
@@ -178,7 +194,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """
     Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow guards the pictures inside pictures (icons) by it
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+        with Image.open(io.BytesIO(data), formats=_formats()) as opened:
             if opened.width * opened.height > max_pixels:
                 raise UnreadableImage(f"{opened.width}x{opened.height} pixels, over the pixel limit of {max_pixels}")
             opened.load()

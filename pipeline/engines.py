@@ -19,19 +19,22 @@ from pipeline import decoding, embedders, feature_sets, taxonomy
 from pipeline import neighbours as training_images
 from pipeline.artefact import Artefact
 from pipeline.embedders import Embedder
+from pipeline.examining import MAX_SECONDS
 from pipeline.formats import Run
 from pipeline.heads import Head
 from pipeline.lookup import ingested_max_pixels
 from pipeline.neighbours import Neighbours
 from pipeline.prediction import find_run
 from pipeline.runs import FINETUNED, HEAD
+from store import opening
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix, memory_bytes, to_matrix
 from store.store import Snapshot, Store
 from store.worker import Died, TookTooLong, Worker
 
 Probabilities = npt.NDArray[np.float64]
-LOAD_SECONDS, PICTURE_SECONDS = 300.0, 60.0  # that an artefact's model may take, to load and for each picture
+LOAD_SECONDS = 120.0  # that an artefact's model may take to load, the library included
+MOST_DIMENSIONS = 1 << 20  # of the vectors that it may give
 MEMORY_BESIDE = 8 << 30  # address space that libraries set aside and never use
 
 
@@ -47,13 +50,19 @@ class Engine(ABC):
     """What a model is asked through.
 
     Attributes:
+        name: as a message may have it.
         classes: (classes,) ascending.
         max_pixels: of the largest picture it takes.
+        knows: whether there may be contents that need not be computed, see :meth:`known`.
     """
 
+    name: str
     classes: npt.NDArray[np.str_]
     max_pixels: int
-    size: tuple[int, int] | None = None  # (height, width) of every picture, where :meth:`prepare` does no more than resize
+    knows = False
+    size: tuple[int, int] | None = (
+        None  # (height, width) of every picture, where :meth:`prepare` does no more than resize
+    )
 
     def known(self, content_ids: Sequence[str]) -> dict[str, Any]:
         """What need not be computed of some contents, as :meth:`prepare` would give it; the others are not in there."""
@@ -66,9 +75,24 @@ class Engine(ABC):
     def prepare(self, image: Image.Image) -> Any:
         """One RGB picture as :meth:`run` takes it; called in several threads at once."""
 
+    def ask(self, prepared: Sequence[Any]) -> Found:
+        """What it says of some pictures, at least one.
+
+        Raises:
+            ColdframeError: it cannot say it, or it is not of these pictures and classes.
+        """
+        found = self.run(prepared)
+        if found.probabilities.shape != (len(prepared), len(self.classes)):
+            raise other_classes(self.name, len(self.classes), found.probabilities.shape[1:])
+        if found.vectors is not None and (found.vectors.ndim != 2 or len(found.vectors) != len(prepared)):
+            raise ColdframeError(
+                f"{self.name} gives vectors of shape {found.vectors.shape} for {len(prepared)} pictures: make it again"
+            )
+        return found
+
     @abstractmethod
     def run(self, prepared: Sequence[Any]) -> Found:
-        """What it says of some pictures, at least one."""
+        """As :meth:`ask`, though nobody has looked at it yet."""
 
     @abstractmethod
     def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
@@ -79,13 +103,18 @@ class Engine(ABC):
         """Training images with vectors of the same kind; None where it has none."""
 
 
-def of_artefact(given: Artefact) -> Engine:
-    """The engine of an artefact.
+def other_classes(name: str, classes: int, found: tuple[int, ...]) -> ColdframeError:
+    """The error where a model gives something else than a probability for each class."""
+    return ColdframeError(f"{name} has {classes} classes, its model gives {found}: train again")
+
+
+def of_artefact(given: Artefact, *, max_seconds: float = MAX_SECONDS) -> Engine:
+    """The engine of an artefact. ``max_seconds`` is the longest that its model may take for one picture.
 
     Raises:
         ColdframeError: it cannot be loaded.
     """
-    return _OfArtefact(given)
+    return _OfArtefact(given, max_seconds)
 
 
 def of_run(store: Path, run_id: str) -> Engine:
@@ -103,37 +132,54 @@ def of_run(store: Path, run_id: str) -> Engine:
 class _OfArtefact(Engine):
     """A model that may come from a stranger, so it runs in a process of its own: one that never ends is ended."""
 
-    def __init__(self, given: Artefact) -> None:
-        self._given, self._seconds = given, PICTURE_SECONDS
+    def __init__(self, given: Artefact, seconds: float) -> None:
+        self._given, self._seconds = given, seconds
         self.classes, self.max_pixels, self.size = given.classes, int(given.card["max_pixels"]), given.size
+        self.name = str(given.folder)
         self._process = Worker(memory=memory_bytes() + MEMORY_BESIDE)
-        self._ask(_load, given, seconds=LOAD_SECONDS)
+        self._is_loaded = self._is_tried = False
+        self.get_ready()
+
+    def get_ready(self) -> None:
+        if not self._is_loaded:  # or ended meanwhile
+            self._ask(_load, self._given, seconds=LOAD_SECONDS)
+            self._is_loaded = True
 
     def _ask(self, function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
         try:
             return self._process.call(function, *arguments, seconds=seconds)
         except TookTooLong:
+            self._is_loaded = False
             raise ColdframeError(
-                f"{self._given.folder}: the model took longer than {seconds:g} seconds and was ended: export the run again, or use "
+                f"{self.name}: the model took longer than {seconds:g} seconds and was ended: export the run again, or use "
                 "an artefact that you trust"
             ) from None
         except (Died, MemoryError):
+            self._is_loaded = False
+            self._process.end()  # what else it has is of no use
             raise ColdframeError(
-                f"{self._given.folder}: the model crashed or ran out of memory: export the run again, or use an artefact that you "
-                "trust"
+                f"{self.name}: the model crashed or ran out of memory: export the run again, or use an artefact that you trust"
             ) from None
+        except BaseException:
+            self._is_loaded = False
+            self._process.end()
+            raise
 
     def prepare(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         return np.asarray(decoding.resize(image, *self._given.size))
 
     def run(self, prepared: Sequence[Any]) -> Found:
-        seconds = self._seconds * len(prepared)
-        probabilities, vectors = self._ask(_run, np.stack(prepared), seconds=seconds)
-        if probabilities.shape != (len(prepared), len(self.classes)) or len(vectors) != len(prepared):
-            raise ColdframeError(
-                f"{self._given.folder}: the model gives probabilities of shape {probabilities.shape} for {len(prepared)} pictures "
-                f"of {len(self.classes)} classes: export the run again"
-            )
+        self.get_ready()
+        found: list[tuple[FloatMatrix, FloatMatrix]] = []
+        # the first picture by itself: of a model that never ends one learns it sooner
+        for some in (prepared[:1], prepared[1:]) if not self._is_tried else (prepared,):
+            if some:
+                pictures, seconds = np.stack(some), self._seconds * len(some)
+                found.append(self._ask(_run, pictures, len(self.classes), self.name, seconds=seconds))
+                self._is_tried = True
+        if len({vectors.shape[1] for _, vectors in found}) > 1:
+            raise ColdframeError(f"{self.name}: the model gives vectors of different lengths: export the run again")
+        probabilities, vectors = (np.concatenate(one) for one in zip(*found, strict=True))
         return Found(probabilities.astype(np.float64), vectors)
 
     def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
@@ -149,18 +195,46 @@ _loaded: list[Run] = []  # the model of a process that runs an artefact's
 
 
 def _load(given: Artefact) -> None:
+    for name in given.card["files"]:
+        try:
+            opening.open_regular(given.folder / name).close()
+        except OSError as error:  # it was another thing when the card was checked
+            raise ColdframeError(
+                f"{given.folder / name}: cannot be read ({error.strerror}): export the run again"
+            ) from None
     _loaded[:] = [given.load()]
 
 
-def _run(pictures: npt.NDArray[np.uint8]) -> tuple[FloatMatrix, FloatMatrix]:
-    return _loaded[0](pictures)
+def _run(pictures: npt.NDArray[np.uint8], classes: int, name: str) -> tuple[FloatMatrix, FloatMatrix]:
+    """What the model says, checked here: nothing that is large or of another kind leaves the process."""
+    try:
+        probabilities, vectors = _loaded[0](pictures)
+    except MemoryError:
+        raise
+    except Exception as error:  # every library has kinds of its own
+        reason = " ".join(str(error).split())[:200]
+        raise ColdframeError(f"{name}: the model cannot be run ({reason}): export the run again") from None
+    for of, given, widths in (
+        ("probabilities", probabilities, range(classes, classes + 1)),
+        ("vectors", vectors, range(1, MOST_DIMENSIONS + 1)),
+    ):
+        if not isinstance(given, np.ndarray) or given.dtype.kind != "f":
+            raise ColdframeError(
+                f"{name}: the model gives {of} that are no floating-point numbers: export the run again"
+            )
+        if given.ndim != 2 or len(given) != len(pictures) or given.shape[1] not in widths:
+            raise ColdframeError(
+                f"{name}: the model gives {of} of shape {given.shape} for {len(pictures)} pictures of {classes} classes: export "
+                "the run again"
+            )
+    return np.asarray(probabilities, np.float32), np.asarray(vectors, np.float32)
 
 
 class _OfRun(Engine):
     """What the engines of all runs have from their store."""
 
     def __init__(self, snapshot: Snapshot, run: dict[str, Any]) -> None:
-        self._snapshot, self._of = snapshot, run
+        self._snapshot, self._of, self.name = snapshot, run, run["run_id"]
         self.classes, self.max_pixels = np.array(run["classes"]), ingested_max_pixels(snapshot)
 
     def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
@@ -188,6 +262,8 @@ class _OfHead(_OfRun):
     What is prepared is the vector itself, or for each embedder the picture as its network takes it.
     """
 
+    knows = True
+
     def __init__(self, snapshot: Snapshot, run: dict[str, Any]) -> None:
         super().__init__(snapshot, run)
         self._head = Head.read(self._file)
@@ -198,6 +274,9 @@ class _OfHead(_OfRun):
                 f"{run['run_id']} takes vectors of {self._head.scaling.blocks} numbers, {run['embedder']} has {blocks}: the "
                 "feature set was made anew; train again"
             )
+        found = self._head.predict(np.zeros((1, self._head.dimensions), np.float32)).shape
+        if found != (1, len(self.classes)):
+            raise other_classes(self.name, len(self.classes), found[1:])
 
     def known(self, content_ids: Sequence[str]) -> dict[str, Any]:
         self._snapshot.register("wanted", pa.table({"content_id": pa.array(dict.fromkeys(content_ids), pa.string())}))

@@ -13,6 +13,7 @@ from PIL import Image
 
 from pipeline import decoding
 from pipeline.processes import cores, in_workers
+from store.matrices import memory_bytes
 from store.worker import Died, TookTooLong
 
 MAX_SECONDS = 60.0  # for one file; the slowest of a camera's takes one or two
@@ -88,8 +89,8 @@ def crashed() -> str:
 
 
 def memory_for(max_pixels: int) -> int:
-    """Bytes of address space that suffice to decode a picture of so many pixels."""
-    return MEMORY_BYTES_BESIDE + MEMORY_BYTES_A_PIXEL * max_pixels
+    """Bytes of address space that suffice to decode a picture of so many pixels, as far as the machine has them."""
+    return MEMORY_BYTES_BESIDE + min(MEMORY_BYTES_A_PIXEL * max_pixels, memory_bytes())
 
 
 def get_ready() -> None:

@@ -11,11 +11,13 @@ From Python::
 from __future__ import annotations
 
 import codecs
+import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -26,7 +28,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline import artefact, decoding, engines, taxonomy
-from pipeline.decoders import Decoders
+from pipeline.decoders import Decoders, Decoding
 from pipeline.engines import Engine, Found
 from pipeline.examining import MAX_SECONDS
 from pipeline.processes import cores
@@ -34,6 +36,8 @@ from store.errors import ColdframeError
 
 STDIN = "-"
 AT_ONCE, BATCH = 256, 32  # files whose contents are looked up at a time, and that go through a network at a time
+BATCH_BYTES = 1 << 28  # of the pictures that go through a network at a time
+MOST_LIST = 1 << 26  # bytes of a list of paths on standard input
 Element = TypeVar("Element")
 TABLE = pa.schema(
     [
@@ -80,9 +84,8 @@ class Model:
     def __init__(self, engine: Engine, *, max_seconds: float = MAX_SECONDS) -> None:
         self._engine = engine
         self.classes = engine.classes
-        self._decoders = Decoders(
-            cores(), max_pixels=engine.max_pixels, size=engine.size, max_seconds=max_seconds
-        )
+        self._decoders = Decoders(cores(), max_pixels=engine.max_pixels, size=engine.size, max_seconds=max_seconds)
+        self._batch = BATCH if engine.size is None else max(1, min(BATCH, BATCH_BYTES // (3 * math.prod(engine.size))))
         self._decoders.start()  # while the caller finds its pictures
 
     def predict(
@@ -106,26 +109,29 @@ class Model:
         """
         pairs = list(where.items()) if isinstance(where, Mapping) else list(where)
         possible = taxonomy.allowed(self._engine.taxonomy([column for column, _ in pairs]), pairs, self.classes)
-        for batch in self._prepared(sources):
-            readable = [one for one in batch if one.failed is None]
-            found = self._engine.run([one.prepared for one in readable]) if readable else None
-            answers = iter(self._answers(readable, found, possible, top, neighbours)) if found else iter(())
-            for one in batch:
-                yield next(answers) if one.failed is None else Answer(one.path, failed=one.failed)
+        with closing(self._prepared(sources)) as batches:  # at once, whatever happens: nobody waits for files then
+            for batch in batches:
+                readable = [one for one in batch if one.failed is None]
+                found = self._engine.ask([one.prepared for one in readable]) if readable else None
+                answers = iter(self._answers(readable, found, possible, top, neighbours)) if found else iter(())
+                for one in batch:
+                    yield next(answers) if one.failed is None else Answer(one.path, failed=one.failed)
 
     def _answers(
         self, files: list[_File], found: Found, possible: npt.NDArray[np.bool_], top: int, count: int
     ) -> Iterator[Answer]:
         known = self._engine.neighbours() if count and found.vectors is not None else None
+        usable = np.asarray((np.isfinite(found.probabilities) & (found.probabilities >= 0)).all(axis=1))
         if known is not None and found.vectors is not None:
-            places, distances = known.nearest(found.vectors, count)
-        masked = found.probabilities * possible
+            usable &= np.isfinite(found.vectors).all(axis=1)
+            places, distances = known.nearest(np.where(usable[:, None], found.vectors, 0), count)
+        masked = np.where(usable[:, None], found.probabilities, 1) * possible
         totals = masked.sum(axis=1, keepdims=True)
         # where all that is possible has no probability at all, each is as likely as the others
         shares = np.where(totals == 0, possible / possible.sum(), masked / np.where(totals == 0, 1, totals))
         for row, (file, share) in enumerate(zip(files, shares, strict=True)):
-            if not np.isfinite(share).all():
-                yield Answer(file.path, failed="the model gave a probability that is not a number")
+            if not usable[row]:
+                yield Answer(file.path, failed="the model gave a number that is none, or a probability below 0")
                 continue
             best = [one for one in np.argsort(-share, kind="stable")[:top] if possible[one]]
             answer = Answer(file.path, tuple(self.classes[best].tolist()), tuple(share[best].tolist()))
@@ -136,25 +142,28 @@ class Model:
                 )
             yield answer
 
-    def _prepared(self, sources: Iterable[str | Path | bytes]) -> Iterator[list[_File]]:
+    def _prepared(self, sources: Iterable[str | Path | bytes]) -> Generator[list[_File], None, None]:
         """Files some at a time, ready for the engine; while it works on some, threads prepare the next."""
         waiting: list[Future[_File]] = []
+        files = Decoding(self._decoders)
         with ThreadPoolExecutor(cores()) as pool:
             try:
                 for some in _pieces(sources, AT_ONCE):
-                    ids = list(pool.map(self._identify, some))
+                    ids = list(pool.map(self._identify, some)) if self._engine.knows else [""] * len(some)
                     known = self._engine.known([one for one in ids if one])
                     if any(one not in known for one in ids if one):
                         self._engine.get_ready()
-                    for batch in _pieces(zip(some, ids, strict=True), BATCH):
-                        started = [pool.submit(self._prepare, source, known.get(content)) for source, content in batch]
+                    for batch in _pieces(zip(some, ids, strict=True), self._batch):
+                        started = [
+                            pool.submit(self._prepare, files, source, known.get(content)) for source, content in batch
+                        ]
                         if waiting:
                             yield [one.result() for one in waiting]
                         waiting = started
                 if waiting:
                     yield [one.result() for one in waiting]
             except BaseException:
-                self._decoders.end()  # whatever they do is no longer wanted
+                files.end()
                 raise
             finally:
                 pool.shutdown(cancel_futures=True)
@@ -169,13 +178,12 @@ class Model:
         except decoding.UnreadableImage:
             return ""
 
-    def _prepare(self, source: str | Path | bytes, known: Any) -> _File:
-        path = STDIN if isinstance(source, bytes) else str(source)
-        path = path.encode(errors="surrogateescape").decode(errors="backslashreplace")  # a name that is not UTF-8
+    def _prepare(self, files: Decoding, source: str | Path | bytes, known: Any) -> _File:
+        path = STDIN if isinstance(source, bytes) else _told(str(source))
         if known is not None:
             return _File(path, known)
         try:
-            return _File(path, self._engine.prepare(self._decoders.decode(source)))
+            return _File(path, self._engine.prepare(files.decode(source)))
         except decoding.UnreadableImage as error:
             return _File(path, failed=str(error))
         except MemoryError:
@@ -191,6 +199,14 @@ class _File:
     failed: str | None = None
 
 
+def _told(path: str) -> str:
+    """A path as text that can be written: what is not UTF-8 in its bytes, or no character, as an escape."""
+    try:
+        return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    except UnicodeEncodeError:
+        return path.encode(errors="backslashreplace").decode()
+
+
 def _pieces(given: Iterable[Element], count: int) -> Iterator[list[Element]]:
     """Lists of up to ``count``."""
     source = iter(given)
@@ -201,17 +217,19 @@ def _pieces(given: Iterable[Element], count: int) -> Iterator[list[Element]]:
 def open_model(source: str | Path, *, store: str | Path | None = None, max_seconds: float = MAX_SECONDS) -> Model:
     """A model to ask: the artefact in a folder, else a run of a store, as ``coldframe predict`` names them.
 
-    ``max_seconds`` is the longest that one file may take to decode.
+    ``max_seconds`` is the longest that one file may take, to decode and in the model of an artefact.
 
     Raises:
-        ColdframeError: neither is there, or it cannot be loaded.
+        ColdframeError: neither is there, or it cannot be loaded; ``max_seconds`` is no time.
     """
+    if not 1e-3 <= max_seconds < math.inf:
+        raise ColdframeError(f"predict: max_seconds = {max_seconds}, expected a number from 0.001 on")
     folder = Path(source)
     looks_like_a_path = os.sep in str(source).rstrip(os.sep)  # the name of a run has none in it
     if looks_like_a_path and folder.is_file():
         raise ColdframeError(f"{source}: a file; expected a run, or the folder of an artefact")
     if artefact.is_one(folder) or (folder / artefact.DRAFT).is_file() or looks_like_a_path:
-        return Model(engines.of_artefact(artefact.read(folder)), max_seconds=max_seconds)
+        return Model(engines.of_artefact(artefact.read(folder), max_seconds=max_seconds), max_seconds=max_seconds)
     if store is None:
         raise ColdframeError(f"{source}: no artefact there; a run needs its store")
     return Model(engines.of_run(Path(store), str(source)), max_seconds=max_seconds)
@@ -230,7 +248,7 @@ def expand(given: Sequence[str]) -> list[str | bytes]:
             raise ColdframeError("predict: an empty name among the pictures; expected a file, a folder, or -")
         if name == STDIN:
             found += _from_stdin()
-        elif Path(name).is_dir():
+        elif os.path.isdir(name):  # which raises nothing
             inside = sorted(_pictures_in(Path(name)))
             if not inside:
                 raise ColdframeError(f"{name}: no picture in this folder, by the endings of names that Pillow knows")
@@ -244,7 +262,16 @@ def _pictures_in(folder: Path) -> Iterator[str]:
     """Files of a folder, at any depth, that are pictures by their names; a link to somewhere else is none of its own."""
     known, top = decoding.suffixes(), folder.resolve()
     for path in folder.rglob("*"):
-        if path.suffix.lower() in known and path.is_file() and path.resolve().is_relative_to(top):
+        if path.suffix.lower() not in known:
+            continue
+        try:
+            is_own = path.is_file() and path.resolve().is_relative_to(top)
+        except (
+            OSError,
+            RuntimeError,
+        ):  # what may not be looked at, or changes meanwhile: reading it will say why it cannot be
+            is_own = True
+        if is_own:
             yield str(path)
 
 
@@ -254,7 +281,7 @@ def _from_stdin() -> list[str | bytes]:
         raise ColdframeError(f"-: more than {decoding.MAX_BYTES} bytes on standard input; expected a picture, or paths")
     if not data.strip():
         raise ColdframeError("-: nothing on standard input; expected a picture, or the paths of some, one a line")
-    if re.search(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]", data):
+    if len(data) > MOST_LIST or re.search(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]", data):
         return [data]  # a list has no other control characters, a picture, even a damaged one, has
     if not decoding.looks_like_picture(data):  # of the formats of pictures, some are text
         lines = os.fsdecode(data.removeprefix(codecs.BOM_UTF8).replace(b"\0", b"\n")).split("\n")

@@ -7,6 +7,7 @@ model says of them to ``FOLDER/rehearsal.npz``.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,9 +20,10 @@ import numpy.typing as npt
 from pipeline import artefact, pixels
 from pipeline.progress import Progress
 from store.errors import ColdframeError
+from store.importing import keep_children_out
 from store.store import Store
 
-ASKED, ANSWERED = "rehearsal.json", "rehearsal.npz"
+ASKED, ANSWERED = artefact.REHEARSAL
 BATCH = 32
 
 
@@ -41,7 +43,9 @@ def rehearse(folder: Path, store: Path, content_ids: Sequence[str], *, quiet: bo
     """
     (folder / ASKED).write_text(json.dumps({"contents": list(content_ids), "quiet": quiet}), encoding="utf-8")
     command = [sys.executable, "-P", "-m", "pipeline.rehearsal", str(folder), str(store)]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=None, check=False)
+    environment = dict(os.environ)
+    keep_children_out(environment)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=None, env=environment, check=False)
     if done.returncode:
         raise ColdframeError(
             f"the exported model cannot be used in a fresh process (exit code {done.returncode}); what it said stands above"

@@ -50,7 +50,10 @@ SCRIPT = Path(sys.executable).with_name("coldframe")
 
 @pytest.mark.parametrize("pythonpath", [None, "", ".", os.pathsep, "elsewhere"])
 def test_the_console_script(trapped: Path, pythonpath: str | None) -> None:
-    if pythonpath in (".", os.pathsep):  # Python itself looks there before any line of ours is run: only what has its own names
+    if pythonpath in (
+        ".",
+        os.pathsep,
+    ):  # Python itself looks there before any line of ours is run: only what has its own names
         for name in (*STRAY[:4], *STRAY[5:-14], *STRAY[-6:]):
             remove(trapped, name)
     variables = {} if pythonpath is None else {"PYTHONPATH": pythonpath}
@@ -66,7 +69,10 @@ def remove(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("flags", [["-P", "-m", "pipeline"], ["-I", "-m", "pipeline"], ["-m", "pipeline"]])
 def test_python_m(trapped: Path, flags: list[str]) -> None:
-    if flags == ["-m", "pipeline"]:  # of which Python finds the first module in the working folder, before any line of ours
+    if flags == [
+        "-m",
+        "pipeline",
+    ]:  # of which Python finds the first module in the working folder, before any line of ours
         for name in ("pipeline", "subprocess", "sitecustomize", "usercustomize"):
             remove(trapped, name)
     run(trapped, sys.executable, *flags, "-s", "../s", "ingest", ".")
@@ -92,7 +98,9 @@ def test_python_of_ones_own(trapped: Path, tmp_path: Path, way: str) -> None:
     script = tmp_path / "elsewhere" / "script.py"
     script.parent.mkdir()
     begin = ""
-    if way == "with the working folder behind":  # then the script itself imports from there, what it finds nowhere before
+    if (
+        way == "with the working folder behind"
+    ):  # then the script itself imports from there, what it finds nowhere before
         begin = "import sys, os; sys.path.append(os.getcwd())\n"
         remove(trapped, "pipeline")
         remove(trapped, "store")
