@@ -2,10 +2,10 @@
 
 import os
 import sys
-from pathlib import Path
 
-# `python -m` and an empty entry of PYTHONPATH put the working folder first: a stranger's modules may lie there.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+# `python -m` and an empty entry of PYTHONPATH put the working folder first, where a stranger's modules may lie. Until it is
+# gone, nothing is imported but what Python has loaded already, and our own from where we are.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from store.importing import keep_children_out, without_working_folder
 
 sys.path[:] = without_working_folder(sys.path[1:])

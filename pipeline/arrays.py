@@ -96,7 +96,7 @@ class _Sparing:
     def read(self, count: int = -1) -> bytes:
         data = self._file.read(MOST_DIRECTORY + 1 if count < 0 else min(count, MOST_DIRECTORY + 1))
         if len(data) > MOST_DIRECTORY:
-            raise Malformed("its directory, or one text in it, is too large")
+            raise Malformed("its directory or a header is too large")
         return data
 
 

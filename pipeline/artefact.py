@@ -231,7 +231,7 @@ def _check_values(said: Any) -> None:
         elif isinstance(one, str):
             one.encode()
         elif isinstance(one, int | float) and not -(2**63) < one < 2**63:  # which NaN is not either
-            raise ValueError("a number in it is none, or too large")
+            raise ValueError("a number in it is not finite, or too large")
 
 
 def _is_int(given: Any) -> bool:

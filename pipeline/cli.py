@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 FORMATS = ("table", "csv", "json", "ndjson", "parquet")
 DEFAULT_STORE = "coldframe-store"
 SOME_FAILED = 3
+LEAST_MEMORY = 64_000_000  # bytes that a query needs
 INTERRUPTED = 130
 
 # What to do about a file or folder that the system refuses.
@@ -138,23 +139,21 @@ class _Commands(click.Group):
             _fail(ctx, f"{where}{error.strerror or error}{way_out}; what was committed before is safe", 1)
         except KeyboardInterrupt:
             _fail(ctx, "interrupted; what was committed before is safe", INTERRUPTED)
-        except RuntimeError as error:
-            if isinstance(error, click.exceptions.Exit | click.Abort):  # which are errors to click alone
-                raise
-            _unforeseen(ctx, error)
+        except (click.exceptions.Exit, click.Abort):  # which are errors to click alone
+            raise
         except Exception as error:
-            _unforeseen(ctx, error)
+            _unexpected(ctx, error)
 
 
-def _unforeseen(ctx: click.Context, error: Exception) -> None:
-    """Say what nobody thought of in a sentence too: a store that somebody else made may hold anything."""
+def _unexpected(ctx: click.Context, error: Exception) -> None:
+    """Tell an error that nobody thought of in a sentence too: a store of somebody else may hold anything."""
     _trace(ctx, error)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
     _fail(
         ctx,
-        f"unforeseen: {type(error).__name__}: {error}{where}. Either the store or a file was not made by coldframe ('coldframe "
-        "verify' checks a store), or this is a fault of coldframe: --verbose shows where. What was committed before is safe",
+        f"unexpected error: {type(error).__name__}: {error}{where}. Either the store or a file was not made by coldframe "
+        "('coldframe verify' checks a store), or this is a fault of coldframe: --verbose shows where. What was committed before is safe",
         1,
     )
 
@@ -1064,7 +1063,7 @@ def runs(
     help="Seconds until it is stopped; 0: never.",
 )
 @click.option(
-    "--memory", metavar="SIZE", help="Most memory that it may take, such as 4GB.  [default: half of the machine's]"
+    "--memory", metavar="SIZE", help="Most memory for it and its rows, such as 4GB.  [default: half of the machine's]"
 )
 @click.option(
     "--rows",
@@ -1088,7 +1087,9 @@ def sql(
     from pipeline import output
     from store import asking
 
-    values, most = _pairs("--param", params), parse_bytes("--memory", memory) if memory else None
+    values, most = _pairs("--param", params), None if memory is None else parse_bytes("--memory", memory)
+    if most is not None and most < LEAST_MEMORY:
+        raise click.UsageError(f"--memory {memory}: expected at least {LEAST_MEMORY // 1000**2}MB")
     pieces = functools.partial(output.pieces, fmt=fmt, rows=rows, shown=terminal.is_shown())
     output.emit(asking.tell(common.root, at, query, values, timeout=timeout or None, memory=most, pieces=pieces))
 

@@ -136,7 +136,8 @@ class _OfArtefact(Engine):
         self._given, self._seconds = given, seconds
         self.classes, self.max_pixels, self.size = given.classes, int(given.card["max_pixels"]), given.size
         self.name = str(given.folder)
-        self._process = Worker(memory=memory_bytes() + MEMORY_BESIDE)
+        # Keras may run on a GPU, whose driver sets aside far more addresses than there is memory
+        self._process = Worker(memory=None if given.card["format"] == "keras" else memory_bytes() + MEMORY_BESIDE)
         self._is_loaded = self._is_tried = False
         self.get_ready()
 

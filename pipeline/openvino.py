@@ -3,8 +3,8 @@
 The framework that converts runs in a process of its own, so that the one that embeds needs none.
 
 Whoever may write into the cache decides what a network computes: the digests kept beside a network tell damage, not malice. So
-a cache is believed only if nobody but this user and root owns it, or whom they let in: a folder that a group may write to is
-the decision of a team, one that everybody may write to is refused, and so is a link in it.
+a cache is used only if this user or root owns it. A group may write to it: that is the team's choice. A cache that everybody
+may write to is refused, and so is a link in it. The folders above it are not looked at.
 """
 
 from __future__ import annotations
@@ -289,7 +289,7 @@ def _check_owner(place: Path, status: os.stat_result) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    """One right below the cache, which everybody may write to in no case, however this process was started."""
+    """Make a folder directly below the cache. Whatever the umask, not everybody may write to it."""
     folder.mkdir(0o775, exist_ok=True)
 
 

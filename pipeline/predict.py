@@ -131,7 +131,7 @@ class Model:
         shares = np.where(totals == 0, possible / possible.sum(), masked / np.where(totals == 0, 1, totals))
         for row, (file, share) in enumerate(zip(files, shares, strict=True)):
             if not usable[row]:
-                yield Answer(file.path, failed="the model gave a number that is none, or a probability below 0")
+                yield Answer(file.path, failed="the model gave a number that is not finite, or a probability below 0")
                 continue
             best = [one for one in np.argsort(-share, kind="stable")[:top] if possible[one]]
             answer = Answer(file.path, tuple(self.classes[best].tolist()), tuple(share[best].tolist()))

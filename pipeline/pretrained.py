@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import quiet
+from pipeline import allowed, quiet
 from store import opening
 from store.errors import ColdframeError
 
@@ -94,7 +94,8 @@ def _of_hub(name: str, weights: str, *, fetch: bool) -> Path:
             raise ColdframeError(
                 f"{name}: only the store names the weights {weights!r}, and they are not on this machine; what only a store "
                 f"names is not fetched. If you trust them, name them yourself: weights = {json.dumps(weights)} under "
-                f"[embed.NAME] in coldframe.toml, or coldframe embed {name} --weights {weights}"
+                f"[embed.NAME] in coldframe.toml, coldframe embed {name} --weights {weights}, or the environment variable "
+                f"{allowed.VARIABLE}"
             ) from error
         raise ColdframeError(_not_had(name, weights, f" from the Hugging Face hub ({_short(error)})")) from error
     return folder

@@ -212,7 +212,7 @@ class _Repair:
         try:
             command = make()
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError, StoreDamaged):
-            self.outcome.lost.append(f"how to make {what} again: its records are none of coldframe's")
+            self.outcome.lost.append(f"the command for {what}: coldframe did not write its record")
             return
         if command and command not in self.outcome.commands:
             self.outcome.commands.append(command)

@@ -14,7 +14,7 @@ from store.schemas import GROWN_DATASETS, SCHEMAS
 from store.store import Store
 
 EXAMPLES = 5
-REMOVE = "coldframe made none of them, follows none and removes none: see to them yourself"
+REMOVE = "coldframe did not make these, and will not follow or remove them: remove them yourself"
 TAKE_AGAIN = "coldframe did not write it: take the store from where you got it once more, or ingest anew"
 REPAIR = "run 'coldframe repair': it takes out what is damaged, keeps it aside, and says how to make the rows again"
 

@@ -34,7 +34,8 @@ def ask(
 
     Args:
         timeout: seconds that it may take, None for any number.
-        memory: bytes that it may hold, and its rows as well; None for half of what there is.
+        memory: bytes that the query and its rows may hold together, beside some 2 GB for libraries; None for half of the
+            machine's memory.
 
     Raises:
         QueryRefused: it would do more than read the store, is wrong, or takes too long.
@@ -57,7 +58,7 @@ def tell(
     memory: int | None,
     pieces: Callable[[pa.Table], Iterable[Any]],
 ) -> Iterator[Any]:
-    """What ``pieces`` makes of the rows of a query, where they are found; ``at`` is a moment, None the newest.
+    """What ``pieces`` makes of the rows of a query, in the process that answers; ``at`` is a moment, None for the newest.
 
     Raises:
         ColdframeError: as :func:`ask`, or there is no such store or moment.
@@ -81,7 +82,7 @@ def _asked(
     spilled = spill.new()
     try:
         worker.ask(_answer, root.absolute(), moment, sql, dict(parameters), spilled, memory, pieces)
-        worker.next_answer(None if timeout is None else max(timeout, START_SECONDS))
+        _wait_for_store(worker, root, timeout)
         worker.next_answer(timeout)
         yield worker.answers()
     except TookTooLong:
@@ -101,6 +102,14 @@ def _asked(
         spill.remove(spilled)
         with _idle_lock:
             _idle.append(worker)
+
+
+def _wait_for_store(worker: Worker, root: Path, timeout: float | None) -> None:
+    seconds = None if timeout is None else max(timeout, START_SECONDS)
+    try:
+        worker.next_answer(seconds)
+    except TookTooLong:
+        raise ColdframeError(f"{root}: not opened within {seconds:g} seconds: give more with --timeout") from None
 
 
 def _answer(*given: Any) -> Any:

@@ -48,8 +48,8 @@ def answer(
     memory: int | None,
     pieces: Callable[[pa.Table], Iterable[Any]] | None,
 ) -> Iterator[Any]:
-    """Answer a query of a moment, or of that of a number: None once its time begins, None once it ends, and then the schema of
-    its rows and the rows as record batches, or what ``pieces`` makes of them.
+    """Yield None when the query starts, None when its rows are there, then their schema and record batches, or what ``pieces``
+    makes of them. ``moment`` may be its number, None the newest.
 
     Raises:
         QueryRefused: it would do more than read the store, or is wrong.
@@ -57,7 +57,7 @@ def answer(
     """
     if not isinstance(moment, Manifest):
         moment = Store.open(root).snapshot(moment).manifest
-    memory = memory or memory_bytes() // 2
+    memory = memory_bytes() // 2 if memory is None else memory
     readable = _Parts(root, moment)
     yield None
     query = _judged(sql)
@@ -159,7 +159,8 @@ class _Parts(AbstractFileSystem):  # type: ignore[misc]
             self._refuse()
         part = self._known(path)
         try:
-            return _Part(self._root / part.path, self._root)
+            with opening.open_regular(self._root / part.path, below=self._root) as file:
+                return _Part(os.dup(file.fileno()))
         except OSError as error:
             self.trouble = error
             raise
@@ -201,10 +202,8 @@ class _Parts(AbstractFileSystem):  # type: ignore[misc]
 class _Part(io.RawIOBase):
     """A file with a position for each thread, since DuckDB's threads seek and read in one."""
 
-    def __init__(self, path: Path, root: Path) -> None:
-        with opening.open_regular(path, below=root) as file:
-            self._descriptor = os.dup(file.fileno())
-        self._size = os.fstat(self._descriptor).st_size
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._size = descriptor, os.fstat(descriptor).st_size
         self._places: dict[int, int] = {}
 
     def readable(self) -> bool:

@@ -1,16 +1,19 @@
-"""Where our processes import from: never the working folder, which may hold a stranger's files."""
+"""Where our processes import from: never the working folder, which may hold a stranger's files.
 
-from __future__ import annotations
+It is imported while that folder may still be on the path, so it imports nothing that Python has not loaded at its start.
+"""
 
 import os
 import site
-from collections.abc import Iterable, MutableMapping
-from pathlib import Path
 
-HOME = str(Path(__file__).resolve().parent.parent)  # the folder that holds our packages
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, MutableMapping
+
+HOME = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # the folder that holds our packages
 
 
-def without_working_folder(path: Iterable[str]) -> list[str]:
+def without_working_folder(path: "Iterable[str]") -> "list[str]":
     """The places of a ``sys.path``, absolute, but for the working folder; where our packages are stays.
 
     A working folder that Python itself imports from, such as ``site-packages``, stays as well.
@@ -21,7 +24,7 @@ def without_working_folder(path: Iterable[str]) -> list[str]:
     return places if any(_real(place) == _real(HOME) for place in places) else [*places, HOME]
 
 
-def keep_children_out(environment: MutableMapping[str, str]) -> None:
+def keep_children_out(environment: "MutableMapping[str, str]") -> None:
     """Have Python processes that libraries start import nothing from the working folder either."""
     environment["PYTHONSAFEPATH"] = "1"
     given = environment.get("PYTHONPATH")
@@ -31,14 +34,14 @@ def keep_children_out(environment: MutableMapping[str, str]) -> None:
         environment["PYTHONPATH"] = os.pathsep.join(kept)
 
 
-def _working_folder() -> str | None:
+def _working_folder() -> "str | None":
     try:
         return os.path.realpath(os.getcwd())
     except OSError:  # removed meanwhile
         return None
 
 
-def _real(place: str) -> str | None:
+def _real(place: str) -> "str | None":
     try:
         return os.path.realpath(place)
     except OSError:  # counts from a working folder that was removed

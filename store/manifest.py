@@ -9,6 +9,7 @@ import re
 import reprlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -238,8 +239,13 @@ def why_not(path: Path) -> str:
 
 
 def newest_whole(root: Path) -> Manifest:
-    """The highest manifest that is whole and ours; :data:`EMPTY` where there is none. For repair."""
-    return max(whole(root), key=lambda one: one.number, default=EMPTY)
+    """The highest manifest that is whole and written by coldframe; :data:`EMPTY` where there is none. For repair."""
+    for number in reversed(numbers(root)):
+        with suppress(StoreDamaged):
+            found = _decode(path_of(root, number))
+            if found is not None:
+                return found
+    return EMPTY
 
 
 def whole(root: Path) -> Iterator[Manifest]:

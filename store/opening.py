@@ -20,8 +20,9 @@ class NotRegular(OSError):
     """Something else than a regular file stands where one was expected: a link, a folder, a pipe, a device."""
 
 
-_KINDS = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe is opened without waiting for a writer, and refused then
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
+# Without waiting: a pipe that nobody writes to is opened at once, and refused then.
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _ENTER = _READ | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
@@ -44,7 +45,7 @@ def open_regular(path: Path, *, below: Path | None = None, follow: bool = False)
         except OSError as error:
             # a link where none may be, or a socket, which cannot be opened at all
             if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
-                found = "a socket" if error.errno == errno.ENXIO else "a link"
+                found = "a socket or a device" if error.errno == errno.ENXIO else "a link"
                 raise NotRegular(error.errno, f"{found}, expected a regular file", str(path)) from None
             raise
         finally:

@@ -283,7 +283,7 @@ class Snapshot:
         Args:
             parameters: a value for each ``$name``.
             timeout: seconds that it may take, None for any number.
-            memory: bytes that it may hold, None for half of what there is; its rows may take as many again.
+            memory: bytes that the query and its rows may hold together, None for half of the machine's memory.
 
         Raises:
             QueryRefused: the query would write, reach outside, is wrong, or takes too long.

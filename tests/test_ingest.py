@@ -208,7 +208,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     for thread in Path(f"/proc/{process.pid}/task").iterdir():
         children += (thread / "children").read_text().split()
-    return [int(pid) for pid in set(children) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in set(children) if b"store.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -67,6 +67,10 @@ class Options:
             raise ColdframeError(
                 f"the store names weights {weights!r} with the seed {seed!r}: expected a name and a number"
             )
+        if size and not (
+            isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(one, int) for one in size)
+        ):
+            raise ColdframeError(f"the store names pictures of size {size!r}: expected height and width in pixels")
         return cls(
             weights,
             (size[0], size[1]) if size else None,

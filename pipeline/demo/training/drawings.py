@@ -73,4 +73,9 @@ def pixels(subjects: Iterable[Subject], world: str, side: int, *, square: bool) 
     scaled by its shorter side, as CLIP takes it.
     """
     one = partial(_pixels, world=world, side=side, square=square)
-    return np.stack([drawn for _, drawn in in_workers(one, subjects, cores())])
+    drawn = []
+    for subject, array in in_workers(one, subjects, cores()):
+        if isinstance(array, BaseException):
+            raise RuntimeError(f"the process that drew {subject} ended") from array
+        drawn.append(array)
+    return np.stack(drawn)
