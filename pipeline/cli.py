@@ -153,7 +153,8 @@ def _unexpected(ctx: click.Context, error: Exception) -> None:
     _fail(
         ctx,
         f"unexpected error: {type(error).__name__}: {error}{where}. Either the store or a file was not made by coldframe "
-        "('coldframe verify' checks a store), or this is a fault of coldframe: --verbose shows where. What was committed before is safe",
+        "('coldframe verify' checks a store), or this is a fault of coldframe: --verbose shows where. What was committed before "
+        "is safe",
         1,
     )
 
