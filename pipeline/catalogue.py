@@ -55,7 +55,10 @@ def read(
                 raise ColdframeError(
                     f"{source}: a folder has no column {value!r}: leave out {option}, or give a CSV, TSV or Parquet file"
                 )
-        return _from_folder(source)
+        try:
+            return _from_folder(source)
+        except RecursionError:
+            raise ColdframeError(f"{source}: its folders are nested too deeply: name one further down") from None
     return _from_table(source, read_table(source), id_column, path_column, label_column)
 
 

@@ -1061,7 +1061,7 @@ def runs(
     type=click.FloatRange(0, 1e6),
     default=300.0,
     show_default=True,
-    help="Seconds until it is stopped; 0: never.",
+    help="Seconds that it and its answer may take; 0: any number.",
 )
 @click.option(
     "--memory", metavar="SIZE", help="Most memory for it and its rows, such as 4GB.  [default: half of the machine's]"
@@ -1226,9 +1226,11 @@ def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
     common.config_file = file or common.config_file
     if init:
         target = common.config_file or Path(config.DEFAULT_FILE)
-        if target.exists():
-            raise ColdframeError(f"{target}: is there already; name another FILE, or remove it first")
-        target.write_text(recipe.reference_recipe(), encoding="utf-8")
+        try:
+            with target.open("x", encoding="utf-8") as written:  # which follows no link to a file that is not there
+                written.write(recipe.reference_recipe())
+        except FileExistsError:
+            raise ColdframeError(f"{target}: is there already; name another FILE, or remove it first") from None
         common.say(f"{target}: the reference recipe; name your catalogue under [ingest], then 'coldframe run'")
         return
     if common.config.path is None:

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from store import opening
 from store.errors import ColdframeError
 
 DEFAULT_FILE = "coldframe.toml"
+MOST_BYTES = 1 << 20
 SECTIONS = ("store", "ingest", "embed", "score", "plans", "train", "tune", "finetune", "evaluate", "export")
 
 NAMED = ("embed", "score", "plans", "train", "tune", "finetune")  # sections that hold one for each name
@@ -101,8 +103,8 @@ def load(path: Path | None) -> Config:
     if not path.is_file():
         raise ColdframeError(f"{path}: no such file; 'coldframe run --init' writes the reference recipe")
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        tables = tomllib.loads(opening.read_regular(path, follow=True, most=MOST_BYTES).decode())
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number with too many digits
         raise ColdframeError(f"{path}: not readable as TOML: {error}") from error
     for name in tables:
         if name not in SECTIONS:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import tempfile
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +28,7 @@ from pipeline.lookup import ingested_max_pixels
 from pipeline.neighbours import Neighbours
 from pipeline.prediction import find_run
 from pipeline.runs import FINETUNED, HEAD
-from store import opening
+from store import opening, spill
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix, memory_bytes, to_matrix
 from store.store import Snapshot, Store
@@ -34,6 +36,7 @@ from store.worker import Died, TookTooLong, Worker
 
 Probabilities = npt.NDArray[np.float64]
 LOAD_SECONDS = 120.0  # that an artefact's model may take to load, the library included
+MOST_PICTURES = 32  # that a model gets at a time
 MOST_DIMENSIONS = 1 << 20  # of the vectors that it may give
 MEMORY_BESIDE = 8 << 30  # address space that libraries set aside and never use
 
@@ -138,12 +141,14 @@ class _OfArtefact(Engine):
         self.name = str(given.folder)
         # Keras may run on a GPU, whose driver sets aside far more addresses than there is memory
         self._process = Worker(memory=None if given.card["format"] == "keras" else memory_bytes() + MEMORY_BESIDE)
-        self._is_loaded = self._is_tried = False
+        self._is_loaded, self._most = False, 1
+        self._place = spill.new()  # for what a library unpacks
+        weakref.finalize(self, spill.remove, self._place)
         self.get_ready()
 
     def get_ready(self) -> None:
         if not self._is_loaded:  # or ended meanwhile
-            self._ask(_load, self._given, seconds=LOAD_SECONDS)
+            self._ask(_load, self._given, self._place, seconds=LOAD_SECONDS)
             self._is_loaded = True
 
     def _ask(self, function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
@@ -172,12 +177,13 @@ class _OfArtefact(Engine):
     def run(self, prepared: Sequence[Any]) -> Found:
         self.get_ready()
         found: list[tuple[FloatMatrix, FloatMatrix]] = []
-        # the first picture by itself: of a model that never ends one learns it sooner
-        for some in (prepared[:1], prepared[1:]) if not self._is_tried else (prepared,):
-            if some:
-                pictures, seconds = np.stack(some), self._seconds * len(some)
-                found.append(self._ask(_run, pictures, len(self.classes), self.name, seconds=seconds))
-                self._is_tried = True
+        start = 0
+        while start < len(prepared):
+            # one at first, then twice as many each time: of a model that is too slow one learns it sooner
+            some = prepared[start : start + self._most]
+            pictures, seconds = np.stack(some), self._seconds * len(some)
+            found.append(self._ask(_run, pictures, len(self.classes), self.name, seconds=seconds))
+            start, self._most = start + len(some), min(2 * self._most, MOST_PICTURES)
         if len({vectors.shape[1] for _, vectors in found}) > 1:
             raise ColdframeError(f"{self.name}: the model gives vectors of different lengths: export the run again")
         probabilities, vectors = (np.concatenate(one) for one in zip(*found, strict=True))
@@ -195,7 +201,10 @@ class _OfArtefact(Engine):
 _loaded: list[Run] = []  # the model of a process that runs an artefact's
 
 
-def _load(given: Artefact) -> None:
+def _load(given: Artefact, place: str) -> None:
+    if place:
+        Path(place).mkdir(exist_ok=True)
+        tempfile.tempdir = place
     for name in given.card["files"]:
         try:
             opening.open_regular(given.folder / name).close()

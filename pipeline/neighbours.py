@@ -48,7 +48,8 @@ class Neighbours:
         places, distances = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k))
         for start in range(0, len(vectors), ROWS_AT_ONCE):
             rows = vectors[start : start + ROWS_AT_ONCE]
-            about = self._squares - 2.0 * (rows @ self.matrix.T)
+            with np.errstate(over="ignore", invalid="ignore"):  # numbers of a stranger may be as large as they come
+                about = self._squares - 2.0 * (rows @ self.matrix.T)
             best = np.argpartition(about, k - 1, axis=1)[:, :k] if k < len(self.matrix) else np.argsort(about, axis=1)
             for row, found in enumerate(best, start):
                 # again for those alone, without the cancellation that squares bring

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TABLE_ROWS = 40
 CELL_CHARACTERS = 60
-ROWS_AT_ONCE = 4096  # as Python objects
+ROWS_AT_ONCE, PIECE_BYTES = 4096, 1 << 20  # as Python objects, and about what a piece of the text takes
 
 
 def write(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS) -> None:
@@ -91,14 +91,15 @@ def _pieces(table: pa.Table, fmt: str, rows: int, shown: bool) -> Iterator[str |
 
         buffer = io.BytesIO()
         pq.write_table(table, buffer)
-        yield buffer.getvalue()
+        buffer.seek(0)
+        yield from iter(lambda: buffer.read(PIECE_BYTES), b"")
     elif fmt == "csv":
         yield from _csv(table, header=True, shown=shown)
     elif fmt == "ndjson":
         for some in _rows(table):
             yield "".join(f"{to_json(row)}\n" for row in some)
     else:
-        yield f"{to_json([row for some in _rows(table) for row in some], indent=1)}\n"
+        yield from _json(table)
 
 
 def write_json(value: Any, *, indent: int | None = None) -> None:
@@ -163,8 +164,20 @@ def _plain(value: Any) -> Any:
 
 def _rows(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
     """The rows, some at a time."""
-    for batch in table.to_batches(ROWS_AT_ONCE):
+    few = max(1, min(ROWS_AT_ONCE, PIECE_BYTES * table.num_rows // max(table.nbytes, 1)))
+    for batch in table.to_batches(few):
         yield batch.to_pylist()
+
+
+def _json(table: pa.Table) -> Iterator[str]:
+    """What :func:`to_json` makes of all rows as one list, some rows at a time."""
+    before = "["
+    for some in _rows(table):
+        for row in some:
+            inner = to_json(row, indent=1).replace("\n", "\n ")  # no text has a line in it: JSON escapes it
+            yield f"{before}\n {inner}"
+            before = ","
+    yield "[]\n" if before == "[" else "\n]\n"
 
 
 def _csv(table: pa.Table, *, header: bool, shown: bool) -> Iterator[str]:

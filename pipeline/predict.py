@@ -249,7 +249,10 @@ def expand(given: Sequence[str]) -> list[str | bytes]:
         if name == STDIN:
             found += _from_stdin()
         elif os.path.isdir(name):  # which raises nothing
-            inside = sorted(_pictures_in(Path(name)))
+            try:
+                inside = sorted(_pictures_in(Path(name)))
+            except RecursionError:
+                raise ColdframeError(f"{name}: its folders are nested too deeply: name one further down") from None
             if not inside:
                 raise ColdframeError(f"{name}: no picture in this folder, by the endings of names that Pillow knows")
             found += inside

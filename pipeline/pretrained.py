@@ -110,10 +110,12 @@ def _check(name: str, weights: str, folder: Path) -> None:
             continue
         try:
             with opening.open_regular(file, follow=True) as opened:  # the hub's own cache is full of links
-                if not file.name.endswith("config.json"):
+                if not file.name.endswith(("config.json", ".index.json")):
                     continue
-                text = opened.read(LARGEST_CONFIG)
-            asked = next(_asked_to_run(json.loads(text)), None)
+                said = json.loads(opened.read(LARGEST_CONFIG))
+            if file.name.endswith(".index.json"):
+                _check_index(folder, said)
+            asked = next(_asked_to_run(said), None)
         except (OSError, ValueError, RecursionError) as error:
             why = getattr(error, "strerror", None) or f"not readable as JSON: {_short(error)}"
             raise ColdframeError(_not_had(name, weights, f" ({file}: {why})")) from error
@@ -122,6 +124,22 @@ def _check(name: str, weights: str, folder: Path) -> None:
                 f"{name}: {file} asks to run code of its own ({asked}), which coldframe never does. Give weights that plain CLIP "
                 f"can load: others, or a copy of these without {asked}"
             )
+
+
+def _check_index(folder: Path, index: Any) -> None:
+    """See that the files of tensors that an index names lie in the folder, and are files of tensors.
+
+    Raises:
+        ValueError: one is none.
+        OSError: one is not there, or is no regular file.
+    """
+    named = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(named, dict):
+        raise ValueError("it has no weight_map")
+    for name in {str(one) for one in named.values()}:
+        if Path(name).name != name or not name.endswith((".safetensors", ".bin")):
+            raise ValueError(f"it names the tensors {name!r}, expected a file of the folder")
+        opening.open_regular(folder / name, follow=True).close()
 
 
 def _asked_to_run(value: Any) -> Iterator[str]:

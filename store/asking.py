@@ -33,7 +33,7 @@ def ask(
     """Rows of a query.
 
     Args:
-        timeout: seconds that it may take, None for any number.
+        timeout: seconds that the query and its answer may take, None for any number.
         memory: bytes that the query and its rows may hold together, beside some 2 GB for libraries; None for half of the
             machine's memory.
 
@@ -77,14 +77,19 @@ def _asked(
     memory: int | None,
     pieces: Callable[[pa.Table], Iterable[Any]] | None,
 ) -> Iterator[Iterator[Any]]:
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise QueryRefused(f"the query is no text that UTF-8 can say ({error.reason}, at {error.start})") from None
     with _idle_lock:
         worker = _idle.pop() if _idle else Worker(prepare=_get_ready)
     spilled = spill.new()
     try:
         worker.ask(_answer, root.absolute(), moment, sql, dict(parameters), spilled, memory, pieces)
         _wait_for_store(worker, root, timeout)
-        worker.next_answer(timeout)
-        yield worker.answers()
+        answers = worker.answers(timeout)
+        next(answers)
+        yield answers
     except TookTooLong:
         raise QueryRefused(
             f"the query ran longer than {timeout:g} seconds: narrow it, or give more with --timeout"

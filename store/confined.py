@@ -37,6 +37,7 @@ from store.store import Store
 JUDGE_BYTES = 1 << 30  # address space for parsing, more than which no honest query takes
 BESIDE_BYTES = 2 << 30  # address space beside what the query may hold: libraries, threads, rows on their way
 ANSWER_ROWS = 65_536  # that come at a time
+ROW_BYTES = 8  # that a row counts beside its values
 
 
 def answer(
@@ -110,12 +111,22 @@ def _rows(reader: pa.RecordBatchReader, memory: int) -> pa.Table:
         TooLittleMemory: they take more than ``memory`` bytes.
     """
     batches, taken = [], 0
-    for batch in reader:
+    for batch in _told(reader):
         batches.append(batch)
-        taken += batch.nbytes
+        taken += batch.nbytes + ROW_BYTES * batch.num_rows  # a row of NULLs takes nothing here, and much as text
         if taken > memory:
             raise TooLittleMemory(f"the rows of the query take more than {memory / 1e9:.1f} GB: {NARROW}")
     return pa.Table.from_batches(batches, reader.schema).rename_columns(unique_names(reader.schema.names))
+
+
+def _told(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The batches; what goes wrong in between, which Arrow tells in words of its own, as DuckDB's error again."""
+    try:
+        yield from reader
+    except (pa.ArrowException, OSError) as error:
+        text = str(error)
+        kinds = {"Out of Memory Error": duckdb.OutOfMemoryException, "IO Error": duckdb.IOException}
+        raise next((kind for begin, kind in kinds.items() if text.startswith(begin)), duckdb.Error)(text) from error
 
 
 def _confine(con: duckdb.DuckDBPyConnection, memory: int) -> None:
@@ -172,7 +183,7 @@ class _Parts(AbstractFileSystem):  # type: ignore[misc]
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """Size and kind of a part."""
-        return {"name": path, "size": self._known(path).bytes, "type": "file"}
+        return {"name": path, "size": (self._root / self._known(path).path).lstat().st_size, "type": "file"}
 
     def modified(self, path: str) -> datetime:
         """Parts never change."""

@@ -70,6 +70,7 @@ def find(root: Path, before: float) -> Waste:
     unfinished = [path for path in _files_below(root / manifest.FOLDER) if _UNFINISHED.fullmatch(path.name)]
     unfinished += [path for path in _files_of_parts(root) if path.suffix == ".tmp"]
     torn = [path for path in torn if _is_file(path)]  # what else is in place of one is not ours to remove
+    torn = [path for path in torn if _is_begun_by_us(path)]
     return Waste(tuple(dead) + _old(torn, before), by_dataset, _old(unfinished, before), _old(caches(root), before))
 
 
@@ -109,6 +110,16 @@ def _is_file(path: Path) -> bool:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
         return False
+
+
+def _is_begun_by_us(path: Path) -> bool:
+    """Whether a torn manifest is what a power cut leaves of one: its beginning, nothing, or zeros."""
+    try:
+        with opening.open_regular(path) as file:
+            begin = file.read(len(manifest.BEGIN))
+    except OSError:
+        return False
+    return not begin.strip(b"\0") or manifest.BEGIN.startswith(begin)
 
 
 def strange(root: Path) -> list[Path]:

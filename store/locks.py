@@ -26,7 +26,7 @@ def held(root: Path, name: str, *, wait: float = 0.0) -> Iterator[None]:
     opening.refuse_other_than_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.lock"
-    if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
+    if os.path.lexists(file) and (not stat.S_ISREG(file.lstat().st_mode) or file.lstat().st_nlink > 1):
         raise opening.NotRegular(errno.EINVAL, "a link or no file, expected a lock of the store's own", str(file))
     lock = FileLock(file)
     try:

@@ -21,6 +21,7 @@ from store.parts import Part, is_dataset, is_path_of
 
 FORMAT = 1
 FOLDER = "manifests"
+BEGIN = b'{\n "manifest": {'  # of every file, as it is encoded
 MOST_BYTES = 256 << 20  # of a manifest: a million parts
 MOST_NUMBER = 10**15
 MESSAGE_CHARACTERS = 200  # of what a manifest says, in a message

@@ -45,7 +45,7 @@ def open_regular(path: Path, *, below: Path | None = None, follow: bool = False)
         except OSError as error:
             # a link where none may be, or a socket, which cannot be opened at all
             if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
-                found = "a socket or a device" if error.errno == errno.ENXIO else "a link"
+                found = "a link" if error.errno != errno.ENXIO else "a socket" if path.is_socket() else "a device"
                 raise NotRegular(error.errno, f"{found}, expected a regular file", str(path)) from None
             raise
         finally:

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from store import files, opening
+from store.schemas import SCHEMAS
 
 FOLDER = "parts"  # of the store: in it a folder for each dataset
-_DATASET = re.compile(r"[a-z][a-z_]{0,60}")
-_NAME = re.compile(r"[0-9a-f]{1,32}\.[a-z0-9]{1,10}(\.tmp)?")
+DATASETS = frozenset({*SCHEMAS, "models"})
+_NAME = re.compile(r"[0-9a-f]{1,32}\.(parquet|npz|keras)(\.tmp)?")
 ROW_GROUP_ROWS = 8192
 ROW_GROUP_BYTES = 1 << 20  # in memory: what reading, merging and writing hold many times over
 
@@ -46,7 +47,7 @@ def sha256_of(path: Path) -> str:
 
 def is_dataset(name: str) -> bool:
     """Whether a dataset of ours may have this name."""
-    return _DATASET.fullmatch(name) is not None
+    return name in DATASETS
 
 
 def is_name_of(dataset: str, name: str) -> bool:

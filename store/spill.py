@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import fcntl
 import os
-import re
 import shutil
 import tempfile
 import uuid
@@ -17,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 PREFIX = "coldframe-spill-"
+MARK = "made by coldframe"  # a file in each folder of ours: another may bear such a name
 TRIES = 10
 
 
@@ -43,6 +43,7 @@ def _own(process: int) -> Path:
         made = Path(tempfile.mkdtemp(prefix=PREFIX))
         held = _hold(made)
         if held is not None and made.exists():  # else another process has just taken it for a leftover
+            (made / MARK).touch()
             break
     atexit.register(_remove, made, held, process)  # without a hold where the system has no locks: nobody takes it then
     return made
@@ -51,7 +52,7 @@ def _own(process: int) -> Path:
 def remove_leftovers() -> None:
     """Remove the folders of this user's processes that are no more."""
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        held = _hold(path) if re.fullmatch(rf"{PREFIX}[a-z0-9_]{{8}}", path.name) else None
+        held = _hold(path) if (path / MARK).exists() else None
         if held is not None:
             _remove(path, held, os.getpid())
 
@@ -63,7 +64,8 @@ def _hold(path: Path) -> int | None:
     except OSError:
         return None
     try:
-        if os.fstat(descriptor).st_uid == os.getuid():
+        status = os.fstat(descriptor)
+        if status.st_uid == os.getuid() and status.st_mode & 0o777 == 0o700:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return descriptor
     except OSError:

@@ -154,15 +154,17 @@ class Worker:
         return self._take(seconds)
 
     def answers(self, seconds: float | None = None) -> Iterator[Any]:
-        """The answers to what was asked, those that were not taken yet, all of them within ``seconds`` from now on.
+        """The answers to what was asked, those that were not taken yet; waiting for them takes at most ``seconds`` in all.
 
         Raises:
             TookTooLong, Died: as :meth:`call`.
         """
-        deadline = None if seconds is None else time.monotonic() + seconds
+        left = math.inf if seconds is None else seconds
         with self._whole():
             while True:
-                answer = self._take(None if deadline is None else max(0.0, deadline - time.monotonic()))
+                started = time.monotonic()
+                answer = self._take(None if left == math.inf else max(0.0, left))
+                left -= time.monotonic() - started
                 if answer is _END:
                     return
                 yield answer

@@ -29,7 +29,7 @@ from click.testing import CliRunner
 from pipeline import tune
 from pipeline.activations import Activations
 from pipeline.cli import cli
-from store import manifest, parts, queries
+from store import manifest, parts, queries, spill
 from store.errors import ColdframeError
 from store.manifest import Manifest
 from tests.conftest import REPOSITORY, Coldframe, drawn, environment
@@ -933,6 +933,8 @@ def test_what_a_killed_process_left_goes_and_nothing_else(foreign: Coldframe, ho
     for one in (left, *theirs):
         one.mkdir(parents=True)
         (one / "file").write_text("x")
+    left.chmod(0o700)
+    (left / spill.MARK).touch()
     (folder / "coldframe-spill-abcdefg1").symlink_to(home)
     (folder / "coldframe-spill-abcdefg2").write_text("x")
     os.mkfifo(folder / "coldframe-spill-abcdefg3")
@@ -961,3 +963,24 @@ def test_a_system_without_locks_has_folders_all_the_same(tmp_path: Path) -> None
     """
     env = environment(PYTHONPATH=str(REPOSITORY), TMPDIR=str(tmp_path / "tmp"))
     assert run_python(script, env=env).strip() == "0o700"
+
+
+def test_files_that_only_look_like_ours_stay(foreign: Coldframe) -> None:
+    planted = [
+        foreign.path / name
+        for name in ("parts/images/2024.jpg", "parts/images/cafe.txt", "parts/abc/dead.doc", "manifests/20260101.json")
+    ]
+    for path in planted:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+        os.utime(path, (0, 0))
+    foreign("gc", "--grace", "0s", code=1)  # a torn newest manifest: repair comes first
+    foreign("repair")
+    foreign("gc", "--grace", "0s")
+    assert [path.exists() for path in planted] == [True, True, True, False]
+    assert (foreign.path / "damaged" / "manifests" / "20260101.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("path", ["parts/images/a.jpg", "parts/images/0.exe", "parts/evil/0.parquet"])
+def test_a_part_of_another_kind_is_none_of_ours(path: str) -> None:
+    assert not parts.is_path_of(path.split("/")[1], path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -233,3 +234,32 @@ def wait_for(happened: Callable[[], bool]) -> None:
             return
         time.sleep(0.01)
     raise AssertionError("it never happened")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("select case when range < 200000 then 1 else error('late ' || range) end from range(300000)", "late 200000"),
+        ("select (case when range < 200000 then '1' else 'x' end)::int from range(300000)", "Could not convert|cast"),
+        ("select '\ud800'", "no text that UTF-8 can say"),
+    ],
+)
+def test_what_goes_wrong_late_or_before_is_said_of_the_query(untouched: Snapshot, query: str, said: str) -> None:
+    with pytest.raises(QueryRefused, match=said):
+        untouched.ask(query, {})
+
+
+@pytest.mark.parametrize("fmt", ["ndjson", "csv", "json"])
+def test_the_limit_of_time_is_that_of_the_answer_too(world: Path, fmt: str) -> None:
+    command = ("sql", "--timeout", 1, "--format", fmt, "select null as a from range(100000000)")
+    done = Coldframe(world / "store").process(*command, code=1, timeout=60)
+    assert "longer than 1 seconds" in done.stderr or "take more than" in done.stderr
+
+
+def test_pieces_are_the_whole(world: Path) -> None:
+    """What comes in pieces is what would come at once."""
+    query = "select range as a, {'b': [range, null]} as c, repeat('ü\n', 3) as d from range(9000)"
+    asked = Coldframe(world / "store")
+    rows = asked.store.snapshot().ask(query, {}).to_pylist()
+    assert asked("sql", query, "--format", "json").stdout == json.dumps(rows, indent=1) + "\n"
+    assert asked("sql", "select 1 as a where false", "--format", "json").stdout == "[]\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from pipeline.formats import VECTORS, FloatArray, Run
 from pipeline.frameworks import load_keras
+from store.errors import ColdframeError
 
 LIBRARIES = ("keras",)
 EXTRA = ""
@@ -21,6 +23,7 @@ from decoding import decode, resize  # decoding.py beside this card: needs pillo
 picture = np.asarray(resize(decode(Path("photo.jpg").read_bytes()).image, {height}, {width}))
 probabilities = keras.saving.load_model("model.keras", compile=False).predict(picture[None])[0]"""
 FILE = "model.keras"
+MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 FILES = (FILE,)
 
 
@@ -31,6 +34,10 @@ def write(model: Any, folder: Path) -> None:
 
 def load(folder: Path) -> Run:
     """With the vectors as a second output."""
+    with zipfile.ZipFile(folder / FILE) as file:
+        others = sorted(set(file.namelist()) - MEMBERS)
+    if others:  # Keras would unpack them into the temporary folder
+        raise ColdframeError(f"{folder / FILE}: it holds {others[0]!r}, which no export writes: export the run again")
     keras = load_keras()
 
     model = keras.saving.load_model(folder / FILE, compile=False, safe_mode=True)  # no code out of the file

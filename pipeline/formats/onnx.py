@@ -12,6 +12,7 @@ from pipeline import quiet
 from pipeline.formats import PROBABILITIES, VECTORS, FloatArray, Run
 from pipeline.frameworks import frozen_graph
 from pipeline.processes import cores
+from store import opening
 
 FILE = "model.onnx"
 FILES = (FILE,)
@@ -57,7 +58,10 @@ def load(folder: Path) -> Run:
     onnxruntime = quiet.load("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()  # of the container, which the library does not see
-    session = onnxruntime.InferenceSession(folder / FILE, options, providers=["CPUExecutionProvider"])
+    # as bytes, and in a folder that is not there: the tensors are in this file, whose checksum is known, and nowhere else
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", "/nonexistent")
+    model = opening.read_regular(folder / FILE)
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def run(pictures: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         probabilities, vectors = session.run([PROBABILITIES, VECTORS], {PICTURES: pictures})

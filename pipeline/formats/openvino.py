@@ -11,6 +11,8 @@ import numpy.typing as npt
 from pipeline import quiet
 from pipeline.formats import PROBABILITIES, VECTORS, FloatArray, Run
 from pipeline.frameworks import frozen_graph
+from store import opening
+from store.errors import ColdframeError
 
 FILE = "model.xml"
 FILES = (FILE, "model.bin")
@@ -36,6 +38,9 @@ def write(model: Any, folder: Path) -> None:
 
 def load(folder: Path) -> Run:
     """Compiled for this processor, in float32: as it was evaluated."""
+    with opening.open_regular(folder / FILE) as file:
+        if not file.read(100).lstrip().startswith((b"<?xml", b"<net")):  # OpenVINO would try it as another format
+            raise ColdframeError(f"{folder / FILE}: not a model of OpenVINO: export the run again")
     openvino = quiet.load("openvino")
     hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     compiled = openvino.Core().compile_model(folder / FILE, "CPU", hints)
