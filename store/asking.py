@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from store import spill
 from store.errors import ColdframeError, QueryRefused, TooLittleMemory
 from store.worker import Died, TookTooLong, Worker
 
@@ -81,8 +80,10 @@ def _asked(
         sql.encode()
     except UnicodeEncodeError as error:
         raise QueryRefused(f"the query is no text that UTF-8 can say ({error.reason}, at {error.start})") from None
-    with _idle_lock:
-        worker = _idle.pop() if _idle else Worker(prepare=_get_ready)
+    worker = _take()
+    worker.start()  # it gets ready while this goes on
+    from store import spill
+
     spilled = spill.new()
     try:
         worker.ask(_answer, root.absolute(), moment, sql, dict(parameters), spilled, memory, pieces)
@@ -105,8 +106,7 @@ def _asked(
         raise
     finally:
         spill.remove(spilled)
-        with _idle_lock:
-            _idle.append(worker)
+        _put(worker)
 
 
 def _wait_for_store(worker: Worker, root: Path, timeout: float | None) -> None:
@@ -115,6 +115,23 @@ def _wait_for_store(worker: Worker, root: Path, timeout: float | None) -> None:
         worker.next_answer(seconds)
     except TookTooLong:
         raise ColdframeError(f"{root}: not opened within {seconds:g} seconds: give more with --timeout") from None
+
+
+def start() -> None:
+    """Start the process for the next query: it gets ready while the caller does other things."""
+    worker = _take()
+    worker.start()
+    _put(worker)
+
+
+def _take() -> Worker:
+    with _idle_lock:
+        return _idle.pop() if _idle else Worker(prepare=_get_ready, quick=True)
+
+
+def _put(worker: Worker) -> None:
+    with _idle_lock:
+        _idle.append(worker)
 
 
 def _answer(*given: Any) -> Any:

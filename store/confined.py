@@ -61,9 +61,11 @@ def answer(
     memory = memory_bytes() // 2 if memory is None else memory
     readable = _Parts(root, moment)
     yield None
-    query = _judged(sql)
-    con = connection.connect(root, moment, spill_to=spill, file_system=readable, only=_needed(query))
+    con = connection.opened(spill, readable)
     try:
+        with _address_space(JUDGE_BYTES):
+            query = judge.judged(con, sql)
+        connection.show(con, root, moment, by_file_system=True, only=_needed(query))
         _confine(con, memory)
         with _address_space(memory + BESIDE_BYTES):
             _show_parts_by_path(con, root, query.relations)
@@ -85,14 +87,6 @@ def answer(
         raise connection.explain_failure(error) from error
     finally:
         con.close()
-
-
-def _judged(sql: str) -> judge.Query:
-    with duckdb.connect(config={"temp_directory": ""}) as con:
-        con.execute("set python_enable_replacements = false")
-        con.execute("set enable_external_access = false")
-        with _address_space(JUDGE_BYTES):
-            return judge.judged(con, sql)
 
 
 def _needed(query: judge.Query) -> queries.Needed | None:

@@ -36,19 +36,19 @@ def connect(
     *,
     spill_to: str | None = None,
     file_system: Any = None,
-    only: queries.Needed | None = None,
 ) -> duckdb.DuckDBPyConnection:
-    """An in-memory database whose views show ``manifest``.
+    """An in-memory database whose views show ``manifest``, as :func:`opened` and :func:`show` make it."""
+    con = opened(spill_to, file_system)
+    show(con, root, manifest, by_file_system=file_system is not None)
+    return con
 
-    The raw parts are in the schema ``data``; what a user may rely on is in the main schema.
+
+def opened(spill_to: str | None = None, file_system: Any = None) -> duckdb.DuckDBPyConnection:
+    """An empty in-memory database.
 
     Args:
         spill_to: the folder for what does not fit into memory, of this connection alone; None for a new one.
         file_system: one of fsspec's that has the parts at :data:`PARTS` and their paths; None for the files themselves.
-        only: what a query needs of all this, None for everything: each view takes its time.
-
-    Raises:
-        StoreDamaged: a part the manifest names is missing, no file of its own, or no Parquet file.
     """
     con = duckdb.connect(config={"temp_directory": spill.new() if spill_to is None else spill_to})
     if file_system is not None:
@@ -56,6 +56,26 @@ def connect(
     con.execute("set enable_progress_bar = false")
     con.execute("set timezone = 'UTC'")
     con.execute("set python_enable_replacements = false")  # a name in a query is never one of our variables
+    return con
+
+
+def show(
+    con: duckdb.DuckDBPyConnection,
+    root: Path,
+    manifest: Manifest,
+    *,
+    by_file_system: bool = False,
+    only: queries.Needed | None = None,
+) -> None:
+    """Make views of a moment: the raw parts in the schema ``data``, what a user may rely on in the main schema.
+
+    Args:
+        by_file_system: whether the connection has the parts from a file system of ours.
+        only: what a query needs of all this, None for everything: each view takes its time.
+
+    Raises:
+        StoreDamaged: a part the manifest names is missing, no file of its own, or no Parquet file.
+    """
     con.execute("create schema data")
     with explaining(root):
         for dataset in SCHEMAS:
@@ -63,7 +83,7 @@ def connect(
             paths = _paths(root, live)  # whose places are checked in any case
             if only is not None and dataset not in only.datasets:
                 continue
-            if file_system is not None:
+            if by_file_system:
                 paths = [f"{PARTS}{part.path}" for part in live]
             _create_dataset(con, dataset, paths)
         try:
@@ -76,7 +96,6 @@ def connect(
             raise StoreDamaged(
                 f"{root}: a part has not the columns it should have ({_first_line(error)}): 'coldframe verify' says more"
             ) from error
-    return con
 
 
 def _paths(root: Path, live: tuple[Part, ...]) -> list[str]:

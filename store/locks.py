@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from store import opening
 from store.errors import Locked
 
@@ -22,6 +20,8 @@ def held(root: Path, name: str, *, wait: float = 0.0) -> Iterator[None]:
     Raises:
         Locked: somebody else holds it.
     """
+    from filelock import FileLock, Timeout  # not for those who only read
+
     folder = root / "locks"
     opening.refuse_other_than_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
