@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from store import opening
 from store.errors import ColdframeError
-from store.matrices import memory_bytes
+from store.memory import memory_bytes
 
 Array = npt.NDArray[Any]
 

@@ -998,6 +998,10 @@ def predict(
     fmt: str,
 ) -> None:
     """Predict the classes of pictures: files, folders of them, or - for standard input (a picture, or paths, one a line)."""
+    from pipeline import model_process
+
+    if Path(model, "card.json").is_file():
+        model_process.start_early(Path(model))
     from pipeline import output
     from pipeline import predict as step
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import tempfile
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,27 +16,26 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
-from pipeline import decoding, embedders, feature_sets, taxonomy
+from pipeline import decoding, embedders, feature_sets, model_process, taxonomy
 from pipeline import neighbours as training_images
 from pipeline.artefact import Artefact
 from pipeline.embedders import Embedder
 from pipeline.examining import MAX_SECONDS
-from pipeline.formats import Run
 from pipeline.heads import Head
 from pipeline.lookup import ingested_max_pixels
 from pipeline.neighbours import Neighbours
 from pipeline.prediction import find_run
 from pipeline.runs import FINETUNED, HEAD
-from store import opening, spill
+from store import spill
 from store.errors import ColdframeError
-from store.matrices import FloatMatrix, memory_bytes, to_matrix
+from store.matrices import FloatMatrix, to_matrix
+from store.memory import memory_bytes
 from store.store import Snapshot, Store
 from store.worker import Died, TookTooLong, Worker
 
 Probabilities = npt.NDArray[np.float64]
 LOAD_SECONDS = 120.0  # that an artefact's model may take to load, the library included
 MOST_PICTURES = 32  # that a model gets at a time
-MOST_DIMENSIONS = 1 << 20  # of the vectors that it may give
 MEMORY_BESIDE = 8 << 30  # address space that libraries set aside and never use
 
 
@@ -111,13 +109,19 @@ def other_classes(name: str, classes: int, found: tuple[int, ...]) -> ColdframeE
     return ColdframeError(f"{name} has {classes} classes, its model gives {found}: train again")
 
 
-def of_artefact(given: Artefact, *, max_seconds: float = MAX_SECONDS) -> Engine:
+def of_artefact(given: Artefact, *, max_seconds: float = MAX_SECONDS, process: Worker | None = None) -> Engine:
     """The engine of an artefact. ``max_seconds`` is the longest that its model may take for one picture.
+
+    ``process`` is one of :mod:`pipeline.model_process` that was started before: then the model is loaded by
+    :meth:`Engine.get_ready`, and the caller does other things first.
 
     Raises:
         ColdframeError: it cannot be loaded.
     """
-    return _OfArtefact(given, max_seconds)
+    engine = _OfArtefact(given, max_seconds, process)
+    if process is None:
+        engine.get_ready()
+    return engine
 
 
 def of_run(store: Path, run_id: str) -> Engine:
@@ -135,20 +139,22 @@ def of_run(store: Path, run_id: str) -> Engine:
 class _OfArtefact(Engine):
     """A model that may come from a stranger, so it runs in a process of its own: one that never ends is ended."""
 
-    def __init__(self, given: Artefact, seconds: float) -> None:
+    def __init__(self, given: Artefact, seconds: float, process: Worker | None) -> None:
         self._given, self._seconds = given, seconds
         self.classes, self.max_pixels, self.size = given.classes, int(given.card["max_pixels"]), given.size
         self.name = str(given.folder)
-        # Keras may run on a GPU, whose driver sets aside far more addresses than there is memory
-        self._process = Worker(memory=None if given.card["format"] == "keras" else memory_bytes() + MEMORY_BESIDE)
+        self._process = process or model_process.start(given.folder)
         self._is_loaded, self._most = False, 1
         self._place = spill.new()  # for what a library unpacks
         weakref.finalize(self, spill.remove, self._place)
-        self.get_ready()
 
     def get_ready(self) -> None:
         if not self._is_loaded:  # or ended meanwhile
-            self._ask(_load, self._given, self._place, seconds=LOAD_SECONDS)
+            given = self._given
+            # Keras may run on a GPU, whose driver sets aside far more addresses than there is memory
+            memory = None if given.card["format"] == "keras" else memory_bytes() + MEMORY_BESIDE
+            what = (given.folder.absolute(), given.card["format"], tuple(given.card["files"]), self._place, memory)
+            self._ask(model_process.load, *what, seconds=LOAD_SECONDS)
             self._is_loaded = True
 
     def _ask(self, function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
@@ -182,7 +188,7 @@ class _OfArtefact(Engine):
             # one at first, then twice as many each time: of a model that is too slow one learns it sooner
             some = prepared[start : start + self._most]
             pictures, seconds = np.stack(some), self._seconds * len(some)
-            found.append(self._ask(_run, pictures, len(self.classes), self.name, seconds=seconds))
+            found.append(self._ask(model_process.run, pictures, len(self.classes), self.name, seconds=seconds))
             start, self._most = start + len(some), min(2 * self._most, MOST_PICTURES)
         if len({vectors.shape[1] for _, vectors in found}) > 1:
             raise ColdframeError(f"{self.name}: the model gives vectors of different lengths: export the run again")
@@ -196,48 +202,6 @@ class _OfArtefact(Engine):
     @functools.cache  # noqa: B019  (an engine lives as long as its model)
     def neighbours(self) -> Neighbours | None:
         return self._given.neighbours()
-
-
-_loaded: list[Run] = []  # the model of a process that runs an artefact's
-
-
-def _load(given: Artefact, place: str) -> None:
-    if place:
-        Path(place).mkdir(exist_ok=True)
-        tempfile.tempdir = place
-    for name in given.card["files"]:
-        try:
-            opening.open_regular(given.folder / name).close()
-        except OSError as error:  # it was another thing when the card was checked
-            raise ColdframeError(
-                f"{given.folder / name}: cannot be read ({error.strerror}): export the run again"
-            ) from None
-    _loaded[:] = [given.load()]
-
-
-def _run(pictures: npt.NDArray[np.uint8], classes: int, name: str) -> tuple[FloatMatrix, FloatMatrix]:
-    """What the model says, checked here: nothing that is large or of another kind leaves the process."""
-    try:
-        probabilities, vectors = _loaded[0](pictures)
-    except MemoryError:
-        raise
-    except Exception as error:  # every library has kinds of its own
-        reason = " ".join(str(error).split())[:200]
-        raise ColdframeError(f"{name}: the model cannot be run ({reason}): export the run again") from None
-    for of, given, widths in (
-        ("probabilities", probabilities, range(classes, classes + 1)),
-        ("vectors", vectors, range(1, MOST_DIMENSIONS + 1)),
-    ):
-        if not isinstance(given, np.ndarray) or given.dtype.kind != "f":
-            raise ColdframeError(
-                f"{name}: the model gives {of} that are no floating-point numbers: export the run again"
-            )
-        if given.ndim != 2 or len(given) != len(pictures) or given.shape[1] not in widths:
-            raise ColdframeError(
-                f"{name}: the model gives {of} of shape {given.shape} for {len(pictures)} pictures of {classes} classes: export "
-                "the run again"
-            )
-    return np.asarray(probabilities, np.float32), np.asarray(vectors, np.float32)
 
 
 class _OfRun(Engine):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline import decoding
 from pipeline.processes import cores, in_workers
-from store.matrices import memory_bytes
+from store.memory import memory_bytes
 from store.worker import Died, TookTooLong
 
 MAX_SECONDS = 60.0  # for one file; the slowest of a camera's takes one or two

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import artefact, decoding, engines, taxonomy
+from pipeline import artefact, decoding, engines, model_process, taxonomy
 from pipeline.decoders import Decoders, Decoding
 from pipeline.engines import Engine, Found
 from pipeline.examining import MAX_SECONDS
@@ -229,7 +229,16 @@ def open_model(source: str | Path, *, store: str | Path | None = None, max_secon
     if looks_like_a_path and folder.is_file():
         raise ColdframeError(f"{source}: a file; expected a run, or the folder of an artefact")
     if artefact.is_one(folder) or (folder / artefact.DRAFT).is_file() or looks_like_a_path:
-        return Model(engines.of_artefact(artefact.read(folder), max_seconds=max_seconds), max_seconds=max_seconds)
+        process = model_process.start(folder) if artefact.is_one(folder) else None
+        try:
+            engine = engines.of_artefact(artefact.read(folder), max_seconds=max_seconds, process=process)
+            model = Model(engine, max_seconds=max_seconds)
+            engine.get_ready()
+        except BaseException:
+            if process is not None:
+                process.end()
+            raise
+        return model
     if store is None:
         raise ColdframeError(f"{source}: no artefact there; a run needs its store")
     return Model(engines.of_run(Path(store), str(source)), max_seconds=max_seconds)

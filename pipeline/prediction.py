@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import duckdb
 import numpy as np
 
 from pipeline import classifier, from_scratch, pixels, runs
@@ -27,12 +26,15 @@ def find_run(snapshot: Snapshot, run_id: str | None) -> dict[str, Any]:
     Raises:
         ColdframeError: no such run, none yet, ids of several that start so, or a row that no training has written.
     """
+
     run = _find(snapshot, run_id)
     runs.check_row(run)
     return run
 
 
 def _find(snapshot: Snapshot, run_id: str | None) -> dict[str, Any]:
+    import duckdb  # not for artefacts
+
     try:
         rows = snapshot.rows("steps/train/runs")
     except duckdb.Error as error:  # a column of another type

@@ -29,7 +29,7 @@ from store.asking import NARROW
 from store.connection import PARTS
 from store.errors import TooLittleMemory
 from store.manifest import Manifest
-from store.matrices import memory_bytes
+from store.memory import memory_bytes
 from store.parts import Part
 from store.schemas import SCHEMAS, unique_names
 from store.store import Store

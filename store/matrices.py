@@ -6,7 +6,6 @@ import functools
 import math
 import os
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,10 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from store.errors import ColdframeError, StoreDamaged
+from store.memory import memory_bytes
 
 Number = TypeVar("Number", np.float32, np.uint8)
-# Of the control groups, second and first version; a container sees its own here.
-_MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 FloatMatrix = npt.NDArray[np.float32]
 
@@ -66,15 +64,6 @@ def allocate(shape: tuple[int, ...], kind: type[Number], folder: Path, share: fl
                 "or allow more memory"
             ) from error
         return np.memmap(file, kind, "r+", shape=shape)
-
-
-def memory_bytes() -> int:
-    """RAM this process may use, in bytes: that of its container, where it is in one with less."""
-    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for file in _MEMORY_LIMITS:
-        with suppress(OSError, ValueError):  # no such file, or "max"
-            sizes.append(int(file.read_text()))
-    return min(sizes)
 
 
 def unit_length(matrix: FloatMatrix) -> FloatMatrix:

@@ -10,16 +10,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
-from store import asking, connection, files, locks, manifest, opening, queries
+from store import asking, files, locks, manifest, opening, queries
 from store.errors import ColdframeError, Locked, StoreDamaged
 from store.manifest import Manifest, Swap
 from store.parts import FOLDER, Part, paths, write_bytes, write_stream, write_table
 from store.schemas import SCHEMAS, conform
+
+if TYPE_CHECKING:
+    import duckdb
 
 COMMIT_WAIT_SECONDS = 60.0
 # Bytes that a connection told to hold little may hold: in any case, and for what it is shown.
@@ -209,15 +211,21 @@ class Snapshot:
     @functools.cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """DuckDB with the views of this moment; made on first use."""
+        from store import connection
+
         return connection.connect(self.root, self.manifest)
 
     def query(self, name: str, /, **parameters: Any) -> pa.Table:
         """Rows of ``sql/<name>.sql``."""
+        from store import connection
+
         with connection.explaining(self.root):
             return connection.run(self.connection, queries.text(name), parameters)
 
     def stream(self, name: str, /, **parameters: Any) -> Iterator[pa.Table]:
         """Rows of ``sql/<name>.sql``, some thousand at a time, as they are found; no other query may run meanwhile."""
+        from store import connection
+
         with connection.explaining(self.root):
             yield from connection.stream(self.connection, queries.text(name), parameters)
 
@@ -237,6 +245,10 @@ class Snapshot:
 
     def select(self, view: str, *columns: str) -> pa.Table:
         """Some columns of a view, which it must have; no columns give their types alone."""
+        import duckdb
+
+        from store import connection
+
         with connection.explaining(self.root):
             relation = self.connection.view(view)
             if not columns:
@@ -245,16 +257,22 @@ class Snapshot:
 
     def materialise(self, table: str, name: str, /, **parameters: Any) -> None:
         """Make a temporary table of this snapshot's connection out of ``sql/<name>.sql``, replacing one of that name."""
+        from store import connection
+
         with connection.explaining(self.root):
             connection.create_table(self.connection, table, queries.text(name), parameters)
 
     def define(self, view: str, name: str, /) -> None:
         """Make ``sql/<name>.sql`` a temporary view of this snapshot's connection, replacing one of that name."""
+        from store import connection
+
         with connection.explaining(self.root):
             self.connection.execute(f"create or replace temp view {view} as {queries.text(name)}")
 
     def register(self, table: str, rows: pa.Table) -> None:
         """Show ``rows`` to this snapshot's connection as a temporary table, replacing one of that name."""
+        from store import connection
+
         with connection.explaining(self.root):
             self.connection.register("given_rows", rows)
             connection.create_table(self.connection, table, "select * from given_rows", {})
@@ -273,6 +291,8 @@ class Snapshot:
 
     def parameters(self, name: str, /) -> set[str]:
         """The named parameters of ``sql/<name>.sql``."""
+        from store import connection
+
         return connection.parameters(self.connection, queries.text(name))
 
     def ask(
@@ -298,6 +318,8 @@ class Snapshot:
             ColdframeError: there is none.
             StoreDamaged: it is missing or no regular file.
         """
+        from store import connection
+
         parts = self.manifest.parts(dataset, key)
         if not parts:
             raise ColdframeError(f"{self.root}: no {dataset} stored for {key}")

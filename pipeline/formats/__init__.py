@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import quiet
 from pipeline.frameworks import load_keras
 from store.errors import ColdframeError
 
@@ -62,8 +63,21 @@ def load(name: str, folder: Path) -> Run:
             f"{folder}: of the format {name!r}, which this coldframe does not know: {', '.join(names())}"
         )
     _require(name, _module(name).LIBRARIES[:1])
-    run: Run = _module(name).load(folder)
+    try:
+        run: Run = _module(name).load(folder)
+    except ColdframeError:
+        raise
+    except Exception as error:  # every library has kinds of its own
+        reason = " ".join(str(error).split())[:200]
+        raise ColdframeError(f"{folder}: the model cannot be loaded ({reason}): export it again") from error
     return run
+
+
+def import_library(name: str) -> None:
+    """Import what runs the models of a format, if there is such a format."""
+    if name in names():
+        _require(name, _module(name).LIBRARIES[:1])
+        load_keras() if name == "keras" else quiet.load(_module(name).LIBRARIES[0])
 
 
 def prepare(name: str) -> None:
