@@ -55,15 +55,14 @@ class Engine(ABC):
         classes: (classes,) ascending.
         max_pixels: of the largest picture it takes.
         knows: whether there may be contents that need not be computed, see :meth:`known`.
+        size: (height, width) of every picture, where :meth:`prepare` does no more than resize; else None.
     """
 
     name: str
     classes: npt.NDArray[np.str_]
     max_pixels: int
     knows = False
-    size: tuple[int, int] | None = (
-        None  # (height, width) of every picture, where :meth:`prepare` does no more than resize
-    )
+    size: tuple[int, int] | None = None
 
     def known(self, content_ids: Sequence[str]) -> dict[str, Any]:
         """What need not be computed of some contents, as :meth:`prepare` would give it; the others are not in there."""

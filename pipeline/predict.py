@@ -278,11 +278,8 @@ def _pictures_in(folder: Path) -> Iterator[str]:
             continue
         try:
             is_own = path.is_file() and path.resolve().is_relative_to(top)
-        except (
-            OSError,
-            RuntimeError,
-        ):  # what may not be looked at, or changes meanwhile: reading it will say why it cannot be
-            is_own = True
+        except (OSError, RuntimeError):
+            is_own = True  # reading it will say why it cannot be read
         if is_own:
             yield str(path)
 

@@ -63,10 +63,10 @@ def answer(
     yield None
     con = connection.opened(spill, readable)
     try:
+        _confine(con, memory)  # before anything that was sent is so much as parsed
         with _address_space(JUDGE_BYTES):
             query = judge.judged(con, sql)
         connection.show(con, root, moment, by_file_system=True, only=_needed(query))
-        _confine(con, memory)
         with _address_space(memory + BESIDE_BYTES):
             _show_parts_by_path(con, root, query.relations)
             table = _rows(connection.reader(con, query.sql, parameters, ANSWER_ROWS), memory)

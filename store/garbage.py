@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -69,8 +68,7 @@ def find(root: Path, before: float) -> Waste:
         by_dataset[path.parent.name] = (*by_dataset.get(path.parent.name, ()), path)
     unfinished = [path for path in _files_below(root / manifest.FOLDER) if _UNFINISHED.fullmatch(path.name)]
     unfinished += [path for path in _files_of_parts(root) if path.suffix == ".tmp"]
-    torn = [path for path in torn if _is_file(path)]  # what else is in place of one is not ours to remove
-    torn = [path for path in torn if _is_begun_by_us(path)]
+    torn = [path for path in torn if _is_begun_by_us(path)]  # what else is in place of one is not ours to remove
     return Waste(tuple(dead) + _old(torn, before), by_dataset, _old(unfinished, before), _old(caches(root), before))
 
 
@@ -103,13 +101,6 @@ def _files_below(folder: Path) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
     yield from (folder / name for name in sorted(names))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
 
 
 def _is_begun_by_us(path: Path) -> bool:
