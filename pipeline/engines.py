@@ -24,7 +24,7 @@ from pipeline.examining import MAX_SECONDS
 from pipeline.heads import Head
 from pipeline.lookup import ingested_max_pixels
 from pipeline.neighbours import Neighbours
-from pipeline.prediction import find_run
+from pipeline.prediction import find_run, other_classes
 from pipeline.runs import FINETUNED, HEAD
 from store import spill
 from store.errors import ColdframeError
@@ -101,11 +101,6 @@ class Engine(ABC):
     @abstractmethod
     def neighbours(self) -> Neighbours | None:
         """Training images with vectors of the same kind; None where it has none."""
-
-
-def other_classes(name: str, classes: int, found: tuple[int, ...]) -> ColdframeError:
-    """The error where a model gives something else than a probability for each class."""
-    return ColdframeError(f"{name} has {classes} classes, its model gives {found}: train again")
 
 
 def of_artefact(given: Artefact, *, max_seconds: float = MAX_SECONDS, process: Worker | None = None) -> Engine:

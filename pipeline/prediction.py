@@ -73,10 +73,13 @@ def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows, *, quiet:
     """
     found = _probabilities(snapshot, run, rows, quiet=quiet)
     if found.ndim != 2 or found.shape[1] != len(run["classes"]):
-        raise ColdframeError(
-            f"{run['run_id']} has {len(run['classes'])} classes, its model gives {found.shape[1:]}: train again"
-        )
+        raise other_classes(run["run_id"], len(run["classes"]), found.shape[1:])
     return found
+
+
+def other_classes(name: str, classes: int, found: tuple[int, ...]) -> ColdframeError:
+    """The error where a model gives something else than a probability for each class."""
+    return ColdframeError(f"{name} has {classes} classes, its model gives {found}: train again")
 
 
 def _probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows, *, quiet: bool) -> Probabilities:
