@@ -1065,10 +1065,10 @@ def runs(
     type=click.FloatRange(0, 1e6),
     default=300.0,
     show_default=True,
-    help="Seconds that it and its answer may take; 0: any number.",
+    help="Seconds that the query and its answer may take; 0: any number.",
 )
 @click.option(
-    "--memory", metavar="SIZE", help="Most memory for it and its rows, such as 4GB.  [default: half of the machine's]"
+    "--memory", metavar="SIZE", help="Most memory for the query and its rows, such as 4GB.  [default: half of the machine's]"
 )
 @click.option(
     "--rows",
