@@ -31,7 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pipeline import arrays, artefact, decoding, dense, export, formats, model_card, rehearsal, runs, taxonomy
+from pipeline import arrays, artefact, dense, export, formats, model_card, rehearsal, runs, taxonomy
 from pipeline.embedders.keras_applications import backbone
 from pipeline.frameworks import load_keras
 from pipeline.heads import Head
@@ -43,11 +43,11 @@ from store.errors import ColdframeError
 from store.parts import write_table
 from store.schemas import SCHEMAS
 from store.store import Store
+from tests.artefacts import CLASSES, put_card
 from tests.conftest import Coldframe, environment, picture
 
 SET = "efficientnet-b0"
 FORMATS = ("onnx", "openvino")
-CLASSES = ["finch", "heron", "moth"]
 ARTEFACT = ("card.json", "MODEL_CARD.md", "decoding.py", "model.onnx", "neighbours.npz", "rehearsal.json")
 GONE = 999_999_999  # of no process: more than any kernel counts to
 HOSTILE = {
@@ -98,18 +98,8 @@ def planted(folder: Path, **other: Any) -> Path:
     (folder / "decoding.py").write_text("")
     (folder / "MODEL_CARD.md").write_text("# card")
     (folder / "neighbours.npz").write_bytes(saved(**training()))
-    card = {
-        "card_version": artefact.VERSION,
-        "decoding": decoding.RULES_VERSION,
-        "format": "onnx",
-        "size": [8, 6],
-        "max_pixels": 10**6,
-        "classes": CLASSES,
-        "taxonomy": {"phylum": {"arthropoda": ["moth"], "chordata": ["finch", "heron"]}},
-        "files": {name: digest(folder / name) for name in ("model.onnx", "decoding.py", "neighbours.npz")},
-    }
-    (folder / "card.json").write_text(json.dumps(card | other))
-    return folder
+    taxonomy = {"phylum": {"arthropoda": ["moth"], "chordata": ["finch", "heron"]}}
+    return put_card(folder, ["model.onnx", "decoding.py", "neighbours.npz"], **{"taxonomy": taxonomy} | other)
 
 
 def inside(folder: Path) -> dict[str, bytes | None]:

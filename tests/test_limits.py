@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import io
 import json
 import os
@@ -30,12 +29,12 @@ from pipeline.predict import open_model
 from pipeline.prediction import find_run
 from store import opening
 from store.errors import ColdframeError
+from tests.artefacts import CLASSES, put_card
 from tests.conftest import REPOSITORY, Catalogue, Coldframe, environment, picture
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-CLASSES = ["finch", "heron", "moth"]
 PATIENCE = 120  # seconds, after which a process hangs
 MARK = "COLDFRAME_TEST_MARK"  # a variable that all processes of a test have, also those whose parents are gone
 
@@ -172,18 +171,7 @@ def planted(folder: Path, model: bytes | dict[str, bytes] | None = None, **other
     files = {"model.onnx": given} if isinstance(given, bytes) else given
     for name, data in {**files, "decoding.py": b""}.items():
         (folder / name).write_bytes(data)
-    card = {
-        "card_version": artefact.VERSION,
-        "decoding": decoding.RULES_VERSION,
-        "format": "onnx",
-        "size": [8, 6],
-        "max_pixels": 10**6,
-        "classes": CLASSES,
-        "taxonomy": {},
-        "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()},
-    }
-    (folder / "card.json").write_text(json.dumps(card | other))
-    return folder
+    return put_card(folder, [*files, "decoding.py"], **other)
 
 
 @pytest.fixture
