@@ -1068,7 +1068,9 @@ def runs(
     help="Seconds that the query and its answer may take; 0: any number.",
 )
 @click.option(
-    "--memory", metavar="SIZE", help="Most memory for the query and its rows, such as 4GB.  [default: half of the machine's]"
+    "--memory",
+    metavar="SIZE",
+    help="Most memory for the query and its rows, such as 4GB.  [default: half of the machine's]",
 )
 @click.option(
     "--rows",
