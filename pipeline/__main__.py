@@ -18,7 +18,7 @@ def main() -> None:
         from store import asking
 
         asking.start()  # the process that answers gets ready while this one reads its options
-    from pipeline.cli import main as run
+    from pipeline.cli.app import main as run
 
     run()
 

@@ -12,20 +12,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import (
-    curation,
-    embed,
-    evaluate,
-    feature_sets,
-    finetune,
-    fitting,
-    ingest,
-    plans,
-    scorers,
-    train_network,
-    tune,
-)
-from pipeline.config import Config
+from pipeline.curate import plans, replay, scorers
+from pipeline.embed import embed, feature_sets
+from pipeline.evaluate import evaluate
+from pipeline.finetune import finetune
+from pipeline.ingest import ingest
+from pipeline.steps.config import Config
+from pipeline.train import fitting, from_pixels, tune
 from store.errors import ColdframeError
 from store.rows import json_of
 from store.store import Snapshot
@@ -117,7 +110,7 @@ class Step:
 
 def reference_recipe() -> str:
     """The text of a ``coldframe.toml`` with the reference recipe."""
-    from pipeline.scorers.clip_quality import BAD, GOOD
+    from pipeline.curate.scorers.clip_quality import BAD, GOOD
 
     lines = {name: "\n".join(f'    "{one}",' for one in prompts) for name, prompts in (("good", GOOD), ("bad", BAD))}
     return REFERENCE.format(**lines)
@@ -223,16 +216,16 @@ def _curate_reason(config: Config, name: str, moment: Snapshot | None) -> str | 
     plan = plans.current(config, moment, name)
     if plan is None:
         return None
-    return _difference(record, curation.plan_settings(plan), curation.inputs_read(moment, plan))
+    return _difference(record, replay.plan_settings(plan), replay.inputs_read(moment, plan))
 
 
 def _train_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:
     record = _record(moment, "train", name)
     if "from_scratch" in config.section("train", name):
-        network = config.settings(train_network.Settings, "train", name, flags={})
+        network = config.settings(from_pixels.Settings, "train", name, flags={})
         if record is None or moment is None:
             return "never run"
-        return _difference(record, asdict(network), train_network.inputs_read(moment, network))
+        return _difference(record, asdict(network), from_pixels.inputs_read(moment, network))
     settings = config.settings(fitting.Settings, "train", name, flags={})
     if record is None or moment is None:
         return "never run"

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+DEFAULT_PLAN = "default"  # of the commands that work on a plan
+TRAIN, VALIDATION = "train", "val"  # the splits that training knows; others have names of the user's
+
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 FILE_FACTS = [

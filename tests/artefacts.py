@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import artefact, decoding
+from pipeline.deploy import artefact
+from pipeline.ingest import decoding
 
 CLASSES = ["finch", "heron", "moth"]
 

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from pipeline.cli import cli
+from pipeline.cli.app import cli
 from store.store import Store
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -9,10 +9,10 @@ WEIGHTS = "of a small network"
 
 
 def load() -> tuple[dict[str, Any], Callable[[], Any]]:
-    """As ``pipeline.openvino`` wants it: the mean of each picture's pixels, pictures float32 (4, 3)."""
+    """As ``pipeline.runtime.openvino`` wants it: the mean of each picture's pixels, pictures float32 (4, 3)."""
 
     def convert() -> Any:
-        from pipeline import quiet
+        from pipeline.runtime import quiet
 
         openvino = quiet.load("openvino")
         pixels = openvino.opset13.parameter([4, 3], name="pixels")

@@ -31,14 +31,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pipeline import arrays, artefact, dense, export, formats, model_card, rehearsal, runs, taxonomy
-from pipeline.embedders.keras_applications import backbone
-from pipeline.frameworks import load_keras
-from pipeline.heads import Head
-from pipeline.neighbours import Neighbours
-from pipeline.predict import open_model
-from pipeline.prediction import find_run
-from pipeline.scaling import Scaling
+from pipeline.deploy import artefact, export, formats, fresh_process, model_card
+from pipeline.deploy.predict import open_model
+from pipeline.embed.embedders.keras_applications import backbone
+from pipeline.runs import runs, taxonomy
+from pipeline.runs.neighbours import Neighbours
+from pipeline.runs.runs import find_run
+from pipeline.runtime.frameworks import load_keras
+from pipeline.train import layers as dense
+from pipeline.train.heads import Head
+from pipeline.train.scaling import Scaling
+from store import arrays
 from store.errors import ColdframeError
 from store.parts import write_table
 from store.schemas import SCHEMAS
@@ -218,7 +221,7 @@ def test_only_whole_drafts_of_killed_exports_are_removed(tmp_path: Path) -> None
     assert len(notes) == 3
     assert all(any(str(one) in note for note in notes) for one in kept)
     assert all(one.exists() for one in others)
-    assert set(artefact.REHEARSAL) == {rehearsal.ASKED, rehearsal.ANSWERED}
+    assert set(artefact.REHEARSAL) == {fresh_process.ASKED, fresh_process.ANSWERED}
 
 
 def test_a_link_with_the_name_of_a_draft_is_said(tmp_path: Path) -> None:
@@ -960,7 +963,7 @@ def test_the_card_of_an_export_is_such_a_card(exported: Coldframe, name: str) ->
     assert not any(kind in shape(text) for kind in ("link_open", "image", "html_inline", "html_block", "s_open"))
     assert HOSTILE["heron"] in shown(text)
     assert "a program that came with this folder" in text
-    assert "from pipeline.decoding import decode, resize" in text
+    assert "from pipeline.ingest.decoding import decode, resize" in text
     assert formats.use(name, (64, 64)) in text
 
 
@@ -1049,7 +1052,7 @@ def test_nothing_of_the_machine_is_in_an_artefact(exported: Coldframe, tmp_path:
     if name == "keras":  # which is written in this process, for an export would take long
         keras = load_keras()
         pictures = keras.Input((64, 64, 3), dtype="uint8", name="pictures")
-        vectors = keras.layers.GlobalAveragePooling2D(name=formats.VECTORS)(keras.ops.cast(pictures, "float32"))
+        vectors = keras.layers.GlobalAveragePooling2D(name="vectors")(keras.ops.cast(pictures, "float32"))
         folder = tmp_path / "artefact"
         folder.mkdir()
         formats.write(name, keras.Model(pictures, [keras.layers.Dense(3)(vectors), vectors]), folder)
@@ -1063,13 +1066,14 @@ def test_nothing_of_the_machine_is_in_an_artefact(exported: Coldframe, tmp_path:
 
 
 def test_a_run_whose_model_gives_other_classes_is_said(exported: Coldframe) -> None:
-    from pipeline import features, prediction
+    from pipeline.evaluate import predictors
+    from pipeline.runs.rows import load_rows
 
     snapshot = exported.store.snapshot()
     run = find_run(snapshot, "linear")
-    rows = features.load(snapshot, run["plan"], [SET], "test")
+    rows = load_rows(snapshot, run["plan"], [SET], "test")
     with pytest.raises(ColdframeError, match="has 2 classes, its model gives"):
-        prediction.probabilities(snapshot, {**run, "classes": CLASSES[:2]}, rows)
+        predictors.probabilities(snapshot, {**run, "classes": CLASSES[:2]}, rows)
 
 
 def test_scaling_of_a_head_stays_what_it_was(tmp_path: Path) -> None:

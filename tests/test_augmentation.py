@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.augmentation import FILLS, LARGEST, Augmentation, Draw, draw, to_unit_square, views
-from pipeline.decoding import resize
+from pipeline.embed.augmentation import FILLS, LARGEST, Augmentation, Draw, draw, to_unit_square, views
+from pipeline.ingest.decoding import resize
 from store.errors import ColdframeError
 
 SIZE = (48, 60)

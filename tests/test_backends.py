@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import openvino
-from pipeline.embedders.keras_applications import backbone
-from pipeline.feature_sets import vectors
+from pipeline.embed.embedders.keras_applications import backbone
+from pipeline.embed.feature_sets import vectors
+from pipeline.runtime import openvino
 from tests import tiny_clip
 from tests.conftest import Coldframe
 
@@ -56,7 +56,7 @@ def test_a_converted_network_needs_no_framework(ready: Coldframe) -> None:
 
 @needs_openvino
 def test_bfloat16_is_asked_for_and_close(ready: Coldframe) -> None:
-    from pipeline import embedders
+    from pipeline.embed import embedders
 
     options = embedders.Options("random", (48, 64), backend="openvino", precision="bfloat16")
     try:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import catalogue
+from pipeline.ingest import catalogue
 from store.errors import ColdframeError
 from tests.conftest import picture
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import centroids
+from pipeline.curate import centroids
 
 
 def data(seed: int, count: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from pipeline.cli import Common, cli
+from pipeline.cli.app import Common, cli
 from store.errors import ColdframeError
 from tests.conftest import REPOSITORY, Catalogue, Coldframe, picture
 
@@ -29,7 +29,9 @@ def loaded(code: str, names: str) -> str:
 
 def invoking(arguments: list[str]) -> str:
     invoke = f"result = CliRunner().invoke(cli, {arguments})"
-    return f"from click.testing import CliRunner\nfrom pipeline.cli import cli\n{invoke}\nassert result.exit_code == 0"
+    return (
+        f"from click.testing import CliRunner\nfrom pipeline.cli.app import cli\n{invoke}\nassert result.exit_code == 0"
+    )
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -121,7 +123,8 @@ def test_a_file_that_is_wrong_is_said_where(ready: Coldframe, text: str, message
     common = Common()
     with pytest.raises(ColdframeError) as error:  # noqa: PT012
         _ = common.root
-        from pipeline import fitting, plans
+        from pipeline.curate import plans
+        from pipeline.train import fitting
 
         common.config.settings(fitting.Settings, "train", "mlp", flags={})
         plans.from_config(common.config, "default")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import embedders
+from pipeline.embed import embedders
 from tests import tiny_clip
 from tests.conftest import Catalogue, Coldframe
 

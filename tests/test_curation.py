@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import curation
-from pipeline.plans import Plan, rule_stage, split_stage
+from pipeline.curate import replay
+from pipeline.curate.plans import Plan, rule_stage, split_stage
 from store.errors import ColdframeError
 from store.store import Store
 from tests.conftest import Coldframe
@@ -42,7 +42,7 @@ def temporary_store(rows: Rows) -> Iterator[Store]:
 
 def replayed(store: Store, plan: Plan, *, reassign: bool = False) -> dict[str, str]:
     """Replay a plan and commit it: where each image is, as a split or ``out:<rule>``."""
-    curation.curate(store, lambda _: plan, reassign=reassign)
+    replay.curate(store, lambda _: plan, reassign=reassign)
     return places(store, plan.name)
 
 
@@ -198,7 +198,7 @@ def test_a_split_that_shrank_is_reported_and_filled_by_new_images_only(tmp_path:
     before = replayed(store, usual_splits())
     left = [row for row in rows if before[row["image_id"]] != "test" or row["image_id"] < "i050"]
     put_images(store, left)
-    result = curation.curate(store, lambda _: usual_splits())
+    result = replay.curate(store, lambda _: usual_splits())
     assert any("units short of its share, since units placed before stay" in note for note in result.notes)
     put_images(store, left + [image(f"new{n:02d}", "ab"[n % 2]) for n in range(10)])
     after = replayed(store, usual_splits())
@@ -238,7 +238,7 @@ def test_a_unit_of_several_labels_is_reported(tmp_path: Path) -> None:
     rows = [image(f"i{n}", "a") for n in range(5)]
     rows.append(image("copy", "b", content_id="content i0"))
     put_images(store, rows)
-    result = curation.curate(store, lambda _: usual_splits())
+    result = replay.curate(store, lambda _: usual_splits())
     assert any("copy" in note and "several labels (a, b)" in note for note in result.notes)
 
 
@@ -363,7 +363,7 @@ def test_images_without_a_vector_stay_in_and_are_counted(tmp_path: Path) -> None
     store = centroid_store(tmp_path)
     rows = store.snapshot().ask("select * from images", {}).to_pylist()
     put_images(store, [*rows, image("late", "a")])
-    result = curation.curate(store, lambda _: plan_of(rule_stage("centroid", {"embedder": "line"})))
+    result = replay.curate(store, lambda _: plan_of(rule_stage("centroid", {"embedder": "line"})))
     assert "rule centroid: 1 images have no embedding in line yet and stay in" in result.notes
     assert places(store)["late"] == "train"
 

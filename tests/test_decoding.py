@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from pipeline import decoding
-from pipeline.decoding import UnreadableImage, decode
+from pipeline.ingest import decoding
+from pipeline.ingest.decoding import UnreadableImage, decode
 from tests.conftest import picture
 
 

@@ -19,10 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import config, curation, decoding
+from pipeline.curate import replay as curation
+from pipeline.curate.plans import Plan, rule_stage, split_stage
 from pipeline.demo import MODELS, drawing, faults, planting, prompts, summary, world
 from pipeline.demo.training import captions
-from pipeline.plans import Plan, rule_stage, split_stage
+from pipeline.ingest import decoding
+from pipeline.steps import config
 from store.store import Store
 from tests.conftest import REPOSITORY, Coldframe, environment
 from tests.synthetic import fresh_store, image, put_images, put_scores, put_vectors
@@ -90,10 +92,10 @@ def test_clip_quality_and_the_heads_are_worth_showing(told: tuple[Path, str]) ->
 
 UNTRAINED_FOUND = """
 import numpy as np
-from pipeline import embedders
+from pipeline.embed import embedders
 from pipeline.demo import MODELS, faults, pictures, prompts
 from pipeline.demo.families import rng_of
-from pipeline.scorers import clip_quality
+from pipeline.curate.scorers import clip_quality
 
 network = embedders.load("clip", embedders.Options(str(MODELS / "clip")))
 drawn = [pictures.picture(kind, None, rng_of("test", kind, number)) for kind in faults.UNTRAINED for number in range(40)]

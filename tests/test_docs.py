@@ -11,8 +11,11 @@ from pathlib import Path
 import click
 import pytest
 
-from pipeline import config, fitting, plans, recipe
-from pipeline.cli import cli
+from pipeline import recipe
+from pipeline.cli.app import cli
+from pipeline.curate import plans
+from pipeline.steps import config
+from pipeline.train import fitting
 from store.store import Store
 from tests.conftest import REPOSITORY, Coldframe
 
@@ -99,8 +102,12 @@ def extended(tmp_path: Path, ready: Coldframe) -> Coldframe:
     copy = tmp_path / "code"
     for folder in ("pipeline", "store", "sql"):
         shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    places = {"rule": "sql/rules/{}.sql", "scorer": "pipeline/scorers/{}.py", "embedder": "pipeline/embedders/{}.py"}
-    places["head"] = "pipeline/heads/{}.py"
+    places = {
+        "rule": "sql/rules/{}.sql",
+        "scorer": "pipeline/curate/scorers/{}.py",
+        "embedder": "pipeline/embed/embedders/{}.py",
+    }
+    places["head"] = "pipeline/train/heads/{}.py"
     for kind, place in places.items():
         name, text = example(kind)
         (copy / place.format(name)).write_text(text)

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline import embedders
-from pipeline.embed import parse_size
-from pipeline.embedders import Options, mean_colour
-from pipeline.feature_sets import vectors
+from pipeline.embed import embedders
+from pipeline.embed.embed import parse_size
+from pipeline.embed.embedders import Options, mean_colour
+from pipeline.embed.feature_sets import vectors
 from store.errors import ColdframeError
 from store.matrices import from_matrix
 from tests.conftest import Catalogue, Coldframe, drawn, picture
@@ -128,7 +128,7 @@ def test_sizes_that_are_none(text: str) -> None:
 def test_a_keras_application_from_random_and_from_its_own_file(ready: Coldframe, tmp_path: Path) -> None:
     name, size = "mobilenet-v3-small", ("--size", "48x64")
     ready("embed", name, "--weights", "random", *size)
-    from pipeline.embedders.keras_applications import backbone
+    from pipeline.embed.embedders.keras_applications import backbone
 
     network = backbone(name, weights="random", size=(48, 64))
     network.save_weights(tmp_path / "own.weights.h5")

@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import artefact, export, formats
-from pipeline.embedders.keras_applications import backbone
-from pipeline.predict import open_model
+from pipeline.deploy import artefact, export, formats
+from pipeline.deploy.predict import open_model
+from pipeline.embed.embedders.keras_applications import backbone
 from store import files
 from store.errors import ColdframeError
 from tests.conftest import Catalogue, Coldframe, drawn, environment, picture
@@ -106,7 +106,7 @@ def test_an_openvino_artefact_needs_no_framework(exported: Coldframe, catalogue_
     program = (
         "import sys\n"
         "for name in ('tensorflow', 'torch', 'keras', 'transformers'): sys.modules[name] = None\n"
-        "from pipeline.predict import open_model\n"
+        "from pipeline.deploy.predict import open_model\n"
         f"model = open_model({str(of(exported, 'openvino'))!r})\n"
         f"print(*(one.labels[0] for one in model.predict([{str(catalogue_.images / 'moth' / 'moth-00.png')!r}])))"
     )
@@ -136,7 +136,7 @@ def test_a_head_is_asked_through_the_cache(exported: Coldframe, catalogue_: Cata
     program = (
         "import sys\n"
         "for name in ('tensorflow', 'torch', 'keras'): sys.modules[name] = None\n"
-        "from pipeline.predict import open_model\n"
+        "from pipeline.deploy.predict import open_model\n"
         f"one = next(iter(open_model('mlp', store={str(exported.path)!r}).predict([{str(copy)!r}])))\n"
         "print(one.nearest[0], one.distance, one.labels[0])"
     )

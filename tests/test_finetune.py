@@ -13,11 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline import classifier, config, cutting, last_layers, recipe
-from pipeline.embedders.keras_applications import backbone
-from pipeline.finetune_inputs import CutInputs, Inputs, WholeInputs
-from pipeline.last_layers import Classifier, Examples, Fit, Schedule
-from pipeline.prediction import find_run
+from pipeline import recipe
+from pipeline.embed.embedders.keras_applications import backbone
+from pipeline.finetune import cut as cutting
+from pipeline.finetune import loop
+from pipeline.finetune.inputs import CutInputs, Inputs, WholeInputs
+from pipeline.finetune.loop import Classifier, Examples, Fit, Schedule
+from pipeline.runs.runs import find_run
+from pipeline.steps import config
+from pipeline.train import classifier
 from tests.conftest import REPOSITORY, Coldframe, drawn
 
 SET = "efficientnet-b0"
@@ -71,7 +75,7 @@ def tuned(cf: Coldframe, mode: str, kind: str = "float32") -> tuple[Fit, dict[st
     rows = Examples(
         lambda places, epoch: inputs.take(contents[places], epoch), targets, (1 + targets % 2).astype(np.float32)
     )
-    fitted = last_layers.fit(network, rows, None, 3, STEPS)
+    fitted = loop.fit(network, rows, None, 3, STEPS)
     return fitted, before, weights_of(parts.backbone) | of_head(network.head_arrays(parts.head)), layers
 
 

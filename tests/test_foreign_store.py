@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from pipeline import tune
-from pipeline.activations import Activations
-from pipeline.cli import cli
+from pipeline.cli.app import cli
+from pipeline.finetune.activations import Activations
+from pipeline.train import tune
 from store import manifest, parts, queries, spill
 from store.errors import ColdframeError
 from store.manifest import Manifest
@@ -541,7 +541,7 @@ def test_a_cache_of_pipes_and_links_counts_as_empty(tmp_path: Path, home: Path, 
     cache = tmp_path / "cache"
     script = f"""
         from pathlib import Path
-        from pipeline.activations import Activations
+        from pipeline.finetune.activations import Activations
         cache = Activations(Path({str(cache)!r}), (2,), "float16")
         cache.refresh()
         assert cache.missing(["a"]) == ["a"]
@@ -643,7 +643,7 @@ def test_a_score_that_nobody_of_ours_kept_is_measured_anew(tmp_path: Path, home:
 SWAP = """
     import os, sys
     from pathlib import Path
-    from pipeline import decoding
+    from pipeline.ingest import decoding
 
     picture, other, kind = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     done = []

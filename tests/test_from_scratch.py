@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import decoding, from_scratch, pixels
-from pipeline.from_scratch import Settings
+from pipeline.ingest import decoding, pictures
+from pipeline.train import networks
+from pipeline.train.networks import Settings
 from store.errors import ColdframeError
 from tests.conftest import REPOSITORY, Catalogue, Coldframe, picture
 
@@ -29,8 +30,8 @@ TRAINING = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from pipeline import from_scratch
-from pipeline.from_scratch import Settings
+from pipeline.train import networks
+from pipeline.train.networks import Settings
 from store.errors import ColdframeError
 
 folder = Path(sys.argv[1])
@@ -77,7 +78,7 @@ print(json.dumps({
 """
 
 
-def coloured(per_class: int, seed: int) -> tuple[pixels.Pixels, np.ndarray[Any, np.dtype[np.int64]]]:
+def coloured(per_class: int, seed: int) -> tuple[pictures.Pixels, np.ndarray[Any, np.dtype[np.int64]]]:
     """Noisy patches of three classes' colours, and the class of each; a fourth class has none."""
     labels = ["finch", "heron", "moth"] * per_class
     arrays = [np.asarray(picture(label, seed + at, SIZE[::-1])) for at, label in enumerate(labels)]
@@ -135,7 +136,7 @@ def fitted(**changed: Any) -> dict[str, list[float]]:
     """The history of a network trained here, on nine pictures, without validation."""
     array, targets = coloured(3, 0)
     settings = replace(Settings(size=SIZE, epochs=1, batch=4, early_stopping=0), **changed)
-    return from_scratch.fit("cnn", array, targets, None, 3, settings, quiet=True).history
+    return networks.fit("cnn", array, targets, None, 3, settings, quiet=True).history
 
 
 def test_another_seed_trains_otherwise_and_validation_is_no_must() -> None:
@@ -168,7 +169,7 @@ def test_what_training_needs_is_said() -> None:
         name: str = "cnn", rows: Any = array, classes: Any = targets, validation: Any = None, **changed: Any
     ) -> str:
         with pytest.raises(ColdframeError) as caught:
-            from_scratch.fit(name, rows, classes, validation, 3, replace(right, **changed))
+            networks.fit(name, rows, classes, validation, 3, replace(right, **changed))
         return str(caught.value)
 
     assert said("nosuch") == "no network 'nosuch'; available: cnn"
@@ -198,12 +199,12 @@ def test_what_training_needs_is_said() -> None:
     assert "cnn: 0 training pictures of 0 classes" in said(rows=array[:0], classes=targets[:0])
 
 
-@pytest.mark.parametrize("memory_share", [pixels.MEMORY_SHARE, 0.0])
+@pytest.mark.parametrize("memory_share", [pictures.MEMORY_SHARE, 0.0])
 def test_pictures_are_those_of_the_decoding_rules(cf: Coldframe, catalogue: Catalogue, memory_share: float) -> None:
     cf.ingest(catalogue)
     ids = [row["content_id"] for row in cf.rows("select content_id from images order by path desc")]
     paths = [row["path"] for row in cf.rows("select path from images order by path desc")]
-    found = pixels.load(cf.store.snapshot(), ids, SIZE, memory_share=memory_share, quiet=True)
+    found = pictures.load_pictures(cf.store.snapshot(), ids, SIZE, memory_share=memory_share, quiet=True)
     assert isinstance(found.array, np.memmap) == (memory_share == 0)
     assert found.array.shape == (24, *SIZE, 3)
     assert found.readable.all()
@@ -223,7 +224,7 @@ def test_a_file_that_can_no_longer_be_read_is_reported(cf: Coldframe, catalogue:
     (catalogue.images / "finch/finch-03.png").unlink()
     Image.new("RGB", (30, 30), "red").save(catalogue.images / "heron/heron-05.png")
     asked = ["finch-03", "moth-00", "heron-05", "finch-00", "copy"]
-    found = pixels.load(cf.store.snapshot(), [*(by_id[name] for name in asked), "0" * 32], SIZE)
+    found = pictures.load_pictures(cf.store.snapshot(), [*(by_id[name] for name in asked), "0" * 32], SIZE)
     assert found.readable.tolist() == [False, True, False, True, True, False]
     assert found.failed == {
         by_id["finch-03"]: "missing: no such file",
@@ -239,12 +240,12 @@ def test_what_loading_pictures_needs_is_said(cf: Coldframe, catalogue: Catalogue
     cf.ingest(catalogue)
     snapshot = cf.store.snapshot()
     with pytest.raises(ColdframeError, match="pictures of 0x9: expected a height and a width of at least 1 pixel"):
-        pixels.load(snapshot, [], (0, 9))
+        pictures.load_pictures(snapshot, [], (0, 9))
     with pytest.raises(ColdframeError, match=r"memory_share = 1\.5, expected from 0 to 1"):
-        pixels.load(snapshot, [], SIZE, memory_share=1.5)
-    assert pixels.load(snapshot, [], SIZE, memory_share=0).array.shape == (0, *SIZE, 3)
+        pictures.load_pictures(snapshot, [], SIZE, memory_share=1.5)
+    assert pictures.load_pictures(snapshot, [], SIZE, memory_share=0).array.shape == (0, *SIZE, 3)
     with pytest.raises(ColdframeError, match=r"no room for .* GB that do not fit into memory .*make room there"):
-        pixels.load(snapshot, ["0" * 32], (1 << 22, 1 << 22))
+        pictures.load_pictures(snapshot, ["0" * 32], (1 << 22, 1 << 22))
 
 
 def test_a_network_is_a_run_like_any_other(cf: Coldframe, catalogue: Catalogue) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.gc import parse_duration
+from pipeline.upkeep.gc import parse_duration
 from store import garbage, manifest
 from store.compaction import compact
 from store.schemas import SCHEMAS

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import dense, heads, scaling, training
-from pipeline.embedders.keras_applications import NETWORKS, backbone
-from pipeline.frameworks import load_keras
-from pipeline.heads import Head, mlp
-from pipeline.training import Labelled, Task
+from pipeline.embed.embedders.keras_applications import NETWORKS, backbone
+from pipeline.runtime.frameworks import load_keras
+from pipeline.train import heads, loop, scaling
+from pipeline.train import layers as dense
+from pipeline.train.heads import Head, mlp
+from pipeline.train.loop import Labelled, Task
 from store.errors import ColdframeError
 
 
@@ -102,8 +103,8 @@ def test_a_trained_network_gives_in_keras_what_it_gives_here() -> None:
 
     data = clusters(64)
     layers = mlp.layers(4, (16, 8), 0.3)
-    schedule = training.Schedule("adam", 0.01, 16, 3, 0, 0.1, 0, 0.0, 0)
-    arrays = training.fit(layers, Task(data, None, np.array(list("abcd"))), schedule).arrays
+    schedule = loop.Schedule("adam", 0.01, 16, 3, 0, 0.1, 0, 0.0, 0)
+    arrays = loop.fit(layers, Task(data, None, np.array(list("abcd"))), schedule).arrays
     made = dense.to_keras(layers)
     model = keras.Sequential([keras.Input((12,)), *made])
     dense.fill_keras(made, arrays)
@@ -126,7 +127,7 @@ def test_every_network_named_exists_in_keras_applications() -> None:
 def test_preprocessing_of_a_backbone_that_does_not_scale_itself() -> None:
     from PIL import Image
 
-    from pipeline.embedders import Options, load
+    from pipeline.embed.embedders import Options, load
 
     embedder = load("resnet-50", Options(weights="random", size=(32, 32)))
     prepared = embedder.prepare(Image.effect_noise((50, 40), 60).convert("RGB"))

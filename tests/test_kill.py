@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.feature_sets import vectors
+from pipeline.embed.feature_sets import vectors
 from tests.conftest import Coldframe, drawn
 
 KILLS = 6  # for each command; make chaos adds every point of the protocol

@@ -23,10 +23,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import artefact, classifier, decoding, engines, predict, rehearsal
-from pipeline.decoding import UnreadableImage, decode
-from pipeline.predict import open_model
-from pipeline.prediction import find_run
+from pipeline.deploy import artefact, engines, fresh_process, predict
+from pipeline.deploy.predict import open_model
+from pipeline.ingest import decoding
+from pipeline.ingest.decoding import UnreadableImage, decode
+from pipeline.runs.runs import find_run
+from pipeline.train import classifier
 from store import opening
 from store.errors import ColdframeError
 from tests.artefacts import CLASSES, put_card
@@ -464,7 +466,7 @@ def test_links_of_a_folder_lead_nowhere_else(tmp_path: Path, photo: Path) -> Non
 STDIN = (
     "import resource, sys",
     "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))",
-    "from pipeline import decoding, predict",
+    "from pipeline.ingest import decoding; from pipeline.deploy import predict",
     "from store.errors import ColdframeError",
     "decoding.MAX_BYTES, predict.MOST_LIST = 1 << 22, 1 << 12",
     "try: print([type(one).__name__ for one in predict.expand(['-'])])",
@@ -544,7 +546,7 @@ def test_a_picture_that_takes_too_long_fails_alone(tmp_path: Path, mark: str, sl
 def test_a_picture_that_takes_much_memory_fails_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: Path, photo: Path
 ) -> None:
-    from pipeline import decoders
+    from pipeline.ingest import decoders
 
     monkeypatch.setattr(decoders, "memory_for", lambda max_pixels: 500 << 20)
     model = open_model(planted(tmp_path / "model", max_pixels=10**8))
@@ -564,7 +566,7 @@ def test_files_that_are_not_wanted_any_more_are_not_waited_for(tmp_path: Path, m
     folder = planted(tmp_path / "model", max_pixels=10**8)
     picture("moth", 1).save(tmp_path / "photo.png")
     lines = (
-        "from pipeline import predict",
+        "from pipeline.deploy import predict",
         f"model = predict.open_model({str(folder)!r}, max_seconds=1e6)",
         f"photo, slow = {str(tmp_path / 'photo.png')!r}, {list(map(str, slow))!r}",
         "other, one = model.predict([photo] * 99), model.predict([photo] * 33 + slow * 20)",
@@ -616,7 +618,7 @@ def loading(folder: Path, *before: str) -> list[str]:
     return program(
         "import os, shutil",
         "from pathlib import Path",
-        "from pipeline import artefact, engines",
+        "from pipeline.deploy import artefact, engines",
         "from store.errors import ColdframeError",
         "engines.LOAD_SECONDS = 3",
         f"given = artefact.read(Path({str(folder)!r}))",
@@ -1005,7 +1007,7 @@ def test_a_rehearsal_imports_nothing_from_the_working_folder(
     monkeypatch.setenv("PYTHONPATH", given)
     monkeypatch.setattr(subprocess, "run", refuse)
     with pytest.raises(ColdframeError, match="cannot be used in a fresh process"):
-        rehearsal.rehearse(tmp_path, tmp_path, [], quiet=True)
+        fresh_process.rehearse(tmp_path, tmp_path, [], quiet=True)
     assert asked["env"]["PYTHONSAFEPATH"] == "1"
     assert asked["env"]["PYTHONPATH"] in ("", "/elsewhere")
     assert os.environ["PYTHONPATH"] == given

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import metrics
+from pipeline.runs import metrics
 
 
 def probabilities(seed: int, rows: int, classes: int) -> metrics.Probabilities:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from pipeline import remaking
-from pipeline.cli import cli
+from pipeline.cli.app import cli
+from pipeline.upkeep import remaking
 from store import manifest
 from store.compaction import compact
 from store.parts import Part
@@ -326,7 +326,7 @@ def test_a_number_that_is_torn_twice_is_kept_aside_twice(cf: Coldframe) -> None:
 
 
 def test_killed_before_its_commit_or_after_it_a_repair_can_be_run_again(cf: Coldframe) -> None:
-    from pipeline.repair import _keep_aside
+    from pipeline.upkeep.repair import _keep_aside
 
     (part,) = parts_of(cf, "scores")
     path = flip(cf, part)
@@ -366,7 +366,7 @@ def test_what_another_command_changes_meanwhile_is_not_repaired_half(
                 commit.append("embeddings", vectors.slice(30), key="mean-colour")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.repair._keep_aside", keep_aside)
+        patch.setattr("pipeline.upkeep.repair._keep_aside", keep_aside)
         refused = cf("repair", code=5)
     assert "another coldframe process has changed the same rows meanwhile" in refused.stderr
     assert refused.stdout == ""

@@ -145,8 +145,11 @@ def test_init_writes_the_reference_recipe(cf: Coldframe) -> None:
 
 def test_the_reference_recipe_is_the_default(cf: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLDFRAME_EMBED_BACKEND")
-    from pipeline import config, embed, fitting, heads, plans
-    from pipeline.scorers import clip_quality
+    from pipeline.curate import plans
+    from pipeline.curate.scorers import clip_quality
+    from pipeline.embed import embed
+    from pipeline.steps import config
+    from pipeline.train import fitting, heads
 
     cf("run", "--init")
     file = config.load(None)

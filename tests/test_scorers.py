@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import scorers
-from pipeline.scorers import FeatureSet, knn
+from pipeline.curate import scorers
+from pipeline.curate.scorers import FeatureSet, knn
 from store.matrices import Vectors
 from tests.conftest import Catalogue, Coldframe, picture
 

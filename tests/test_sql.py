@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import output
+from pipeline.runtime import output
 from tests.conftest import Coldframe
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.gc import gc
-from pipeline.repair import repair
-from pipeline.verify import verify
+from pipeline.upkeep.gc import gc
+from pipeline.upkeep.repair import repair
+from pipeline.upkeep.verify import verify
 from store import files, garbage
 from store.compaction import compact
 from store.store import Store

@@ -202,11 +202,12 @@ def test_each_sql_file_is_one_select_that_begins_with_its_grain(kind: str) -> No
 
 
 def test_each_sql_step_is_used() -> None:
-    from pipeline import explain, inspection
+    from pipeline.curate import why
+    from pipeline.ingest import inspection
 
     root = queries.folder().parent
     sources = "".join(path.read_text() for name in ("pipeline", "store") for path in (root / name).rglob("*.py"))
-    by_section = {f"why/{one}" for one in explain.SECTIONS} | {f"inspect/{one}" for one in inspection.SECTIONS}
+    by_section = {f"why/{one}" for one in why.SECTIONS} | {f"inspect/{one}" for one in inspection.SECTIONS}
     for name in queries.names("steps"):
         file = name.replace("-", "_")
         assert f'"steps/{file}"' in sources or file in by_section, f"nothing runs sql/steps/{file}.sql"

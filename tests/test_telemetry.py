@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import openvino, quiet
+from pipeline.runtime import openvino, quiet
 from tests import tiny_clip
 from tests.conftest import REPOSITORY, drawn, environment
 
@@ -156,7 +156,7 @@ def test_libraries_imported_by_us_send_nothing_whatever_the_variables_say(watche
     code = (
         "import os\n"
         "before = dict(os.environ)\n"
-        "from pipeline import quiet\n"
+        "from pipeline.runtime import quiet\n"
         f"for name in {present}: quiet.load(name)\n"
         "quiet.load('transformers', 'CLIPModel', 'AutoTokenizer', 'CLIPImageProcessorPil')\n"
         "changed = {name for name in before | os.environ if before.get(name) != os.environ.get(name)}\n"
@@ -184,7 +184,7 @@ def test_openvino_that_was_imported_before_us_is_told_as_well(watched: Watched) 
     code = (
         "import sys, types\n"
         "import openvino\n"
-        "from pipeline import quiet\n"
+        "from pipeline.runtime import quiet\n"
         "quiet.load('openvino')\n"
         "import openvino_telemetry\n"  # which another library of that process may use
         "from openvino.tools.ovc import convert_impl, telemetry_utils\n"
@@ -228,7 +228,7 @@ def test_exporting_and_predicting_send_nothing(trained: Watched, form: str) -> N
     assert victim.read_text() == "as it was"
     code = (
         "import sys\n"
-        "from pipeline.predict import expand, open_model\n"
+        "from pipeline.deploy.predict import expand, open_model\n"
         "print(next(iter(open_model(sys.argv[1]).predict(expand([sys.argv[2]])))))\n"
     )
     seen = trained.python("-c", code, artefact, photo, base=base, more={"PYTHONPATH": str(REPOSITORY)})
@@ -243,7 +243,7 @@ def test_clip_sends_nothing(trained: Watched) -> None:
 
 
 def test_only_one_module_imports_what_has_to_be_told_first() -> None:
-    """An import of Keras' submodules comes after :func:`pipeline.frameworks.load_keras`, which goes through it."""
+    """An import of Keras' submodules comes after :func:`pipeline.runtime.frameworks.load_keras`, which goes through it."""
     for file in sorted((REPOSITORY / "pipeline").rglob("*.py")):
         if file.name == "quiet.py":
             continue

@@ -27,8 +27,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pipeline
-from pipeline import output, progress, terminal
-from pipeline.cli import cli
+from pipeline.cli.app import cli
+from pipeline.runtime import output, progress, terminal
 from tests.conftest import COLOURS, REPOSITORY, Catalogue, Coldframe, environment, picture
 
 # What a stranger may put into a name, and how it is shown.
@@ -277,7 +277,8 @@ def test_a_traceback_has_the_lines_of_python_alone() -> None:
 
 PYTHONS_OWN = """
 import logging, sys, threading, warnings
-from pipeline import cli, terminal
+from pipeline.cli import app
+from pipeline.runtime import terminal
 evil = "x\\x1b[2K\\x9b\\u202e\\r\\nError: forged"
 class Falls:
     def __del__(self):
@@ -297,8 +298,8 @@ def main():
     thread.join()
     Falls()
     fall()
-cli.cli = main
-cli.main()
+app.cli = main
+app.main()
 """
 
 
@@ -452,9 +453,9 @@ def test_damage_is_told(strange: tuple[Coldframe, Catalogue], tmp_path: Path, ar
 
 
 WRITERS = {  # where else something may reach a terminal, and why
-    "pipeline/terminal.py": "it escapes",
-    "pipeline/output.py": "formats for programs, which are exact",
-    "pipeline/embedders/keras_applications.py": "a bar of Keras' own, of a download",
+    "pipeline/runtime/terminal.py": "it escapes",
+    "pipeline/runtime/output.py": "formats for programs, which are exact",
+    "pipeline/embed/embedders/keras_applications.py": "a bar of Keras' own, of a download",
 }
 SCRIPTS = "pipeline/demo/training"  # run by hand, on drawn pictures
 ECHOES = {"echo", "secho", "echo_via_pager", "print", "pprint", "print_exc", "print_exception", "print_stack"}
@@ -509,7 +510,7 @@ def test_everything_goes_through_one_module() -> None:
         if name in WRITERS or name.startswith(SCRIPTS):
             continue
         found += [f"{name}:{line}: {what}" for line, what in writings(ast.parse(file.read_text(encoding="utf-8")))]
-    assert not found, "use pipeline.terminal.echo, which escapes"
+    assert not found, "use pipeline.runtime.terminal.echo, which escapes"
     exact = {
         one.name
         for one in ast.parse((root / "output.py").read_text(encoding="utf-8")).body

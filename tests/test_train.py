@@ -453,7 +453,7 @@ def test_a_setting_of_the_file_that_a_head_does_not_heed_is_said(trained: Coldfr
 
 
 def test_a_fit_that_had_not_converged_is_said(trained: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.heads import logistic
+    from pipeline.train.heads import logistic
 
     monkeypatch.setattr(logistic, "ITERATIONS", 1)
     said = trained("train", "--head", "logistic", "--as", "stopped").stderr

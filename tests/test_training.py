@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import dense, training
-from pipeline.dense import BatchNorm, Dense, Dropout, Layer
-from pipeline.training import Labelled, Schedule, Task
+from pipeline.train import layers as dense
+from pipeline.train import loop as training
+from pipeline.train.layers import BatchNorm, Dense, Dropout, Layer
+from pipeline.train.loop import Labelled, Schedule, Task
 from store.errors import ColdframeError
 
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from pipeline import augmentation, embedders, feature_sets
-from pipeline.augmentation import Augmentation
-from pipeline.embedders import Options, mean_colour
+from pipeline.embed import augmentation, embedders, feature_sets
+from pipeline.embed.augmentation import Augmentation
+from pipeline.embed.embedders import Options, mean_colour
 from store.matrices import from_matrix
 from tests.conftest import REPOSITORY, Catalogue, Coldframe, drawn, picture
 from tests.test_kill import killed

@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import allowed, embedders, openvino
-from pipeline.embedders import Options
-from pipeline.embedders.keras_applications import backbone
-from pipeline.openvino import FILES
+from pipeline.embed import allowed, embedders
+from pipeline.embed.embedders import Options
+from pipeline.embed.embedders.keras_applications import backbone
+from pipeline.runtime import openvino
+from pipeline.runtime.openvino import FILES
 from store.errors import ColdframeError
 from store.parts import sha256_of
 from store.schemas import SCHEMAS

@@ -83,7 +83,7 @@ def test_python_m(trapped: Path, flags: list[str]) -> None:
 API = """
 import sys
 from pathlib import Path
-from pipeline import ingest
+from pipeline.ingest import ingest
 from store.store import Store
 settings = ingest.Settings(metadata=str(Path.cwd()), workers=2)
 store = Store.create(Path("../s"))

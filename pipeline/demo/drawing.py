@@ -18,8 +18,8 @@ from pipeline.demo.faults import SKETCH
 from pipeline.demo.files import put
 from pipeline.demo.pictures import picture
 from pipeline.demo.planting import EXACT_COPY, NEAR_COPY, TRUNCATED, Row
-from pipeline.processes import cores, in_workers
-from pipeline.progress import Progress
+from pipeline.runtime.processes import cores, in_workers
+from pipeline.runtime.progress import Progress
 from store.errors import ColdframeError
 
 # Part of what a drawn folder is known by: raise it with every change to what is drawn.

@@ -17,9 +17,9 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from pipeline import catalogue
 from pipeline.demo.families import PLANS, invented_names, rng_of
 from pipeline.demo.faults import NOT_ANIMALS, SKETCH
+from pipeline.ingest import catalogue
 from store.errors import ColdframeError
 
 NEEDED = ("rare_species_id", "phylum", "family", "file_path")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
+from pipeline.curate.scorers import clip_quality
 from pipeline.demo import MODELS
 from pipeline.demo.faults import UNTRAINED
-from pipeline.scorers import clip_quality
 
 # Those of clip-quality without the kinds that the model was never told of, and two for pictures of anything else.
 BAD_PROMPTS = (

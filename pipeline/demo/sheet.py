@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from pipeline import decoding
 from pipeline.demo.planting import PHOTO, TRUNCATED, Row
+from pipeline.ingest import decoding
 
 COLUMNS, CELL, LINE, GAP = 6, (220, 165), 22, 8
 MOST_FAMILIES = 18

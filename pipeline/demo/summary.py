@@ -15,9 +15,9 @@ from scipy.stats import binomtest
 from pipeline.demo import planting
 from pipeline.demo.faults import NOT_ANIMALS, UNTRAINED
 from pipeline.demo.world import REPORT_PLAN, World
-from pipeline.output import as_text
-from pipeline.plans import DEFAULT_PLAN
-from pipeline.terminal import escaped
+from pipeline.runtime.output import as_text
+from pipeline.runtime.terminal import escaped
+from store.schemas import DEFAULT_PLAN
 from store.store import Snapshot
 
 # What the report counts; it does not give the passes of the centroid rule one by one.

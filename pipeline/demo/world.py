@@ -16,9 +16,9 @@ from pipeline.demo.files import PART, put
 from pipeline.demo.planting import Row
 from pipeline.demo.prompts import BAD_PROMPTS, threshold
 from pipeline.demo.sheet import contact_sheet
-from pipeline.plans import DEFAULT_PLAN
 from store import digests
 from store.errors import ColdframeError
+from store.schemas import DEFAULT_PLAN
 from store.store import Store
 
 REPORT_PLAN = "report"

@@ -97,7 +97,7 @@ def alone(*arguments: str) -> float:
 
 def bare(name: str, backend: str, count: str) -> float:
     """The network alone, as ``embed`` loads it, on tensors that are ready in memory."""
-    from pipeline import embedders
+    from pipeline.embed import embedders
 
     chosen = embedders.choose_backend(name, backend, "cpu", None)
     network = embedders.load(name, embedders.Options("random", backend=chosen))
@@ -109,7 +109,7 @@ def bare(name: str, backend: str, count: str) -> float:
 
 def notebook(folder: str) -> float:
     """Keras' image dataset and ``predict``, batches timed without the first, which builds the graph."""
-    from pipeline.frameworks import load_keras
+    from pipeline.runtime.frameworks import load_keras
 
     keras = load_keras("tensorflow")
     dataset = keras.utils.image_dataset_from_directory(

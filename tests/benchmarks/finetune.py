@@ -66,8 +66,8 @@ def alone(*arguments: str) -> dict[str, float]:
 
 def cut(root: str, count: str) -> dict[str, float]:
     """Filling the cache, and epochs above the cut."""
-    from pipeline import cutting
-    from pipeline.finetune_inputs import CutInputs
+    from pipeline.finetune import cut as cutting
+    from pipeline.finetune.inputs import CutInputs
 
     store, snapshot, contents, parts = opened(root)
     trained = cutting.unfreeze(parts.backbone, LAYERS)
@@ -83,8 +83,8 @@ def cut(root: str, count: str) -> dict[str, float]:
 
 def whole(root: str, count: str) -> dict[str, float]:
     """An epoch of the whole network."""
-    from pipeline import cutting
-    from pipeline.finetune_inputs import WholeInputs
+    from pipeline.finetune import cut as cutting
+    from pipeline.finetune.inputs import WholeInputs
 
     _, snapshot, contents, parts = opened(root)
     cutting.unfreeze(parts.backbone, LAYERS)
@@ -100,13 +100,13 @@ def frozen(root: str, count: str) -> dict[str, float]:
 
 def opened(root: str) -> tuple[Any, Any, Any, Any]:
     """A store, its moment, its contents, and a backbone with a head, both with random weights."""
-    from pipeline import dense
-    from pipeline.classifier import Parts
-    from pipeline.dense import BatchNorm, Dense, Dropout, Layer
-    from pipeline.embedders.keras_applications import backbone
-    from pipeline.frameworks import load_keras
-    from pipeline.heads import Head
-    from pipeline.scaling import Scaling
+    from pipeline.embed.embedders.keras_applications import backbone
+    from pipeline.runtime.frameworks import load_keras
+    from pipeline.train import layers as dense
+    from pipeline.train.classifier import Parts
+    from pipeline.train.heads import Head
+    from pipeline.train.layers import BatchNorm, Dense, Dropout, Layer
+    from pipeline.train.scaling import Scaling
     from store.store import Store
 
     load_keras("tensorflow")
@@ -128,8 +128,8 @@ def opened(root: str) -> tuple[Any, Any, Any, Any]:
 
 def an_epoch(inputs: Any, parts: Any, contents: Any, epochs: int) -> float:
     """Seconds of an epoch: from batch to batch, but for the first, which builds the graph."""
-    from pipeline import last_layers
-    from pipeline.last_layers import Classifier, Examples, Schedule
+    from pipeline.finetune import loop
+    from pipeline.finetune.loop import Classifier, Examples, Schedule
 
     random = np.random.default_rng(0)
     rows = Examples(
@@ -140,7 +140,7 @@ def an_epoch(inputs: Any, parts: Any, contents: Any, epochs: int) -> float:
     times: list[float] = []
     network = Classifier(inputs.body, parts.head, seed=0)
     schedule = Schedule("adam", 1e-7, BATCH, epochs, 0, 0.0, 0)
-    last_layers.fit(network, rows, None, CLASSES, schedule, lambda count: times.append(time.monotonic()))
+    loop.fit(network, rows, None, CLASSES, schedule, lambda count: times.append(time.monotonic()))
     return (times[-1] - times[0]) / (len(times) - 1) * len(contents) / BATCH
 
 

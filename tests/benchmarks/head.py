@@ -96,8 +96,8 @@ def synthetic() -> tuple[Arrays, Arrays, Arrays]:
 
 def ours(seed: str) -> dict[str, float]:
     """The loop of coldframe."""
-    from pipeline import heads, training
-    from pipeline.training import Labelled, Task
+    from pipeline.train import heads, loop
+    from pipeline.train.loop import Labelled, Task
 
     (matrix, targets), (val_matrix, val_targets), held_out = synthetic()
     settings = heads.resolve(
@@ -106,7 +106,7 @@ def ours(seed: str) -> dict[str, float]:
     )
     task = Task(Labelled(matrix, targets), Labelled(val_matrix, val_targets), np.arange(CLASSES).astype(str))
     layers = heads.module("mlp").layers(CLASSES, (UNITS,), DROPOUT)
-    training.fit(layers, task, training.Schedule.of(heads.resolve("mlp", heads.Settings(epochs=1))))  # to warm up
+    loop.fit(layers, task, loop.Schedule.of(heads.resolve("mlp", heads.Settings(epochs=1))))  # to warm up
     started = time.monotonic()
     fitted = heads.fit("mlp", task, settings)
     seconds = (time.monotonic() - started) / EPOCHS
@@ -120,7 +120,7 @@ def keras(seed: str) -> dict[str, float]:
     Seeded layer by layer: ``set_random_seed`` would have tf.data shuffle each epoch into the same order, and fit then learns
     the training rows faster and the others worse.
     """
-    from pipeline.frameworks import load_keras
+    from pipeline.runtime.frameworks import load_keras
 
     library = load_keras("tensorflow")
     start = [library.initializers.GlorotUniform(seed=2 * int(seed) + layer) for layer in range(2)]
@@ -219,7 +219,7 @@ def floor(seed: str) -> dict[str, float]:
 def notebook(count: str) -> dict[str, float]:
     """Seconds of an epoch over ``count`` JPEGs with the frozen backbone in the graph; batches timed without the first, which
     builds the graph."""
-    from pipeline.frameworks import load_keras
+    from pipeline.runtime.frameworks import load_keras
     from tests.benchmarks.embed import draw
 
     library = load_keras("tensorflow")

@@ -47,7 +47,7 @@ JOIN = "select label, count(*), avg(vector[1]) from training_set where embedder 
 WARM = "warm"  # the folder of a few images on which commands are tried first
 WITHIN = """
 import os, sys, time
-from pipeline.cli import cli
+from pipeline.cli.app import cli
 few, folder, *command = sys.argv[1:]
 for place in (few, folder):
     os.chdir(place)

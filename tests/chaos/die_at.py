@@ -12,7 +12,7 @@ def main() -> None:
     point, dashes, *arguments = sys.argv[1:]
     if dashes != "--" or not point.isdigit():
         raise SystemExit("usage: python -m tests.chaos.die_at POINT -- COMMAND…")
-    from pipeline.cli import cli
+    from pipeline.cli.app import cli
 
     death = DieAt(int(point))
     watch(death)

@@ -122,7 +122,7 @@ def start(arguments: list[str], *watchers: Watcher) -> Child:
     """Start ``coldframe`` with ``arguments``, its file operations watched."""
 
     def work() -> None:
-        from pipeline.cli import cli
+        from pipeline.cli.app import cli
 
         for watcher in watchers:
             watch(watcher)

@@ -243,7 +243,7 @@ def _half_run(root: Path, moment: Any, run: dict[str, Any], run_rows: list[dict[
 
 def _collected(opened: Any) -> Any:
     """The store after ``gc``."""
-    from pipeline.cli import cli
+    from pipeline.cli.app import cli
 
     cli.main(["-s", str(opened.root), "-q", "gc", "--grace", "0s"], standalone_mode=False)
     return opened
@@ -251,7 +251,7 @@ def _collected(opened: Any) -> Any:
 
 def claims(store: Path) -> list[str]:
     """What ``verify --deep`` finds; to be called in a process of its own."""
-    from pipeline.verify import verify
+    from pipeline.upkeep.verify import verify
     from store.store import Store
 
     return [f"{one.check}: {problem}" for one in verify(Store.open(store), deep=True) for problem in one.problems]

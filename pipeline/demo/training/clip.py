@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline import quiet
 from pipeline.demo import MODELS
 from pipeline.demo.families import rng_of
 from pipeline.demo.faults import SKETCH, TRAINED, UNTRAINED
@@ -27,6 +26,7 @@ from pipeline.demo.prompts import BAD_PROMPTS, THRESHOLD_FILE
 from pipeline.demo.training import HELD_OUT_WORLD, THRESHOLD_WORLD, TRAINING_WORLD
 from pipeline.demo.training.captions import caption, every_text, one_of_each_kind, tags
 from pipeline.demo.training.drawings import ANIMAL, Subject, evenly, families_of, pixels
+from pipeline.runtime import quiet
 from store.matrices import Vectors
 
 SIDE, MARGIN = 64, 8
@@ -269,8 +269,8 @@ def augmented(pictures: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.
 
 def quality(folder: Path, subjects: list[Subject], world: str) -> npt.NDArray[np.float64]:
     """CLIP quality of the drawings of the subjects in a world, with the demo's prompts, shape (n,)."""
-    from pipeline import embedders
-    from pipeline.scorers import FeatureSet, clip_quality
+    from pipeline.curate.scorers import FeatureSet, clip_quality
+    from pipeline.embed import embedders
 
     options = embedders.Options(weights=str(folder))
     network = embedders.load("clip", options)

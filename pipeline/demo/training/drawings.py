@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.demo.families import PLANS, Family, family, invented_names, rng_of
 from pipeline.demo.pictures import picture
-from pipeline.processes import cores, in_workers
+from pipeline.runtime.processes import cores, in_workers
 
 ANIMAL = "animal"
 

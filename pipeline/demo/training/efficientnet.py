@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.demo import MODELS
 from pipeline.demo.training import HELD_OUT_WORLD, TRAINING_WORLD
 from pipeline.demo.training.drawings import ANIMAL, Subject, families_of, pixels
-from pipeline.frameworks import load_keras
+from pipeline.runtime.frameworks import load_keras
 
 SIDE = 80
 WIDTH, DEPTH = 0.5, 0.25

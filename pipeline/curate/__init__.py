@@ -1,0 +1,1 @@
+"""Curate: scores, rules, splits and verdicts."""

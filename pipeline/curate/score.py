@@ -1,0 +1,69 @@
+"""Score: one value for each image and scorer, from cached vectors."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.curate import scorers
+from pipeline.embed import feature_sets
+from store.errors import ColdframeError
+from store.store import Store
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many images have a score now, and how many lack a vector to score."""
+
+    scorer: str
+    embedder: str
+    scored: int
+    without_vector: int
+
+
+def score(store: Store, name: str, settings: Any) -> Outcome:
+    """Compute and store the scores of one scorer for every image that has a vector.
+
+    ``settings`` is an instance of the scorer's own ``Settings``.
+
+    Raises:
+        ColdframeError: the feature set it needs does not exist, or the scorer's own reasons.
+        Locked: the same scorer is running already.
+    """
+    started = time.monotonic()
+    with store.lock(f"score-{name}"):
+        snapshot = store.snapshot()
+        embedder = feature_sets.choose(snapshot, settings.embedder)
+        known = feature_sets.vectors(snapshot, embedder)
+        if not len(known.content_ids):
+            raise ColdframeError(
+                f"{name}: the feature set {embedder!r} is empty; run 'coldframe embed {embedder}' first"
+            )
+        set_row = snapshot.rows("steps/embed/feature_set", embedder=embedder)[0]
+        feature_set = scorers.FeatureSet(
+            embedder, set_row["network"], json.loads(set_row["settings"]), json.loads(set_row["source"])
+        )
+        values = scorers.module(name).score(known, settings, feature_set)
+        images = snapshot.query("steps/images/contents")
+        rows = known.positions(images["content_id"])
+        has_vector = rows >= 0
+        table = images.filter(pa.array(has_vector))
+        table = table.append_column("scorer", pa.array([name] * len(table), pa.string()))
+        table = table.append_column("value", pa.array(np.asarray(values, np.float64)[rows[has_vector]]))
+        with store.commit("score") as commit:
+            commit.replace("scores", table, key=name)
+            commit.record_step(
+                "score",
+                name,
+                settings=asdict(settings) | {"embedder": embedder},
+                inputs={f"embeddings of {embedder}": feature_sets.digest(snapshot, embedder)},
+                seconds=time.monotonic() - started,
+                rows_in=len(images),
+                rows_out=len(table),
+            )
+    return Outcome(name, embedder, len(table), len(images) - len(table))

@@ -1,0 +1,71 @@
+"""CLIP quality: is a picture closer to what the catalogue should hold, or to what it should not?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.curate.scorers import FeatureSet
+from pipeline.embed import embedders
+from store.errors import ColdframeError
+from store.matrices import Vectors, unit_length
+
+GOOD = (
+    "a photo of an animal in the wild",
+    "a wildlife photograph",
+    "a close-up photo of an animal",
+    "a photo of an insect",
+    "a photo of a bird",
+    "an underwater photo of a sea animal",
+)
+BAD = (
+    "an x-ray image",
+    "a scientific diagram",
+    "a page of text",
+    "a photo of food on a plate",
+    "a photo of a person",
+    "a map",
+    "a sign with writing on it",
+)
+AGGREGATES = ("best", "mean")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Prompts, how similarities to them are aggregated (``best`` or ``mean``), and the CLIP feature set."""
+
+    embedder: str | None = "clip"
+    good: tuple[str, ...] = GOOD
+    bad: tuple[str, ...] = BAD
+    aggregate: str = "best"
+
+
+def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.NDArray[np.float64]:
+    """Similarity to the good prompts minus similarity to the bad ones, shape (n,), -2 to 2; below 0 leans to bad.
+
+    Cosine similarities, aggregated over each list by its best or its mean.
+
+    Raises:
+        ColdframeError: an empty prompt list, an unknown aggregate, a feature set without a text side, or weights that
+            are not those the set was made with.
+    """
+    if not settings.good or not settings.bad:
+        raise ColdframeError("clip-quality: good and bad each need at least one prompt")
+    if settings.aggregate not in AGGREGATES:
+        raise ColdframeError(f"clip-quality: aggregate = {settings.aggregate!r}, expected {' or '.join(AGGREGATES)}")
+    made = feature_set
+    embed_texts = embedders.text_side(
+        made.network, made.source, made.settings["weights"], set_name=made.name, asker="clip-quality"
+    )
+    unit = unit_length(vectors.matrix)
+    return _aggregate(unit @ embed_texts(settings.good).T, settings.aggregate) - _aggregate(
+        unit @ embed_texts(settings.bad).T, settings.aggregate
+    )
+
+
+def _aggregate(similarities: npt.NDArray[np.float32], how: str) -> npt.NDArray[np.float64]:
+    wide = similarities.astype(np.float64)
+    aggregated: npt.NDArray[np.float64] = wide.max(axis=1) if how == "best" else wide.mean(axis=1)
+    return aggregated

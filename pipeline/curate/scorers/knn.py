@@ -1,0 +1,48 @@
+"""k nearest neighbours: how lonely a picture is among all others, whatever their classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.curate.scorers import FeatureSet
+from store.errors import ColdframeError
+from store.matrices import Vectors, unit_length
+
+CHUNK_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``k`` neighbours in the feature set ``embedder``."""
+
+    embedder: str | None = None
+    k: int = 10
+
+
+def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.NDArray[np.float64]:
+    """Mean cosine distance (0 to 2) of each content to its k nearest other contents, shape (n,).
+
+    Exact, all pairs. Fewer neighbours where there are fewer contents; a content all alone scores 0.
+
+    Raises:
+        ColdframeError: k is less than 1.
+    """
+    if settings.k < 1:
+        raise ColdframeError(f"knn: k = {settings.k}, expected at least 1")
+    matrix = vectors.matrix
+    count = len(matrix)
+    k = min(settings.k, count - 1)
+    if k < 1:
+        return np.zeros(count)
+    unit = unit_length(matrix)
+    result = np.empty(count)
+    for start in range(0, count, CHUNK_ROWS):
+        similarity = unit[start : start + CHUNK_ROWS] @ unit.T
+        own = np.arange(len(similarity))
+        similarity[own, start + own] = -np.inf
+        nearest = np.partition(similarity, count - k, axis=1)[:, count - k :]
+        result[start : start + CHUNK_ROWS] = 1.0 - nearest.mean(axis=1, dtype=np.float64)
+    return result

@@ -1,0 +1,84 @@
+"""Why: everything the store knows about one image, and why it is in or out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.ingest import images
+from store.errors import ColdframeError
+from store.rows import json_of
+from store.store import Snapshot
+
+SECTIONS = ("copies", "verdicts", "embeddings", "scores", "plans", "predictions")
+
+
+def why(snapshot: Snapshot, given: str) -> dict[str, Any]:
+    """The story of an image, by id or path, as JSON types.
+
+    Raises:
+        ColdframeError: no row of the catalogue has this id or path.
+    """
+    failures = snapshot.rows("steps/images/find_failure", name=given)
+    try:
+        image_id = images.find_images(snapshot, [given])[0]
+    except ColdframeError:
+        if not failures:
+            raise
+        return {"image": {"image_id": failures[0]["image_id"], "path": failures[0]["path"]}, "failures": failures}
+    story: dict[str, Any] = {"image": snapshot.rows("steps/why/image", image_id=image_id)[0]}
+    story["failures"] = snapshot.rows("steps/images/find_failure", name=image_id)
+    for section in SECTIONS:
+        story[section] = snapshot.rows(f"steps/why/{section}", image_id=image_id)
+    return story
+
+
+def tell(story: dict[str, Any]) -> list[str]:
+    """The story in lines for a person."""
+    image = story["image"]
+    lines = [f"{image['image_id']}", *(f"  {name}: {value}" for name, value in image.items() if name != "image_id")]
+    for failure in story["failures"]:
+        what = f"{failure['step']} {failure['name']}".strip()
+        lines.append(f"failed in {what}: {failure['reason']}")
+    if "plans" not in story:
+        return [*lines, "it is no image of the store: out of every plan"]
+    for copy in story["copies"]:
+        lines.append(f"{copy['kind']} copy: {copy['image_id']} is a copy of {copy['original_id']}")
+    for verdict in story["verdicts"]:
+        stale = " (stale: the bytes have changed since)" if verdict["is_stale"] else ""
+        stands = "stands" if verdict["stands"] else "replaced by a later one"
+        lines.append(
+            f"verdict {verdict['verdict']} of {verdict['created_at']:%Y-%m-%d %H:%M}: {verdict['why']} ({stands}){stale}"
+        )
+    for row in story["embeddings"]:
+        views = f", and {row['views']} augmented views of it" if row["views"] else ""
+        lines.append(f"{'embedded' if row['vectors'] else 'not embedded'} in {row['embedder']}{views}")
+    for row in story["scores"]:
+        lines.append(
+            f"score {row['scorer']}: {row['value']:.6g}, higher than {100 * row['share_below']:.1f} % of images"
+        )
+    for row in story["plans"]:
+        lines.append(_in_or_out(row))
+    if not story["plans"]:
+        lines.append("no plan has been replayed since it was ingested: run 'coldframe curate'")
+    for row in story["predictions"]:
+        lines.append(
+            f"run {row['run_id']}, {row['evaluation']}: {row['predicted']} at {row['probability']:.3f}, its label "
+            f"{row['label']} at {row['label_probability']:.3f}, rank {row['rank']}"
+        )
+    return lines
+
+
+def _in_or_out(row: dict[str, Any]) -> str:
+    if row["rule"] is None:
+        place = f"plan {row['plan']}: in, split {row['split']}"
+        return place + (", kept by a person whatever the rules say" if row["kept_by_verdict"] else "")
+    if row["rule"] == "verdict":
+        return f"plan {row['plan']}: out, dropped by a person before any stage"
+    numbers = ""
+    if row["value"] is not None:
+        numbers = f": value {row['value']:.6g}"
+        numbers += f", threshold {row['threshold']:.6g}" if row["threshold"] is not None else ""
+    given = json_of(row["settings"] or "{}", f"the settings of stage {row['position']} of plan {row['plan']!r}")
+    settings = {name: value for name, value in given.items() if value is not None}
+    told = f" with {', '.join(f'{name} = {value}' for name, value in settings.items())}" if settings else ""
+    return f"plan {row['plan']}: out by rule {row['rule']}, stage {row['position']}{told}, pass {row['pass']}{numbers}"

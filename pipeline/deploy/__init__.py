@@ -1,0 +1,1 @@
+"""Deploy: a run as an artefact, and predictions."""

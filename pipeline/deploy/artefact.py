@@ -1,0 +1,379 @@
+"""Artefacts: a folder with a model, and all that is needed to use it: how to decode, what it predicts, what it is worth.
+
+What makes a folder an artefact is its card, which is put there last: a folder without one was never finished.
+
+An artefact may come from a stranger. So its card is checked whole, no link is followed, no pipe waited for, and of what the
+card lists only files that an export writes are ever looked at or removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.deploy import formats
+from pipeline.deploy.formats import Run
+from pipeline.ingest import decoding
+from pipeline.runs.neighbours import Neighbours
+from pipeline.runs.runs import is_size
+from store import arrays, files, opening
+from store.errors import ColdframeError
+from store.parts import sha256_of
+
+VERSION = 1  # of the card
+CARD, DRAFT = "card.json", "card.draft.json"
+READABLE_CARD = "MODEL_CARD.md"
+DECODING = "decoding.py"  # the module of the decoding rules, as it was
+NEIGHBOURS = "neighbours.npz"
+REHEARSAL = ("rehearsal.json", "rehearsal.npz")  # in a draft, while it is asked in a process of its own
+CARDS = (CARD, DRAFT, READABLE_CARD)
+CARD_KEYS = {"decoding", "files", "format", "size", "classes", "taxonomy", "max_pixels"}
+MOST_CARD = 16 << 20  # bytes
+MOST_CLASSES = 1_000_000
+MOST_NAME = 1000  # characters of a class
+MOST_NAMES = 1 << 28  # bytes of an array of all classes, in which each takes the room of the longest
+MOST_PIXELS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """An artefact on disk and its card."""
+
+    folder: Path
+    card: Mapping[str, Any]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels that the model takes."""
+        return int(self.card["size"][0]), int(self.card["size"][1])
+
+    @property
+    def classes(self) -> npt.NDArray[np.str_]:
+        """The classes in the order of the outputs."""
+        return np.array(self.card["classes"])
+
+    def load(self) -> Run:
+        """What runs the model.
+
+        Raises:
+            ColdframeError: a library is missing, or the model cannot be loaded.
+        """
+        try:
+            return formats.load(self.card["format"], self.folder)
+        except ColdframeError:
+            raise
+        except Exception as error:  # every library has kinds of its own
+            reason = " ".join(str(error).split())[:200]
+            raise ColdframeError(f"{self.folder}: the model cannot be loaded ({reason}): export it again") from error
+
+    def neighbours(self) -> Neighbours | None:
+        """The training images that it carries; None if it was exported without."""
+        file = self.folder / NEIGHBOURS
+        if NEIGHBOURS not in self.card["files"]:
+            return None
+        try:
+            found = Neighbours.from_arrays(arrays.read(file))
+            if found is None:
+                raise arrays.Malformed("it has no training images")
+            if not np.isin(found.labels, self.classes).all():
+                raise arrays.Malformed("a training image has a label that is no class of the model")
+        except arrays.Malformed as error:
+            raise ColdframeError(f"{file}: not readable ({error}): export the run again") from error
+        return found
+
+
+def is_one(path: Path) -> bool:
+    """Whether there is a finished artefact, or what says that it is one."""
+    return os.path.lexists(path / CARD)
+
+
+def written() -> frozenset[str]:
+    """The names of all files that exports write, into an artefact or a draft of one. Nothing else is ever removed."""
+    of_formats = (name for one in formats.names() for name in formats.files(one))
+    return frozenset((*of_formats, DECODING, NEIGHBOURS, *CARDS, *REHEARSAL))
+
+
+def foreign(folder: Path) -> str | None:
+    """The name of something in a folder that no export has put there; None where all is an artefact's, finished or not.
+
+    What is its own is a regular file that the card lists, of a name that an export writes, or a card.
+    """
+    try:
+        said = _parse(folder / (CARD if is_one(folder) else DRAFT))
+    except (ColdframeError, OSError):
+        said = {}
+    listed = said.get("files")
+    ours = {*CARDS, *listed} & written() if said.get("card_version") and isinstance(listed, dict) else set()
+    strange = (
+        one.name for one in sorted(folder.iterdir()) if one.name not in ours or not _is_regular(one.name, folder)
+    )
+    return next(map(shown, strange), None)
+
+
+def remove(folder: Path) -> str | None:
+    """Remove a folder that holds nothing but files of an export; where it holds anything else, nothing is removed.
+
+    Returns:
+        A sentence that says why it is still there; None where it is not.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        what = "a link" if folder.is_symlink() else error.strerror
+        return f"{folder}: left where it is ({what}, expected a folder of an export)"
+    ours = written()
+    try:
+        inside = sorted(os.listdir(descriptor))
+        strange = next((one for one in inside if one not in ours or not _is_regular(one, descriptor)), None)
+        if strange is not None:
+            return f"{folder}: left where it is, for no export has put {shown(strange)} there"
+        for name in inside:
+            os.unlink(name, dir_fd=descriptor)
+        folder.rmdir()
+    except OSError as error:
+        return f"{folder}: not removed ({error.strerror})"
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _is_regular(name: str, folder: Path | int) -> bool:
+    """Whether a name in a folder, or in one that a descriptor stands for, is that of a regular file and of no link."""
+    try:
+        found = (
+            os.stat(name, dir_fd=folder, follow_symlinks=False) if isinstance(folder, int) else (folder / name).lstat()
+        )
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode)
+
+
+def shown(name: str) -> str:
+    """The name of a file as a message may show it."""
+    return name if name.isprintable() else ascii(name)
+
+
+def read(folder: Path, *, card: str = CARD) -> Artefact:
+    """The artefact in a folder.
+
+    Raises:
+        ColdframeError: there is none, its card is not such as an export writes, or one of its files is not what was written.
+    """
+    try:
+        said = _parse(folder / card)
+    except (FileNotFoundError, NotADirectoryError):
+        what = "an export that was cut short" if os.path.lexists(folder / DRAFT) else "no artefact"
+        raise ColdframeError(f"{folder}: {what}: it has no {card}; 'coldframe export RUN' makes one") from None
+    if not _is_int(said.get("card_version")) or said["card_version"] != VERSION:
+        raise ColdframeError(
+            f"{folder / card}: version {_brief(said.get('card_version'))}, this coldframe reads {VERSION}: export the run again"
+        )
+    if not said.keys() >= CARD_KEYS:
+        raise ColdframeError(f"{folder / card}: not a whole model card: export the run again")
+    if not _is_int(said["decoding"]) or said["decoding"] != decoding.RULES_VERSION:
+        raise ColdframeError(
+            f"{folder}: made for decoding rules {_brief(said['decoding'])}, this coldframe has {decoding.RULES_VERSION}: export "
+            "the run again, or use the coldframe it was made with"
+        )
+    _check(folder / card, said)
+    for name, digest in said["files"].items():
+        _check_file(folder / name, digest)
+    return Artefact(folder, said)
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    """The card in a file, as it is.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is none.
+        ColdframeError: it is no regular file, too large, or no JSON object of plain text and finite numbers.
+    """
+    try:
+        said = json.loads(opening.read_regular(file, most=MOST_CARD).decode("utf-8"))
+        if not isinstance(said, dict):
+            raise ValueError("no object")
+        _check_values(said)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise ColdframeError(f"{file}: not a model card ({error.strerror}): export the run again") from error
+    except RecursionError:
+        raise ColdframeError(f"{file}: not a model card (nested too deep): export the run again") from None
+    except ValueError as error:
+        raise ColdframeError(f"{file}: not a model card ({error}): export the run again") from error
+    return said
+
+
+def _check_values(said: Any) -> None:
+    """Raises:
+    ValueError: somewhere in a card is a number that is none or too large, or text that cannot be written.
+    """
+    rest = [said]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, dict):
+            rest += [*one, *one.values()]
+        elif isinstance(one, list):
+            rest += one
+        elif isinstance(one, str):
+            one.encode()
+        elif isinstance(one, int | float) and not -(2**63) < one < 2**63:  # which NaN is not either
+            raise ValueError("a number in it is not finite, or too large")
+
+
+def _is_int(given: Any) -> bool:
+    return type(given) is int  # True is 1 otherwise
+
+
+def _is_count(given: Any) -> bool:
+    return _is_int(given) and given >= 0
+
+
+def _is_dict_of(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda given: isinstance(given, dict) and all(kind(one) for one in given.values())
+
+
+def _is_text(given: Any) -> bool:
+    return isinstance(given, str)
+
+
+def _is_plain(given: Any) -> bool:
+    return given is None or isinstance(given, str | int | float)
+
+
+def _are_classes(given: Any) -> bool:
+    if not isinstance(given, list) or not 1 <= len(given) <= MOST_CLASSES or not all(map(_is_text, given)):
+        return False
+    longest = max(map(len, given))
+    if longest > MOST_NAME or 4 * longest * len(given) > MOST_NAMES or any(one.endswith("\0") for one in given):
+        return False
+    return all(one < other for one, other in itertools.pairwise(given))
+
+
+# What a card has to say: a key, what its value has to be, and that in words. Of those that earlier versions did not write, and
+# of those that nothing here reads, any may be missing.
+RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("size", is_size, "height and width in pixels"),
+    ("max_pixels", lambda given: _is_int(given) and 1 <= given <= MOST_PIXELS, f"a number from 1 to {MOST_PIXELS}"),
+    ("classes", _are_classes, "names of classes, ascending and each once"),
+    (
+        "taxonomy",
+        _is_dict_of(_is_dict_of(lambda given: isinstance(given, list) and given != [])),
+        "classes by value by column",
+    ),
+    ("files", _is_dict_of(_is_text), "digests by name"),
+    *((key, _is_text, "text") for key in ("coldframe", "created_at", "run_id", "kind", "head", "network", "weights")),
+    *((key, _is_count, "a count") for key in ("training_images", "compared_images")),
+    ("largest_difference", lambda given: type(given) in (int, float), "a number"),
+    ("image_licences", _is_dict_of(_is_count), "counts by licence"),
+    ("versions", _is_dict_of(_is_text), "versions by library"),
+    *(
+        (key, lambda given: given is None or _is_dict_of(_is_plain)(given), "figures")
+        for key in ("finetuned", "artefact")
+    ),
+    (
+        "evaluations",
+        lambda given: isinstance(given, list) and all(map(_is_dict_of(_is_plain), given)),
+        "a list of figures",
+    ),
+    ("carries", lambda given: isinstance(given, dict), "what the artefact carries"),
+)
+
+
+def _check(file: Path, said: Mapping[str, Any]) -> None:
+    """Raises:
+    ColdframeError: what a card says is not what an export writes.
+    """
+    for key, is_right, expected in RULES:
+        if key in said and not is_right(said[key]):
+            raise ColdframeError(f"{file}: {key} = {_brief(said[key])}, expected {expected}: export the run again")
+    if said["format"] not in formats.names():
+        raise ColdframeError(
+            f"{file}: of the format {_brief(said['format'])}, which this coldframe does not know: {', '.join(formats.names())}"
+        )
+    known = set(said["classes"])
+    for column, by_value in said["taxonomy"].items():
+        for labels in by_value.values():
+            for strange in (one for one in labels if not isinstance(one, str) or one not in known):
+                raise ColdframeError(
+                    f"{file}: taxonomy: {_brief(strange)} under {_brief(column)} is no class: export the run again"
+                )
+    model = formats.files(said["format"])
+    for name, digest in said["files"].items():
+        if name not in (*model, DECODING, NEIGHBOURS):
+            raise ColdframeError(f"{file}: files: no export writes {_brief(name)}: export the run again")
+        if not re.fullmatch("[0-9a-f]{64}", digest):
+            raise ColdframeError(f"{file}: files: {_brief(digest)} is no digest of {name}: export the run again")
+    missing = [name for name in model if name not in said["files"]]
+    if missing:
+        raise ColdframeError(f"{file}: files: {missing[0]} is not among them: export the run again")
+
+
+def _check_file(file: Path, digest: str) -> None:
+    """Raises:
+    ColdframeError: a file is missing, no regular one, or not what was written.
+    """
+    try:
+        with opening.open_regular(file) as opened:
+            found = hashlib.file_digest(opened, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise ColdframeError(f"{file}: missing: export the run again") from None
+    except OSError as error:
+        raise ColdframeError(f"{file}: cannot be read ({error.strerror}): export the run again") from error
+    if found != digest:
+        raise ColdframeError(f"{file}: damaged: export the run again")
+
+
+def _brief(given: Any) -> str:
+    """A value of a card as a message may show it: escaped, and not all of a long one."""
+    if isinstance(given, dict | list):
+        return "a list" if isinstance(given, list) else "an object"
+    text = ascii(given[:100] if isinstance(given, str) else given)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def draft(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Put a card for all files of a folder there, under a name by which nobody takes it for finished; the card."""
+    whole = {
+        "card_version": VERSION,
+        **card,
+        "decoding": decoding.RULES_VERSION,
+        "files": {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.name not in CARDS},
+    }
+    text = json.dumps(_finite(whole), indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / DRAFT).write_text(text, encoding="utf-8")
+    return whole
+
+
+def _finite(given: Any) -> Any:
+    """The same without numbers that JSON does not have: null in their place."""
+    if isinstance(given, dict):
+        return {key: _finite(value) for key, value in given.items()}
+    if isinstance(given, list | tuple):
+        return [_finite(one) for one in given]
+    return None if isinstance(given, float) and not math.isfinite(given) else given
+
+
+def publish(folder: Path, final: Path) -> None:
+    """Give a folder with a draft of its card its final name, then the card its own: only then is it an artefact."""
+    for path in folder.iterdir():
+        files.sync(path)
+    files.sync_folder(folder)
+    files.rename(folder, final)
+    files.sync_folder(final.parent)
+    files.rename(final / DRAFT, final / CARD)
+    files.sync_folder(final)

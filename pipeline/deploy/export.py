@@ -1,0 +1,406 @@
+"""Export: a run as one artefact, checked in a fresh process before it gets its name."""
+
+from __future__ import annotations
+
+import glob
+import importlib.metadata
+import inspect
+import json
+import os
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.curate import units
+from pipeline.deploy import artefact, formats, fresh_process, model_card
+from pipeline.embed import feature_sets
+from pipeline.evaluate import leakage, predictors
+from pipeline.evaluate.evaluate import MASKED
+from pipeline.ingest import decoding
+from pipeline.ingest.pictures import ingested_max_pixels, stream_pictures
+from pipeline.runs import neighbours, taxonomy
+from pipeline.runs.judgement import Judgement, judge, keep_judgement, values_by_id
+from pipeline.runs.neighbours import Neighbours
+from pipeline.runs.rows import Rows, load_rows
+from pipeline.runs.runs import FINETUNED, find_run
+from pipeline.train import classifier
+from pipeline.train.classifier import Parts
+from store import files
+from store.errors import ColdframeError
+from store.schemas import FILE_FACTS, TRAIN
+from store.store import Snapshot, Store
+
+COMPARED = 64  # images that the written model has to agree on with the run
+LARGEST_DIFFERENCE = 1e-3  # in probability
+EVALUATION = "export:{}"  # the name of the evaluation of an artefact
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``export`` can be told.
+
+    ``format``: one of ``formats.names()``. ``output``: the folder to make, None for one named by run and format, here.
+    ``split``: whose rows the artefact is evaluated on. ``neighbours``: whether it carries vectors of the training images.
+    ``force``: take the place of an artefact that is there. ``column``: columns of the catalogue to carry beside those of ranks
+    and those that the run was evaluated masked by.
+    """
+
+    format: str = "keras"
+    output: str | None = None
+    split: str = "test"
+    neighbours: bool = True
+    force: bool = False
+    column: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An artefact: where, the largest difference to the run in probability on ``compared`` images, and its own judgement on
+    the split, None where that has no row."""
+
+    folder: Path
+    run_id: str
+    compared: int
+    difference: float
+    judgement: Judgement | None
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool = False) -> Outcome:
+    """Write a run as an artefact, load it in a fresh process, compare it with the run and evaluate it there.
+
+    Raises:
+        ColdframeError: no such run, one without layers on one backbone of Keras Applications, no such format, split or column,
+            something at that place already, no picture to compare on, or a model that gives other probabilities once written.
+    """
+    started = time.monotonic()
+    snapshot = store.snapshot()
+    run = find_run(snapshot, run_id)
+    splits = [row["split"] for row in snapshot.rows("steps/train/split_sizes", plan=run["plan"])]
+    if settings.split not in (*splits, Settings.split):
+        raise ColdframeError(
+            f"export: no split {settings.split!r} in plan {run['plan']!r}; splits: {', '.join(splits)}"
+        )
+    columns = _columns(snapshot, run, settings)
+    final = Path(settings.output or f"{run['run_id']}-{settings.format}").absolute()
+    _check_place(final, force=settings.force)
+    formats.prepare(settings.format)
+    parts = classifier.parts(snapshot, run)
+    notes: list[str] = []
+    if run["helped"] is False:
+        notes.append(f"fine-tuning did not help this run: {run['finetuned_from']} is the model to use")
+    rows = load_rows(snapshot, run["plan"], predictors.feature_sets_read(run), settings.split)
+    for name, count in rows.without_vector.items():
+        notes.append(f"{count} {settings.split} rows have no vector in {name} and are not evaluated")
+    if not len(rows):
+        notes.append(f"no row in split {settings.split!r}: the artefact is compared with the run, but not evaluated")
+    model = classifier.assemble(parts)
+    contents, expected = _to_compare(snapshot, parts, model, rows)
+    temporary = _temporary(final, notes)
+    try:
+        formats.write(settings.format, model, temporary)
+        shutil.copyfile(inspect.getfile(decoding), temporary / artefact.DECODING)
+        held = _neighbours(snapshot, run, parts) if settings.neighbours else None
+        if held is not None:
+            arrays = held.to_arrays()
+            files.write(temporary / artefact.NEIGHBOURS, lambda file: np.savez(file, allow_pickle=False, **arrays))
+        card = _card(snapshot, run, parts, settings, columns)
+        card["carries"] = {
+            "columns": list(card["taxonomy"]),
+            "training_images": 0 if held is None else len(held.matrix),
+        }
+        artefact.draft(temporary, card)
+        answers = fresh_process.rehearse(
+            temporary, store.root.absolute(), [*contents, *rows.content_ids.tolist()], quiet=quiet
+        )
+        if not answers.readable[: len(contents)].all():
+            raise ColdframeError(
+                "export: pictures of the catalogue changed while the written model was checked: try again"
+            )
+        difference = _compare(settings.format, answers.probabilities[: len(contents)], expected)
+        readable = answers.readable[len(contents) :]
+        if not readable.all():
+            notes.append(
+                f"{int((~readable).sum())} {settings.split} rows have a picture that cannot be read and are left out"
+            )
+        rows = rows.where(readable)
+        judgement = _judge(snapshot, run, settings, rows, answers.probabilities[len(contents) :]) if len(rows) else None
+        card |= {
+            "compared_images": len(contents),
+            "largest_difference": difference,
+            "artefact": None if judgement is None else {"split": settings.split, **asdict(judgement.measures)},
+        }
+        whole = artefact.draft(temporary, card)
+        (temporary / artefact.READABLE_CARD).write_text(model_card.text(whole), encoding="utf-8")
+        _check_place(final, force=settings.force)  # minutes have gone by
+        with _aside(final, notes):
+            artefact.publish(temporary, final)
+    except BaseException as error:
+        left = artefact.remove(temporary)
+        if left is not None and isinstance(error, ColdframeError):
+            raise type(error)(f"{error}; {left}") from error
+        raise
+    if judgement is not None:
+        with store.commit("export") as commit:
+            keep_judgement(commit, judgement)
+    return Outcome(final, run["run_id"], len(contents), difference, judgement, time.monotonic() - started, tuple(notes))
+
+
+def _check_place(final: Path, *, force: bool) -> None:
+    """Raises:
+    ColdframeError: something is there that may not be replaced, or there is no folder to put it into.
+    """
+    if not final.parent.is_dir():
+        raise ColdframeError(f"{final.parent}: no such folder to put {final.name} into")
+    if not os.path.lexists(final):
+        return
+    if final.is_symlink():
+        raise ColdframeError(
+            f"{final}: a link, which is neither followed nor replaced: name another place with --output"
+        )
+    if not final.is_dir() or not any(final.iterdir()):
+        raise ColdframeError(f"{final}: there already, and no artefact: name another place with --output")
+    foreign = artefact.foreign(final)
+    if foreign is not None:
+        raise ColdframeError(
+            f"{final}: there already, and no artefact or not that alone (it has {foreign}): name another place with --output"
+        )
+    if artefact.is_one(final) and not force:
+        raise ColdframeError(f"{final}: there already: name another place with --output, or replace it with --force")
+
+
+def _temporary(final: Path, notes: list[str]) -> Path:
+    """A new folder beside ``final``, hidden, named by this process; those of exports that were killed are removed, where they
+    hold nothing else: ``notes`` gets a sentence otherwise.
+
+    Raises:
+        ColdframeError: something that no export made has the name of the new one.
+    """
+    prefix, own = f".{final.name}-", os.getpid()
+    for path in sorted(final.parent.glob(f"{glob.escape(prefix)}*")):
+        owner = path.name.removeprefix(prefix)
+        if not re.fullmatch("[0-9]{1,9}", owner) or (int(owner) != own and _lives(int(owner))):
+            continue
+        left = artefact.remove(path)
+        if left is not None and int(owner) == own:
+            raise ColdframeError(f"{left}; an export needs that name: move it away")
+        notes += [left] if left is not None else []
+    folder = final.with_name(f"{prefix}{own}")
+    folder.mkdir()
+    return folder
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+@contextmanager
+def _aside(final: Path, notes: list[str]) -> Iterator[None]:
+    """Put what is at ``final`` aside until something else stands there, and then remove it; ``notes`` gets a sentence where that
+    would remove what no export wrote.
+
+    Raises:
+        ColdframeError: the block failed, and what was at ``final`` cannot be put back.
+    """
+    if not os.path.lexists(final):
+        yield
+        return
+    old = final.with_name(f".{final.name}-{os.getpid()}-old")
+    left = artefact.remove(old)
+    if left is not None:
+        raise ColdframeError(f"{left}; an export needs that name: move it away")
+    final.rename(old)
+    try:
+        yield
+    except BaseException as error:
+        left = artefact.remove(final)
+        if left is not None:
+            raise ColdframeError(f"{left}; what was there before is {old} now") from error
+        old.rename(final)
+        raise
+    left = artefact.remove(old)
+    if left is not None:
+        notes.append(left)
+
+
+def _to_compare(snapshot: Snapshot, parts: Parts, model: Any, rows: Rows) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """Some contents, those of the split first, and the probabilities that the run gives them."""
+    others = snapshot.query("steps/images/some_contents", count=10 * COMPARED)["content_id"].to_pylist()
+    wanted = [
+        *dict.fromkeys(
+            [*rows.content_ids[np.linspace(0, len(rows) - 1, min(COMPARED, len(rows))).astype(int)].tolist(), *others]
+        )
+    ]
+    contents: list[str] = []
+    pictures: list[npt.NDArray[np.uint8]] = []
+    reason = "the catalogue is empty"
+    for content, picture in stream_pictures(snapshot, wanted, parts.size):
+        if isinstance(picture, str):
+            reason = picture
+            continue
+        contents.append(content)
+        pictures.append(picture)
+        if len(contents) == COMPARED:
+            break
+    if not contents:
+        raise ColdframeError(
+            f"export: no picture of the catalogue can be read to check the written model on ({reason})"
+        )
+    expected = [
+        np.asarray(model.predict_on_batch(np.stack(pictures[at : at + fresh_process.BATCH]))[0], np.float32)
+        for at in range(0, len(pictures), fresh_process.BATCH)
+    ]
+    return contents, np.concatenate(expected)
+
+
+def _compare(name: str, given: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+    """The largest difference.
+
+    Raises:
+        ColdframeError: it is too large, or no number.
+    """
+    difference = float(np.abs(given - expected).max()) if given.shape == expected.shape else np.nan
+    if not difference <= LARGEST_DIFFERENCE:
+        raise ColdframeError(
+            f"the model written as {name} does not give what the run gives: probabilities differ by {difference:.3g} on "
+            f"{len(expected)} images, allowed is {LARGEST_DIFFERENCE}. It was not kept: choose another --format, and tell "
+            "coldframe's makers"
+        )
+    return difference
+
+
+def _neighbours(snapshot: Snapshot, run: Mapping[str, Any], parts: Parts) -> Neighbours | None:
+    """Training images with the vectors that the run's backbone gives."""
+    if run["kind"] == FINETUNED:
+        return Neighbours.from_arrays(parts.head.arrays)
+    return neighbours.of_run(snapshot, run)
+
+
+def _judge(
+    snapshot: Snapshot,
+    run: Mapping[str, Any],
+    settings: Settings,
+    rows: Rows,
+    probabilities: npt.NDArray[np.float32],
+) -> Judgement:
+    return judge(
+        run["run_id"],
+        EVALUATION.format(settings.format),
+        rows,
+        units.of_rows(snapshot, run["plan"], rows.image_ids),
+        np.array(run["classes"]),
+        probabilities.astype(np.float64),
+        **leakage.rows_seen(snapshot, run, rows),
+    )
+
+
+def _card(
+    snapshot: Snapshot, run: Mapping[str, Any], parts: Parts, settings: Settings, columns: Mapping[str, bool]
+) -> dict[str, Any]:
+    """All that the card says before the artefact was asked."""
+    row = feature_sets.row_of(snapshot, run["embedders"][0])
+    weights = json.loads(row["source"])["weights"] or "imagenet"
+    return {
+        "coldframe": importlib.metadata.version("coldframe"),
+        "format": settings.format,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run_id": run["run_id"],
+        "kind": run["kind"],
+        "head": run["head"],
+        "network": parts.network,
+        "weights": Path(weights).name,
+        "finetuned": _finetuned(snapshot, run),
+        "size": list(parts.size),
+        "max_pixels": min(ingested_max_pixels(snapshot), artefact.MOST_PIXELS),
+        "classes": list(run["classes"]),
+        "taxonomy": _taxonomy(snapshot, run, columns),
+        "training_images": snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN).num_rows,
+        "evaluations": _evaluations(snapshot, run),
+        "image_licences": _licences(snapshot, run),
+        "versions": {name: importlib.metadata.version(name) for name in ("keras", "numpy", "pillow")},
+    }
+
+
+def _columns(snapshot: Snapshot, run: Mapping[str, Any], settings: Settings) -> dict[str, bool]:
+    """The columns of the catalogue that an artefact of a run may carry: True for those asked for and those that the run was
+    evaluated masked by, False for those of a rank. A catalogue may have columns about people: no other leaves it.
+
+    Raises:
+        ColdframeError: a column asked for is not there.
+    """
+    ours = {"image_id", "path", "label", *(name for name, _ in FILE_FACTS)}
+    there = [one for one in snapshot.columns("images") if one not in ours]
+    for one in settings.column:
+        if one not in there:
+            raise ColdframeError(f"--column {one}: no such column; columns: {', '.join(there) or 'none'}")
+    masked = {column for row in _evaluations(snapshot, run) for column in _masked_by(row["evaluation"])}
+    return {
+        one: one in settings.column or one in masked
+        for one in there
+        if one in settings.column or one in masked or taxonomy.is_rank(one)
+    }
+
+
+def _masked_by(evaluation: str) -> list[str]:
+    """What may be the column in the name of a masked evaluation: its last word, which may have commas in it."""
+    words = evaluation.split(",")
+    rests = (",".join(words[at:]) for at in range(len(words)))
+    return [rest.removeprefix(MASKED) for rest in rests if rest.startswith(MASKED)]
+
+
+def _taxonomy(snapshot: Snapshot, run: Mapping[str, Any], columns: Mapping[str, bool]) -> dict[str, taxonomy.ByValue]:
+    """For each of some columns the classes that occur with each value. One that was not asked for has to be a group of rows."""
+    types = snapshot.select("images").schema
+    rows = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN).num_rows
+    found = {}
+    for column, is_asked in columns.items():
+        kind = types.field(column).type
+        if not is_asked and not (pa.types.is_string(kind) or pa.types.is_boolean(kind)):
+            continue
+        by_value = taxonomy.of_column(snapshot, run, column)
+        is_label = all(labels == [value] for value, labels in by_value.items())
+        # with more values it is a name rather than a group
+        if by_value and (is_asked or (2 * len(by_value) <= rows and not is_label)):
+            found[column] = by_value
+    return found
+
+
+def _finetuned(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What fine-tuning did to the figures on validation rows; None for a run that is not fine-tuned."""
+    if run["kind"] != FINETUNED:
+        return None
+    return snapshot.rows("steps/train/finetuned", run_id=run["run_id"])[0]
+
+
+def _evaluations(snapshot: Snapshot, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The figures of the run itself that the store holds."""
+    rows = snapshot.rows("steps/train/all_evaluations_of", run_id=run["run_id"])
+    return [row for row in rows if not row["evaluation"].startswith(EVALUATION.format(""))]
+
+
+def _licences(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, int]:
+    """How many training images have which licence, where the catalogue has a column of that name."""
+    column = next((one for one in snapshot.columns("images") if one.casefold() in ("license", "licence")), None)
+    if column is None:
+        return {}
+    value_of = values_by_id(snapshot, column)
+    trained = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN)["image_id"].to_pylist()
+    return dict(sorted(Counter(value_of.get(one) or "not stated" for one in trained).items()))

@@ -1,0 +1,102 @@
+"""Formats of artefacts: one file each, named as on the command line.
+
+A file says which ``LIBRARIES`` its format needs, the first to run a model and all of them to write one, what ``EXTRA`` of
+coldframe installs them, which ``BACKEND`` of Keras writes it (None: any), and which ``FILES`` it writes; ``write(model, folder)``
+puts a ``keras.Model`` from pictures, uint8 RGB (n, height, width, 3), to probabilities (n, classes) and vectors (n, dimensions)
+into a folder as one file or several, and ``load(folder)`` gives what runs it. ``USE`` are five lines of Python for whoever has
+no coldframe. Libraries are imported inside the functions.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.runtime import quiet
+from pipeline.runtime.frameworks import load_keras
+from store.errors import ColdframeError
+
+FloatArray = npt.NDArray[np.float32]
+# Pictures, uint8 RGB (n, height, width, 3), to probabilities (n, classes) and vectors (n, dimensions), float32.
+Run = Callable[[npt.NDArray[np.uint8]], tuple[FloatArray, FloatArray]]
+
+
+def names() -> list[str]:
+    """The formats there are, as written on the command line."""
+    return sorted(info.name for info in pkgutil.iter_modules(__path__))
+
+
+def files(name: str) -> tuple[str, ...]:
+    """The names of the files that a model of a format is."""
+    found: tuple[str, ...] = _module(name).FILES
+    return found
+
+
+def write(name: str, model: Any, folder: Path) -> None:
+    """Write a model into a folder that is there; :func:`prepare` comes first."""
+    _module(name).write(model, folder)
+
+
+def use(name: str, size: tuple[int, int]) -> str:
+    """Five lines of Python that ask a model for ``photo.jpg``, in its folder; ``size`` is (height, width)."""
+    text: str = _module(name).USE
+    return text.format(height=size[0], width=size[1])
+
+
+def load(name: str, folder: Path) -> Run:
+    """What runs the model in a folder.
+
+    Raises:
+        ColdframeError: no such format, or its library is not installed.
+    """
+    if name not in names():
+        raise ColdframeError(
+            f"{folder}: of the format {name!r}, which this coldframe does not know: {', '.join(names())}"
+        )
+    _require(name, _module(name).LIBRARIES[:1])
+    try:
+        run: Run = _module(name).load(folder)
+    except ColdframeError:
+        raise
+    except Exception as error:  # every library has kinds of its own
+        reason = " ".join(str(error).split())[:200]
+        raise ColdframeError(f"{folder}: the model cannot be loaded ({reason}): export it again") from error
+    return run
+
+
+def import_library(name: str) -> None:
+    """Import what runs the models of a format, if there is such a format."""
+    if name in names():
+        _require(name, _module(name).LIBRARIES[:1])
+        load_keras() if name == "keras" else quiet.load(_module(name).LIBRARIES[0])
+
+
+def prepare(name: str) -> None:
+    """Load Keras on the backend that writes a format.
+
+    Raises:
+        ColdframeError: no such format, a library that writing it needs is not installed, or Keras runs on another backend.
+    """
+    if name not in names():
+        raise ColdframeError(f"no format {name!r}; available: {', '.join(names())}")
+    _require(name, _module(name).LIBRARIES)
+    load_keras(_module(name).BACKEND)
+
+
+def _require(name: str, libraries: tuple[str, ...]) -> None:
+    missing = [one for one in libraries if importlib.util.find_spec(one) is None]
+    if missing:
+        extra = _module(name).EXTRA
+        raise ColdframeError(f"the format {name} needs {', '.join(missing)}: pip install 'coldframe[{extra}]'")
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name}")

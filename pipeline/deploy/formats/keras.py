@@ -1,0 +1,51 @@
+"""Keras' own file, ``model.keras``: it gives probabilities alone, as one expects of a classifier."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.deploy.formats import FloatArray, Run
+from pipeline.runtime.frameworks import load_keras
+from pipeline.train.outputs import VECTORS
+from store.errors import ColdframeError
+
+LIBRARIES = ("keras",)
+EXTRA = ""
+BACKEND = None
+USE = """\
+import keras, numpy as np
+from pathlib import Path
+from decoding import decode, resize  # decoding.py beside this card: needs pillow and numpy
+picture = np.asarray(resize(decode(Path("photo.jpg").read_bytes()).image, {height}, {width}))
+probabilities = keras.saving.load_model("model.keras", compile=False).predict(picture[None])[0]"""
+FILE = "model.keras"
+MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
+FILES = (FILE,)
+
+
+def write(model: Any, folder: Path) -> None:
+    """Only weights and layers of Keras: the file loads without coldframe."""
+    load_keras().Model(model.input, model.outputs[0]).save(folder / FILE)
+
+
+def load(folder: Path) -> Run:
+    """With the vectors as a second output."""
+    with zipfile.ZipFile(folder / FILE) as file:
+        others = sorted(set(file.namelist()) - MEMBERS)
+    if others:  # Keras would unpack them into the temporary folder
+        raise ColdframeError(f"{folder / FILE}: it holds {others[0]!r}, which no export writes: export the run again")
+    keras = load_keras()
+
+    model = keras.saving.load_model(folder / FILE, compile=False, safe_mode=True)  # no code out of the file
+    both = keras.Model(model.input, [model.output, model.get_layer(VECTORS).output])
+
+    def run(pictures: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        probabilities, found = both.predict_on_batch(pictures)
+        return np.asarray(probabilities, np.float32), np.asarray(found, np.float32)
+
+    return run

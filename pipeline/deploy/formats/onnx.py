@@ -1,0 +1,71 @@
+"""ONNX, ``model.onnx``, for ONNX Runtime and whatever else reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.deploy.formats import FloatArray, Run
+from pipeline.runtime import quiet
+from pipeline.runtime.frameworks import frozen_graph
+from pipeline.runtime.processes import cores
+from pipeline.train.outputs import PROBABILITIES, VECTORS
+from store import opening
+
+FILE = "model.onnx"
+FILES = (FILE,)
+LIBRARIES = ("onnxruntime", "onnx", "tf2onnx")
+EXTRA = "onnx"
+BACKEND = "tensorflow"
+USE = """\
+import onnxruntime, numpy as np
+from pathlib import Path
+from decoding import decode, resize  # decoding.py beside this card: needs pillow and numpy
+picture = np.asarray(resize(decode(Path("photo.jpg").read_bytes()).image, {height}, {width}))
+probabilities = onnxruntime.InferenceSession("model.onnx").run(["probabilities"], {{"pictures": picture[None]}})[0][0]"""
+OPSET = 18  # of 2022: old enough for runtimes in use
+PICTURES = "pictures"  # the name of the input
+
+
+def write(model: Any, folder: Path) -> None:
+    """In float32; input and outputs are named as a reader expects."""
+    import logging
+
+    import onnx
+
+    tf2onnx = quiet.load("tf2onnx")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # of functions that tf2onnx should no longer call
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    frozen = frozen_graph(model, model.input_shape[1:])
+    given, found = ([one.name for one in tensors] for tensors in (frozen.inputs, frozen.outputs))
+    graph, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(), input_names=given, output_names=found, opset=OPSET
+    )
+    names = dict(zip([*given, *found], (PICTURES, PROBABILITIES, VECTORS), strict=True))
+    for node in graph.graph.node:
+        node.input[:] = [names.get(one, one) for one in node.input]
+        node.output[:] = [names.get(one, one) for one in node.output]
+    for one in (*graph.graph.input, *graph.graph.output):
+        one.name = names[one.name]
+    onnx.checker.check_model(graph)
+    onnx.save(graph, folder / FILE)
+
+
+def load(folder: Path) -> Run:
+    """On the processor."""
+    onnxruntime = quiet.load("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()  # of the container, which the library does not see
+    # as bytes, and in a folder that is not there: the tensors are in this file, whose checksum is known, and nowhere else
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", "/nonexistent")
+    model = opening.read_regular(folder / FILE)
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def run(pictures: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        probabilities, vectors = session.run([PROBABILITIES, VECTORS], {PICTURES: pictures})
+        return probabilities, vectors
+
+    return run

@@ -1,0 +1,53 @@
+"""OpenVINO, ``model.xml`` and ``model.bin``: needs no framework to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.deploy.formats import FloatArray, Run
+from pipeline.runtime import quiet
+from pipeline.runtime.frameworks import frozen_graph
+from pipeline.train.outputs import PROBABILITIES, VECTORS
+from store import opening
+from store.errors import ColdframeError
+
+FILE = "model.xml"
+FILES = (FILE, "model.bin")
+LIBRARIES = ("openvino",)
+EXTRA = "fast"
+BACKEND = "tensorflow"
+USE = """\
+import openvino, numpy as np
+from pathlib import Path
+from decoding import decode, resize  # decoding.py beside this card: needs pillow and numpy
+picture = np.asarray(resize(decode(Path("photo.jpg").read_bytes()).image, {height}, {width}))
+probabilities = openvino.compile_model("model.xml", "CPU")(picture[None])["probabilities"][0]"""
+
+
+def write(model: Any, folder: Path) -> None:
+    """In float32, the outputs named."""
+    openvino = quiet.load("openvino")
+    converted = openvino.convert_model(frozen_graph(model, model.input_shape[1:]).graph)
+    for output, name in zip(converted.outputs, (PROBABILITIES, VECTORS), strict=True):
+        output.tensor.set_names({name})
+    openvino.save_model(converted, folder / FILE, compress_to_fp16=False)
+
+
+def load(folder: Path) -> Run:
+    """Compiled for this processor, in float32: as it was evaluated."""
+    with opening.open_regular(folder / FILE) as file:
+        if not file.read(100).lstrip().startswith((b"<?xml", b"<net")):  # OpenVINO would try it as another format
+            raise ColdframeError(f"{folder / FILE}: not a model of OpenVINO: export the run again")
+    openvino = quiet.load("openvino")
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino.Core().compile_model(folder / FILE, "CPU", hints)
+
+    def run(pictures: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        found = compiled(pictures)
+        return found[PROBABILITIES], found[VECTORS]
+
+    return run

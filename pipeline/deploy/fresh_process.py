@@ -1,0 +1,89 @@
+"""Load an artefact that is still a draft in a process of its own, and ask it, as its user would.
+
+``python -m pipeline.deploy.fresh_process FOLDER STORE`` reads which contents to look at from ``FOLDER/rehearsal.json`` and
+writes what the model says of them to ``FOLDER/rehearsal.npz``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.deploy import artefact
+from pipeline.ingest import pictures
+from pipeline.runtime.progress import Progress
+from store.errors import ColdframeError
+from store.importing import keep_children_out
+from store.store import Store
+
+ASKED, ANSWERED = artefact.REHEARSAL
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The probabilities of contents, (n, classes), and which of those asked about gave a picture, bool (asked,)."""
+
+    probabilities: npt.NDArray[np.float32]
+    readable: npt.NDArray[np.bool_]
+
+
+def rehearse(folder: Path, store: Path, content_ids: Sequence[str], *, quiet: bool) -> Answers:
+    """What the artefact in ``folder`` says of contents of a store, in a fresh process.
+
+    Raises:
+        ColdframeError: it cannot be loaded there, or cannot run.
+    """
+    (folder / ASKED).write_text(json.dumps({"contents": list(content_ids), "quiet": quiet}), encoding="utf-8")
+    command = [sys.executable, "-P", "-m", "pipeline.deploy.fresh_process", str(folder), str(store)]
+    environment = dict(os.environ)
+    keep_children_out(environment)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=None, env=environment, check=False)
+    if done.returncode:
+        raise ColdframeError(
+            f"the exported model cannot be used in a fresh process (exit code {done.returncode}); what it said stands above"
+        )
+    with np.load(folder / ANSWERED) as held:
+        answers = Answers(held["probabilities"], held["readable"])
+    for name in (ASKED, ANSWERED):
+        (folder / name).unlink()
+    return answers
+
+
+def main() -> None:
+    """Answer for the folder and the store that the command line names."""
+    folder, root = Path(sys.argv[1]), Path(sys.argv[2])
+    asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))
+    contents: list[str] = asked["contents"]
+    given = artefact.read(folder, card=artefact.DRAFT)
+    run = given.load()
+    snapshot = Store.open(root).snapshot()
+    readable = np.ones(len(contents), bool)
+    found: list[npt.NDArray[np.float32]] = [np.zeros((0, len(given.classes)), np.float32)]
+    batch: list[npt.NDArray[np.uint8]] = []
+    with Progress(len(contents), "check", quiet=asked["quiet"]) as progress:
+        for place, (_, picture) in enumerate(pictures.stream_pictures(snapshot, contents, given.size)):
+            if isinstance(picture, str):
+                readable[place] = False
+            else:
+                batch.append(picture)
+            if batch and (len(batch) == BATCH or place == len(contents) - 1):
+                found.append(run(np.stack(batch))[0])
+                batch = []
+            progress.advance(1, failed=int((~readable).sum()))
+    np.savez(folder / ANSWERED, probabilities=np.concatenate(found), readable=readable)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ColdframeError as error:
+        sys.exit(f"Error: {error}")

@@ -1,0 +1,192 @@
+"""The model card in words, beside its JSON: what an artefact predicts, what it is worth, what it carries, and how to use it in
+five lines.
+
+Names of classes, columns, runs and the like are the user's, or a stranger's: each goes through :func:`literal`.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.deploy import formats
+
+SHOWN = 12
+NO_FIGURE = "–"
+# What Markdown gives a meaning, GitHub's included. As references, for what would end a cell or begin an element even behind a
+# backslash, or what readers make links of: addresses, @names and #numbers. With a backslash, the other marks.
+_REFERENCES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", **{one: f"&#{ord(one)};" for one in "\\|@#:"}}
+_MARKS = {one: f"\\{one}" for one in "`*_[]!~$^."}
+_BACKSLASH = _REFERENCES["\\"]
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, what turns the direction of text, and the ends of lines
+_JOINERS = "\u200c\u200d"  # Persian, Indian scripts and emoji are written with them
+
+
+def literal(given: Any) -> str:
+    """Anything as Markdown that shows it as it is, on one line: characters that cannot be seen, or change what is seen, by
+    their code."""
+    text = str(given)
+    return "".join(map(_character, text, [*text[1:], " "]))
+
+
+def _character(one: str, following: str) -> str:
+    if (one in ".:" and following.isspace()) or (one == ":" and following.isdigit()):  # else it may be of an address
+        return one
+    if one in _REFERENCES or one in _MARKS:
+        return _REFERENCES.get(one) or _MARKS[one]
+    if unicodedata.category(one) in _UNSEEN and one not in _JOINERS:
+        return _BACKSLASH + (f"u{ord(one):04x}" if ord(one) < 0x10000 else f"U{ord(one):08x}")
+    return one
+
+
+def text(card: Mapping[str, Any]) -> str:
+    """The card as Markdown."""
+    height, width = card["size"]
+    return "\n".join(
+        [
+            f"# {literal(card['run_id'])}",
+            "",
+            f"A classifier of pictures into {len(card['classes'])} classes: {literal(card['network'])} with the head "
+            + literal(card["head"])
+            + (", its last layers fine-tuned" if card["kind"] == "finetuned" else "")
+            + f". Trained on {card['training_images']} images. Made by coldframe {literal(card['coldframe'])} on "
+            f"{literal(card['created_at'])}.",
+            "",
+            f"* **In:** uint8 RGB, shape (n, {height}, {width}, 3), as `decode` and `resize` of `decoding.py` here give it.",
+            f"* **Out:** probabilities, float32, shape (n, {len(card['classes'])}), in the order of `classes` in `card.json`.",
+            f"* **Classes:** {_some(card['classes'])}.",
+            "",
+            "## What it is worth",
+            "",
+            *_worth(card),
+            "",
+            "## How to use it",
+            "",
+            "```console",
+            "$ coldframe predict . photo.jpg",
+            "```",
+            "",
+            "or without coldframe, in this folder:",
+            "",
+            "```python",
+            formats.use(card["format"], (height, width)),
+            "```",
+            "",
+            "`from decoding import` runs `decoding.py`, a program that came with this folder: whoever gave you the folder could "
+            "have put anything there. Read it first. Or, where coldframe is installed, write "
+            "`from pipeline.ingest.decoding import decode, resize` in its place: the same code, from a source of your own.",
+            "",
+            "`taxonomy` in `card.json` gives the classes that occur with each value of a column of the catalogue"
+            + (f" ({_some(list(card['taxonomy']))})" if card["taxonomy"] else " (there is none)")
+            + ": set the probabilities of the others to 0 where a value is known (`coldframe predict --where COLUMN=VALUE`).",
+            "",
+            "## What it carries",
+            "",
+            *_carried(card),
+            "",
+            "## Licences",
+            "",
+            f"* Weights: {_weights(card['weights'])}",
+            "* Training images: " + _licences(card["image_licences"]),
+            "* `decoding.py` is coldframe's, under the MIT License.",
+            "",
+        ]
+    )
+
+
+def _worth(card: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"Loaded in a fresh process, this file gave what the run gives on {card['compared_images']} images: the largest "
+        f"difference in probability was {card['largest_difference']:.2g}."
+    ]
+    own = card["artefact"]
+    if own is None:
+        lines.append("It was not evaluated: the split asked for had no row.")
+    else:
+        lines.append(
+            f"This file itself, on the {own['rows']} {literal(own['split'])} rows: accuracy {own['accuracy']:.4f}, macro F1 "
+            f"{own['f1_macro']:.4f} over the {own['classes']} classes that occur there."
+        )
+    tuned = card["finetuned"]
+    if tuned and tuned["helped"] is not None:
+        helped = (
+            "" if tuned["helped"] else f": it did not help, and {literal(tuned['finetuned_from'])} is the better model"
+        )
+        accuracy, loss = (
+            f"{_figure(tuned[f'val_{one}_before'])} to {_figure(tuned[f'val_{one}_after'])}"
+            for one in ("accuracy", "loss")
+        )
+        lines.append(
+            f"Fine-tuning took accuracy on the validation rows, which chose its epoch, from {accuracy}, loss from {loss}{helped}."
+        )
+    if card["evaluations"]:
+        lines += [
+            "",
+            "Figures of the run in the store it comes from (95 % intervals by bootstrap):",
+            "",
+            "| evaluation | split | rows | accuracy | macro F1 | top 5 |",
+            "|---|---|---|---|---|---|",
+        ]
+    for row in card["evaluations"]:
+        accuracy, f1 = (
+            f"{_figure(row[name])} ({_figure(row[f'{name}_low'])} to {_figure(row[f'{name}_high'])})"
+            for name in ("accuracy", "f1_macro")
+        )
+        flattered = (row["rows_trained_on"] or 0) + (row["rows_selected_on"] or 0)
+        seen = " (some seen in training or selection: they flatter)" if flattered else ""
+        lines.append(
+            f"| {literal(row['evaluation'])} | {literal(row['split'])}{seen} | {row['rows']} | {accuracy} | {f1} | "
+            f"{_figure(row['top5'])} |"
+        )
+    return lines
+
+
+def _figure(given: float | None) -> str:
+    """A figure; stores of earlier versions lack some."""
+    return NO_FIGURE if given is None else f"{given:.4f}"
+
+
+def _carried(card: Mapping[str, Any]) -> list[str]:
+    """What of the catalogue is in the folder: whoever passes it on passes that on."""
+    columns, images = card["carries"]["columns"], card["carries"]["training_images"]
+    return [
+        "* Columns of the catalogue: "
+        + (
+            f"{', '.join(map(literal, columns))}. `card.json` has their values, with the classes that occur with each, and not "
+            "which image has which."
+            if columns
+            else "none."
+        ),
+        "* Training images: "
+        + (
+            f"{images}, each with its id, its label and its vector, in `neighbours.npz`. Ids may be paths, or names of people; "
+            "a vector says something of what its picture shows. `--no-neighbours` leaves them out."
+            if images
+            else "none, neither ids nor vectors."
+        ),
+        "* The names of the classes, figures, and how many training images have which licence where the catalogue states them. "
+        "No picture, and no other column.",
+    ]
+
+
+def _licences(count_of: Mapping[str, int]) -> str:
+    if not count_of:
+        return "the catalogue does not state their licences."
+    return (
+        "as the catalogue states: " + ", ".join(f"{literal(name)} ({count})" for name, count in count_of.items()) + "."
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(map(literal, names[:SHOWN])) + (f", … ({len(names)})" if len(names) > SHOWN else "")
+
+
+def _weights(name: str) -> str:
+    if name == "random":
+        return "begun from random numbers."
+    begun = "those of Keras Applications" if name == "imagenet" else literal(name)
+    return (
+        f"begun from {begun}. Keras Applications' own code is under the Apache License 2.0; its ImageNet weights, if that is "
+        "what these are, were trained on pictures that ImageNet gives out for non-commercial research and education."
+    )

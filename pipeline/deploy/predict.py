@@ -1,0 +1,323 @@
+"""Predict: what a run, or an artefact, says of picture files.
+
+From Python::
+
+    from pipeline.deploy.predict import open_model
+    model = open_model("wildlife-openvino")            # or open_model("mlp", store="coldframe-store")
+    for answer in model.predict(["photo.jpg"], top=3, where={"phylum": "chordata"}):
+        print(answer.path, answer.labels, answer.probabilities, answer.distance, answer.nearest)
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.deploy import artefact, engines, model_process
+from pipeline.deploy.engines import Engine, Found
+from pipeline.ingest import decoding
+from pipeline.ingest.decoders import Decoders, Decoding
+from pipeline.ingest.examine import MAX_SECONDS
+from pipeline.runs import taxonomy
+from pipeline.runtime.processes import cores
+from store.errors import ColdframeError
+
+STDIN = "-"
+AT_ONCE, BATCH = 256, 32  # files whose contents are looked up at a time, and that go through a network at a time
+BATCH_BYTES = 1 << 28  # of the pictures that go through a network at a time
+MOST_LIST = 1 << 26  # bytes of a list of paths on standard input
+Element = TypeVar("Element")
+TABLE = pa.schema(
+    [
+        ("path", pa.string()),
+        ("rank", pa.int32()),
+        ("label", pa.string()),
+        ("probability", pa.float64()),
+        ("distance", pa.float64()),
+        ("nearest", pa.list_(pa.string())),
+        ("nearest_labels", pa.list_(pa.string())),
+        ("failed", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one file.
+
+    Attributes:
+        path: as it was given.
+        labels, probabilities: the best classes, the best first; the probabilities are those among the classes allowed.
+        distance: Euclidean, of its vector to that of the nearest training image; None where the model knows none.
+        nearest, nearest_labels: ids and labels of the nearest training images, the nearest first.
+        failed: why the file gives no picture; the others are empty then.
+    """
+
+    path: str
+    labels: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    distance: float | None = None
+    nearest: tuple[str, ...] = ()
+    nearest_labels: tuple[str, ...] = ()
+    failed: str | None = None
+
+
+class Model:
+    """A run or an artefact, loaded once, to be asked as often as one likes.
+
+    Attributes:
+        classes: (classes,) ascending.
+    """
+
+    def __init__(self, engine: Engine, *, max_seconds: float = MAX_SECONDS) -> None:
+        self._engine = engine
+        self.classes = engine.classes
+        self._decoders = Decoders(cores(), max_pixels=engine.max_pixels, size=engine.size, max_seconds=max_seconds)
+        self._batch = BATCH if engine.size is None else max(1, min(BATCH, BATCH_BYTES // (3 * math.prod(engine.size))))
+        self._decoders.start()  # while the caller finds its pictures
+
+    def predict(
+        self,
+        sources: Iterable[str | Path | bytes],
+        *,
+        top: int = 5,
+        where: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        neighbours: int = 3,
+    ) -> Iterator[Answer]:
+        """An answer for each file, in their order, some tens of them at a time.
+
+        Args:
+            sources: paths of files, or the bytes of one.
+            top: classes to name, at most.
+            where: values of columns of the catalogue; only classes that occur with all of them are possible.
+            neighbours: nearest training images to name; 0 for neither these nor the distance.
+
+        Raises:
+            ColdframeError: a column or value that the training rows do not have.
+        """
+        pairs = list(where.items()) if isinstance(where, Mapping) else list(where)
+        possible = taxonomy.allowed(self._engine.taxonomy([column for column, _ in pairs]), pairs, self.classes)
+        with closing(self._prepared(sources)) as batches:  # at once, whatever happens: nobody waits for files then
+            for batch in batches:
+                readable = [one for one in batch if one.failed is None]
+                found = self._engine.ask([one.prepared for one in readable]) if readable else None
+                answers = iter(self._answers(readable, found, possible, top, neighbours)) if found else iter(())
+                for one in batch:
+                    yield next(answers) if one.failed is None else Answer(one.path, failed=one.failed)
+
+    def _answers(
+        self, files: list[_File], found: Found, possible: npt.NDArray[np.bool_], top: int, count: int
+    ) -> Iterator[Answer]:
+        known = self._engine.neighbours() if count and found.vectors is not None else None
+        usable = np.asarray((np.isfinite(found.probabilities) & (found.probabilities >= 0)).all(axis=1))
+        if known is not None and found.vectors is not None:
+            usable &= np.isfinite(found.vectors).all(axis=1)
+            places, distances = known.nearest(np.where(usable[:, None], found.vectors, 0), count)
+        masked = np.where(usable[:, None], found.probabilities, 1) * possible
+        totals = masked.sum(axis=1, keepdims=True)
+        # where all that is possible has no probability at all, each is as likely as the others
+        shares = np.where(totals == 0, possible / possible.sum(), masked / np.where(totals == 0, 1, totals))
+        for row, (file, share) in enumerate(zip(files, shares, strict=True)):
+            if not usable[row]:
+                yield Answer(file.path, failed="the model gave a number that is not finite, or a probability below 0")
+                continue
+            best = [one for one in np.argsort(-share, kind="stable")[:top] if possible[one]]
+            answer = Answer(file.path, tuple(self.classes[best].tolist()), tuple(share[best].tolist()))
+            if known is not None:
+                ids, labels = (values[places[row]].tolist() for values in (known.image_ids, known.labels))
+                answer = replace(
+                    answer, distance=float(distances[row, 0]), nearest=tuple(ids), nearest_labels=tuple(labels)
+                )
+            yield answer
+
+    def _prepared(self, sources: Iterable[str | Path | bytes]) -> Generator[list[_File], None, None]:
+        """Files some at a time, ready for the engine; while it works on some, threads prepare the next."""
+        waiting: list[Future[_File]] = []
+        files = Decoding(self._decoders)
+        with ThreadPoolExecutor(cores()) as pool:
+            try:
+                for some in _pieces(sources, AT_ONCE):
+                    ids = list(pool.map(self._identify, some)) if self._engine.knows else [""] * len(some)
+                    known = self._engine.known([one for one in ids if one])
+                    if any(one not in known for one in ids if one):
+                        self._engine.get_ready()
+                    for batch in _pieces(zip(some, ids, strict=True), self._batch):
+                        started = [
+                            pool.submit(self._prepare, files, source, known.get(content)) for source, content in batch
+                        ]
+                        if waiting:
+                            yield [one.result() for one in waiting]
+                        waiting = started
+                if waiting:
+                    yield [one.result() for one in waiting]
+            except BaseException:
+                files.end()
+                raise
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _identify(self, source: str | Path | bytes) -> str:
+        """The content id of a file; nothing where it cannot be read, as preparing it will say."""
+        most = decoding.most_bytes(self._engine.max_pixels)
+        try:
+            return decoding.content_id(
+                source if isinstance(source, bytes) else decoding.read_bytes(Path(source), most=most)
+            )
+        except decoding.UnreadableImage:
+            return ""
+
+    def _prepare(self, files: Decoding, source: str | Path | bytes, known: Any) -> _File:
+        path = STDIN if isinstance(source, bytes) else _told(str(source))
+        if known is not None:
+            return _File(path, known)
+        try:
+            return _File(path, self._engine.prepare(files.decode(source)))
+        except decoding.UnreadableImage as error:
+            return _File(path, failed=str(error))
+        except MemoryError:
+            return _File(path, failed="needs more memory than there is")
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file as the engine takes it, or why it cannot."""
+
+    path: str
+    prepared: Any = None
+    failed: str | None = None
+
+
+def _told(path: str) -> str:
+    """A path as text that can be written: what is not UTF-8 in its bytes, or no character, as an escape."""
+    try:
+        return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    except UnicodeEncodeError:
+        return path.encode(errors="backslashreplace").decode()
+
+
+def _pieces(given: Iterable[Element], count: int) -> Iterator[list[Element]]:
+    """Lists of up to ``count``."""
+    source = iter(given)
+    while piece := list(islice(source, count)):
+        yield piece
+
+
+def open_model(source: str | Path, *, store: str | Path | None = None, max_seconds: float = MAX_SECONDS) -> Model:
+    """A model to ask: the artefact in a folder, else a run of a store, as ``coldframe predict`` names them.
+
+    ``max_seconds`` is the longest that one file may take, to decode and in the model of an artefact.
+
+    Raises:
+        ColdframeError: neither is there, or it cannot be loaded; ``max_seconds`` is no time.
+    """
+    if not 1e-3 <= max_seconds < math.inf:
+        raise ColdframeError(f"predict: max_seconds = {max_seconds}, expected a number from 0.001 on")
+    folder = Path(source)
+    looks_like_a_path = os.sep in str(source).rstrip(os.sep)  # the name of a run has none in it
+    if looks_like_a_path and folder.is_file():
+        raise ColdframeError(f"{source}: a file; expected a run, or the folder of an artefact")
+    if artefact.is_one(folder) or (folder / artefact.DRAFT).is_file() or looks_like_a_path:
+        process = model_process.start(folder) if artefact.is_one(folder) else None
+        try:
+            engine = engines.of_artefact(artefact.read(folder), max_seconds=max_seconds, process=process)
+            model = Model(engine, max_seconds=max_seconds)
+            engine.get_ready()
+        except BaseException:
+            if process is not None:
+                process.end()
+            raise
+        return model
+    if store is None:
+        raise ColdframeError(f"{source}: no artefact there; a run needs its store")
+    return Model(engines.of_run(Path(store), str(source)), max_seconds=max_seconds)
+
+
+def expand(given: Sequence[str]) -> list[str | bytes]:
+    """Files for what a command line names: a file for itself, a folder for the pictures in it, by name, at any depth, and ``-``
+    for standard input, which holds a picture or the paths of some, one a line.
+
+    Raises:
+        ColdframeError: an empty name, a folder without a picture, or nothing on standard input.
+    """
+    found: list[str | bytes] = []
+    for name in given:
+        if not name:
+            raise ColdframeError("predict: an empty name among the pictures; expected a file, a folder, or -")
+        if name == STDIN:
+            found += _from_stdin()
+        elif os.path.isdir(name):  # which raises nothing
+            try:
+                inside = sorted(_pictures_in(Path(name)))
+            except RecursionError:
+                raise ColdframeError(f"{name}: its folders are nested too deeply: name one further down") from None
+            if not inside:
+                raise ColdframeError(f"{name}: no picture in this folder, by the endings of names that Pillow knows")
+            found += inside
+        else:
+            found.append(name)
+    return found
+
+
+def _pictures_in(folder: Path) -> Iterator[str]:
+    """Files of a folder, at any depth, that are pictures by their names; a link to somewhere else is none of its own."""
+    known, top = decoding.suffixes(), folder.resolve()
+    for path in folder.rglob("*"):
+        if path.suffix.lower() not in known:
+            continue
+        try:
+            is_own = path.is_file() and path.resolve().is_relative_to(top)
+        except (OSError, RuntimeError):
+            is_own = True  # reading it will say why it cannot be read
+        if is_own:
+            yield str(path)
+
+
+def _from_stdin() -> list[str | bytes]:
+    data = sys.stdin.buffer.read(decoding.MAX_BYTES + 1) if sys.stdin is not None else b""
+    if len(data) > decoding.MAX_BYTES:
+        raise ColdframeError(f"-: more than {decoding.MAX_BYTES} bytes on standard input; expected a picture, or paths")
+    if not data.strip():
+        raise ColdframeError("-: nothing on standard input; expected a picture, or the paths of some, one a line")
+    if len(data) > MOST_LIST or re.search(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]", data):
+        return [data]  # a list has no other control characters, a picture, even a damaged one, has
+    if not decoding.looks_like_picture(data):  # of the formats of pictures, some are text
+        lines = os.fsdecode(data.removeprefix(codecs.BOM_UTF8).replace(b"\0", b"\n")).split("\n")
+        return [line.strip() for line in lines if line.strip()]
+    return [data]
+
+
+def to_tables(answers: Iterable[Answer], failed: Callable[[Answer], None]) -> Iterator[pa.Table]:
+    """A table for each file: one row per class named, the best first, or one for a file that failed, which ``failed`` gets."""
+    for one in answers:
+        if one.failed is not None:
+            failed(one)
+            yield pa.Table.from_pylist([{"path": one.path, "failed": one.failed}], TABLE)
+            continue
+        ranked = enumerate(zip(one.labels, one.probabilities, strict=True), start=1)
+        rows = [
+            {
+                "path": one.path,
+                "rank": rank,
+                "label": label,
+                "probability": probability,
+                "distance": one.distance,
+                "nearest": list(one.nearest),
+                "nearest_labels": list(one.nearest_labels),
+            }
+            for rank, (label, probability) in ranked
+        ]
+        yield pa.Table.from_pylist(rows, TABLE)

@@ -1,0 +1,1 @@
+"""Embed: vectors of pictures, made once."""

@@ -1,0 +1,249 @@
+"""Embedders: one file each, named as on the command line with underscores for hyphens.
+
+A file defines ``load(name, options)``, which returns an :class:`Embedder`. A file that serves several networks lists
+their names in ``NAMES``, one that can be computed by several backends those in ``BACKENDS``, its reference first.
+Frameworks are imported inside ``load``, never at the top: listing embedders must stay quick.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import os
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pipeline.embed import allowed
+from pipeline.runtime import openvino
+from pipeline.runtime.frameworks import torch_gpu_installed
+from store.errors import ColdframeError
+
+LEAST_SIDE = 64  # in pixels, of a picture to be turned: on a coarser grid little is left of it
+
+FloatArray = npt.NDArray[np.float32]
+Run = Callable[[npt.NDArray[Any]], FloatArray]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person may ask of an embedder.
+
+    ``weights``: a hub name, a local folder, a local file, ``random``, or None for the embedder's own default.
+    ``size``: (height, width) in pixels, or None for the network's own. ``seed`` is for random weights. ``backend``: one of
+    the embedder's, or None for its reference, the framework it comes from. ``precision``: ``float32``,
+    ``bfloat16``, or None for what suits the machine. ``device``: ``auto``, ``cpu`` or ``gpu``. ``fetch``: whether ``weights``
+    may be fetched, and a link to them followed, since a person named them.
+    """
+
+    weights: str | None = None
+    size: tuple[int, int] | None = None
+    seed: int = 0
+    backend: str | None = None
+    precision: str | None = None
+    device: str = "cpu"
+    fetch: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """As the store remembers it: which network it is, not what computes it."""
+        return {"weights": self.weights, "size": self.size, "seed": self.seed}
+
+    @classmethod
+    def from_json(cls, source: dict[str, Any]) -> Options:
+        """From what the store remembers. A store may be a stranger's: weights that only it names are taken from this machine.
+
+        Raises:
+            ColdframeError: it is not what a store remembers, or the recipe that may name the weights cannot be read.
+        """
+        weights, size, seed = source.get("weights"), source.get("size"), source.get("seed", 0)
+        if not (weights is None or isinstance(weights, str)) or not isinstance(seed, int):
+            raise ColdframeError(
+                f"the store names weights {weights!r} with the seed {seed!r}: expected a name and a number"
+            )
+        if size and not (
+            isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(one, int) for one in size)
+        ):
+            raise ColdframeError(f"the store names pictures of size {size!r}: expected height and width in pixels")
+        return cls(
+            weights,
+            (size[0], size[1]) if size else None,
+            seed,
+            fetch=weights is None or allowed.is_named(weights),
+        )
+
+
+class Embedder(ABC):
+    """Turns pictures into vectors. A subclass says how one picture becomes an input and a batch of inputs vectors.
+
+    Attributes:
+        dimensions: length of a vector.
+        batch: pictures per call of the network, always exactly so many: the last batch is padded.
+        settings: what the vectors depend on (JSON types): weights digest, size, backend, precision, ….
+    """
+
+    dimensions: int
+    batch: int = 32
+    settings: dict[str, Any]
+
+    @abstractmethod
+    def prepare(self, image: Image.Image) -> npt.NDArray[Any]:
+        """One RGB picture as the array the network takes. Called in several threads at once."""
+
+    def working_size(self, image: Image.Image) -> tuple[int, int]:
+        """Height and width at which a picture may be augmented, so that nothing :meth:`prepare` would show is lost.
+
+        This one is the network's size, where ``settings`` say it, times what makes each side at least :data:`LEAST_SIDE`;
+        else the picture's own.
+        """
+        size = self.settings.get("size")
+        if not isinstance(size, list | tuple) or len(size) != 2:
+            return image.height, image.width
+        height, width = (int(side) * -(-LEAST_SIDE // int(side)) for side in size)
+        return height, width
+
+    @abstractmethod
+    def forward(self, batch: npt.NDArray[Any]) -> FloatArray:
+        """Vectors of shape (n, dimensions), float32, for ``n == self.batch`` prepared pictures."""
+
+    def embed(self, prepared: Sequence[npt.NDArray[Any]]) -> FloatArray:
+        """Vectors of up to ``batch`` prepared pictures, shape (len(prepared), dimensions), float32.
+
+        Raises:
+            ColdframeError: the network gave vectors of another shape.
+        """
+        stacked = np.stack(prepared)
+        missing = self.batch - len(stacked)
+        if missing:
+            stacked = np.concatenate([stacked, np.repeat(stacked[-1:], missing, axis=0)])
+        vectors = np.asarray(self.forward(stacked), np.float32)[: len(prepared)]
+        if vectors.shape != (len(prepared), self.dimensions):
+            raise ColdframeError(
+                f"the network gave vectors of shape {vectors.shape}, expected {(len(prepared), self.dimensions)}: "
+                "are the weights those of another network?"
+            )
+        return vectors
+
+
+def weights_digest(arrays: Iterable[npt.NDArray[Any]]) -> str:
+    """Digest of a network's weights themselves, so that the same weights in another file are the same."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        if np.issubdtype(array.dtype, np.signedinteger):  # whose width the backends of Keras choose differently
+            array = array.astype(np.int64)
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:32]
+
+
+@functools.cache
+def _modules() -> dict[str, ModuleType]:
+    found: dict[str, ModuleType] = {}
+    for info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        for name in getattr(module, "NAMES", (info.name.replace("_", "-"),)):
+            if name in found:
+                raise RuntimeError(f"two embedders are called {name}: {found[name].__name__} and {module.__name__}")
+            found[name] = module
+    return found
+
+
+def backends(name: str) -> tuple[str, ...]:
+    """What can compute an embedder, its reference first.
+
+    Raises:
+        ColdframeError: no such embedder.
+    """
+    found: tuple[str, ...] = getattr(_module(name), "BACKENDS", ())
+    return found
+
+
+def choose_backend(name: str, asked: str, device: str, made_with: str | None) -> str | None:
+    """The backend to embed with; None where an embedder has no choice.
+
+    ``reference`` is the framework the network comes from; ``auto`` what the feature set was made with if it exists, else
+    torch on a GPU, unless ``KERAS_BACKEND`` names another, and OpenVINO on a processor, if it is installed. ``device`` is
+    ``auto``, ``cpu`` or ``gpu``.
+
+    Raises:
+        ColdframeError: the embedder has no such backend, it is not installed, or cannot use that device.
+    """
+    known = backends(name)
+    if asked not in ("auto", "reference", *known):
+        raise ColdframeError(f"--backend {asked}: {name} is computed by {' or '.join(known) or 'no backend at all'}")
+    if not known:
+        return None
+    if asked == "reference":
+        asked = known[0]
+    if asked == "auto" and made_with in known:
+        asked = made_with
+    if asked == "auto":
+        asked = known[0]
+        if device == "gpu" or (device == "auto" and torch_gpu_installed()):
+            if "torch" in known and "KERAS_BACKEND" not in os.environ:
+                asked = "torch"
+        elif openvino.NAME in known and openvino.installed():
+            asked = openvino.NAME
+    if asked == openvino.NAME:
+        openvino.require()
+        if device == "gpu":
+            raise ColdframeError(
+                f"--device gpu: the backend openvino computes on the processor; for a GPU choose --backend {known[0]} and, if "
+                "the feature set was made with openvino, another name with --as NAME"
+            )
+    return asked
+
+
+def names() -> list[str]:
+    """The embedders there are, as written on the command line."""
+    return sorted(_modules())
+
+
+def load(name: str, options: Options) -> Embedder:
+    """Load an embedder with its weights.
+
+    Raises:
+        ColdframeError: no such embedder, or its weights cannot be had.
+    """
+    embedder: Embedder = _module(name).load(name, options)
+    return embedder
+
+
+def text_side(
+    name: str, source: dict[str, Any], weights: str, *, set_name: str, asker: str
+) -> Callable[[Sequence[str]], FloatArray]:
+    """What turns texts into features of unit length, shape (texts, dimensions), in the space of a feature set of this embedder.
+
+    Args:
+        source: how to load the network, as a feature set remembers it.
+        weights: the digest of the weights that the set was made with.
+        set_name, asker: who is named in errors, the set and what asks for its text side.
+
+    Raises:
+        ColdframeError: the network reads no text, or its weights are not those the set was made with.
+    """
+    network = load(name, Options.from_json(source))
+    embed_texts: Callable[[Sequence[str]], FloatArray] | None = getattr(network, "embed_texts", None)
+    if embed_texts is None:
+        raise ColdframeError(
+            f"{asker}: the feature set {set_name!r} is of {name}, which reads no text; expected a CLIP set"
+        )
+    if network.settings["weights"] != weights:
+        raise ColdframeError(
+            f"{asker}: the weights at {source.get('weights') or 'the default place'} are not those that {set_name!r} was made "
+            "with"
+        )
+    return embed_texts
+
+
+def _module(name: str) -> ModuleType:
+    if name not in _modules():
+        raise ColdframeError(f"no embedder {name!r}; available: {', '.join(names())}")
+    return _modules()[name]

@@ -1,0 +1,259 @@
+"""The networks of Keras Applications without their top, averaged over the picture."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pipeline.embed.embedders import Embedder, FloatArray, Options, Run, weights_digest
+from pipeline.ingest.decoding import resize
+from pipeline.runtime import openvino, quiet
+from pipeline.runtime.frameworks import choose_device, frozen_graph, keras_backend, load_keras, set_seed
+from store import opening
+from store.errors import ColdframeError
+
+# name: (module of keras.applications, class, its own side in pixels)
+NETWORKS = {
+    "convnext-base": ("convnext", "ConvNeXtBase", 224),
+    "convnext-large": ("convnext", "ConvNeXtLarge", 224),
+    "convnext-small": ("convnext", "ConvNeXtSmall", 224),
+    "convnext-tiny": ("convnext", "ConvNeXtTiny", 224),
+    "convnext-xlarge": ("convnext", "ConvNeXtXLarge", 224),
+    "densenet-121": ("densenet", "DenseNet121", 224),
+    "densenet-169": ("densenet", "DenseNet169", 224),
+    "densenet-201": ("densenet", "DenseNet201", 224),
+    "efficientnet-b0": ("efficientnet", "EfficientNetB0", 224),
+    "efficientnet-b1": ("efficientnet", "EfficientNetB1", 240),
+    "efficientnet-b2": ("efficientnet", "EfficientNetB2", 260),
+    "efficientnet-b3": ("efficientnet", "EfficientNetB3", 300),
+    "efficientnet-b4": ("efficientnet", "EfficientNetB4", 380),
+    "efficientnet-b5": ("efficientnet", "EfficientNetB5", 456),
+    "efficientnet-b6": ("efficientnet", "EfficientNetB6", 528),
+    "efficientnet-b7": ("efficientnet", "EfficientNetB7", 600),
+    "efficientnet-v2-b0": ("efficientnet_v2", "EfficientNetV2B0", 224),
+    "efficientnet-v2-b1": ("efficientnet_v2", "EfficientNetV2B1", 240),
+    "efficientnet-v2-b2": ("efficientnet_v2", "EfficientNetV2B2", 260),
+    "efficientnet-v2-b3": ("efficientnet_v2", "EfficientNetV2B3", 300),
+    "efficientnet-v2-l": ("efficientnet_v2", "EfficientNetV2L", 480),
+    "efficientnet-v2-m": ("efficientnet_v2", "EfficientNetV2M", 480),
+    "efficientnet-v2-s": ("efficientnet_v2", "EfficientNetV2S", 384),
+    "inception-resnet-v2": ("inception_resnet_v2", "InceptionResNetV2", 299),
+    "inception-v3": ("inception_v3", "InceptionV3", 299),
+    "mobilenet": ("mobilenet", "MobileNet", 224),
+    "mobilenet-v2": ("mobilenet_v2", "MobileNetV2", 224),
+    "mobilenet-v3-large": ("mobilenet_v3", "MobileNetV3Large", 224),
+    "mobilenet-v3-small": ("mobilenet_v3", "MobileNetV3Small", 224),
+    "nasnet-large": ("nasnet", "NASNetLarge", 331),
+    "nasnet-mobile": ("nasnet", "NASNetMobile", 224),
+    "resnet-101": ("resnet", "ResNet101", 224),
+    "resnet-101-v2": ("resnet_v2", "ResNet101V2", 224),
+    "resnet-152": ("resnet", "ResNet152", 224),
+    "resnet-152-v2": ("resnet_v2", "ResNet152V2", 224),
+    "resnet-50": ("resnet", "ResNet50", 224),
+    "resnet-50-v2": ("resnet_v2", "ResNet50V2", 224),
+    "vgg-16": ("vgg16", "VGG16", 224),
+    "vgg-19": ("vgg19", "VGG19", 224),
+    "xception": ("xception", "Xception", 299),
+}
+NAMES = tuple(NETWORKS)
+OWN = ("imagenet", "random")  # weights that are no file
+BACKENDS = tuple(dict.fromkeys((keras_backend(), "tensorflow", "torch", openvino.NAME)))
+
+
+class KerasApplication(Embedder):
+    """A frozen backbone: raw 0-255 RGB in, the global average of its last feature map out.
+
+    ``run`` takes a batch as :meth:`prepare` makes it; ``facts`` are the ``dimensions`` and the digest of the ``weights``.
+    """
+
+    def __init__(self, run: Run, size: tuple[int, int], facts: dict[str, Any], *, backend: str, precision: str) -> None:
+        self._run, self._size = run, size
+        self.dimensions = facts["dimensions"]
+        self.settings = {
+            "size": list(size),
+            "weights": facts["weights"],
+            "backend": backend,
+            "precision": precision,
+        }
+
+    def prepare(self, image: Image.Image) -> npt.NDArray[Any]:
+        """The picture at the network's size, uint8 (height, width, 3)."""
+        return np.asarray(resize(image, *self._size))
+
+    def forward(self, batch: npt.NDArray[Any]) -> FloatArray:
+        """Pictures through the network's own preprocessing, then the network, in inference."""
+        return self._run(batch)
+
+
+def load(name: str, options: Options) -> Embedder:
+    """Weights: ``imagenet`` (the default, from Keras), a local ``.h5`` or ``.keras`` file, or ``random``."""
+    side = NETWORKS[name][2]
+    size = options.size or (side, side)
+    weights = options.weights or "imagenet"
+    if options.backend == openvino.NAME:
+        to_convert = partial(_to_convert, name, weights, size, options.seed, options.fetch)
+        known = _source(name, weights, options.fetch)
+        source = {"weights": known, "seed": options.seed, "name": name, "keras": version("keras")}
+        found = openvino.converted(to_convert, source=source, kind=[name, size])
+        precision = options.precision or openvino.best_precision()
+        run = openvino.Network(found.file, precision)
+        return KerasApplication(run, size, found.facts, backend=openvino.NAME, precision=precision)
+    keras = load_keras(options.backend)
+    device = choose_device(keras, options.device)
+    precision = options.precision or ("bfloat16" if device == "gpu" else "float32")
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    if keras.backend.backend() == "torch":  # whose layers with whole numbers cannot be built under a device
+        network = backbone(name, weights=weights, size=size, seed=options.seed, follow=options.fetch)
+        network.to("cuda" if device == "gpu" else "cpu")
+    else:
+        with keras.device(f"{device}:0"):
+            network = backbone(name, weights=weights, size=size, seed=options.seed, follow=options.fetch)
+    preprocess = preprocessing(name)
+
+    def run_keras(batch: npt.NDArray[Any]) -> FloatArray:
+        with keras.device(f"{device}:0"):
+            return np.asarray(network.predict_on_batch(preprocess(batch.astype(np.float32))), np.float32)
+
+    # a .keras file computes in the precision it was saved in
+    precision = "bfloat16" if any(layer.compute_dtype == "bfloat16" for layer in network.layers) else "float32"
+    return KerasApplication(run_keras, size, _facts(network), backend=keras.backend.backend(), precision=precision)
+
+
+def preprocessing(name: str) -> Any:
+    return importlib.import_module(f"keras.applications.{NETWORKS[name][0]}").preprocess_input
+
+
+def _facts(network: Any) -> dict[str, Any]:
+    return {"dimensions": int(network.output_shape[-1]), "weights": weights_digest(network.get_weights())}
+
+
+def _source(name: str, weights: str, follow: bool) -> str:
+    """What the weights are known by before they are loaded: a file's bytes, or one of Keras' own words."""
+    if weights in OWN:
+        return weights
+    with _opened(name, Path(weights), follow) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _to_convert(
+    name: str, weights: str, size: tuple[int, int], seed: int, follow: bool
+) -> tuple[dict[str, Any], Callable[[], Any]]:
+    """The facts that :class:`KerasApplication` needs, and what converts the network for OpenVINO, uint8 pictures in."""
+    load_keras("tensorflow")
+    import tensorflow as tf
+
+    ov = quiet.load(openvino.NAME)
+    network = backbone(name, weights=weights, size=size, seed=seed, follow=follow)
+    preprocess = preprocessing(name)
+
+    def forward(pictures: Any, training: bool) -> Any:
+        return network(preprocess(tf.cast(pictures, tf.float32)), training=training)
+
+    return _facts(network), lambda: ov.convert_model(frozen_graph(forward, (*size, 3)).graph)
+
+
+def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0, follow: bool = True) -> Any:
+    """The network as a ``keras.Model`` from (height, width, 3) to one vector a picture.
+
+    Args:
+        follow: whether ``weights`` may be a link to a file.
+
+    Raises:
+        ColdframeError: the weights cannot be had or are not this network's.
+    """
+    keras = load_keras()
+
+    make = getattr(keras.applications, NETWORKS[name][1])
+
+    def build(**given: Any) -> Any:
+        try:
+            return make(**given)
+        except ValueError as error:  # too small for it, mostly
+            raise ColdframeError(
+                f"{name}: it cannot be built for pictures of {size[0]}x{size[1]} ({_short(error)})"
+            ) from error
+
+    shape = {"include_top": False, "pooling": "avg", "input_shape": (*size, 3)}
+    if weights == "random":
+        set_seed(keras, seed)
+        return build(weights=None, **shape)
+    if weights == "imagenet":
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # where Keras shows a download's progress
+                return build(weights="imagenet", **shape)
+        except ColdframeError:
+            raise
+        except Exception as error:  # Keras raises a bare Exception for a failed download
+            raise ColdframeError(
+                f"{name}: its ImageNet weights cannot be had from Keras Applications ({_short(error)}). Give a local copy: "
+                f"--weights FILE, a .weights.h5 or .h5 of {NETWORKS[name][1]}(include_top=False), or a .keras file of the model"
+            ) from error
+    _opened(name, Path(weights), follow).close()
+    return _from_file(name, Path(weights), build, shape)
+
+
+def _opened(name: str, file: Path, follow: bool) -> BufferedReader:
+    """A file of weights, opened.
+
+    Raises:
+        ColdframeError: there is none, or what is there is no regular file.
+    """
+    found = ""
+    if file.suffix in (".h5", ".keras"):
+        try:
+            return opening.open_regular(file, follow=follow)
+        except (OSError, ValueError) as error:
+            if not isinstance(error, FileNotFoundError):
+                found = f" ({getattr(error, 'strerror', None) or error})"
+    raise ColdframeError(
+        f"{name}: no weights at {str(file)!r}{found}; expected a local .h5 or .keras file, 'imagenet' (from Keras Applications) "
+        "or 'random'"
+    )
+
+
+def _from_file(name: str, file: Path, build: Any, shape: dict[str, Any]) -> Any:
+    keras = load_keras()
+
+    try:
+        with warnings.catch_warnings():
+            # Keras only warns of layers that the file lacks, and leaves them random
+            warnings.filterwarnings("error", message=".*freshly-initialized")
+            if file.suffix == ".keras":
+                network = keras.saving.load_model(file, compile=False, safe_mode=True)  # no code out of the file
+            else:
+                network = build(weights=None, **shape)
+                network.load_weights(file)
+    except ColdframeError:
+        raise
+    except Exception as error:  # h5py, zipfile and Keras raise many kinds on a wrong file
+        raise ColdframeError(
+            f"{name}: {file} does not hold weights of this network without its top ({_short(error)}): expected "
+            f"those of {NETWORKS[name][1]}(include_top=False)"
+        ) from error
+    if network.input_shape[1:] != shape["input_shape"] and None not in network.input_shape[1:3]:
+        raise ColdframeError(
+            f"{name}: {file} takes pictures of {network.input_shape[1:3]}, asked for {shape['input_shape'][:2]}: "
+            "give that size with --size HxW"
+        )
+    if len(network.output_shape) != 2:
+        raise ColdframeError(
+            f"{name}: {file} gives outputs of shape {network.output_shape[1:]}, expected one vector a picture (pooling='avg')"
+        )
+    return network
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

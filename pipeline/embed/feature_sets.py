@@ -1,0 +1,141 @@
+"""Which feature set a step reads, and digests that say whether what it read has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from pipeline.embed import embedders
+from pipeline.embed.augmentation import Augmentation
+from store.errors import ColdframeError
+from store.matrices import FloatMatrix, Vectors, to_matrix
+from store.rows import json_of, not_ours
+from store.store import Snapshot
+
+DEFAULT_EMBEDDER = "efficientnet-b4"
+
+
+def choose(snapshot: Snapshot, asked: str | None) -> str:
+    """The feature set asked for; else ``efficientnet-b4`` if the store has it, else the only one there is.
+
+    Raises:
+        ColdframeError: no such set, none at all, or several to choose from.
+    """
+    available = [row["embedder"] for row in snapshot.rows("steps/embed/feature_sets")]
+    if asked is not None and asked in available:
+        return asked
+    if asked is None and DEFAULT_EMBEDDER in available:
+        return DEFAULT_EMBEDDER
+    if asked is None and len(available) == 1:
+        return str(available[0])
+    wanted = f"no feature set {asked!r}" if asked else "which feature set? Name it with --embedder"
+    listed = f"the store has: {', '.join(available)}" if available else "the store has none"
+    way_out = "" if available and not asked else f"; 'coldframe embed {asked or DEFAULT_EMBEDDER}' makes it"
+    raise ColdframeError(f"{wanted}; {listed}{way_out}")
+
+
+def choose_all(snapshot: Snapshot, asked: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The feature sets asked for, one or several to join, in that order; :func:`choose`'s where none is named.
+
+    Raises:
+        ColdframeError: as :func:`choose` does, or a set is named twice.
+    """
+    wanted = [asked] if asked is None or isinstance(asked, str) else list(asked)
+    chosen = tuple(choose(snapshot, name) for name in wanted)
+    if len(set(chosen)) < len(chosen):
+        raise ColdframeError(f"--embedder names a feature set twice: {', '.join(chosen)}")
+    return chosen
+
+
+def row_of(snapshot: Snapshot, name: str) -> dict[str, Any]:
+    """How a feature set was made.
+
+    Raises:
+        ColdframeError: there is no such set any more.
+        StoreDamaged: its row is none that we would have written.
+    """
+    rows = snapshot.rows("steps/embed/feature_set", embedder=name)
+    if not rows:
+        raise ColdframeError(f"the feature set {name!r} is not in the store any more: embed again under that name")
+    _made(rows[0]), _source(rows[0])
+    if not isinstance(rows[0]["network"], str):
+        raise not_ours(f"the feature set {name!r}", "it has no network")
+    return rows[0]
+
+
+def _made(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the vectors of a set depend on, the digest of the weights among it."""
+    made = json_of(row["settings"], f"the settings of the feature set {row['embedder']!r}")
+    if "weights" not in made:
+        raise not_ours(f"the settings of the feature set {row['embedder']!r}", "they name no weights")
+    return made
+
+
+def _source(row: Mapping[str, Any]) -> dict[str, Any]:
+    return json_of(row["source"], f"the source of the feature set {row['embedder']!r}")
+
+
+def check_weights(row: Mapping[str, Any], digest: str) -> None:
+    """Raises:
+    ColdframeError: a network loaded as the ``row`` of a feature set says has weights of another ``digest``.
+    """
+    if digest != _made(row)["weights"]:
+        place = _source(row).get("weights") or "the default place"
+        raise ColdframeError(
+            f"the weights at {place} are not those that the feature set {row['embedder']!r} was made with: put those back there"
+        )
+
+
+def reader(snapshot: Snapshot, name: str, asker: str) -> Callable[[Sequence[str]], FloatMatrix]:
+    """What turns texts into features of unit length (texts, dimensions) in the space of a feature set.
+
+    Raises:
+        ColdframeError: the network of the set reads no text, or its weights are not those the set was made with; the
+            sentence starts with ``asker``.
+    """
+    row = row_of(snapshot, name)
+    return embedders.text_side(row["network"], _source(row), _made(row)["weights"], set_name=name, asker=asker)
+
+
+def vectors(snapshot: Snapshot, name: str, view: int = 0) -> Vectors:
+    """The vectors of one view of a feature set for all images of the store, one row per content that has it.
+
+    View 0 is the picture as it is, 1 and more are augmented.
+    """
+    ids = snapshot.query("steps/embed/vector_ids", embedder=name, view=view)["content_id"].to_numpy().astype(object)
+    known = Vectors(name, ids, np.zeros((0, 0), np.float32))
+    matrix = known.matrix
+    # piece by piece into one matrix: a table of all vectors would be several copies of it
+    for rows in snapshot.stream("steps/embed/vectors", embedder=name, view=view):
+        piece, positions = to_matrix(rows["vector"]), known.positions(rows["content_id"])
+        if not len(matrix):
+            matrix = np.empty((len(ids), piece.shape[1]), np.float32)
+        matrix[positions[positions >= 0]] = piece[positions >= 0]
+    return replace(known, matrix=matrix)
+
+
+def views(snapshot: Snapshot, name: str) -> list[int]:
+    """The numbers of the views that images of the store have in a feature set, ascending."""
+    return [row["view"] for row in snapshot.rows("steps/embed/views", embedder=name)]
+
+
+def augmentation(settings: Mapping[str, Any]) -> Augmentation | None:
+    """How the views of a feature set are made, from the ``settings`` of its row; None where it has none."""
+    return Augmentation.from_json(settings["augmentation"]) if settings.get("views") else None
+
+
+def digest(snapshot: Snapshot, name: str) -> str:
+    """Changes when the set is made anew or gains or loses vectors of the store's images."""
+    value: str = snapshot.value("steps/embed/feature_set_digest", embedder=name)
+    return value
+
+
+def column_digests(snapshot: Snapshot, columns: list[str]) -> dict[str, str]:
+    """A digest of each column of ``images`` over all rows; a path rename does not change that of ``label``."""
+    if not columns:
+        return {}
+    found = {row["name"]: row["digest"] for row in snapshot.rows("steps/images/column_digests", columns=columns)}
+    return {name: found.get(name, "empty") for name in columns}

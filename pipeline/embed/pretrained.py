@@ -1,0 +1,163 @@
+"""Models in the Hugging Face format, in a folder here or from the hub: no code in them is run, nothing is fetched unasked."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.embed import allowed
+from pipeline.runtime import quiet
+from store import opening
+from store.errors import ColdframeError
+
+# What is fetched of a repository: tensors, and in their place pickled ones where there are none, but no code.
+FETCHED = ("*.json", "*.txt", "*.model", "model.safetensors", "model-*-of-*.safetensors")
+PICKLED = ("pytorch_model.bin", "pytorch_model-*-of-*.bin")
+READ = (".json", ".txt", ".model", ".safetensors", ".bin")  # suffixes of files that are read
+CODE = ("auto_map", "custom_pipelines")  # entries of a configuration that name code to run
+LARGEST_CONFIG = 64 * 2**20  # bytes
+PARTS = "config.json, model.safetensors, tokenizer and preprocessor files"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model's folder on this machine, for the embedder ``name``; ``weights`` is what was asked for."""
+
+    name: str
+    weights: str
+    folder: Path
+
+    def load(self, kind: Any, **options: Any) -> Any:
+        """One part of the model, by a class of transformers.
+
+        Raises:
+            ColdframeError: it cannot be had, or is not in the Hugging Face format.
+        """
+        try:
+            return kind.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False, **options)
+        except Exception as error:  # safetensors, JSON and transformers each raise their own kinds
+            where = "the local folder" if Path(self.weights).is_dir() else f"the hub's copy in {self.folder}"
+            raise ColdframeError(_not_had(self.name, self.weights, f" from {where} ({_short(error)})")) from error
+
+
+def find(name: str, weights: str, *, fetch: bool) -> Pretrained:
+    """The folder of ``weights``, a local one or the name of a repository of the hub.
+
+    Args:
+        name: whom the weights are for, in errors.
+        fetch: whether they may be fetched; else a repository is taken as it is on this machine.
+
+    Raises:
+        ColdframeError: there is none, it may not be fetched, it asks to run code, or holds what is no regular file.
+    """
+    place = Path(weights)
+    if place.is_dir():
+        folder = place
+        if not fetch and not opening.is_plain_folder(place):
+            raise ColdframeError(f"{name}: the store names weights at {weights}, which is a link: expected a folder")
+    elif os.path.lexists(weights):
+        what = "a file" if place.is_file() else "no folder"
+        raise ColdframeError(
+            f"{name}: {weights} is {what}; expected a folder in Hugging Face format ({PARTS}) or a hub name"
+        )
+    elif place.is_absolute():
+        raise ColdframeError(_not_had(name, weights, ": there is no such folder"))
+    else:
+        folder = _of_hub(name, weights, fetch=fetch)
+    _check(name, weights, folder)
+    return Pretrained(name, weights, folder)
+
+
+def _of_hub(name: str, weights: str, *, fetch: bool) -> Path:
+    hub = quiet.load("huggingface_hub", "snapshot_download")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # says each of its retries otherwise
+    hub.utils.disable_progress_bars()
+    missing = hub.errors.LocalEntryNotFoundError
+
+    def snapshot(patterns: tuple[str, ...]) -> Path:
+        return Path(
+            hub.snapshot_download(
+                weights, allow_patterns=list(patterns), ignore_patterns=["*/*"], local_files_only=not fetch
+            )
+        )
+
+    try:
+        folder = snapshot(FETCHED)
+        if fetch and not any(folder.glob("*.safetensors")):
+            folder = snapshot(PICKLED)
+    except Exception as error:  # of many kinds
+        if isinstance(error, missing) and not fetch:
+            raise ColdframeError(
+                f"{name}: only the store names the weights {weights!r}, and they are not on this machine; what only a store "
+                f"names is not fetched. If you trust them, name them yourself: weights = {json.dumps(weights)} under "
+                f"[embed.NAME] in coldframe.toml, coldframe embed {name} --weights {weights}, or the environment variable "
+                f"{allowed.VARIABLE}"
+            ) from error
+        raise ColdframeError(_not_had(name, weights, f" from the Hugging Face hub ({_short(error)})")) from error
+    return folder
+
+
+def _check(name: str, weights: str, folder: Path) -> None:
+    """Raises:
+    ColdframeError: the folder asks to run code, or what would be read in it is no regular file.
+    """
+    for file in sorted(folder.iterdir()):
+        if file.suffix not in READ:
+            continue
+        try:
+            with opening.open_regular(file, follow=True) as opened:  # the hub's own cache is full of links
+                if not file.name.endswith(("config.json", ".index.json")):
+                    continue
+                said = json.loads(opened.read(LARGEST_CONFIG))
+            if file.name.endswith(".index.json"):
+                _check_index(folder, said)
+            asked = next(_asked_to_run(said), None)
+        except (OSError, ValueError, RecursionError) as error:
+            why = getattr(error, "strerror", None) or f"not readable as JSON: {_short(error)}"
+            raise ColdframeError(_not_had(name, weights, f" ({file}: {why})")) from error
+        if asked is not None:
+            raise ColdframeError(
+                f"{name}: {file} asks to run code of its own ({asked}), which coldframe never does. Give weights that plain CLIP "
+                f"can load: others, or a copy of these without {asked}"
+            )
+
+
+def _check_index(folder: Path, index: Any) -> None:
+    """See that the files of tensors that an index names lie in the folder, and are files of tensors.
+
+    Raises:
+        ValueError: one is none.
+        OSError: one is not there, or is no regular file.
+    """
+    named = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(named, dict):
+        raise ValueError("it has no weight_map")
+    for name in {str(one) for one in named.values()}:
+        if Path(name).name != name or not name.endswith((".safetensors", ".bin")):
+            raise ValueError(f"it names the tensors {name!r}, expected a file of the folder")
+        opening.open_regular(folder / name, follow=True).close()
+
+
+def _asked_to_run(value: Any) -> Iterator[str]:
+    """The entries of a configuration, and of those within it, that name code."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in CODE and isinstance(inner, dict | list | str) and inner:
+                yield key
+            yield from _asked_to_run(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _asked_to_run(inner)
+
+
+def _not_had(name: str, weights: str, why: str) -> str:
+    return f"{name}: weights {weights!r} cannot be had{why}. Give a local copy of the model's folder ({PARTS}): --weights DIR"
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

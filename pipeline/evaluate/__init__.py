@@ -1,0 +1,1 @@
+"""Evaluate: probabilities of a run, and what they are worth."""

@@ -1,0 +1,211 @@
+"""Evaluate: a run on the rows of a split, as it is and masked by what is known of each row."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.curate import units
+from pipeline.embed import feature_sets
+from pipeline.evaluate import leakage
+from pipeline.evaluate.predictors import feature_sets_read, probabilities
+from pipeline.runs import judgement, metrics, taxonomy
+from pipeline.runs.judgement import PLAIN, Judgement
+from pipeline.runs.rows import Rows, load_rows
+from pipeline.runs.runs import HEAD, find_run
+from store.errors import ColdframeError
+from store.schemas import SCHEMAS
+from store.store import Snapshot, Store
+
+# What names of evaluations are made of.
+TTA, MASKED, OTHER_PLAN = "tta", "masked:", "plan:"
+MOST_VIEWS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which split; columns of the catalogue to mask by, each an evaluation of its own, and to give figures by; ``tta``: average
+    the augmented views of each row; ``plan``: whose splits, None for the run's own. A larger matrix than ``memory_share`` of
+    the memory lies on disk."""
+
+    split: str = "test"
+    mask_by: tuple[str, ...] = ()
+    group_by: tuple[str, ...] = ()
+    tta: bool = False
+    plan: str | None = None
+    memory_share: float = 0.25
+
+
+def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: bool = False) -> list[Judgement]:
+    """Predict every row of a split and store predictions and figures, plain and once per mask.
+
+    Where an evaluation of that name had figures by columns that are not asked for now, those are brought up to date too.
+
+    Raises:
+        ColdframeError: no such run, no rows in the split, no such column, or no views to average.
+    """
+    started = time.monotonic()
+    snapshot = store.snapshot()
+    run = find_run(snapshot, run_id)
+    plan = settings.plan or run["plan"]
+    for given in (*settings.mask_by, *settings.group_by):
+        if given not in snapshot.columns("images"):
+            raise ColdframeError(f"no column {given!r} in images; columns: {', '.join(snapshot.columns('images'))}")
+    views = _views(snapshot, run) if settings.tta else 0
+    rows = load_rows(
+        snapshot, plan, feature_sets_read(run), settings.split, views=views, memory_share=settings.memory_share
+    )
+    if not len(rows):
+        known = ", ".join(row["split"] for row in snapshot.rows("steps/train/split_sizes", plan=plan))
+        raise ColdframeError(
+            f"plan {plan!r} has no labelled rows with vectors in split {settings.split!r}; splits: {known}"
+        )
+    if settings.tta and rows.without_view == len(rows):
+        raise ColdframeError(
+            f"no row of split {settings.split!r} has augmented views to average: 'coldframe embed {run['embedders'][0]} --views "
+            f"{views} --view-rows all' makes them"
+        )
+    classes, groups = np.array(run["classes"]), units.of_rows(snapshot, plan, rows.image_ids)
+    found = probabilities(snapshot, run, rows, quiet=quiet)
+    flattered = leakage.rows_seen(snapshot, run, rows)
+    done: list[Judgement] = []
+    with store.commit("evaluate") as commit:
+        for column in (None, *settings.mask_by):
+            name = _name(settings, run, column)
+            masked = _mask(snapshot, run, rows, classes, found, column)
+            one = judgement.judge(
+                run["run_id"],
+                name,
+                rows,
+                groups,
+                classes,
+                masked.probabilities,
+                label_masked=masked.label_masked,
+                rows_unmasked=masked.rows_unmasked,
+                **flattered,
+            )
+            judgement.keep_judgement(commit, one)
+            grouped = [
+                row
+                for group in _grouped_by(snapshot, one, settings)
+                for row in judgement.by_group(snapshot, one, rows, groups, group)
+            ]
+            commit.replace(
+                "group_evaluations", pa.Table.from_pylist(grouped, SCHEMAS["group_evaluations"]), key=one.key
+            )
+            done.append(one)
+        commit.record_step(
+            "evaluate",
+            record_name(run["name"], settings.split, other_plan(settings, run)),
+            settings={**asdict(settings), "plan": plan},
+            inputs=inputs_read(snapshot, run, settings),
+            seconds=time.monotonic() - started,
+            rows_in=len(rows),
+            rows_out=len(rows),
+        )
+    return done
+
+
+def inputs_read(snapshot: Snapshot, run: dict[str, Any], settings: Settings) -> dict[str, str]:
+    """The run, and a digest of each column of the rows evaluated and of each column masked or grouped by."""
+    plan = settings.plan or run["plan"]
+    rows = snapshot.rows("steps/train/labelled_rows_digests", plan=plan, splits=[settings.split])
+    inputs = {f"{row['name']} of plan {plan}": row["digest"] for row in rows}
+    for embedder in feature_sets_read(run):
+        inputs[f"embeddings of {embedder}"] = snapshot.value(
+            "steps/train/labelled_vectors_digest",
+            plan=plan,
+            splits=[settings.split],
+            embedder=embedder,
+            views=MOST_VIEWS if settings.tta else 0,
+        )
+    columns = list(dict.fromkeys((*settings.mask_by, *settings.group_by)))
+    return inputs | {"run": run["run_id"]} | feature_sets.column_digests(snapshot, columns)
+
+
+def record_name(name: str, split: str, other_plan: str | None) -> str:
+    """What the record of an evaluation is called: by the run's name, so that a newer run of that name takes its place."""
+    return f"{name}/{split}" + (f"/{OTHER_PLAN}{other_plan}" if other_plan else "")
+
+
+def other_plan(settings: Settings, run: Mapping[str, Any]) -> str | None:
+    """The plan evaluated on, where it is not the run's own."""
+    return None if settings.plan == run["plan"] else settings.plan
+
+
+def plan_in(evaluation: str) -> str | None:
+    """The plan that the name of an evaluation has in it; None for the run's own."""
+    words = (word for word in evaluation.split(",") if word.startswith(OTHER_PLAN))
+    return next((word.removeprefix(OTHER_PLAN) for word in words), None)
+
+
+def _name(settings: Settings, run: Mapping[str, Any], column: str | None) -> str:
+    """The name of an evaluation: how it differs from a plain one, word by word."""
+    plan = other_plan(settings, run)
+    words = [f"{OTHER_PLAN}{plan}" if plan else "", TTA if settings.tta else "", f"{MASKED}{column}" if column else ""]
+    return ",".join(filter(None, words)) or PLAIN
+
+
+def _grouped_by(snapshot: Snapshot, one: Judgement, settings: Settings) -> list[str]:
+    """The columns asked for, and those there were figures by before."""
+    key = {"run_id": one.run_id, "split": one.split, "evaluations": [one.evaluation]}
+    before = [row["column"] for row in snapshot.rows("steps/train/grouped_by", **key)]
+    return list(dict.fromkeys([*settings.group_by, *(one for one in before if one in snapshot.columns("images"))]))
+
+
+def _views(snapshot: Snapshot, run: dict[str, Any]) -> int:
+    """How many augmented views all feature sets of a run have.
+
+    Raises:
+        ColdframeError: one has none.
+    """
+    if run["kind"] != HEAD:
+        raise ColdframeError(
+            f"{run['run_id']} looks at pictures, not at cached vectors, so it has no views to average: leave out --tta"
+        )
+    found = []
+    for embedder in run["embedders"]:
+        found.append(max(feature_sets.views(snapshot, embedder), default=0))
+        if not found[-1]:
+            raise ColdframeError(
+                f"the feature set {embedder!r} has no augmented views to average: 'coldframe embed {embedder} --views 4 "
+                "--view-rows all' makes them"
+            )
+    return min(found, default=0)
+
+
+@dataclass(frozen=True)
+class _Masked:
+    """Probabilities under a mask; rows whose label it rules out, and rows whose group training has not seen."""
+
+    probabilities: metrics.Probabilities
+    label_masked: int = 0
+    rows_unmasked: int = 0
+
+
+def _mask(
+    snapshot: Snapshot,
+    run: dict[str, Any],
+    rows: Rows,
+    classes: npt.NDArray[np.str_],
+    probabilities: metrics.Probabilities,
+    column: str | None,
+) -> _Masked:
+    """Rule out the classes that never occur with a row's value of ``column`` among the rows trained on."""
+    if column is None:
+        return _Masked(probabilities)
+    by_value = taxonomy.of_column(snapshot, run, column)
+    allowed = taxonomy.to_matrix(by_value, classes)
+    number = {group: position for position, group in enumerate(by_value)}
+    value_of = judgement.values_by_id(snapshot, column)
+    groups = np.array([number.get(value_of.get(one) or "", -1) for one in rows.image_ids.tolist()], np.int64)
+    targets = judgement.targets(rows.labels, classes)
+    judged = (groups >= 0) & (targets >= 0)
+    label_masked = int((~allowed[groups[judged], targets[judged]]).sum())
+    return _Masked(metrics.mask(probabilities, groups, allowed), label_masked, int((groups < 0).sum()))

@@ -1,0 +1,175 @@
+"""The leaderboard: runs beside each other, and two of them compared on the rows both have predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.curate import units
+from pipeline.evaluate.evaluate import plan_in
+from pipeline.runs import metrics
+from pipeline.runs.runs import find_run
+from pipeline.train import heads
+from store.errors import ColdframeError
+from store.schemas import as_text
+from store.store import Snapshot
+
+DEFAULT_SORT = "created_at"
+FLATTERED = ("rows_trained_on", "rows_selected_on")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows of a leaderboard, in which order: those with these values, compared as text; rows without a value of ``sort``
+    come last."""
+
+    where: Mapping[str, str] = field(default_factory=dict)
+    sort: str | None = None
+    ascending: bool = False
+
+    def of(self, table: pa.Table) -> pa.Table:
+        """The rows of a table.
+
+        Raises:
+            ColdframeError: no such column.
+        """
+        for column in (*self.where, *([self.sort] if self.sort else [])):
+            if column not in table.column_names:
+                raise ColdframeError(f"runs have no column {column!r}; columns: {', '.join(table.column_names)}")
+        for column, value in self.where.items():
+            table = table.filter(pc.equal(as_text(table[column]), value))
+        key = (self.sort or DEFAULT_SORT, "ascending" if self.ascending else "descending", "at_end")
+        return table.take(pc.sort_indices(table, sort_keys=[key]))
+
+
+def board(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selection) -> tuple[pa.Table, list[str]]:
+    """One row per run with its figures of one evaluation on a split, and what has to be said beside them."""
+    table = selection.of(snapshot.query("steps/train/leaderboard", split=split, evaluation=evaluation))
+    notes = [
+        f"{_figures(split, evaluation)}; _low and _high are 95 % bootstrap intervals of units of copies, stratified by class",
+        *_flattered(table),
+    ]
+    without = table["accuracy"].null_count
+    if without:
+        notes.append(f"{without} runs have no such evaluation: 'coldframe evaluate RUN --split {split}'")
+    return table, notes
+
+
+def by_seeds(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selection) -> tuple[pa.Table, list[str]]:
+    """One row per settings, with mean and spread over its seeds, each a measurement of its own, and what has to be said."""
+    undrawn = [name for name in heads.names() if not heads.draws(name)]
+    name = "steps/train/leaderboard_by_seeds"
+    table = selection.of(snapshot.query(name, split=split, evaluation=evaluation, undrawn=undrawn))
+    notes = [
+        _figures(split, evaluation),
+        "deviation and range are between seeds on the same rows, so seeds are no larger sample",
+        *_flattered(table),
+    ]
+    if any(head in undrawn for head in table["head"].to_pylist()):
+        notes.append(
+            f"{', '.join(undrawn)} draw nothing at random: their seeds are one measurement, without a deviation"
+        )
+    differing = int(pc.sum(pc.greater(table["row_sets"], 1)).as_py() or 0)
+    if differing:
+        notes.append(
+            f"{differing} of these have seeds evaluated on other rows or labels (column row_sets above 1): evaluate them "
+            "again before comparing seeds"
+        )
+    return table, notes
+
+
+def _figures(split: str, evaluation: str) -> str:
+    return f"figures of {evaluation} on {split}; macro F1 is over the f1_classes classes that occur among its rows"
+
+
+def _flattered(table: pa.Table) -> list[str]:
+    trained, selected = (int(pc.sum(pc.greater(table[name].fill_null(0), 0)).as_py() or 0) for name in FLATTERED)
+    if not trained + selected:
+        return []
+    return [
+        f"{trained} runs were trained on some of these rows and {selected} chose their epoch or settings by some: their figures "
+        "flatter (columns rows_trained_on, rows_selected_on)"
+    ]
+
+
+def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluation: str) -> tuple[pa.Table, list[str]]:
+    """Two runs on the rows that both have predictions of, and what has to be said beside the table.
+
+    The table gives the figures of each, and their paired differences, the first less the second, with intervals.
+
+    Raises:
+        ColdframeError: no such run, or no rows in common.
+    """
+    runs = [find_run(snapshot, name) for name in (first, second)]
+    both = []
+    for run in runs:
+        rows = snapshot.query("steps/train/predictions_of", run_id=run["run_id"], evaluation=evaluation, split=split)
+        if not len(rows):
+            raise ColdframeError(
+                f"{run['run_id']} has no predictions of {evaluation} on {split}: 'coldframe evaluate {run['run_id']} "
+                f"--split {split}' makes them"
+            )
+        both.append(rows)
+    ids = [rows["image_id"].to_numpy(zero_copy_only=False).astype(str) for rows in both]
+    common, at, other_at = np.intersect1d(*ids, return_indices=True)
+    if not len(common):
+        raise ColdframeError(f"{runs[0]['run_id']} and {runs[1]['run_id']} have predicted no row of {split} in common")
+
+    def column(rows: pa.Table, name: str, places: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
+        values: npt.NDArray[np.str_] = rows[name].to_numpy(zero_copy_only=False).astype(str)[places]
+        return values
+
+    labels, labels_then = column(both[0], "label", at), column(both[1], "label", other_at)
+    predicted = column(both[0], "predicted", at), column(both[1], "predicted", other_at)
+    same = labels == labels_then
+    if not same.any():
+        raise ColdframeError(
+            f"all {len(common)} rows of {split} that both have predicted had another label when the other was evaluated: "
+            "'coldframe evaluate' both again"
+        )
+    plan = plan_in(evaluation) or runs[0]["plan"]
+    unit = units.of_rows(snapshot, plan, common[same])
+    found = metrics.paired(labels[same], predicted[0][same], predicted[1][same], unit)
+    table = pa.Table.from_pylist(
+        [
+            {
+                "measure": "accuracy",
+                "first": float(np.mean(predicted[0][same] == labels[same])),
+                "second": float(np.mean(predicted[1][same] == labels[same])),
+                "difference": found.accuracy_difference,
+                "difference_low": found.accuracy.low,
+                "difference_high": found.accuracy.high,
+            },
+            {
+                "measure": "f1_macro",
+                "first": found.f1_macro_first,
+                "second": found.f1_macro_first - found.f1_macro_difference,
+                "difference": found.f1_macro_difference,
+                "difference_low": found.f1_macro.low,
+                "difference_high": found.f1_macro.high,
+            },
+        ]
+    )
+    notes = [
+        f"first is {runs[0]['run_id']}, second {runs[1]['run_id']}; {evaluation} on {found.rows} common rows of {split}, "
+        f"macro F1 over {found.classes} classes",
+        f"only the first is right on {found.only_first_right} rows, only the second on {found.only_second_right}; McNemar's "
+        f"exact p = {found.p_value:.3g}, which takes rows for independent; the intervals are of units of copies in plan {plan!r}",
+    ]
+    for run in runs:
+        key = {"run_id": run["run_id"], "split": split, "evaluations": [evaluation]}
+        for row in snapshot.rows("steps/train/evaluations_of", **key):
+            for name, what in zip(FLATTERED, ("it was trained on", "chose its epoch or settings"), strict=True):
+                if row[name]:
+                    notes.append(f"{row[name]} rows of {run['run_id']} are rows that {what}: its figures flatter")
+    dropped = len(ids[0]) + len(ids[1]) - 2 * len(common)
+    if dropped:
+        notes.append(f"{dropped} rows that only one of them predicted are left out")
+    if not same.all():
+        notes.append(f"{int((~same).sum())} rows had another label when the other run was evaluated and are left out")
+    return table, notes

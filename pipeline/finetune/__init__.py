@@ -1,0 +1,1 @@
+"""Fine-tune: the last layers of a backbone."""

@@ -1,0 +1,234 @@
+"""Activations: what the frozen layers of a network give for a picture, computed once and kept on disk.
+
+They lie in a folder of the store, ``activations/<digest>``, named by what they depend on: network, weights, size, the place of
+the cut, decoding rules, precision, the version of Keras, and what computed them. They are a cache: whatever is in there may be
+removed at any time, and is computed anew when it is asked for.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.ingest import decoding
+from pipeline.ingest.pictures import stream_pictures
+from pipeline.runtime.progress import Progress
+from store import digests, files, garbage, opening
+from store.errors import ColdframeError, Locked
+from store.store import Snapshot, Store
+
+TYPES = {"float16": np.float16, "float32": np.float32}
+BATCH = 32  # pictures that go through the network at a time
+# What is computed is put down when there is so much of it, or after so many seconds: a job that is killed loses no more.
+SHARD_BYTES, SHARD_SECONDS = 64 * 2**20, 15.0
+MOST_LISTING = 64 * 2**20  # bytes of the names of what is in a shard
+
+Forward = Callable[
+    [npt.NDArray[np.uint8]], npt.NDArray[Any]
+]  # a batch of pictures, uint8 (n, height, width, 3), to activations (n, *shape)
+
+
+class Activations:
+    """The activations of one network, by content.
+
+    Attributes:
+        folder: where they lie.
+        shape: of one picture's.
+        kind: float16 or float32, as they are kept; they are handed out as float32.
+    """
+
+    def __init__(self, folder: Path, shape: tuple[int, ...], kind: str) -> None:
+        self.folder, self.shape, self.kind = folder, shape, kind
+        self._shards: list[npt.NDArray[Any]] = []
+        self._places: dict[str, tuple[int, int]] = {}
+
+    @property
+    def bytes(self) -> int:
+        """What one picture's take on disk."""
+        return math.prod(self.shape) * np.dtype(TYPES[self.kind]).itemsize
+
+    def refresh(self) -> None:
+        """Look at what lies there now; a file that is not whole counts as not there."""
+        self._shards, self._places = [], {}
+        for listing in sorted(self.folder.glob("*.json")):
+            try:
+                contents = json.loads(opening.read_regular(listing, most=MOST_LISTING))
+                shard = _array(listing.with_suffix(".npy"))
+            except Exception:  # parsers of headers raise kinds of their own
+                continue
+            if not isinstance(contents, list) or not all(isinstance(one, str) for one in contents):
+                continue
+            if shard.shape != (len(contents), *self.shape) or shard.dtype != TYPES[self.kind]:
+                continue
+            self._places |= {content: (len(self._shards), row) for row, content in enumerate(contents)}
+            self._shards.append(shard)
+
+    def missing(self, content_ids: Sequence[str]) -> list[str]:
+        """The contents that are not there, each once."""
+        return [content for content in dict.fromkeys(content_ids) if content not in self._places]
+
+    def remove_leftovers(self) -> None:
+        """Remove what a writer that was killed left; no other may be writing."""
+        for path in garbage.cached_files(self.folder):
+            if path.suffix == ".tmp" or (path.suffix == ".npy" and not path.with_suffix(".json").exists()):
+                files.remove(path)
+
+    def take(self, content_ids: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Activations of contents that are there, shape (n, *shape), float32."""
+        found = np.empty((len(content_ids), *self.shape), np.float32)
+        for row, content in enumerate(content_ids):
+            shard, place = self._places[content]
+            found[row] = self._shards[shard][place]
+        return found
+
+    def write(self, content_ids: list[str], values: npt.NDArray[Any]) -> None:
+        """Keep the activations of some contents; either all of them are there afterwards or none."""
+        name = uuid.uuid4().hex
+        part = self.folder / f"{name}.npy"
+        buffer = io.BytesIO()
+        np.save(buffer, values)
+        files.write(part, lambda file: file.write(buffer.getbuffer()))
+        files.sync(part)
+        listing = self.folder / f"{name}.json.tmp"
+        files.write(listing, lambda file: file.write(json.dumps(content_ids).encode()))
+        files.sync(listing)
+        files.rename(listing, listing.with_suffix(""))
+
+
+def _array(path: Path) -> npt.NDArray[Any]:
+    """The array in an ``.npy`` file, mapped; what was opened is what is mapped."""
+    with opening.open_regular(path) as file:
+        if np.lib.format.read_magic(file) != (1, 0):  # as ours have; among others an archive of arrays has none
+            raise ValueError("no array of ours")
+        shape, is_fortran, kind = np.lib.format.read_array_header_1_0(file)
+        if is_fortran or kind not in TYPES.values():
+            raise ValueError("no array of ours")
+        return np.memmap(file, kind, "r", offset=file.tell(), shape=shape)
+
+
+def opened(store: Store, key: Mapping[str, Any], shape: tuple[int, ...], kind: str) -> Activations:
+    """The cache for all that ``key`` (JSON) names, made if it is not there."""
+    made_of = {**key, "decoding": decoding.RULES_VERSION, "kind": kind, "shape": list(shape)}
+    folder = opening.make_own_folder(store.root, garbage.ACTIVATIONS, digests.of_json(made_of))
+    os.utime(folder)  # in use now: what was not for longest goes first
+    found = Activations(folder, shape, kind)
+    found.refresh()
+    return found
+
+
+def fill(
+    store: Store,
+    snapshot: Snapshot,
+    cache: Activations,
+    content_ids: Sequence[str],
+    size: tuple[int, int],
+    forward: Forward,
+    *,
+    max_disk: int,
+    quiet: bool,
+) -> dict[str, str]:
+    """Compute what is missing of some contents.
+
+    Args:
+        forward: a batch of pictures, uint8 (n, height, width, 3), to activations.
+        max_disk: bytes that all activations of the store may take; those of other networks, unused for longest, go first.
+
+    Returns:
+        The reason for each content that gives no picture.
+
+    Raises:
+        ColdframeError: they would take more than ``max_disk``, or are beyond what float16 can hold.
+        Locked: another process computes the same.
+    """
+    with store.lock(_lock(cache.folder)):
+        cache.refresh()
+        cache.remove_leftovers()
+        missing = cache.missing(content_ids)
+        if missing:
+            _make_room(store, cache, len(missing), max_disk)
+        failed: dict[str, str] = {}
+        shard: list[tuple[str, npt.NDArray[Any]]] = []
+        last = time.monotonic()
+        with Progress(len(missing), "cache", quiet=quiet) as progress:
+            for contents, pictures in _batches(snapshot, missing, size, failed):
+                shard += zip(contents, _as_kept(cache, forward(pictures)), strict=True)
+                if len(shard) * cache.bytes >= SHARD_BYTES or time.monotonic() - last > SHARD_SECONDS:
+                    _write(cache, shard)
+                    last = time.monotonic()
+                progress.advance(len(contents), failed=len(failed))
+            _write(cache, shard)
+        cache.refresh()
+    return failed
+
+
+def _batches(
+    snapshot: Snapshot, content_ids: list[str], size: tuple[int, int], failed: dict[str, str]
+) -> Iterator[tuple[list[str], npt.NDArray[np.uint8]]]:
+    """Readable contents and their pictures, some at a time; the reasons of the others go to ``failed``."""
+    some: list[tuple[str, npt.NDArray[np.uint8]]] = []
+    for content, picture in stream_pictures(snapshot, content_ids, size):
+        if isinstance(picture, str):
+            failed[content] = picture
+            continue
+        some.append((content, picture))
+        if len(some) == BATCH:
+            yield [one for one, _ in some], np.stack([array for _, array in some])
+            some = []
+    if some:
+        yield [one for one, _ in some], np.stack([array for _, array in some])
+
+
+def _as_kept(cache: Activations, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    with np.errstate(over="ignore"):
+        kept = values.astype(TYPES[cache.kind])
+    if not np.isfinite(kept).all():
+        raise ColdframeError(
+            f"finetune: the frozen layers give values that {cache.kind} cannot hold: "
+            + ("give --cache-as float32" if np.isfinite(values).all() else "are the backbone's weights whole?")
+        )
+    return kept
+
+
+def _write(cache: Activations, shard: list[tuple[str, npt.NDArray[Any]]]) -> None:
+    if shard:
+        cache.write([content for content, _ in shard], np.stack([values for _, values in shard]))
+        shard.clear()
+
+
+def _make_room(store: Store, cache: Activations, missing: int, max_disk: int) -> None:
+    """Remove caches of other networks, but not one that is being filled, until ``missing`` pictures fit into ``max_disk``."""
+    there, more = garbage.size_of(cache.folder), missing * cache.bytes
+    if there + more > max_disk:
+        raise ColdframeError(
+            f"finetune: the activations of {missing} more pictures would take {_shown(more)} beside {_shown(there)} that are "
+            f"there, and {_shown(max_disk)} are allowed: allow more with --max-disk, or choose --mode whole"
+        )
+    others = [folder for folder in garbage.caches(store.root) if folder != cache.folder]
+    taken = there + more + sum(map(garbage.size_of, others))
+    for folder in sorted(others, key=lambda one: one.stat().st_mtime):
+        if taken <= max_disk:
+            return
+        size = garbage.size_of(folder)
+        with suppress(Locked), store.lock(_lock(folder)):
+            garbage.remove_folder(folder)
+        taken -= size - garbage.size_of(folder)
+
+
+def _lock(folder: Path) -> str:
+    """The lock of whoever fills a cache."""
+    return f"activations-{folder.name}"
+
+
+def _shown(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,334 @@
+"""Finetune: the last layers of a backbone and the head on it, briefly and together, end to end.
+
+*cut*: the layers below the first one that is trained stay as they are, so what they give is computed once for each picture and
+kept (:mod:`pipeline.finetune.activations`), and only what is above is trained. *whole*: every picture goes through the whole
+network in every epoch, augmented if asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.embed.augmentation import Augmentation
+from pipeline.finetune import activations, cut, loop
+from pipeline.finetune.inputs import CutInputs, Inputs, WholeInputs
+from pipeline.finetune.loop import Classifier, Examples, Figures, Fit, Schedule
+from pipeline.ingest import pictures
+from pipeline.runs import judgement, neighbours, runs
+from pipeline.runs.neighbours import Neighbours
+from pipeline.runs.rows import Rows, load_rows
+from pipeline.runs.runs import FINETUNED, HEAD, find_run
+from pipeline.runtime.progress import Progress
+from pipeline.steps.config import parse_bytes
+from pipeline.train import classifier, fitting
+from pipeline.train.classifier import Parts
+from pipeline.train.heads import Head
+from pipeline.train.loop import OPTIMIZERS, PLATEAU
+from store.errors import ColdframeError
+from store.schemas import TRAIN, VALIDATION
+from store.store import Snapshot, Store
+
+MODES = (CutInputs.mode, WholeInputs.mode)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``finetune`` can be told.
+
+    ``run``: the id, the start of one, or the name of the run to begin with, None for the newest head. ``layers``: how many of
+    the backbone's last layers to unfreeze, but for BatchNormalization. ``mode``: ``cut`` or ``whole``, None for cut, unless
+    ``augment`` needs whole. ``early_stopping``: epochs without improvement, 0 for never. ``cache_as``: how activations are kept,
+    of which the store holds at most ``max_disk``. With ``whole``, an array of pictures larger than ``memory_share`` of the
+    memory lies on disk.
+    """
+
+    run: str | None = None
+    layers: int = 5
+    learning_rate: float = 1e-7
+    epochs: int = 6
+    optimizer: str = "adam"
+    batch: int = 32
+    early_stopping: int = 3
+    mode: str | None = None
+    augment: bool = False
+    cache_as: str = "float16"
+    max_disk: str = "20GB"
+    memory_share: float = pictures.MEMORY_SHARE
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A fine-tuned run.
+
+    Attributes:
+        of: the run it began with.
+        trained: the backbone's layers whose weights were trained.
+        before, after: the figures of the rows that chose the epoch: validation rows, or training rows where there are none.
+        helped: whether ``after`` is better; None where no validation row says so.
+    """
+
+    run_id: str
+    of: str
+    train_rows: int
+    val_rows: int
+    epochs: int
+    trained: tuple[str, ...]
+    before: Figures
+    after: Figures
+    helped: bool | None
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def finetune(
+    store: Store, name: str, settings: Settings, *, tell: Callable[[str], None] = lambda said: None, quiet: bool = False
+) -> Outcome:
+    """Fine-tune a run and save the result as a run called ``name``.
+
+    ``tell`` hears before anything long begins which way is taken, and why.
+
+    Raises:
+        ColdframeError: no such run, one without layers on one backbone of Keras Applications, settings out of range, or no rows.
+        Locked: another process computes the same activations.
+    """
+    started = time.monotonic()
+    runs.check_name(name)
+    _check(settings)
+    snapshot = store.snapshot()
+    run = begins_with(snapshot, settings)
+    parts = classifier.parts(snapshot, run)
+    trained = cut.unfreeze(parts.backbone, settings.layers)
+    inputs = _inputs(store, snapshot, parts, trained, settings, quiet=quiet)
+    tell(inputs.how)
+    read = inputs_read(snapshot, run)
+    notes: list[str] = []
+    rows, val_rows = (_rows(snapshot, run, split, notes) for split in (TRAIN, VALIDATION))
+    failed = inputs.prepare([*rows.content_ids.tolist(), *val_rows.content_ids.tolist()])
+    rows, val_rows = (_readable(one, failed, notes) for one in (rows, val_rows))
+    if not len(rows):
+        raise ColdframeError(
+            f"plan {run['plan']!r} has no training row whose picture can be read: see 'coldframe status'"
+        )
+    if not len(val_rows):
+        notes.append("no validation row says whether fine-tuning helps: 'coldframe split val 0.10' makes some")
+    network = Classifier(inputs.body, parts.head, seed=settings.seed)
+    fitted = _fit(network, inputs, run, rows, val_rows, settings, quiet=quiet)
+    arrays = {
+        **network.head_arrays(parts.head),
+        **classifier.tuned_arrays(parts.backbone, trained),
+        **_neighbours(network, inputs, rows, settings).to_arrays(),
+    }
+    head = Head(parts.head.name, parts.head.scaling, arrays)
+    helped = _is_better(fitted.after, fitted.before) if len(val_rows) else None
+    seconds = time.monotonic() - started
+    made = {**asdict(settings), "mode": inputs.mode, "run": run["run_id"]}
+    new_id, created_at = runs.new_id(name, made)
+    with store.commit("finetune") as commit:
+        runs.keep(
+            commit,
+            new_id,
+            created_at,
+            {
+                **{one: run[one] for one in ("head", "embedder", "embedders", "plan", "classes", "settings_chosen_on")},
+                "kind": FINETUNED,
+                "features_digest": rows.digest()[:16] + val_rows.digest()[:16],
+                "parameters": int(parts.backbone.count_params()) + parts.head.parameters,
+                "seconds": seconds,
+                "seed": settings.seed,
+                "views": 0,
+                "finetuned_from": run["run_id"],
+                "helped": helped,
+                **(_figures(fitted) if len(val_rows) else {}),
+            },
+            file=head.to_bytes(),
+            suffix=".npz",
+            settings=made,
+            history=fitted.history,
+            seen=[rows, *([val_rows] if len(val_rows) else [])],
+        )
+        commit.record_step(
+            "finetune",
+            name,
+            settings=asdict(settings),
+            inputs=read,
+            seconds=seconds,
+            rows_in=len(rows) + len(val_rows),
+            rows_out=len(rows),
+        )
+    return Outcome(
+        new_id,
+        run["run_id"],
+        len(rows),
+        len(val_rows),
+        len(fitted.history["loss"]),
+        tuple(trained),
+        fitted.before,
+        fitted.after,
+        helped,
+        seconds,
+        tuple(notes),
+    )
+
+
+def begins_with(snapshot: Snapshot, settings: Settings) -> dict[str, Any]:
+    """The run that settings name.
+
+    Raises:
+        ColdframeError: there is none, or it is fine-tuned already.
+    """
+    if settings.run is None:
+        heads = [run for run in snapshot.rows("steps/train/runs") if run["kind"] == HEAD]
+        return heads[0] if heads else find_run(snapshot, None)
+    run = find_run(snapshot, settings.run)
+    if run["kind"] == FINETUNED:
+        raise ColdframeError(
+            f"{run['run_id']} is fine-tuned already: name the head it began with, {run['finetuned_from']}"
+        )
+    return run
+
+
+def inputs_read(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, str]:
+    """The run, and a digest of each column of the training and validation rows; the pictures are known by their content."""
+    return fitting.rows_read(snapshot, run["plan"]) | {"run": run["run_id"]}
+
+
+def _check(settings: Settings) -> None:
+    for name, is_right, expected in (
+        ("epochs", settings.epochs >= 1, "at least 1"),
+        ("batch", settings.batch >= 1, "at least 1"),
+        ("learning_rate", 0 < settings.learning_rate < math.inf, "above 0"),
+        ("optimizer", settings.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
+        ("early_stopping", settings.early_stopping >= 0, "epochs, 0 for never"),
+        ("mode", settings.mode in (None, *MODES), f"one of {', '.join(MODES)}"),
+        ("cache_as", settings.cache_as in activations.TYPES, f"one of {', '.join(activations.TYPES)}"),
+        ("memory_share", 0 <= settings.memory_share <= 1, "from 0 to 1"),
+        ("seed", 0 <= settings.seed < 2**32, "from 0 to 4294967295"),
+    ):
+        if not is_right:
+            raise ColdframeError(f"finetune: {name} = {getattr(settings, name)}, expected {expected}")
+    parse_bytes("max_disk", settings.max_disk)
+    if settings.augment and settings.mode == CutInputs.mode:
+        raise ColdframeError(
+            "finetune: --augment needs --mode whole: activations at a cut are of the pictures as they are"
+        )
+
+
+def _inputs(
+    store: Store, snapshot: Snapshot, parts: Parts, trained: list[str], settings: Settings, *, quiet: bool
+) -> Inputs:
+    """What to train on, by the mode asked for, or the one that suits."""
+    if settings.mode == WholeInputs.mode:
+        why = "as asked"
+    elif settings.augment:
+        why = "since --augment shows other pictures in every epoch"
+    elif (at := cut.cut(parts.backbone, trained)) is not None:
+        return CutInputs(
+            store,
+            snapshot,
+            parts,
+            at,
+            trained[0],
+            cache_as=settings.cache_as,
+            max_disk=parse_bytes("max_disk", settings.max_disk),
+            quiet=quiet,
+        )
+    else:
+        why = f"since no single tensor lies between the pictures and {trained[0]}"
+    if settings.mode == CutInputs.mode:
+        raise ColdframeError(f"finetune: --mode cut is not to be had, {why}: leave it out, or ask for fewer layers")
+    return WholeInputs(
+        snapshot,
+        parts,
+        why,
+        augment=Augmentation(seed=settings.seed) if settings.augment else None,
+        memory_share=settings.memory_share,
+        quiet=quiet,
+    )
+
+
+def _rows(snapshot: Snapshot, run: Mapping[str, Any], split: str, notes: list[str]) -> Rows:
+    """The rows of a split of the run's plan, of classes that the run knows."""
+    rows = load_rows(snapshot, run["plan"], [], split)
+    known = np.isin(rows.labels, run["classes"])
+    if not known.all():
+        notes.append(f"{int((~known).sum())} {split} rows are of classes that {run['run_id']} does not know: left out")
+    return rows.where(known)
+
+
+def _readable(rows: Rows, failed: Mapping[str, str], notes: list[str]) -> Rows:
+    unreadable = np.isin(rows.content_ids, list(failed))
+    if unreadable.any():
+        content = str(rows.content_ids[unreadable][0])
+        notes.append(
+            f"{int(unreadable.sum())} {rows.splits[0]} rows have a picture that cannot be read and are left out, such as content "
+            f"{content}: {failed[content]}"
+        )
+    return rows.where(~unreadable)
+
+
+def _fit(
+    network: Classifier,
+    inputs: Inputs,
+    run: Mapping[str, Any],
+    rows: Rows,
+    val_rows: Rows,
+    settings: Settings,
+    *,
+    quiet: bool,
+) -> Fit:
+    """Train with the class weights and the label smoothing of the run's head."""
+    classes, of_head = np.array(run["classes"]), fitting.settings_of(run)
+    training = _examples(inputs, rows, classes)
+    if of_head.class_weights:
+        weights = fitting.balanced(training.targets, len(classes))
+        training = Examples(training.take, training.targets, weights[training.targets].astype(np.float32))
+    schedule = Schedule(
+        settings.optimizer,
+        settings.learning_rate,
+        settings.batch,
+        settings.epochs,
+        settings.early_stopping,
+        of_head.label_smoothing,
+        settings.seed,
+    )
+    validation = _examples(inputs, val_rows, classes) if len(val_rows) else None
+    with Progress(settings.epochs * len(rows), "finetune", quiet=quiet) as progress:
+        return loop.fit(network, training, validation, len(classes), schedule, progress.advance)
+
+
+def _examples(inputs: Inputs, rows: Rows, classes: Any) -> Examples:
+    return Examples(
+        lambda places, epoch: inputs.take(rows.content_ids[places], epoch),
+        judgement.targets(rows.labels, classes),
+        np.ones(len(rows), np.float32),
+    )
+
+
+def _neighbours(network: Classifier, inputs: Inputs, rows: Rows, settings: Settings) -> Neighbours:
+    """Training images as they are, with the vectors that the backbone gives for them now."""
+    some = neighbours.sample(len(rows), settings.seed)
+    contents = rows.content_ids[some]
+    starts = range(0, len(contents), settings.batch)
+    pieces = [network.vectors(inputs.take(contents[at : at + settings.batch], 0)) for at in starts]
+    return Neighbours(rows.image_ids[some], rows.labels[some], np.concatenate(pieces))
+
+
+def _is_better(after: Figures, before: Figures) -> bool:
+    """More rows right, or as many at a loss that is lower by more than nothing."""
+    return (after.accuracy, before.loss - after.loss) > (before.accuracy, PLATEAU)
+
+
+def _figures(fitted: Fit) -> dict[str, float]:
+    return {
+        "val_loss_before": fitted.before.loss,
+        "val_loss_after": fitted.after.loss,
+        "val_accuracy_before": fitted.before.accuracy,
+        "val_accuracy_after": fitted.after.accuracy,
+    }

@@ -1,0 +1,1 @@
+"""Ingest: read a catalogue, look at every picture once."""

@@ -1,0 +1,249 @@
+"""Reading a catalogue: a CSV, TSV or Parquet file of rows, or a folder of class folders."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from store.errors import ColdframeError
+from store.schemas import SCHEMAS, as_text, unique_names
+
+PATH_COLUMNS = ("path", "file_path", "filepath", "file_name", "filename", "file", "image")
+LABEL_COLUMNS = ("label", "class", "family")
+KINDS = "a CSV, TSV or Parquet file, or a folder of class folders"
+PARQUET_ENDINGS = (".parquet", ".pq")
+DELIMITERS = (",", ";", "\t")
+MOST_COLUMNS = 2000
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Rows to ingest.
+
+    ``rows`` has ``image_id``, ``path``, ``label`` (text, label may be NULL) and then the user's columns, renamed to
+    ``user_<name>`` where they would hide one of ours. ``notes`` are sentences for the person watching.
+    """
+
+    rows: pa.Table
+    notes: tuple[str, ...]
+
+
+def read(
+    source: Path,
+    *,
+    id_column: str | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+) -> Catalogue:
+    """Read ``source``, whatever kind of catalogue it is.
+
+    Raises:
+        ColdframeError: no such file, not readable as what its name says, a column named that it does not have, a row
+            without an id, or two rows with the same id (both are named).
+    """
+    if source.is_dir():
+        for option, value in (("--id", id_column), ("--path", path_column), ("--label", label_column)):
+            if value:
+                raise ColdframeError(
+                    f"{source}: a folder has no column {value!r}: leave out {option}, or give a CSV, TSV or Parquet file"
+                )
+        try:
+            return _from_folder(source)
+        except RecursionError:
+            raise ColdframeError(f"{source}: its folders are nested too deeply: name one further down") from None
+    return _from_table(source, read_table(source), id_column, path_column, label_column)
+
+
+def read_table(source: Path) -> pa.Table:
+    """The rows of a file as they are: of a CSV or TSV all columns as text, an empty cell NULL.
+
+    Raises:
+        ColdframeError: no such file, or not readable as what its name says.
+    """
+    if not source.is_file():  # nor a pipe, which would be waited for
+        raise ColdframeError(
+            f"{source}: no such file; expected a CSV, TSV or Parquet file, or a folder of class folders"
+        )
+    return _read_parquet(source) if source.suffix.lower() in PARQUET_ENDINGS else _read_delimited(source)
+
+
+def _read_parquet(source: Path) -> pa.Table:
+    try:
+        _check_columns(source, len(pq.read_schema(source)))
+        table = pq.read_table(source)
+        for position, column in enumerate(table.columns):
+            if pa.types.is_duration(column.type):  # which DuckDB cannot write back
+                table = table.set_column(position, table.column_names[position], as_text(column))
+        return table
+    except (pa.ArrowException, OSError) as error:
+        raise ColdframeError(f"{source}: not a readable Parquet file ({error})") from error
+
+
+def _check_columns(source: Path, count: int) -> None:
+    """Raises:
+    ColdframeError: more columns than SQL is comfortable with.
+    """
+    if count > MOST_COLUMNS:
+        raise ColdframeError(
+            f"{source}: {count} columns, expected at most {MOST_COLUMNS}: leave out those that no query needs, and see that the "
+            "first row names the columns"
+        )
+
+
+def _read_delimited(source: Path) -> pa.Table:
+    """All columns as text, as given; an empty cell is NULL."""
+    try:
+        with source.open(encoding="utf-8-sig") as file:
+            header = next((line for line in file if line.strip()), None)
+        if header is None:
+            raise ColdframeError(f"{source}: empty; expected a header row with the names of the columns")
+        delimiter = "\t" if source.suffix.lower() == ".tsv" else max(DELIMITERS, key=_unquoted(header).count)
+        parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+        _check_columns(source, _unquoted(header).count(delimiter) + 1)
+        names = pa_csv.open_csv(
+            source, parse_options=parse, convert_options=pa_csv.ConvertOptions(check_utf8=False)
+        ).schema.names
+        convert = pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
+        )
+        return pa_csv.read_csv(source, parse_options=parse, convert_options=convert)
+    except UnicodeDecodeError as error:
+        raise ColdframeError(f"{source}: not UTF-8 text; save it as CSV with UTF-8 encoding") from error
+    except pa.ArrowInvalid as error:
+        hint = (
+            "save it as CSV with UTF-8 encoding"
+            if "UTF8" in str(error)
+            else "every row needs as many cells as the header"
+        )
+        raise ColdframeError(f"{source}: cannot be read as a table: {error}; {hint}") from error
+    except OSError as error:
+        raise ColdframeError(f"{source}: cannot be read: {error}") from error
+
+
+def _unquoted(line: str) -> str:
+    return re.sub(r'"[^"]*"', "", line)
+
+
+def _from_table(
+    source: Path, table: pa.Table, id_column: str | None, path_column: str | None, label_column: str | None
+) -> Catalogue:
+    paths = _column(source, table, "--path", path_column, PATH_COLUMNS)
+    labels = _column(source, table, "--label", label_column, LABEL_COLUMNS)
+    if paths is None:
+        raise ColdframeError(
+            f"{source}: which column holds the image paths? Name it with --path; columns: {', '.join(table.column_names)}"
+        )
+    ids = _column(source, table, "--id", id_column, ())
+    if ids is None:
+        ids = paths
+        if _some_empty(paths):
+            # a row without a path has no picture either: it is kept, to fail under the number of its row
+            numbered = [path or f"row {row}" for row, path in enumerate(paths.to_pylist(), start=first_row(source))]
+            ids = pa.chunked_array([pa.array(numbered, pa.string())])
+    if _some_empty(ids) or pc.count_distinct(ids).as_py() < len(ids):
+        _refuse_ids(source, ids.to_pylist(), id_column)
+    names = [name.strip() or f"column_{position}" for position, name in enumerate(table.column_names, start=1)]
+    user = table.rename_columns(unique_names(_user_name(name) for name in names))
+    ours = {
+        "image_id": ids,
+        "path": paths,
+        "label": pa.nulls(table.num_rows, pa.string()) if labels is None else labels,
+    }
+    notes = (
+        () if labels is not None else (f"{source}: no label column; name it with --label to split and train by class",)
+    )
+    return Catalogue(pa.table(ours | {name: user[name] for name in user.column_names}), notes)
+
+
+def _column(
+    source: Path, table: pa.Table, option: str, given: str | None, usual: tuple[str, ...]
+) -> pa.ChunkedArray | None:
+    """The column asked for, or the first with a usual name in any case; as text. None where there is none."""
+    names = table.column_names
+    if given is not None and given not in names:
+        raise ColdframeError(f"{source}: no column {given!r} for {option}; columns: {', '.join(names)}")
+    lower = [name.strip().lower() for name in names]
+    chosen = given or next((names[lower.index(name)] for name in usual if name in lower), None)
+    if chosen is None:
+        return None
+    column = table.column(names.index(chosen))
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowException as error:
+        raise ColdframeError(
+            f"{source}: column {chosen!r} holds {column.type}, expected text or numbers for {option}"
+        ) from error
+
+
+def _user_name(name: str) -> str:
+    """``user_<name>`` for a column that collides with one of ours."""
+    ours = {*SCHEMAS["images"].names, "split"}
+    return f"user_{name}" if name.lower() in ours else name
+
+
+def first_row(source: Path) -> int:
+    """The number people give the first row: a spreadsheet counts the header too."""
+    return 1 if source.suffix.lower() in PARQUET_ENDINGS else 2
+
+
+def _some_empty(column: pa.ChunkedArray) -> bool:
+    return bool(column.null_count or pc.any(pc.equal(column, "")).as_py())
+
+
+def _refuse_ids(source: Path, ids: list[str | None], column: str | None) -> None:
+    """Raises:
+    ColdframeError: a row has no id, or two rows have the same; it names them.
+    """
+    where = f"column {column!r}" if column else "the column of paths"
+    first_rows: dict[str, int] = {}
+    for row, image_id in enumerate(ids, start=first_row(source)):
+        if not image_id:
+            raise ColdframeError(f"{source}: row {row} has no id in {where}: give it one, or leave out --id")
+        if image_id in first_rows:
+            raise ColdframeError(
+                f"{source}: rows {first_rows[image_id]} and {row} have the same id {image_id!r} in {where}: make the ids "
+                "unique, or name another column with --id"
+            )
+        first_rows[image_id] = row
+
+
+def _from_folder(folder: Path) -> Catalogue:
+    """One row per image file below ``folder``; its label is the first folder on the way to it.
+
+    Raises:
+        ColdframeError: a folder cannot be listed, or there is no image file.
+    """
+    from pipeline.ingest.decoding import suffixes
+
+    def cannot_list(error: OSError) -> None:
+        raise ColdframeError(f"{error.filename}: this folder cannot be listed: {error.strerror}") from error
+
+    known = suffixes()
+    paths, skipped = [], Counter[str]()
+    for where, folders, files in os.walk(folder, onerror=cannot_list):
+        skipped["linked folders"] += sum((Path(where) / name).is_symlink() for name in folders)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if name.startswith("."):
+                continue
+            if Path(name).suffix.lower() in known:
+                path = (Path(where) / name).relative_to(folder).as_posix()
+                # a name that is not UTF-8 cannot be stored as it is: it becomes a row that fails
+                paths.append(path.encode(errors="surrogateescape").decode(errors="backslashreplace"))
+            else:
+                skipped[Path(name).suffix.lower() or "no ending"] += 1
+    if not paths:
+        raise ColdframeError(f"{folder}: no image files in it; expected folders named after the classes, with images")
+    labels = [path.split("/", 1)[0] if "/" in path else None for path in paths]
+    ids = pa.array(paths)
+    rows = pa.table({"image_id": ids, "path": ids, "label": pa.array(labels, pa.string())})
+    kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(skipped.items()) if count)
+    return Catalogue(rows, (f"{folder}: left out what is no image by its name: {kinds}",) if kinds else ())

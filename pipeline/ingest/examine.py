@@ -1,0 +1,98 @@
+"""Examining files in processes of their own, each within limits: what a file is, or why it gives no picture."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pipeline.ingest import decoding
+from pipeline.runtime.processes import cores, in_workers
+from store.memory import memory_bytes
+from store.worker import Died, TookTooLong
+
+MAX_SECONDS = 60.0  # for one file; the slowest of a camera's takes one or two
+# Pillow takes 4 for each copy: as decoded, as RGBA, the white below, both together, as RGB, turned; and some to spare.
+MEMORY_BYTES_A_PIXEL = 32
+MEMORY_BYTES_BESIDE = 3 << 30  # address space of the process itself and of the file's bytes
+FILES_A_PROCESS = 32  # at least: starting one takes as long as some hundred small files
+
+Facts = dict[str, Any]
+
+
+def file_facts(root: Path, path: str, *, max_pixels: int) -> Facts | str:
+    """One row of the dataset ``files`` for a path below ``root``, or the reason why it gives none."""
+    try:
+        data, mtime_ns = decoding.read_inside(root, path, most=decoding.most_bytes(max_pixels))
+        picture = decoding.decode(data, max_pixels=max_pixels)
+    except decoding.UnreadableImage as error:
+        return str(error)
+    chroma = decoding.chroma(picture.image)
+    return {
+        "path": path,
+        "mtime_ns": mtime_ns,
+        "decoding": decoding.RULES_VERSION,
+        "examined_at": datetime.now(UTC),
+        "content_id": picture.content_id,
+        "bytes": picture.bytes,
+        "format": picture.format,
+        "mode": picture.mode,
+        "width": picture.width,
+        "height": picture.height,
+        "frames": picture.frames,
+        "is_grey": chroma <= decoding.GREY_CHROMA,
+        "chroma": chroma,
+        "phash": decoding.perceptual_hash(picture.image),
+    }
+
+
+def examine(
+    root: Path,
+    paths: Iterable[str],
+    files: int,
+    *,
+    max_pixels: int,
+    workers: int | None,
+    max_seconds: float = MAX_SECONDS,
+) -> Generator[tuple[str, Facts | str], None, None]:
+    """``(path, facts or reason)`` of each of so many ``files``, in order.
+
+    A file that takes its process down with it, wants more memory than a picture of ``max_pixels`` can need, or takes longer
+    than ``max_seconds`` fails alone. Closed before its end, or on any exception, it waits for no file: close it.
+    """
+    count = workers or max(1, min(cores(), files // FILES_A_PROCESS))
+    look = partial(file_facts, root, max_pixels=max_pixels)
+    results = in_workers(look, paths, count, seconds=max_seconds, memory=memory_for(max_pixels), prepare=get_ready)
+    with closing(results):
+        for path, result in results:
+            if isinstance(result, TookTooLong):
+                yield path, too_long(max_seconds)
+            elif isinstance(result, Died | MemoryError):
+                yield path, crashed()
+            else:
+                yield path, result
+
+
+def too_long(max_seconds: float) -> str:
+    """The reason for a file that took longer than it may."""
+    return f"cannot be decoded: it took longer than {max_seconds:g} seconds"
+
+
+def crashed() -> str:
+    """The reason for a file that took its process down."""
+    return "cannot be decoded: the decoder crashed or ran out of memory on this file"
+
+
+def memory_for(max_pixels: int) -> int:
+    """Bytes of address space that suffice to decode a picture of so many pixels, as far as the machine has them."""
+    return MEMORY_BYTES_BESIDE + min(MEMORY_BYTES_A_PIXEL * max_pixels, memory_bytes())
+
+
+def get_ready() -> None:
+    """Import what decoding needs: that is not the first file's time."""
+    decoding.perceptual_hash(Image.new("RGB", (8, 8)))  # imports SciPy

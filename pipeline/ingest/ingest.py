@@ -1,0 +1,318 @@
+"""Ingest: look at every file of a catalogue once, and make the catalogue a table.
+
+What a file is (size, mode, grey or not, …) is committed every few seconds to ``files``; ``images`` and ``failures``
+change in one commit at the end, so that a reader never sees half a catalogue and a killed run repeats little.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from pipeline.ingest import catalogue, decoding
+from pipeline.ingest.examine import MAX_SECONDS, Facts, examine
+from pipeline.runtime.progress import Progress
+from pipeline.steps.config import LARGEST_COUNT, PATH
+from store import digests
+from store.errors import ColdframeError, TooLittleMemory
+from store.schemas import SCHEMAS, as_text, failure_columns
+from store.store import Snapshot, Store
+
+REASONS = pa.schema([("path", pa.string()), ("reason", pa.string())])
+FOUND = pa.schema([("path", pa.string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64())])
+Result = TypeVar("Result")
+ROWS_AT_ONCE = 4096  # as Python objects, which take several times what a column does
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``ingest`` can be told. Paths are as given; the store remembers them absolute."""
+
+    metadata: str = field(default="", metadata=PATH)
+    images: str | None = field(default=None, metadata=PATH)
+    id: str | None = None
+    path: str | None = None
+    label: str | None = None
+    prune: bool = False
+    rehash: bool = False
+    max_pixels: int = decoding.MAX_PIXELS
+    max_seconds: float = MAX_SECONDS
+    workers: int | None = None
+    commit_seconds: float = 5.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an ingest did, in rows of the catalogue."""
+
+    added: int
+    updated: int
+    unchanged: int
+    gone: int
+    pruned: int
+    ready: int
+    failed: int
+    files_examined: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A catalogue as it was read: its rows, the image folder, and a digest of each thing read."""
+
+    listed: catalogue.Catalogue
+    root: Path
+    inputs: dict[str, str]
+
+
+def read(settings: Settings) -> Reading:
+    """Read a catalogue, without touching a store.
+
+    Raises:
+        ColdframeError: the catalogue or the image folder cannot be used as asked.
+    """
+    for name, value in (("max_pixels", settings.max_pixels), ("workers", settings.workers or 1)):
+        if not 1 <= value <= LARGEST_COUNT:
+            raise ColdframeError(f"ingest: {name} = {value}, expected from 1 to {LARGEST_COUNT}")
+    for name, seconds, least in (
+        ("max_seconds", settings.max_seconds, 1e-3),
+        ("commit_seconds", settings.commit_seconds, 0),
+    ):
+        if not least <= seconds < math.inf:
+            raise ColdframeError(f"ingest: {name} = {seconds}, expected a number from {least} on")
+    source = Path(settings.metadata)
+    root = _image_root(source, settings.images)
+    inputs = inputs_read(source)
+    listed = catalogue.read(source, id_column=settings.id, path_column=settings.path, label_column=settings.label)
+    return Reading(listed, root, inputs)
+
+
+def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = False) -> Outcome:
+    """Bring the store's ``images`` and ``failures`` in line with a catalogue.
+
+    Raises:
+        Locked: another ingest is running on this store.
+    """
+    started = time.monotonic()
+    listed, root = reading.listed, reading.root
+    with store.lock("ingest"):
+        found, refused = _look_up(root, listed.rows["path"].unique())
+
+        to_examine = _sparingly(partial(_look_for_new, store, found, settings))
+        del found  # as large as the catalogue
+        pa.default_memory_pool().release_unused()
+        unreadable = _examine(store, root, to_examine, settings, quiet=quiet)
+        examined = len(to_examine)
+        del to_examine
+        pa.default_memory_pool().release_unused()
+        moment = store.snapshot().manifest
+        reasons = pa.concat_tables([refused, unreadable])
+
+        def finish(hold_little: bool) -> Outcome:
+            def wanted() -> Snapshot:
+                # anew for each large query: a connection keeps the memory of those it has answered
+                now = _wanted(Snapshot(store.root, moment), listed, reasons, prune=settings.prune)
+                if hold_little:
+                    now.hold_little(listed.rows)
+                return now
+
+            outcome = _compare(wanted(), listed, examined=examined, prune=settings.prune)
+            with store.commit("ingest") as commit:
+                if examined or outcome.pruned:
+                    commit.replace_stream("files", wanted().stream("steps/ingest/files"))
+                if outcome.added or outcome.updated or outcome.pruned:
+                    commit.replace_stream("images", wanted().stream("steps/ingest/images"))
+                    commit.replace("failures", wanted().query("steps/ingest/failures"), key="ingest")
+                commit.record_step(
+                    "ingest",
+                    "",
+                    settings=asdict(resolved(settings)),
+                    inputs=reading.inputs,
+                    seconds=time.monotonic() - started,
+                    rows_in=outcome.ready + outcome.failed,
+                    rows_out=outcome.ready,
+                )
+            return outcome
+
+        return _sparingly(finish)
+
+
+def _sparingly(work: Callable[[bool], Result]) -> Result:
+    """What ``work`` gives when it holds little, or where that is too little for it, when it need not."""
+    try:
+        return work(True)
+    except TooLittleMemory:
+        return work(False)
+
+
+def resolved(settings: Settings) -> Settings:
+    """The settings with absolute paths, as a store remembers them."""
+    source = Path(settings.metadata)
+    root = _image_root(source, settings.images)
+    return replace(settings, metadata=str(source.resolve()), images=str(root.resolve()))
+
+
+def inputs_read(source: Path) -> dict[str, str]:
+    """A digest of the catalogue: of the file's bytes, or of the names in the folder."""
+    if source.is_dir():
+        return {"metadata": digests.of_json(catalogue.read(source).rows["path"].to_pylist())}
+    if not source.is_file():
+        raise ColdframeError(f"{source}: no such file; expected {catalogue.KINDS}")
+    return {"metadata": decoding.content_id(source.read_bytes())}
+
+
+def changed_on_disk(moment: Snapshot, root: Path, max_pixels: int) -> str | None:
+    """A sentence when files are not what they were at the last ingest, by size and mtime; None when all are."""
+    known = moment.query("steps/ingest/known_files", decoding=decoding.RULES_VERSION)
+    found, _ = _look_up(root, known["path"])
+    changed = len(_to_examine(moment, found, max_pixels=max_pixels)) + len(known) - len(found)
+    failed = moment.query("steps/images/failures_of", step="ingest", name="")["path"].to_pylist()
+    last = moment.rows("steps/status/step", step="ingest", name="")[0]["created_at"].timestamp()
+    mended = sum(_changed_since(root, path, last) for path in failed)
+    if not changed and not mended:
+        return None
+    return f"{changed} files have changed, and {mended} of those that failed"
+
+
+def _changed_since(root: Path, path: str | None, moment: float) -> bool:
+    """Whether a file that could not be read was written, moved here or made readable since; by its ctime."""
+    try:
+        return decoding.locate(root, path or "").stat().st_ctime > moment
+    except (decoding.UnreadableImage, OSError):
+        return False
+
+
+def _image_root(source: Path, images: str | None) -> Path:
+    root = Path(images) if images else source
+    if not root.is_dir():
+        what = "no such folder" if images else "no image folder given"
+        raise ColdframeError(f"{root}: {what}; name the folder the catalogue's paths start from with --images DIR")
+    return root
+
+
+def _look_up(root: Path, paths: pa.Array | pa.ChunkedArray) -> tuple[pa.Table, pa.Table]:
+    """``path, bytes, mtime_ns`` of each file that may be read, and ``path, reason`` of each path that may not."""
+    found, refused = [FOUND.empty_table()], [REASONS.empty_table()]
+    for start in range(0, len(paths), ROWS_AT_ONCE):
+        stats: list[dict[str, Any]] = []
+        reasons: list[tuple[str | None, str]] = []
+        for path in paths.slice(start, ROWS_AT_ONCE).to_pylist():
+            try:
+                status = decoding.locate(root, path or "").stat()
+                stats.append({"path": path or "", "bytes": status.st_size, "mtime_ns": status.st_mtime_ns})
+            except decoding.UnreadableImage as error:
+                reasons.append((path, str(error)))
+            except OSError:
+                stats.append({"path": path or "", "bytes": -1, "mtime_ns": -1})  # reading it will say why it cannot be
+        found.append(pa.Table.from_pylist(stats, FOUND))
+        refused.append(_reasons(reasons))
+    return pa.concat_tables(found), pa.concat_tables(refused)
+
+
+def _reasons(rows: list[tuple[str | None, str]]) -> pa.Table:
+    return pa.Table.from_pylist([{"path": path, "reason": reason} for path, reason in rows], REASONS)
+
+
+def _look_for_new(store: Store, found: pa.Table, settings: Settings, hold_little: bool) -> pa.ChunkedArray:
+    moment = store.snapshot()
+    if hold_little:
+        moment.hold_little(found)
+    return _to_examine(moment, found, max_pixels=settings.max_pixels, rehash=settings.rehash)
+
+
+def _to_examine(moment: Snapshot, found: pa.Table, *, max_pixels: int, rehash: bool = False) -> pa.ChunkedArray:
+    """Paths of files not examined yet under the present rules and limit, or changed since by size or mtime."""
+    if rehash:
+        return found["path"]
+    moment.show("found", found)
+    limits = {"decoding": decoding.RULES_VERSION, "max_pixels": max_pixels}
+    return moment.query("steps/ingest/to_examine", **limits)["path"]
+
+
+def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Settings, *, quiet: bool) -> pa.Table:
+    """Commit the facts of files every few seconds; ``path, reason`` of those that give no picture."""
+    unreadable: list[tuple[str | None, str]] = []
+    pending: list[Facts] = []
+    tables: list[pa.Table] = []
+
+    def pack() -> None:
+        tables.append(pa.Table.from_pylist(pending, SCHEMAS["files"]))
+        pending.clear()
+
+    def commit_facts() -> None:
+        pack()
+        with store.commit("ingest") as commit:
+            commit.append("files", pa.concat_tables(tables))
+        tables.clear()
+
+    last_commit = time.monotonic()
+    examining = examine(
+        root,
+        (path for start in range(0, len(paths), ROWS_AT_ONCE) for path in paths.slice(start, ROWS_AT_ONCE).to_pylist()),
+        len(paths),
+        max_pixels=settings.max_pixels,
+        workers=settings.workers,
+        max_seconds=settings.max_seconds,
+    )
+    with Progress(len(paths), "ingest", quiet=quiet) as progress, closing(examining) as examined:
+        for path, result in examined:
+            if isinstance(result, str):
+                unreadable.append((path, result))
+            else:
+                pending.append(result)
+            progress.advance(1)
+            if len(pending) == ROWS_AT_ONCE:
+                pack()
+            if time.monotonic() - last_commit > settings.commit_seconds:
+                commit_facts()
+                last_commit = time.monotonic()
+    commit_facts()
+    return _reasons(unreadable)
+
+
+def _with_types_of(before: pa.Schema, rows: pa.Table) -> pa.Table:
+    """``rows`` with each column as text whose type is another than it was before: the store keeps one type a column."""
+    for position, column in enumerate(rows.schema):
+        if column.name in before.names and before.field(column.name).type != column.type:
+            rows = rows.set_column(position, column.name, as_text(rows[column.name]))
+    return rows
+
+
+def _wanted(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, prune: bool) -> Snapshot:
+    """``now`` with temporary views of the catalogue as it should be: ``ready`` and ``failed`` rows, and both together."""
+    now.show("listed", _with_types_of(now.select("images").schema, listed.rows))
+    now.show("listed_for_failures", failure_columns(listed.rows))
+    now.register("reasons", reasons)
+    now.register("options", pa.table({"prune": [prune]}))
+    # views: as tables they would be the catalogue four times
+    now.define("ready", "steps/ingest/ready")
+    now.define("failed", "steps/ingest/failed")
+    now.define("catalogue_before", "steps/ingest/catalogue_before")
+    now.define("catalogue_now", "steps/ingest/catalogue_now")
+    return now
+
+
+def _compare(now: Snapshot, listed: catalogue.Catalogue, *, examined: int, prune: bool) -> Outcome:
+    """How the catalogue as it should be differs from the store's."""
+    now.materialise("rows_before", "steps/ingest/rows_before")
+    now.materialise("rows_now", "steps/ingest/rows_now")
+    counts = now.rows("steps/ingest/changes")[0]
+    return Outcome(
+        added=counts["added"],
+        updated=counts["updated"],
+        unchanged=counts["unchanged"],
+        gone=counts["gone"],
+        pruned=counts["gone"] if prune else 0,
+        ready=counts["ready"],
+        failed=counts["failed"],
+        files_examined=examined,
+        notes=listed.notes,
+    )

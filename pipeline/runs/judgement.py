@@ -1,0 +1,210 @@
+"""Judging: class probabilities of rows become predictions, and figures with what has to be known to read them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.runs import metrics
+from pipeline.runs.rows import Rows
+from store.schemas import SCHEMAS, TRAIN, VALIDATION, as_text
+from store.store import Commit, Snapshot
+
+PLAIN = "plain"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """An evaluation of a run on the rows of a split: figures, the predictions, and what has to be said beside them.
+
+    ``rows_trained_on`` and ``rows_selected_on``: rows with the bytes of an image that the run learned from, or that chose its
+    epoch or settings. ``classes_absent``: classes the run knows that no row has.
+    """
+
+    run_id: str
+    evaluation: str
+    split: str
+    measures: metrics.Measures
+    intervals: metrics.Intervals
+    top5: float
+    calibration_error: float
+    predictions: pa.Table
+    label_masked: int
+    label_unseen: int
+    rows_unmasked: int
+    rows_trained_on: int
+    rows_selected_on: int
+    without_vector: dict[str, int]
+    without_view: int
+    classes_absent: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """The slice of the store it is kept in."""
+        return f"{self.run_id}/{self.evaluation}/{self.split}"
+
+    def row(self) -> dict[str, Any]:
+        """As ``evaluations`` holds it."""
+        return {
+            **{name: getattr(self, name) for name in SCHEMAS["evaluations"].names if hasattr(self, name)},
+            **asdict(self.measures),
+            **_intervals(self.intervals),
+            "created_at": datetime.now(UTC),
+        }
+
+
+def targets(labels: npt.NDArray[np.str_], classes: npt.NDArray[np.str_]) -> metrics.Indices:
+    """The position of each label among ``classes``, which ascend; -1 where it is none of them."""
+    found = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
+    return np.where(classes[found] == labels, found, -1)
+
+
+def judge(
+    run_id: str,
+    evaluation: str,
+    rows: Rows,
+    units: metrics.Indices,
+    classes: npt.NDArray[np.str_],
+    probabilities: metrics.Probabilities,
+    *,
+    label_masked: int = 0,
+    rows_unmasked: int = 0,
+    rows_trained_on: int = 0,
+    rows_selected_on: int = 0,
+) -> Judgement:
+    """Measure probabilities (n, classes) of rows of one split."""
+    own = targets(rows.labels, classes)
+    of_label, ranks = metrics.probability_of(probabilities, own), metrics.rank_of(probabilities, own)
+    predicted, best = classes[probabilities.argmax(axis=1)], probabilities.max(axis=1)
+    table = pa.table(
+        {
+            "run_id": [run_id] * len(rows),
+            "evaluation": [evaluation] * len(rows),
+            "image_id": rows.image_ids.tolist(),
+            "split": rows.splits.tolist(),
+            "label": rows.labels.tolist(),
+            "predicted": predicted.tolist(),
+            "probability": best,
+            "label_probability": of_label,
+            "rank": pa.array(ranks, pa.int32(), mask=ranks == 0),
+        }
+    )
+    return Judgement(
+        run_id=run_id,
+        evaluation=evaluation,
+        split=str(rows.splits[0]),
+        measures=metrics.measure(rows.labels, predicted, of_label),
+        intervals=metrics.bootstrap(rows.labels, predicted, units),
+        top5=metrics.top_k(ranks),
+        calibration_error=metrics.calibration_error(best, predicted == rows.labels),
+        predictions=table,
+        label_masked=label_masked,
+        label_unseen=int((own < 0).sum()),
+        rows_unmasked=rows_unmasked,
+        rows_trained_on=rows_trained_on,
+        rows_selected_on=rows_selected_on,
+        without_vector=rows.without_vector,
+        without_view=rows.without_view,
+        classes_absent=tuple(classes[~np.isin(classes, rows.labels)].tolist()),
+    )
+
+
+def keep_judgement(commit: Commit, judgement: Judgement) -> None:
+    """Put a judgement into a commit, in place of an earlier one of the same run, evaluation and split."""
+    commit.replace("predictions", judgement.predictions, key=judgement.key)
+    commit.replace("evaluations", pa.Table.from_pylist([judgement.row()], SCHEMAS["evaluations"]), key=judgement.key)
+
+
+def by_group(
+    snapshot: Snapshot, judgement: Judgement, rows: Rows, units: metrics.Indices, column: str
+) -> list[dict[str, Any]]:
+    """The figures for each value of a column of the catalogue, as ``group_evaluations`` holds them; F1 over the classes present
+    among a value's rows."""
+    values = values_of(snapshot, rows, column)
+    predictions = judgement.predictions
+    predicted = predictions["predicted"].to_numpy(zero_copy_only=False).astype(str)
+    best, of_label = predictions["probability"].to_numpy(), predictions["label_probability"].to_numpy()
+    ranks = predictions["rank"].fill_null(0).to_numpy()
+    found = []
+    for value in sorted(set(values), key=lambda value: (value is None, value or "")):
+        here = np.array([one == value for one in values])
+        measures = metrics.measure(rows.labels[here], predicted[here], of_label[here])
+        found.append(
+            {
+                "run_id": judgement.run_id,
+                "evaluation": judgement.evaluation,
+                "split": judgement.split,
+                "column": column,
+                "value": value,
+                **{name: getattr(measures, name) for name in ("rows", "classes", "accuracy", "f1_macro", "loss")},
+                **_intervals(metrics.bootstrap(rows.labels[here], predicted[here], units[here])),
+                "top5": metrics.top_k(ranks[here]),
+                "calibration_error": metrics.calibration_error(best[here], (predicted == rows.labels)[here]),
+            }
+        )
+    return found
+
+
+def values_of(snapshot: Snapshot, rows: Rows, column: str) -> list[str | None]:
+    """The value of a column of the catalogue for each row, as text."""
+    value_of = values_by_id(snapshot, column)
+    return [value_of.get(image_id) for image_id in rows.image_ids.tolist()]
+
+
+def values_by_id(snapshot: Snapshot, column: str) -> dict[str, str | None]:
+    """The value of a column of the catalogue, as text, by image id."""
+    images = snapshot.select("images", "image_id", column)
+    return dict(zip(images["image_id"].to_pylist(), as_text(images[column]).to_pylist(), strict=True))
+
+
+def _intervals(found: metrics.Intervals) -> dict[str, float]:
+    return {
+        "accuracy_low": found.accuracy.low,
+        "accuracy_high": found.accuracy.high,
+        "f1_macro_low": found.f1_macro.low,
+        "f1_macro_high": found.f1_macro.high,
+    }
+
+
+def describe(one: Judgement) -> list[str]:
+    """What has to be said beside the figures, a sentence each."""
+    measures = one.measures
+    notes = [
+        f"F1 is over the {measures.classes} classes present in the {measures.rows} rows evaluated; 95 % intervals from "
+        f"{metrics.REPLICATES} bootstrap samples of units of copies, stratified by class"
+    ]
+    if one.classes_absent:
+        shown = ", ".join(one.classes_absent[:5]) + (", …" if len(one.classes_absent) > 5 else "")
+        notes.append(f"{len(one.classes_absent)} classes of the run have no row here and are in no figure: {shown}")
+    if measures.loss_capped:
+        notes.append(f"{measures.loss_capped} rows gave their label almost no probability: their loss is capped")
+    if one.label_unseen:
+        notes.append(f"{one.label_unseen} rows are of classes without a training row: counted as errors")
+    if one.label_masked:
+        notes.append(f"{one.label_masked} rows have a label that the mask rules out: counted as errors, loss capped")
+    if one.rows_unmasked:
+        notes.append(f"{one.rows_unmasked} rows have a value not seen in training: left unmasked")
+    if one.rows_trained_on:
+        notes.append(
+            f"{one.rows_trained_on} rows have the bytes of an image this run was trained on: the figures flatter"
+        )
+    if one.rows_selected_on:
+        notes.append(
+            f"{one.rows_selected_on} rows have the bytes of an image that chose this run's epoch or settings: the figures flatter"
+        )
+    for name, count in one.without_vector.items():
+        notes.append(f"{count} rows of the split have no vector in {name} and are not evaluated")
+    if one.without_view:
+        notes.append(f"{one.without_view} rows lack augmented views: for those the image as it is stands in")
+    if one.split == VALIDATION:
+        notes.append("validation rows were carved out after filtering, so they are cleaner than test rows")
+    if one.split == TRAIN and one.evaluation.startswith("folds"):
+        notes.append(
+            "each row was predicted by a head that had not seen its unit; training rows are filtered, so cleaner than test rows"
+        )
+    return notes

@@ -1,0 +1,74 @@
+"""Taxonomy: which classes occur with which value of a column of the catalogue, such as the families of a phylum."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.runs import judgement
+from store.errors import ColdframeError
+from store.schemas import TRAIN
+from store.store import Snapshot
+
+ByValue = dict[str, list[str]]  # the classes that occur with each value
+RANKS = ("kingdom", "phylum", "class", "order", "family", "tribe", "genus", "species")
+_RANK = re.compile(rf"(?:(?:super|sub|infra)[ _-]?)?(?:{'|'.join(RANKS)})", re.IGNORECASE)
+
+
+def is_rank(column: str) -> bool:
+    """Whether a column is called as a taxonomic rank: ``Family``, ``sub_family``. Not ``family_name``, which people have."""
+    return _RANK.fullmatch(column.strip()) is not None
+
+
+def of_column(snapshot: Snapshot, run: Mapping[str, Any], column: str) -> ByValue:
+    """The classes that the rows a run was trained on have with each value of a column, values and classes ascending."""
+    trained = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN)
+    value_of = judgement.values_by_id(snapshot, column)
+    found: dict[str, set[str]] = {}
+    for image_id, label in zip(trained["image_id"].to_pylist(), trained["label"].to_pylist(), strict=True):
+        value = value_of.get(image_id)
+        if value is not None:
+            found.setdefault(value, set()).add(label)
+    return {value: sorted(found[value]) for value in sorted(found)}
+
+
+def to_matrix(by_value: ByValue, classes: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
+    """Whether a class occurs with a value, bool (values, classes); ``classes`` ascend."""
+    allowed = np.zeros((len(by_value), len(classes)), bool)
+    for row, labels in enumerate(by_value.values()):
+        allowed[row, np.searchsorted(classes, labels)] = True
+    return allowed
+
+
+def allowed(
+    by_column: Mapping[str, ByValue], asked: Sequence[tuple[str, str]], classes: npt.NDArray[np.str_]
+) -> npt.NDArray[np.bool_]:
+    """The classes that occur with all the values asked for, bool (classes,). Upper and lower case are the same.
+
+    Args:
+        by_column: an entry for each column there is.
+        asked: columns and values.
+        classes: (classes,) ascending.
+
+    Raises:
+        ColdframeError: no such column or value, or no class has them all.
+    """
+    mask = np.ones(len(classes), bool)
+    for column, value in asked:
+        if column not in by_column:
+            raise ColdframeError(f"--where {column}={value}: no such column; columns: {', '.join(by_column) or 'none'}")
+        labels = {
+            label for one, labels in by_column[column].items() if one.casefold() == value.casefold() for label in labels
+        }
+        if not labels:
+            shown = ", ".join(list(by_column[column])[:20]) + (", …" if len(by_column[column]) > 20 else "")
+            raise ColdframeError(f"--where {column}={value}: not among the training rows, whose values are: {shown}")
+        mask &= np.isin(classes, sorted(labels))
+    if not mask.any():
+        said = ", ".join(f"{column}={value}" for column, value in asked)
+        raise ColdframeError(f"--where {said}: no class occurs with all of these")
+    return mask

@@ -1,0 +1,1 @@
+"""What every step runs on: processes, frameworks, the terminal."""

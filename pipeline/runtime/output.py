@@ -1,0 +1,216 @@
+"""Results on stdout, in every format: table, csv, json, ndjson, parquet.
+
+A table is for reading: what a terminal would obey is written out in it. The others are exact, except on a terminal.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.runtime.terminal import escaped, is_shown, refuse_binary
+from store.errors import ColdframeError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TABLE_ROWS = 40
+CELL_CHARACTERS = 60
+ROWS_AT_ONCE, PIECE_BYTES = 4096, 1 << 20  # as Python objects, and about what a piece of the text takes
+
+
+def write(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS) -> None:
+    """Write a table to stdout. ``table`` shows the first ``rows`` rows and says how many there are; the others all.
+
+    Raises:
+        ColdframeError: a value that the format, or Python, has no word for, such as an infinite date; a binary format on a
+            terminal.
+    """
+    if fmt == "parquet":
+        refuse_binary(fmt)
+    emit(pieces(table, fmt, rows=rows, shown=is_shown()))
+
+
+def emit(given: Iterable[str | bytes]) -> None:
+    """Write to stdout what :func:`pieces` gives."""
+    for piece in given:
+        if isinstance(piece, bytes):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+        else:
+            sys.stdout.write(piece)  # as it is: click would leave out what looks like colours
+
+
+def pieces(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS, shown: bool = False) -> Iterator[str | bytes]:
+    """A table in a format, piece by piece; ``shown`` on a terminal. Raises as :func:`write` does."""
+    import pyarrow as pa
+
+    try:
+        yield from _pieces(table, fmt, rows, shown)
+    except (pa.ArrowException, OverflowError, ValueError) as error:
+        raise ColdframeError(
+            f"the result cannot be written as {fmt} ({error}): cast the column with ::varchar"
+        ) from error
+
+
+def write_all(tables: Iterable[pa.Table], fmt: str) -> None:
+    """Write tables of the same columns, at least one, as one, whole in every format; csv and ndjson piece by piece, so
+    that what was written stays when the rest cannot be.
+
+    Raises:
+        ColdframeError: as :func:`write` does.
+    """
+    import pyarrow as pa
+
+    if fmt not in ("csv", "ndjson"):
+        whole = pa.concat_tables(tables)
+        return write(whole, fmt, rows=len(whole))
+    for number, table in enumerate(tables):
+        if fmt == "csv":
+            emit(_csv(table, header=not number, shown=is_shown()))
+        else:
+            write(table, fmt)
+        sys.stdout.flush()
+    return None
+
+
+def _pieces(table: pa.Table, fmt: str, rows: int, shown: bool) -> Iterator[str | bytes]:
+    if fmt == "table":
+        for line in as_text(table, rows=rows).split("\n"):
+            yield f"{escaped(line, keep='')}\n"
+    elif fmt == "parquet":
+        import pyarrow.parquet as pq
+
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
+        buffer.seek(0)
+        yield from iter(lambda: buffer.read(PIECE_BYTES), b"")
+    elif fmt == "csv":
+        yield from _csv(table, header=True, shown=shown)
+    elif fmt == "ndjson":
+        for some in _rows(table):
+            yield "".join(f"{to_json(row)}\n" for row in some)
+    else:
+        yield from _json(table)
+
+
+def write_json(value: Any, *, indent: int | None = None) -> None:
+    """JSON on stdout: in ASCII without controls, so exact on a terminal too."""
+    click.echo(to_json(value, indent=indent))
+
+
+def write_line(text: str) -> None:
+    """A name or a path that a script reads from stdout: exact, bytes that are no text too, except on a terminal."""
+    click.echo(escaped(text, keep="") if is_shown() else os.fsencode(text))
+
+
+def as_text(table: pa.Table, *, rows: int = TABLE_ROWS) -> str:
+    """The first rows under the names of the columns; long cells are cut, and numbers rounded to six digits."""
+    from tabulate import tabulate
+
+    if table.column_names == ["explain_key", "explain_value"]:  # a drawing: cells would break it
+        return "\n".join(escaped(str(value)) for value in table["explain_value"].to_pylist())
+    shown = [[_cell(value) for value in row.values()] for row in table.slice(0, rows).to_pylist()]
+    names = [escaped(name, keep="") for name in table.column_names]
+    text: str = tabulate(shown, headers=names, tablefmt="simple", disable_numparse=True)
+    if table.num_rows > rows:
+        text += f"\n({rows} of {table.num_rows} rows; the other formats give all)"
+    elif not table.num_rows:
+        text += "\n(no rows)"
+    return text
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list) and len(value) > 3:
+        return f"[{', '.join(_cell(one) for one in value[:3])}, … {len(value)}]"
+    text = " ".join(escaped(str(value), keep="").split())
+    return text if len(text) <= CELL_CHARACTERS else text[: CELL_CHARACTERS - 1] + "…"
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON of rows out of the store; a number that JSON cannot say (NaN, infinity) is null."""
+    try:
+        return json.dumps(value, default=_plain, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_without_nan(value), default=_plain, indent=indent)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _without_nan(one) for name, one in value.items()}
+    return [_without_nan(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no type for: sums come as decimals, times as text."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)
+
+
+def _rows(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
+    """The rows, some at a time."""
+    few = max(1, min(ROWS_AT_ONCE, PIECE_BYTES * table.num_rows // max(table.nbytes, 1)))
+    for batch in table.to_batches(few):
+        yield batch.to_pylist()
+
+
+def _json(table: pa.Table) -> Iterator[str]:
+    """What :func:`to_json` makes of all rows as one list, some rows at a time."""
+    before = "["
+    for some in _rows(table):
+        for row in some:
+            inner = to_json(row, indent=1).replace("\n", "\n ")  # no text has a line in it: JSON escapes it
+            yield f"{before}\n {inner}"
+            before = ","
+    yield "[]\n" if before == "[" else "\n]\n"
+
+
+def _csv(table: pa.Table, *, header: bool, shown: bool) -> Iterator[str]:
+    import csv
+
+    lines = _Lines()
+    writer = csv.writer(lines)
+    cell = _csv_shown if shown else _csv_exact
+    if header:
+        writer.writerow(cell(name) for name in table.column_names)
+    for some in _rows(table):
+        for row in some:
+            writer.writerow(cell(value) for value in row.values())
+        yield lines.taken()
+    yield lines.taken()
+
+
+class _Lines(list[str]):
+    """Takes lines that end as CSV's do, so that the writer quotes a lone carriage return, and ends them as we do."""
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
+
+    def taken(self) -> str:
+        """All lines so far, which are forgotten."""
+        text = "".join(self)
+        self.clear()
+        return text
+
+
+def _csv_exact(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _csv_shown(value: Any) -> Any:
+    return value if value is None else escaped(str(_csv_exact(value)), keep="")

@@ -1,0 +1,1 @@
+"""Train: heads on vectors, networks on pixels."""

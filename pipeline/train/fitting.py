@@ -1,0 +1,301 @@
+"""Fitting: the settings of a head, the rows of the store that they name, and the head learned from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.embed import feature_sets
+from pipeline.runs import judgement
+from pipeline.runs.rows import Rows, load_rows
+from pipeline.train import heads, scaling
+from pipeline.train.heads import Head
+from pipeline.train.loop import Fit, Labelled, Schedule, Task
+from store.errors import ColdframeError
+from store.matrices import FloatMatrix
+from store.schemas import DEFAULT_PLAN, TRAIN, VALIDATION
+from store.store import Snapshot
+
+SHOWN = 5  # classes that a note names
+NO_VALIDATION = "no validation split: training stops by the training loss; 'coldframe split val 0.10' makes one"
+
+
+@dataclass(frozen=True)
+class Settings(heads.Settings):
+    """The head, the features and rows it learns from, and what heads may be told.
+
+    ``embedder``: one feature set or several, whose vectors are joined. ``views``: how many augmented views of each row to
+    draw from, beside the row as it is. ``folds``: also predict every training row by a head that has not seen its unit, 0
+    for not. ``memory_share``: a larger matrix than this share of the machine's memory lies on disk. ``chosen_on``: the
+    split whose rows chose these settings, where one did, and ``chosen_by``: the earlier run that they chose them for.
+    """
+
+    head: str | None = None
+    embedder: str | tuple[str, ...] | None = None
+    plan: str = DEFAULT_PLAN
+    views: int = 0
+    folds: int = 0
+    memory_share: float = 0.25
+    chosen_on: str | None = None
+    chosen_by: str | None = None
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run learns from: training rows, the validation rows it can use, if any, and what has to be said of them."""
+
+    training: Rows
+    validation: Rows | None
+    digest: str
+    notes: tuple[str, ...]
+
+    @property
+    def classes(self) -> npt.NDArray[np.str_]:
+        """The classes that occur in training, ascending."""
+        return np.unique(self.training.labels)
+
+    def seen(self, settings: Settings) -> list[Rows]:
+        """The training rows, and the validation rows where they have a say in what a run of these settings becomes."""
+        return [self.training, *([self.validation] if self.validation is not None and selects(settings) else [])]
+
+
+def resolve(snapshot: Snapshot, name: str, settings: AnySettings) -> AnySettings:
+    """Settings as a run called ``name`` has them: nothing is left to a default.
+
+    Raises:
+        ColdframeError: no such head, a value out of range, or no such feature set.
+    """
+    head = settings.head or name
+    embedder = settings.embedder or getattr(heads.module(head), "EMBEDDER", None)
+    for what, is_right, expected in (
+        ("views", 0 <= settings.views <= 1000, "from 0 to 1000"),
+        ("folds", settings.folds == 0 or 2 <= settings.folds <= 1000, "0 or from 2 to 1000"),
+        ("memory_share", 0 <= settings.memory_share <= 1, "from 0 to 1"),
+    ):
+        if not is_right:
+            raise ColdframeError(f"train: {what} = {getattr(settings, what)}, expected {expected}")
+    if settings.views and not heads.draws(head):
+        raise ColdframeError(
+            f"train: the head {head} sees each row once, so it has no use for views: leave out --views"
+        )
+    return heads.resolve(head, replace(settings, head=head, embedder=feature_sets.choose_all(snapshot, embedder)))
+
+
+def check_heeded(name: str, settings: Settings, given: Sequence[str]) -> None:
+    """Raises:
+    ColdframeError: one of the settings ``given`` by name is one that the head does not heed.
+    """
+    head = settings.head or name
+    for one in given:
+        if one in heads.ALL_SETTINGS and one not in heads.heeded(head):
+            heeding = ", ".join(f"--{name.replace('_', '-')}" for name in heads.heeded(head))
+            raise ColdframeError(f"train: the head {head} has no --{one.replace('_', '-')}; it heeds {heeding}")
+
+
+def as_run(settings: Settings) -> Settings:
+    """The settings of a run alone, out of those of a search that has more."""
+    return Settings(**{one.name: getattr(settings, one.name) for one in fields(Settings)})
+
+
+def settings_of(run: Mapping[str, Any]) -> Settings:
+    """The settings that a run was made with."""
+    kept = json.loads(run["settings"])
+    known = {one.name for one in fields(Settings)}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in kept.items() if name in known
+    }
+    return Settings(**given)
+
+
+def changed(run: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
+    """The settings of a run with the values ``given`` in place of its own. Another head has its own defaults, and nothing
+    that was chosen for the first one."""
+    settings = settings_of(run)
+    if settings.chosen_on is not None:
+        settings = replace(settings, chosen_by=settings.chosen_by or run["run_id"])
+    head = given.get("head")
+    if head not in (None, settings.head):
+        unset: dict[str, Any] = {one.name: None for one in fields(heads.Settings) if one.default is None}
+        settings = replace(settings, **unset, chosen_on=None, chosen_by=None)
+        settings = settings if heads.draws(head) else replace(settings, views=0)
+    return replace(settings, **given)
+
+
+def load(snapshot: Snapshot, settings: Settings) -> Data:
+    """The rows that settings, as :func:`resolve` gives them, name.
+
+    Raises:
+        ColdframeError: no plan, no features, vectors that are not finite, or fewer than two classes.
+    """
+    assert isinstance(settings.embedder, tuple)
+    require_plan(snapshot, settings.plan)
+    place = (snapshot, settings.plan, settings.embedder)
+    training = load_rows(*place, TRAIN, views=settings.views, memory_share=settings.memory_share)
+    validation = load_rows(*place, VALIDATION, memory_share=settings.memory_share, may_be_empty=True)
+    digest = training.digest()[:16] + validation.digest()[:16]
+    notes = []
+    for rows, split in ((training, TRAIN), (validation, VALIDATION)):
+        for name, count in rows.without_vector.items():
+            notes.append(
+                f"{count} {split} rows have no vector in {name} and are left out: run 'coldframe embed {name}'"
+            )
+    classes = np.unique(training.labels)
+    if len(classes) < 2:
+        raise ColdframeError(
+            f"plan {settings.plan!r} has {len(training)} training rows of {len(classes)} classes with vectors in "
+            f"{', '.join(settings.embedder)}; expected at least two classes: see 'coldframe status'"
+        )
+    if settings.views and training.without_view == len(training):
+        raise ColdframeError(
+            f"no training row has {settings.views} augmented views in {', '.join(settings.embedder)}: "
+            f"'coldframe embed {settings.embedder[0]} --views {settings.views}' makes them"
+        )
+    if training.without_view:
+        notes.append(
+            f"{training.without_view} training rows lack augmented views: for those the image as it is stands in"
+        )
+    known = np.isin(validation.labels, classes)
+    if not known.all():
+        notes.append(unknown_classes(int((~known).sum())))
+        validation = validation.where(known)
+    if not len(validation):
+        notes.append(NO_VALIDATION)
+        return Data(training, None, digest, tuple(notes))
+    return Data(training, validation, digest, (*notes, *unvalidated(classes, validation.labels)))
+
+
+def require_plan(snapshot: Snapshot, plan: str) -> None:
+    """Raises:
+    ColdframeError: the plan was never replayed.
+    """
+    if not snapshot.rows("steps/curate/plan_stages", plan=plan):
+        raise ColdframeError(
+            f"no plan {plan!r} has been replayed; run 'coldframe curate' or 'coldframe split test 0.15'"
+        )
+
+
+def unvalidated(classes: npt.NDArray[np.str_], labels: npt.NDArray[np.str_]) -> list[str]:
+    """What is said of classes that no validation row has."""
+    absent = classes[~np.isin(classes, labels)]
+    return [f"{len(absent)} classes have no validation row: {named(absent)}"] if len(absent) else []
+
+
+def unknown_classes(count: int) -> str:
+    """What is said of validation rows that nothing can be right about."""
+    return f"{count} validation rows are of classes without a training row and are left out"
+
+
+def fit(
+    training: Rows,
+    validation: Rows | None,
+    classes: npt.NDArray[np.str_],
+    settings: Settings,
+    embed_texts: Callable[[Sequence[str]], FloatMatrix] | None = None,
+) -> tuple[Head, Fit]:
+    """A head fitted on rows, whose vectors are scaled where they lie, and how its training went.
+
+    Raises:
+        ColdframeError: it cannot learn from this, or its training diverged.
+    """
+    task, scaled = make_task(training, validation, classes, settings, embed_texts)
+    fitted = heads.fit(str(settings.head), task, settings)
+    return Head(str(settings.head), scaled, fitted.arrays), fitted
+
+
+def make_task(
+    training: Rows,
+    validation: Rows | None,
+    classes: npt.NDArray[np.str_],
+    settings: Settings,
+    embed_texts: Callable[[Sequence[str]], FloatMatrix] | None = None,
+) -> tuple[Task, scaling.Scaling]:
+    """What a head learns from, and how its vectors, which are scaled where they lie, were scaled."""
+    scaled = scaling.fit(str(settings.input), training.matrix, training.blocks)
+    scaled.apply(training.views.reshape(-1, training.views.shape[-1]))
+    held_out = None
+    if validation is not None:
+        held_out = Labelled(scaled.apply(validation.matrix), judgement.targets(validation.labels, classes))
+    targets = judgement.targets(training.labels, classes)
+    task = Task(
+        training=Labelled(training.matrix, targets),
+        validation=held_out,
+        class_names=classes,
+        class_weights=balanced(targets, len(classes)) if settings.class_weights else None,
+        views=training.views if settings.views else None,
+        embed_texts=embed_texts,
+    )
+    return task, scaled
+
+
+def balanced(targets: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float64]:
+    """The weight of each class that makes all weigh the same: rows / (classes · rows of the class), as scikit-learn's."""
+    weights: npt.NDArray[np.float64] = len(targets) / (classes * np.bincount(targets, minlength=classes).clip(min=1))
+    return weights
+
+
+def selects(settings: Settings) -> bool:
+    """Whether validation rows have a say in what a run becomes: in its epoch or rate, or in its settings, unless those were
+    chosen for an earlier run, by rows of its own."""
+    trained = set(Schedule.__dataclass_fields__) <= set(heads.heeded(str(settings.head)))
+    by_epoch = trained and bool(settings.early_stopping or settings.reduce_lr_patience)
+    return by_epoch or (settings.chosen_on == VALIDATION and settings.chosen_by is None)
+
+
+def named(classes: npt.NDArray[np.str_]) -> str:
+    return ", ".join(classes[:SHOWN].tolist()) + (", …" if len(classes) > SHOWN else "")
+
+
+def texts(snapshot: Snapshot, settings: Settings) -> Callable[[Sequence[str]], FloatMatrix] | None:
+    """What reads the names of classes, for a head that asks for it and a single feature set."""
+    assert isinstance(settings.embedder, tuple)
+    if "template" not in heads.heeded(str(settings.head)) or len(settings.embedder) != 1:
+        return None
+    return feature_sets.reader(snapshot, settings.embedder[0], str(settings.head))
+
+
+def rows_read(snapshot: Snapshot, plan: str) -> dict[str, str]:
+    """A digest of each column of a plan's training and validation rows that a run depends on."""
+    rows = snapshot.rows("steps/train/labelled_rows_digests", plan=plan, splits=[TRAIN, VALIDATION])
+    return {f"{row['name']} of plan {plan}": row["digest"] for row in rows}
+
+
+def inputs_read(snapshot: Snapshot, settings: Settings) -> dict[str, str]:
+    """A digest of each column of the training and validation rows, and of their feature sets."""
+    assert isinstance(settings.embedder, tuple)
+    inputs = rows_read(snapshot, settings.plan)
+    for embedder in settings.embedder:
+        inputs[f"embeddings of {embedder}"] = snapshot.value(
+            "steps/train/labelled_vectors_digest",
+            plan=settings.plan,
+            splits=[TRAIN, VALIDATION],
+            embedder=embedder,
+            views=settings.views,
+        )
+    return inputs
+
+
+def facts(data: Data, settings: Settings, head: Head, seconds: float) -> dict[str, Any]:
+    """What ``runs`` says of a head, beside what every run has."""
+    assert isinstance(settings.embedder, tuple)
+    return {
+        "kind": "head",
+        "head": settings.head,
+        "embedder": " + ".join(settings.embedder),
+        "embedders": list(settings.embedder),
+        "plan": settings.plan,
+        "features_digest": data.digest,
+        "classes": data.classes.tolist(),
+        "parameters": head.parameters,
+        "seconds": seconds,
+        "seed": settings.seed,
+        "views": settings.views,
+        "settings_chosen_on": settings.chosen_on,
+    }

@@ -1,0 +1,136 @@
+"""Train a network from scratch, on pixels: the baseline that shows what a frozen backbone is worth."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from pipeline.ingest.pictures import MEMORY_SHARE, Pixels, load_pictures
+from pipeline.runs import judgement, runs
+from pipeline.runs.rows import Rows, load_rows
+from pipeline.runs.runs import Outcome
+from pipeline.train import fitting, networks
+from store.errors import ColdframeError
+from store.schemas import DEFAULT_PLAN, TRAIN, VALIDATION
+from store.store import Snapshot, Store
+
+EMBEDDER = "pixels"  # what runs show in place of a feature set
+
+
+@dataclass(frozen=True)
+class Settings(networks.Settings):
+    """The network and the rows it learns from; an array of pictures larger than ``memory_share`` of the memory lies on disk."""
+
+    from_scratch: str = "cnn"
+    plan: str = DEFAULT_PLAN
+    memory_share: float = MEMORY_SHARE
+
+
+def settings_of(run: Mapping[str, Any]) -> Settings:
+    """The settings that a run was made with."""
+    kept = json.loads(run["settings"])
+    known = {one.name for one in fields(Settings)}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in kept.items() if name in known
+    }
+    return Settings(**given)
+
+
+def train(store: Store, name: str, settings: Settings, *, quiet: bool = False) -> Outcome:
+    """Train a network on the pictures of the plan's training rows and save it as a run called ``name``.
+
+    Raises:
+        ColdframeError: no plan, fewer than two classes, no such network, or settings out of range.
+    """
+    started = time.monotonic()
+    runs.check_name(name)
+    snapshot = store.snapshot()
+    inputs = inputs_read(snapshot, settings)
+    fitting.require_plan(snapshot, settings.plan)
+    notes: list[str] = []
+    training, pictures = _load(snapshot, settings, TRAIN, notes, quiet=quiet)
+    validation, val_pictures = _load(snapshot, settings, VALIDATION, notes, quiet=quiet)
+    classes = np.unique(training.labels)
+    known = np.isin(validation.labels, classes)
+    if not known.all():
+        notes.append(fitting.unknown_classes(int((~known).sum())))
+        validation, val_pictures = validation.where(known), val_pictures[known]
+    notes += fitting.unvalidated(classes, validation.labels) if len(validation) else [fitting.NO_VALIDATION]
+    held_out = (val_pictures, judgement.targets(validation.labels, classes)) if len(validation) else None
+    targets = judgement.targets(training.labels, classes)
+    fitted = networks.fit(settings.from_scratch, pictures, targets, held_out, len(classes), settings, quiet)
+    digest = training.digest()[:16] + validation.digest()[:16]
+    run_id, created_at = runs.new_id(name, [asdict(settings), digest])
+    seconds = time.monotonic() - started
+    seen = [training, *([validation] if len(validation) else [])]
+    facts = {
+        "kind": "network",
+        "head": settings.from_scratch,
+        "embedder": EMBEDDER,
+        "embedders": [],
+        "plan": settings.plan,
+        "features_digest": digest,
+        "classes": classes.tolist(),
+        "parameters": fitted.parameters,
+        "seconds": seconds,
+        "seed": settings.seed,
+        "views": 0,
+        "settings_chosen_on": None,
+    }
+    with store.commit("train") as commit:
+        runs.keep(
+            commit,
+            run_id,
+            created_at,
+            facts,
+            file=fitted.file,
+            suffix=".keras",
+            settings=asdict(settings),
+            history=fitted.history,
+            seen=seen,
+        )
+        commit.record_step(
+            "train",
+            name,
+            settings=asdict(settings),
+            inputs=inputs,
+            seconds=seconds,
+            rows_in=sum(len(rows) for rows in seen),
+            rows_out=len(training),
+        )
+    return Outcome(
+        run_id,
+        len(training),
+        len(validation),
+        len(classes),
+        fitted.history,
+        seconds,
+        tuple(notes),
+        by_epoch=bool(settings.early_stopping),
+    )
+
+
+def inputs_read(snapshot: Snapshot, settings: Settings) -> dict[str, str]:
+    """A digest of each column of the training and validation rows; the pictures are known by their content."""
+    return fitting.rows_read(snapshot, settings.plan)
+
+
+def _load(snapshot: Snapshot, settings: Settings, split: str, notes: list[str], *, quiet: bool) -> tuple[Rows, Pixels]:
+    rows = load_rows(snapshot, settings.plan, [], split)
+    found = load_pictures(snapshot, rows.content_ids, settings.size, memory_share=settings.memory_share, quiet=quiet)
+    if found.failed:
+        content, reason = next(iter(found.failed.items()))
+        notes.append(
+            f"{int((~found.readable).sum())} {split} rows have a picture that cannot be read and are left out, such as content "
+            f"{content}: {reason}"
+        )
+    if split == TRAIN and not found.readable.any():
+        raise ColdframeError(
+            f"plan {settings.plan!r} has no training row whose picture can be read: see 'coldframe status'"
+        )
+    return rows.where(found.readable), found.array

@@ -1,0 +1,388 @@
+"""The training loop of dense heads: over a matrix in memory, gradients written out, nothing done per batch but arithmetic.
+
+It does what Keras' ``fit`` does: the same layers, initialisers, losses and optimisers with Keras' constants, the same
+treatment of class weights, of the last, smaller batch and of validation. It differs in the order of the random numbers alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.train.layers import EPSILON, LAYERS, BatchNorm, Dense, Dropout, Layer, to_text
+from store.errors import ColdframeError
+from store.matrices import FloatMatrix
+
+MOMENTUM = 0.99  # of BatchNorm's statistics
+ADAGRAD_START = 0.1
+OPTIMIZER_EPSILON = 1e-7
+WEIGHT_DECAY = 0.004  # of adamw
+OPTIMIZERS = ("adagrad", "adam", "adamw", "sgd")
+PLATEAU = 1e-4  # a smaller gain in loss counts as none for the learning rate
+EVALUATE_ROWS = 4096
+
+
+class Diverged(ColdframeError):
+    """The loss became something that is not a number."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Vectors (n, dimensions) float32 and the class of each, (n,) int64."""
+
+    matrix: FloatMatrix
+    targets: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a head learns from.
+
+    Attributes:
+        training: the rows learned from.
+        validation: the rows that say when to stop, None for the training loss.
+        class_names: (classes,) in the order of the targets.
+        class_weights: (classes,) float64, the weight of a row of each class in the loss; None for 1.
+        views: vectors of the training rows in all their views, shape (1 + views, n, dimensions), as they are first; None
+            where there are no others.
+        embed_texts: text features of unit length (texts, dimensions), where the vectors come from a network that reads.
+    """
+
+    training: Labelled
+    validation: Labelled | None
+    class_names: npt.NDArray[np.str_]
+    class_weights: npt.NDArray[np.float64] | None = None
+    views: FloatMatrix | None = None
+    embed_texts: Callable[[Sequence[str]], FloatMatrix] | None = None
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        return int(self.training.matrix.shape[1])
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to train; ``early_stopping`` and ``reduce_lr_patience`` are epochs without improvement, 0 for never."""
+
+    optimizer: str
+    learning_rate: float
+    batch: int
+    epochs: int
+    early_stopping: int
+    reduce_lr_factor: float
+    reduce_lr_patience: int
+    label_smoothing: float
+    seed: int
+
+    @classmethod
+    def of(cls, settings: Any) -> Schedule:
+        """Out of settings that have these among others."""
+        return cls(**{one.name: getattr(settings, one.name) for one in fields(cls)})
+
+
+@dataclass
+class Fit:
+    """What training gave: arrays of the best epoch, one value an epoch of each measure, and what has to be said of it."""
+
+    arrays: dict[str, npt.NDArray[Any]]
+    history: dict[str, list[float]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def fit(layers: Sequence[Layer], task: Task, schedule: Schedule) -> Fit:
+    """Train a network of ``layers`` from random weights; the weights of the epoch with the least (validation) loss are kept
+    where early stopping is on, else those of the last.
+
+    Raises:
+        Diverged: the loss became something that is not a number.
+    """
+    loop = Loop(layers, task, schedule)
+    best: dict[str, npt.NDArray[Any]] | None = None
+    least, waited, plateau, waited_for_rate = math.inf, 0, math.inf, 0
+    for _ in range(schedule.epochs):
+        loss = loop.epoch()
+        if loss < least:
+            least, waited = loss, 0
+            best = loop.arrays() if schedule.early_stopping else None
+        else:
+            waited += 1
+        if loss < plateau - PLATEAU:
+            plateau, waited_for_rate = loss, 0
+        else:
+            waited_for_rate += 1
+            if waited_for_rate == schedule.reduce_lr_patience:
+                loop.learning_rate *= schedule.reduce_lr_factor
+                waited_for_rate = 0
+        if schedule.early_stopping and waited >= schedule.early_stopping:
+            break
+    return Fit(best or loop.arrays(), loop.history)
+
+
+class Loop:
+    """A network in training, epoch by epoch."""
+
+    def __init__(self, layers: Sequence[Layer], task: Task, schedule: Schedule) -> None:
+        import torch
+
+        self._torch, self._layers, self._task, self._schedule = torch, layers, task, schedule
+        self._random = torch.Generator().manual_seed(schedule.seed)
+        self.history: dict[str, list[float]] = {"loss": [], "accuracy": []}
+        self._parts = _assemble(torch, layers, task.dimensions, self._random)
+        sizes = [array.numel() for part in self._parts for array in part.trained.values()]
+        self._weights, self._gradients = torch.empty(sum(sizes)), torch.zeros(sum(sizes))
+        self._place_in_one_piece()
+        self._weights.grad = self._gradients
+        self._optimizer = _optimizer(torch, schedule, self._weights)
+        matrix = task.training.matrix if task.views is None else task.views.reshape(-1, task.dimensions)
+        self._matrix = torch.from_numpy(matrix)
+        self._targets = torch.from_numpy(task.training.targets)
+        weights = np.ones(task.classes) if task.class_weights is None else task.class_weights
+        self._row_weights = torch.from_numpy(weights[task.training.targets].astype(np.float32))
+        self._batch = torch.empty(schedule.batch, task.dimensions)
+
+    def _place_in_one_piece(self) -> None:
+        """All weights in one tensor and all gradients in another: the optimiser then takes one pass over each."""
+        at = 0
+        for part in self._parts:
+            for name, array in part.trained.items():
+                here = slice(at, at + array.numel())
+                self._weights[here] = array.ravel()
+                part.trained[name] = self._weights[here].view(array.shape)
+                part.gradients[name] = self._gradients[here].view(array.shape)
+                at = here.stop
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next epoch."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """A copy of the weights, by name, and the layers."""
+        named = {
+            f"{position}/{name}": array.numpy().copy()
+            for position, part in enumerate(self._parts)
+            for name, array in (part.trained | part.kept).items()
+        }
+        return {LAYERS: to_text(self._layers), **named}
+
+    def epoch(self) -> float:
+        """One pass over the training rows in random order; the loss that is watched: of validation, else of training.
+
+        Raises:
+            Diverged: the loss is not a number.
+        """
+        torch, batch = self._torch, self._schedule.batch
+        rows = len(self._targets)
+        total, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+        with torch.no_grad():
+            order = torch.randperm(rows, generator=self._random)
+            chosen, targets = self._choose_views(order), self._targets[order]
+            weights = self._row_weights[order]
+            for start in range(0, rows, batch):
+                here = slice(start, min(start + batch, rows))
+                loss, hits = self._step(chosen[here], targets[here], weights[here])
+                total += loss
+                right += hits
+        self.history["loss"].append(float(total) / rows)
+        self.history["accuracy"].append(int(right) / rows)
+        watched = self.history["loss"][-1]
+        if self._task.validation is not None:
+            watched, accuracy = self.evaluate(self._task.validation)
+            self.history.setdefault("val_loss", []).append(watched)
+            self.history.setdefault("val_accuracy", []).append(accuracy)
+        if not math.isfinite(self.history["loss"][-1]):
+            raise Diverged(
+                f"training diverged (the loss is not finite): try a learning rate below {self._schedule.learning_rate}"
+            )
+        return watched
+
+    def _choose_views(self, order: Any) -> Any:
+        """The place of each row in the matrix of all views, one view of each drawn at random."""
+        views = len(self._matrix) // len(order)
+        if views == 1:
+            return order
+        return order + len(order) * self._torch.randint(views, order.shape, generator=self._random)
+
+    def _step(self, chosen: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+        """Forward, backward, update; the summed weighted loss of the batch and how many rows are right."""
+        torch, count = self._torch, len(targets)
+        values = torch.index_select(self._matrix, 0, chosen, out=self._batch[:count])
+        for part in self._parts:
+            values = part.forward(values)
+        log_probability = torch.log_softmax(values, 1)
+        own, smooth = targets[:, None], self._schedule.label_smoothing
+        losses = log_probability.gather(1, own)[:, 0] * (smooth - 1)
+        if smooth:
+            losses -= log_probability.mean(1) * smooth
+        gradient = log_probability.exp_()  # of the cross-entropy by the logits: probabilities less what is wanted
+        gradient.scatter_add_(1, own, torch.full_like(own, smooth - 1, dtype=gradient.dtype))
+        if smooth:
+            gradient -= smooth / self._task.classes
+        gradient.mul_((weights / count)[:, None])
+        for position in range(len(self._parts) - 1, -1, -1):
+            gradient = self._parts[position].backward(gradient, position > 0)
+        self._optimizer.step()
+        return (losses * weights).sum(), (values.argmax(1) == targets).sum()
+
+    def evaluate(self, rows: Labelled) -> tuple[float, float]:
+        """Mean loss, without class weights, and accuracy."""
+        loss, right = 0.0, 0
+        for start in range(0, len(rows), EVALUATE_ROWS):
+            values, targets = (
+                self.logits(rows.matrix[start : start + EVALUATE_ROWS]),
+                rows.targets[start:][:EVALUATE_ROWS],
+            )
+            log_probability = self._torch.log_softmax(values, 1).numpy()
+            own = log_probability[np.arange(len(targets)), targets]
+            smooth = self._schedule.label_smoothing
+            loss -= float(((1 - smooth) * own + smooth * log_probability.mean(1)).sum())
+            right += int((log_probability.argmax(1) == targets).sum())
+        return loss / len(rows), right / len(rows)
+
+    def logits(self, matrix: FloatMatrix) -> Any:
+        """What the network gives now, as a tensor."""
+        with self._torch.no_grad():
+            values = self._torch.from_numpy(np.ascontiguousarray(matrix))
+            for part in self._parts:
+                values = part.infer(values)
+            return values
+
+
+class _Part:
+    """A layer in training: ``trained`` weights and their ``gradients`` by name, and ``kept`` statistics."""
+
+    def __init__(self, torch: Any) -> None:
+        self._torch = torch
+        self.trained: dict[str, Any] = {}
+        self.gradients: dict[str, Any] = {}
+        self.kept: dict[str, Any] = {}
+
+    def forward(self, values: Any) -> Any:
+        raise NotImplementedError
+
+    def backward(self, gradient: Any, wanted: bool) -> Any:
+        """Write the gradients of the weights; give that of the inputs, if it is ``wanted``."""
+        raise NotImplementedError
+
+    def infer(self, values: Any) -> Any:
+        raise NotImplementedError
+
+
+class _DensePart(_Part):
+    def __init__(self, torch: Any, layer: Dense, inputs: int, random: Any) -> None:
+        super().__init__(torch)
+        limit = math.sqrt(6 / (inputs + layer.units))  # Glorot and Bengio 2010, uniform, as Keras starts
+        kernel = torch.empty(inputs, layer.units).uniform_(-limit, limit, generator=random)
+        self.trained = {"kernel": kernel, "bias": torch.zeros(layer.units)}
+        self._relu = layer.relu
+
+    def forward(self, values: Any) -> Any:
+        self._inputs = values
+        self._outputs = self.infer(values)
+        return self._outputs
+
+    def infer(self, values: Any) -> Any:
+        outputs = self._torch.addmm(self.trained["bias"], values, self.trained["kernel"])
+        return outputs.relu_() if self._relu else outputs
+
+    def backward(self, gradient: Any, wanted: bool) -> Any:
+        if self._relu:
+            gradient = gradient.mul_(self._outputs > 0)
+        self._torch.mm(self._inputs.T, gradient, out=self.gradients["kernel"])
+        self._torch.sum(gradient, 0, out=self.gradients["bias"])
+        return self._torch.mm(gradient, self.trained["kernel"].T) if wanted else None
+
+
+class _BatchNormPart(_Part):
+    def __init__(self, torch: Any, inputs: int) -> None:
+        super().__init__(torch)
+        self.trained = {"gamma": torch.ones(inputs), "beta": torch.zeros(inputs)}
+        self.kept = {"moving_mean": torch.zeros(inputs), "moving_variance": torch.ones(inputs)}
+
+    def forward(self, values: Any) -> Any:
+        mean = values.mean(0)
+        self._normal = values - mean
+        variance = (self._normal * self._normal).mean(0)  # torch.var_mean takes ten times as long for so few rows
+        self.kept["moving_mean"].lerp_(mean, 1 - MOMENTUM)
+        self.kept["moving_variance"].lerp_(variance, 1 - MOMENTUM)
+        self._inverse = (variance + EPSILON).rsqrt_()
+        self._normal.mul_(self._inverse)
+        return self._torch.addcmul(self.trained["beta"], self._normal, self.trained["gamma"])
+
+    def infer(self, values: Any) -> Any:
+        scale = self.trained["gamma"] * (self.kept["moving_variance"] + EPSILON).rsqrt_()
+        return self._torch.addcmul(self.trained["beta"] - self.kept["moving_mean"] * scale, values, scale)
+
+    def backward(self, gradient: Any, wanted: bool) -> Any:
+        along = gradient * self._normal
+        self._torch.sum(along, 0, out=self.gradients["gamma"])
+        self._torch.sum(gradient, 0, out=self.gradients["beta"])
+        if not wanted:
+            return None
+        # Ioffe and Szegedy 2015, written with the sums that gamma and beta need anyway
+        count = len(gradient)
+        rest = gradient - self.gradients["beta"] / count - self._normal * (self.gradients["gamma"] / count)
+        return rest.mul_(self.trained["gamma"] * self._inverse)
+
+
+class _DropoutPart(_Part):
+    def __init__(self, torch: Any, layer: Dropout, random: Any) -> None:
+        super().__init__(torch)
+        self._rate, self._random = layer.rate, random
+
+    def forward(self, values: Any) -> Any:
+        kept = 1 - self._rate
+        self._mask = self._torch.empty_like(values).bernoulli_(kept, generator=self._random).mul_(1 / kept)
+        return values * self._mask
+
+    def infer(self, values: Any) -> Any:
+        return values
+
+    def backward(self, gradient: Any, wanted: bool) -> Any:
+        return gradient.mul_(self._mask)
+
+
+def _assemble(torch: Any, layers: Sequence[Layer], dimensions: int, random: Any) -> list[_Part]:
+    parts: list[_Part] = []
+    width = dimensions
+    for layer in layers:
+        if isinstance(layer, Dense):
+            parts.append(_DensePart(torch, layer, width, random))
+            width = layer.units
+        elif isinstance(layer, BatchNorm):
+            parts.append(_BatchNormPart(torch, width))
+        else:
+            parts.append(_DropoutPart(torch, layer, random))
+    return parts
+
+
+def _optimizer(torch: Any, schedule: Schedule, weights: Any) -> Any:
+    """Keras' optimiser of that name, with Keras' constants, in one fused pass over all weights."""
+    made: dict[str, Callable[..., Any]] = {
+        "adagrad": lambda **given: torch.optim.Adagrad(
+            initial_accumulator_value=ADAGRAD_START, eps=OPTIMIZER_EPSILON, **given
+        ),
+        "adam": lambda **given: torch.optim.Adam(eps=OPTIMIZER_EPSILON, **given),
+        "adamw": lambda **given: torch.optim.AdamW(eps=OPTIMIZER_EPSILON, weight_decay=WEIGHT_DECAY, **given),
+        "sgd": torch.optim.SGD,
+    }
+    return made[schedule.optimizer](params=[weights], lr=schedule.learning_rate, fused=True)

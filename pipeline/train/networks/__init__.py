@@ -1,0 +1,295 @@
+"""Networks that learn from pixels: one file each, named as on the command line.
+
+A file defines ``network(classes, size)``: a ``keras.Model`` from raw RGB of 0-255, shape (n, height, width, 3), to class
+probabilities (n, classes), not compiled. Everything else is here. Keras is imported inside the functions.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.runtime.frameworks import load_keras, set_seed
+from pipeline.runtime.progress import Progress
+from pipeline.train.loop import OPTIMIZERS, Diverged
+from store.errors import ColdframeError
+
+LEAST_SIDE = 16  # pixels: four poolings leave one
+# The report's augmentation; a rotation is a share of a full turn, a zoom of the side.
+ROTATION, ZOOM = 15 / 360, 0.10
+
+Pixels = npt.NDArray[np.uint8]
+Targets = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is trained. ``size`` is (height, width) in pixels.
+
+    ``early_stopping`` and ``reduce_lr_patience`` are epochs without improvement, 0 for never; ``class_weights`` are balanced,
+    n / (classes · n of the class); ``augmentation`` is a horizontal flip, ±15° and ±10 % zoom, drawn anew for every picture
+    and epoch.
+    """
+
+    size: tuple[int, int] = (128, 128)
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    batch: int = 32
+    epochs: int = 20
+    early_stopping: int = 3
+    reduce_lr_factor: float = 0.1
+    reduce_lr_patience: int = 2
+    class_weights: bool = True
+    label_smoothing: float = 0.0
+    augmentation: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network.
+
+    Attributes:
+        file: the bytes of its ``.keras`` file, without augmentation and optimiser.
+        parameters: how many weights it has.
+        history: a value an epoch of ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy`` (the last two with validation
+            alone), and of what else Keras logs; the losses are those that were minimised, label smoothing included.
+    """
+
+    file: bytes
+    parameters: int
+    history: dict[str, list[float]]
+
+
+def names() -> list[str]:
+    """The networks there are, as written on the command line."""
+    return sorted(info.name.replace("_", "-") for info in pkgutil.iter_modules(__path__))
+
+
+def build(name: str, classes: int, size: tuple[int, int]) -> Any:
+    """A network with random weights as a ``keras.Model``, not compiled.
+
+    Raises:
+        ColdframeError: no such network, or pictures too small for one.
+    """
+    if name not in names():
+        raise ColdframeError(f"no network {name!r}; available: {', '.join(names())}")
+    if min(size) < LEAST_SIDE:
+        raise ColdframeError(f"{name}: size {size[0]}x{size[1]}, expected at least {LEAST_SIDE} pixels a side")
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").network(classes, size)
+
+
+def fit(
+    name: str,
+    pictures: Pixels,
+    targets: Targets,
+    validation: tuple[Pixels, Targets] | None,
+    classes: int,
+    settings: Settings,
+    quiet: bool = False,
+) -> Fitted:
+    """Train the network ``name`` from random weights.
+
+    The validation loss, or the training loss where there is no validation, stops it early and lowers its learning rate; the
+    weights of the best epoch are kept. Equal seeds give equal results on one machine.
+
+    Args:
+        name: one of :func:`names`.
+        pictures: raw RGB, uint8 of shape (n, height, width, 3) at ``settings.size``; a memory map is read batch by batch.
+        targets: the class of each, integers from 0 to ``classes`` - 1, shape (n,).
+        validation: pictures and targets of the same kind, or None.
+        classes: how many there are; one without a picture is never predicted, and is no error.
+        settings: how.
+        quiet: no progress on stderr.
+
+    Raises:
+        ColdframeError: an unknown network, settings out of range, pictures or targets of another shape, fewer than two classes
+            with pictures, or a loss that is no longer finite.
+    """
+    _check_settings(settings)
+    _check_rows("training", pictures, targets, classes, settings.size)
+    if validation is not None:
+        _check_rows("validation", *validation, classes, settings.size)
+    if len(np.unique(targets)) < 2:
+        raise ColdframeError(
+            f"{name}: {len(targets)} training pictures of {len(np.unique(targets))} classes; expected at least two classes"
+        )
+    keras = load_keras()
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    set_seed(keras, settings.seed)
+    network = build(name, classes, settings.size)
+    model = keras.Sequential([keras.Input((*settings.size, 3)), *_augmentation(keras, settings), network])
+    optimizer = keras.optimizers.get(
+        {"class_name": settings.optimizer, "config": {"learning_rate": settings.learning_rate}}
+    )
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    weights = compute_sample_weight("balanced", targets) if settings.class_weights else np.ones(len(targets))
+    batches = _batches(keras, pictures, targets, classes, settings.batch, weights, seed=settings.seed)
+    with Progress(settings.epochs * len(batches), f"train {name}", quiet=quiet) as progress:
+        history = model.fit(
+            batches,
+            validation_data=_batches(keras, *validation, classes, settings.batch) if validation is not None else None,
+            epochs=settings.epochs,
+            shuffle=False,
+            callbacks=_callbacks(keras, settings, "loss" if validation is None else "val_loss", progress.advance),
+            verbose=0,
+        ).history
+    if not np.isfinite(history["loss"]).all():
+        raise Diverged(
+            f"training diverged (the loss is not finite): try a learning rate below {settings.learning_rate}"
+        )
+    return Fitted(
+        _to_bytes(network),
+        int(network.count_params()),
+        {key: [float(value) for value in values] for key, values in history.items()},
+    )
+
+
+def opened(file: Path) -> Callable[[Pixels], npt.NDArray[np.float64]]:
+    """What gives class probabilities of pictures, shape (n, classes), by a network out of its file.
+
+    The network takes them one at a time, which a processor does as fast as in batches: what one is given depends on it
+    alone, to the bit, not on which others are asked for.
+
+    Args:
+        file: the ``.keras`` file of a :class:`Fitted`.
+
+    Raises:
+        ColdframeError: no such file, or not a network; what is returned raises it for pictures of another size than the network
+            was trained on.
+    """
+    keras = load_keras()
+
+    try:
+        network = keras.saving.load_model(file, compile=False)
+    except Exception as error:  # Keras, zipfile and h5py raise many kinds on a wrong file
+        raise ColdframeError(f"{file}: not a network that coldframe trained ({error}): train it again") from error
+    wanted = tuple(network.input_shape[1:])
+
+    def predict(pictures: Pixels) -> npt.NDArray[np.float64]:
+        if pictures.shape[1:] != wanted:
+            raise ColdframeError(
+                f"{file}: takes pictures of shape {wanted}, got {pictures.shape[1:]}: load them at the size it was trained on"
+            )
+        given = [network.predict_on_batch(picture[None])[0] for picture in pictures]
+        return np.array(given, np.float64).reshape(len(pictures), network.output_shape[-1])
+
+    return predict
+
+
+def predict(file: Path, pictures: Pixels) -> npt.NDArray[np.float64]:
+    """Class probabilities of pictures, uint8 (n, height, width, 3), by the network in a file, as :func:`opened` gives them."""
+    return opened(file)(pictures)
+
+
+def _check_settings(settings: Settings) -> None:
+    if settings.optimizer not in OPTIMIZERS:
+        raise ColdframeError(f"no optimiser {settings.optimizer!r}; available: {', '.join(OPTIMIZERS)}")
+    for name, is_right, expected in (
+        ("epochs", settings.epochs >= 1, "at least 1"),
+        ("batch", settings.batch >= 1, "at least 1"),
+        ("learning_rate", 0 < settings.learning_rate < math.inf, "above 0"),
+        ("early_stopping", settings.early_stopping >= 0, "epochs, 0 for never"),
+        ("reduce_lr_patience", settings.reduce_lr_patience >= 0, "epochs, 0 for never"),
+        ("reduce_lr_factor", 0 < settings.reduce_lr_factor < 1, "between 0 and 1"),
+        ("label_smoothing", 0 <= settings.label_smoothing < 1, "from 0 to below 1"),
+        ("seed", 0 <= settings.seed < 2**32, "from 0 to 4294967295"),
+    ):
+        if not is_right:
+            raise ColdframeError(f"train from scratch: {name} = {getattr(settings, name)}, expected {expected}")
+
+
+def _check_rows(what: str, pictures: Pixels, targets: Targets, classes: int, size: tuple[int, int]) -> None:
+    if pictures.dtype != np.uint8 or pictures.shape[1:] != (*size, 3):
+        raise ColdframeError(
+            f"{what} pictures are {pictures.dtype} of shape {pictures.shape}, expected uint8 of (n, {size[0]}, {size[1]}, 3)"
+        )
+    if targets.shape != (len(pictures),):
+        raise ColdframeError(
+            f"{what}: {len(pictures)} pictures and targets of shape {targets.shape}, expected one each"
+        )
+    wrong = np.flatnonzero((targets < 0) | (targets >= classes))
+    if len(wrong):
+        raise ColdframeError(f"{what} row {wrong[0]} is of class {targets[wrong[0]]}, expected from 0 to {classes - 1}")
+
+
+def _augmentation(keras: Any, settings: Settings) -> list[Any]:
+    if not settings.augmentation:
+        return []
+    return [
+        keras.layers.RandomFlip("horizontal", seed=settings.seed),
+        keras.layers.RandomRotation(ROTATION, seed=settings.seed + 1),
+        keras.layers.RandomZoom(ZOOM, seed=settings.seed + 2),
+    ]
+
+
+def _callbacks(keras: Any, settings: Settings, monitor: str, advance: Callable[[int], None]) -> list[Any]:
+    callbacks = [
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance(1)),
+    ]
+    if settings.early_stopping:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(monitor, patience=settings.early_stopping, restore_best_weights=True)
+        )
+    if settings.reduce_lr_patience:
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                monitor, factor=settings.reduce_lr_factor, patience=settings.reduce_lr_patience
+            )
+        )
+    return callbacks
+
+
+def _batches(
+    keras: Any,
+    pictures: Pixels,
+    targets: Targets,
+    classes: int,
+    size: int,
+    weights: npt.NDArray[np.floating] | None = None,
+    *,
+    seed: int | None = None,
+) -> Any:
+    """Batches straight from the array, which Keras would copy whole otherwise; with a seed in a new order each epoch."""
+
+    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self._random = np.random.default_rng(seed)
+            self._order = np.arange(len(targets))
+            self.on_epoch_end()
+
+        def __len__(self) -> int:
+            return math.ceil(len(targets) / size)
+
+        def __getitem__(self, number: int) -> tuple[npt.NDArray[Any], ...]:
+            rows = self._order[number * size : (number + 1) * size]
+            one_hot = np.zeros((len(rows), classes), np.float32)
+            one_hot[np.arange(len(rows)), targets[rows]] = 1
+            batch = (pictures[rows], one_hot)
+            return batch if weights is None else (*batch, weights[rows].astype(np.float32))
+
+        def on_epoch_end(self) -> None:
+            if seed is not None:
+                self._order = self._random.permutation(len(targets))
+
+    return Batches()
+
+
+def _to_bytes(network: Any) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "network.keras"
+        network.save(file)
+        return file.read_bytes()

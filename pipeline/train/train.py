@@ -1,0 +1,132 @@
+"""Train: a head on cached features, saved with everything that made it."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from pipeline.curate import units
+from pipeline.runs import judgement, runs
+from pipeline.runs.judgement import Judgement
+from pipeline.runs.runs import Outcome
+from pipeline.train import fitting
+from pipeline.train.fitting import Data, Settings
+from store.errors import ColdframeError
+from store.matrices import FloatMatrix
+from store.store import Snapshot, Store
+
+FOLDS = "folds:{}"  # the name of the evaluation that out-of-fold predictions are
+
+
+def train(store: Store, name: str, settings: Settings) -> Outcome:
+    """Train a head on the plan's training rows and save it as a run called ``name``.
+
+    The validation split, where the plan has one, stops training early; the weights of its best epoch are kept.
+
+    Raises:
+        ColdframeError: no plan, no features, vectors that are not finite, fewer than two classes, an unknown head or
+            optimiser, or settings out of range.
+    """
+    started = time.monotonic()
+    runs.check_name(name)
+    snapshot = store.snapshot()
+    resolved = fitting.resolve(snapshot, name, settings)
+    inputs = fitting.inputs_read(snapshot, resolved)
+    data = fitting.load(snapshot, resolved)
+    texts = fitting.texts(snapshot, resolved)
+    run_id, created_at = runs.new_id(name, [asdict(resolved), data.digest])
+    folds, fold_notes = _out_of_fold(snapshot, run_id, data, resolved, texts) if resolved.folds else (None, [])
+    head, fitted = fitting.fit(data.training, data.validation, data.classes, resolved, texts)
+    seen = data.seen(resolved)
+    seconds = time.monotonic() - started
+    with store.commit("train") as commit:
+        runs.keep(
+            commit,
+            run_id,
+            created_at,
+            fitting.facts(data, resolved, head, seconds),
+            file=head.to_bytes(),
+            suffix=".npz",
+            settings=asdict(resolved),
+            history=fitted.history,
+            seen=seen,
+            judgements=[folds] if folds else [],
+        )
+        commit.record_step(
+            "train",
+            name,
+            settings=asdict(resolved),
+            inputs=inputs,
+            seconds=seconds,
+            rows_in=sum(len(rows) for rows in seen),
+            rows_out=len(data.training),
+        )
+    return Outcome(
+        run_id,
+        len(data.training),
+        sum(len(rows) for rows in seen[1:]),
+        len(data.classes),
+        fitted.history,
+        seconds,
+        (*data.notes, *fold_notes, *fitted.notes),
+        by_epoch=bool(resolved.early_stopping),
+        folds=folds,
+    )
+
+
+def _out_of_fold(
+    snapshot: Snapshot,
+    run_id: str,
+    data: Data,
+    settings: Settings,
+    embed_texts: Callable[[Sequence[str]], FloatMatrix] | None,
+) -> tuple[Judgement, list[str]]:
+    """Every training row predicted by a head that has seen no row of its unit; folds are stratified by class.
+
+    Raises:
+        ColdframeError: fewer units than folds, or a fold that leaves fewer than two classes to learn.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    rows, classes = data.training, data.classes
+    groups = units.of_rows(snapshot, settings.plan, rows.image_ids)
+    if len(np.unique(groups)) < settings.folds:
+        raise ColdframeError(
+            f"train: folds = {settings.folds}, and the training rows are {len(np.unique(groups))} units of copies: ask for fewer"
+        )
+    most = int(np.unique(rows.labels, return_counts=True)[1].max())
+    if most < settings.folds:
+        raise ColdframeError(f"train: folds = {settings.folds}, and no class has more than {most} rows: ask for fewer")
+    probabilities = np.zeros((len(rows), len(classes)))
+    unknown: set[str] = set()
+    splitter = StratifiedGroupKFold(settings.folds, shuffle=True, random_state=settings.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes with fewer rows than folds: reported below
+        folds = list(splitter.split(np.zeros(len(rows)), rows.labels, groups))
+    for learned, predicted in folds:
+        mask = np.zeros(len(rows), bool)
+        mask[learned] = True
+        training, held_out = rows.where(mask), rows.where(~mask)
+        known = np.unique(training.labels)
+        if len(known) < 2:
+            raise ColdframeError(
+                f"train: folds = {settings.folds} leave a fold with one class to learn: ask for more folds"
+            )
+        unknown |= set(held_out.labels) - set(known)
+        validation = data.validation
+        if validation is not None:
+            validation = validation.where(np.isin(validation.labels, known))
+            validation = validation.copy() if len(validation) else None  # each fold scales it in its own way
+        head, _ = fitting.fit(training, validation, known, settings, embed_texts)
+        probabilities[np.ix_(predicted, np.searchsorted(classes, known))] = head.predict(held_out.matrix)
+    notes = []
+    if unknown:
+        notes.append(
+            f"{len(unknown)} classes have all their rows in one fold, so out of fold none of those can be right: "
+            f"{fitting.named(np.array(sorted(unknown)))}"
+        )
+    return judgement.judge(run_id, FOLDS.format(settings.folds), rows, groups, classes, probabilities), notes

@@ -1,0 +1,289 @@
+"""Tune: Keras Tuner's Hyperband over the shape and the optimiser of the mlp head, on cached features.
+
+Each trial is a head trained from the start with the seed of the search, so that a trial's score depends on its settings
+alone. Scores are kept in a folder named by the digest of all that a search depends on: one that was killed, started again,
+asks for the same trials in the same order and goes on behind the last score.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.runs import metrics, runs
+from pipeline.runtime import quiet
+from pipeline.runtime.frameworks import load_keras
+from pipeline.runtime.progress import Progress
+from pipeline.train import fitting, heads
+from pipeline.train.fitting import Data
+from pipeline.train.heads import Head
+from pipeline.train.loop import Diverged, Fit
+from store import digests, files, opening
+from store.errors import ColdframeError
+from store.schemas import VALIDATION
+from store.store import Snapshot, Store
+
+FOLDER = "tuning"
+MOST_BYTES = 1 << 20  # of a file that keeps a score
+HEAD = "mlp"
+OBJECTIVES = ("val_accuracy", "val_f1_macro")
+UNITS_STEP, DROPOUT_STEP = 100, 0.1
+SEARCHED = ("units", "dropout", "optimizer", "learning_rate")
+
+
+@dataclass(frozen=True)
+class Settings(fitting.Settings):
+    """What to search, beside the settings that stay as they are.
+
+    ``layers``, ``width`` and ``dropouts`` are the least and the most dense layers, units of a layer, and dropout; ``adam`` and
+    ``adagrad`` the least and the most learning rate, drawn on a logarithmic scale. ``max_epochs`` and ``factor`` are Hyperband's:
+    trials start with few epochs, and one in ``factor`` goes on with as many times more.
+    """
+
+    objective: str = "val_accuracy"
+    max_epochs: int = 20
+    factor: int = 3
+    layers: tuple[int, ...] = (1, 3)
+    width: tuple[int, ...] = (400, 1000)
+    dropouts: tuple[float, ...] = (0.0, 0.5)
+    adam: tuple[float, ...] = (1e-4, 1e-2)
+    adagrad: tuple[float, ...] = (1e-3, 1e-1)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished search: the run made of its best settings, the best score, how many trials there were and were known."""
+
+    run_id: str
+    best: dict[str, Any]
+    score: float
+    trials: int
+    known: int
+    folder: Path
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def resolve(snapshot: Snapshot, name: str, settings: Settings) -> Settings:
+    """Settings with nothing left to a default.
+
+    Raises:
+        ColdframeError: a value out of range, or no such feature set.
+    """
+    if settings.head not in (None, HEAD):
+        raise ColdframeError(f"tune: searches the head {HEAD}, not {settings.head}")
+    for what, is_right, expected in (
+        ("objective", settings.objective in OBJECTIVES, f"one of {', '.join(OBJECTIVES)}"),
+        ("max_epochs", settings.max_epochs >= 2, "at least 2"),
+        ("factor", settings.factor >= 2, "at least 2"),
+        ("layers", _is_range(settings.layers, 1, 10), "the least and the most, from 1 to 10"),
+        ("width", _is_range(settings.width, 1, 2**20), "the least and the most, at least 1"),
+        ("dropouts", _is_range(settings.dropouts, 0, 0.95), "the least and the most, from 0 to 0.95"),
+        ("adam", _is_range(settings.adam, 1e-9, 100), "the least and the most, above 0"),
+        ("adagrad", _is_range(settings.adagrad, 1e-9, 100), "the least and the most, above 0"),
+    ):
+        if not is_right:
+            raise ColdframeError(f"tune: {what} = {getattr(settings, what)}, expected {expected}")
+    asked = replace(settings, head=HEAD, epochs=settings.max_epochs)
+    return fitting.resolve(snapshot, name, asked)
+
+
+def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) -> Outcome:
+    """Search, then train the best settings as a run called ``name``.
+
+    Raises:
+        ColdframeError: no validation rows to judge by, or what training raises.
+        Locked: the same search is running already.
+    """
+    started = time.monotonic()
+    snapshot = store.snapshot()
+    resolved = resolve(snapshot, name, settings)
+    inputs = fitting.inputs_read(snapshot, resolved)
+    data = fitting.load(snapshot, resolved)
+    if data.validation is None:
+        raise ColdframeError("tune: settings are chosen on validation rows: 'coldframe split val 0.10' makes some")
+    asked = {key: value for key, value in asdict(resolved).items() if key not in ("memory_share", "folds")}
+    digest = digests.of_json([data.digest, asked])
+    folder = opening.make_own_folder(store.root, FOLDER, digest)
+    with store.lock(f"tune-{digest}"):
+        trials = _Trials(folder, data, resolved)
+        with Progress(expected_trials(resolved), f"tune {name}", quiet=quiet) as progress:
+            best = _search(resolved, trials, progress)
+    chosen = fitting.as_run(replace(_of_trial(best, resolved), chosen_on=VALIDATION))
+    head, fitted = trials.fit(chosen)
+    run_id, created_at = runs.new_id(name, [asdict(chosen), data.digest])
+    seconds = time.monotonic() - started
+    seen = data.seen(chosen)
+    with store.commit("tune") as commit:
+        runs.keep(
+            commit,
+            run_id,
+            created_at,
+            fitting.facts(data, chosen, head, seconds),
+            file=head.to_bytes(),
+            suffix=".npz",
+            settings=asdict(chosen),
+            history=fitted.history,
+            seen=seen,
+        )
+        commit.record_step(
+            "tune",
+            name,
+            settings=asdict(resolved),
+            inputs=inputs,
+            seconds=seconds,
+            rows_in=sum(len(rows) for rows in seen),
+            rows_out=len(data.training),
+        )
+    best_score = max(trials.scores.values())
+    return Outcome(
+        run_id,
+        {one: getattr(chosen, one) for one in SEARCHED},
+        best_score,
+        len(trials.asked),
+        trials.known,
+        folder,
+        seconds,
+        data.notes,
+    )
+
+
+def expected_trials(settings: Settings) -> int:
+    """How many trials a search runs, as Keras Tuner's oracle counts them."""
+    oracle = _oracle(_keras_tuner(), settings)
+    brackets = oracle._get_num_brackets()
+    return sum(
+        oracle._get_size(bracket, rung)
+        for bracket in range(brackets)
+        for rung in range(oracle._get_num_rounds(bracket))
+    )
+
+
+def _is_range(values: tuple[float, ...], least: float, most: float) -> bool:
+    return len(values) == 2 and least <= values[0] <= values[1] <= most
+
+
+class _Trials:
+    """The trials of a search: scored once each, the score kept in a file of its own."""
+
+    def __init__(self, folder: Path, data: Data, settings: Settings) -> None:
+        assert data.validation is not None
+        self._folder, self._settings, self._classes = folder, settings, data.classes
+        self._task, self._scaling = fitting.make_task(data.training, data.validation, data.classes, settings)
+        self._labels = data.validation.labels
+        self.scores: dict[str, float] = {}
+        self.asked: set[str] = set()
+        self.known = 0
+        self.values: dict[str, dict[str, Any]] = {}
+
+    def score(self, values: dict[str, Any], epochs: int) -> float:
+        """The objective of a head of these values after so many epochs; 0 where its training diverged."""
+        settings = replace(_of_trial(values, self._settings), epochs=epochs)
+        key = digests.of_json([{one: getattr(settings, one) for one in SEARCHED}, epochs])
+        file = self._folder / f"{key}.json"
+        self.asked.add(key)
+        self.values[key] = values
+        if os.path.lexists(file):
+            with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
+                known = float(json.loads(opening.read_regular(file, most=MOST_BYTES))["score"])
+                if math.isfinite(known):
+                    self.scores[key] = known
+                    self.known += 1
+                    return known
+        self.scores[key] = self._measure(settings)
+        kept = {"score": self.scores[key], "epochs": epochs, **{one: getattr(settings, one) for one in SEARCHED}}
+        temporary = file.with_suffix(f".{os.getpid()}")
+        files.remove(temporary)
+        files.write(temporary, lambda out: out.write(json.dumps(kept).encode()))
+        files.sync(temporary)
+        files.rename(temporary, file)
+        return self.scores[key]
+
+    def fit(self, settings: fitting.Settings) -> tuple[Head, Fit]:
+        """A head of these settings, and how its training went."""
+        fitted = heads.fit(HEAD, self._task, settings)
+        return Head(HEAD, self._scaling, fitted.arrays), fitted
+
+    def _measure(self, settings: Settings) -> float:
+        try:
+            fitted = heads.fit(HEAD, self._task, settings)
+        except Diverged:  # as bad as can be
+            return 0.0
+        assert self._task.validation is not None
+        probabilities = heads.module(HEAD).predict(fitted.arrays, self._task.validation.matrix)
+        predicted = self._classes[probabilities.argmax(axis=1)]
+        of_label = metrics.probability_of(probabilities, self._task.validation.targets)
+        found = metrics.measure(self._labels, predicted, of_label)
+        return found.accuracy if self._settings.objective == "val_accuracy" else found.f1_macro
+
+
+def _search(settings: Settings, trials: _Trials, progress: Progress) -> dict[str, Any]:
+    """The values of the best trial of a whole Hyperband."""
+    keras_tuner = _keras_tuner()
+
+    class Search(keras_tuner.Tuner):  # type: ignore[misc, name-defined]
+        def run_trial(self, trial: Any, **_: Any) -> float:
+            values = dict(trial.hyperparameters.values)
+            try:
+                score = trials.score(values, int(values.get("tuner/epochs", settings.max_epochs)))
+            except Exception as error:  # else the tuner would call it a failed trial and go on
+                raise keras_tuner.errors.FatalError from error
+            progress.advance(1)
+            return -score  # a bare number is minimised
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        search = Search(oracle=_oracle(keras_tuner, settings), directory=folder, project_name="search", overwrite=True)
+        try:
+            search.search(verbose=0)
+        except keras_tuner.errors.FatalError as error:
+            raise error.__cause__ or error from None
+        return dict(search.oracle.get_best_trials(1)[0].hyperparameters.values)
+
+
+def _keras_tuner() -> Any:
+    load_keras("torch")  # which the loop uses: one framework a process
+    return quiet.load("keras_tuner")
+
+
+def _oracle(keras_tuner: Any, settings: Settings) -> Any:
+    space = keras_tuner.HyperParameters()
+    fewest, most = settings.layers
+    space.Int("layers", fewest, most)
+    for layer in range(most):
+        with space.conditional_scope("layers", list(range(max(layer + 1, fewest), most + 1))):
+            space.Int(f"units_{layer}", *settings.width, step=UNITS_STEP)
+    space.Float("dropout", *settings.dropouts, step=DROPOUT_STEP)
+    space.Choice("optimizer", ["adam", "adagrad"])
+    for optimizer in ("adam", "adagrad"):
+        with space.conditional_scope("optimizer", [optimizer]):
+            space.Float(f"{optimizer}_rate", *getattr(settings, optimizer), sampling="log")
+    return keras_tuner.oracles.HyperbandOracle(
+        objective=None,
+        max_epochs=settings.max_epochs,
+        factor=settings.factor,
+        seed=settings.seed + 1,  # 0 would be another seed each time
+        hyperparameters=space,
+        tune_new_entries=False,
+        allow_new_entries=True,  # its own, of epochs and brackets
+    )
+
+
+def _of_trial(values: dict[str, Any], settings: Settings) -> Settings:
+    """The settings of a search with the values of a trial in them."""
+    optimizer = values["optimizer"]
+    rate = values[f"{optimizer}_rate"]
+    return replace(
+        settings,
+        units=tuple(values[f"units_{layer}"] for layer in range(values["layers"])),
+        dropout=round(values["dropout"], 10),
+        optimizer=optimizer,
+        learning_rate=float(f"{rate:.3g}") if math.isfinite(rate) else rate,
+    )
