@@ -17,6 +17,8 @@ from pipeline.embed import embed, feature_sets
 from pipeline.evaluate import evaluate
 from pipeline.finetune import finetune
 from pipeline.ingest import ingest
+from pipeline.runs.evaluations import record_name
+from pipeline.runs.runs import Run
 from pipeline.steps.config import Config
 from pipeline.train import fitting, from_pixels, tune
 from store.errors import ColdframeError
@@ -253,14 +255,13 @@ def _finetune_reason(config: Config, name: str, moment: Snapshot | None) -> str 
 
 def _evaluate_reason(config: Config, name: str, moment: Snapshot | None) -> str | None:
     settings = config.settings(evaluate.Settings, "evaluate", flags={})
-    runs = [run for run in moment.rows("steps/train/runs") if run["name"] == name] if moment else []
-    if moment is None or not runs:
+    run = Run.newest(moment, name=name) if moment else None
+    if moment is None or run is None:
         return "never run"
-    run = runs[0]
-    record = _record(moment, "evaluate", evaluate.record_name(name, settings.split, evaluate.other_plan(settings, run)))
+    record = _record(moment, "evaluate", record_name(name, settings.split, evaluate.other_plan(settings, run)))
     if record is None:
         return "never run"
-    wanted = {**asdict(settings), "plan": settings.plan or run["plan"]}
+    wanted = {**asdict(settings), "plan": settings.plan or run.plan}
     return _difference(record, wanted, evaluate.inputs_read(moment, run, settings))
 
 

@@ -19,7 +19,7 @@ from pipeline.finetune import cut as cutting
 from pipeline.finetune import loop
 from pipeline.finetune.inputs import CutInputs, Inputs, WholeInputs
 from pipeline.finetune.loop import Classifier, Examples, Fit, Schedule
-from pipeline.runs.runs import find_run
+from pipeline.runs.runs import Run
 from pipeline.steps import config
 from pipeline.train import classifier
 from tests.conftest import REPOSITORY, Coldframe, drawn
@@ -57,7 +57,7 @@ def weights_of(backbone_: Any) -> dict[str, npt.NDArray[Any]]:
 def tuned(cf: Coldframe, mode: str, kind: str = "float32") -> tuple[Fit, dict[str, Any], dict[str, Any], list[str]]:
     """Training by one way: how it went, the weights before and after, and the layers trained."""
     snapshot = cf.store.snapshot()
-    run = find_run(snapshot, "mlp")
+    run = Run.find(snapshot, "mlp")
     parts = classifier.parts(snapshot, run)
     layers = cutting.unfreeze(parts.backbone, 5)
     inputs: Inputs
@@ -153,15 +153,13 @@ def test_a_run_is_tuned_kept_and_evaluated(trained: Coldframe) -> None:
     run = trained.rows("select * from runs where kind = 'finetuned' order by created_at desc limit 1")[0]
     assert done.stdout.strip() == run["run_id"]
     assert "cut at block7a_project_bn: all below top_conv is frozen" in done.stderr
-    assert run["finetuned_from"] == find_run(trained.store.snapshot(), "mlp")["run_id"]
+    assert run["finetuned_from"] == Run.find(trained.store.snapshot(), "mlp").run_id
     gain = run["val_loss_before"] - run["val_loss_after"]
     better = (run["val_accuracy_after"], gain) > (run["val_accuracy_before"], 1e-4)
     assert run["helped"] == better
     assert ("did not help" in done.stderr) == (not better)
     folder = next((trained.path / "activations").iterdir())
-    assert (
-        sum(len(json.loads(path.read_text())) for path in folder.glob("*.json")) == run["train_rows"] + run["val_rows"]
-    )
+    assert sum(len(json.loads(path.read_text())) for path in folder.glob("*.json")) == run["train_rows"] + run["val_rows"]
     trained("evaluate", run["run_id"], "--split", "val")
     row = trained.rows(f"select accuracy, loss from evaluations where run_id = '{run['run_id']}' and split = 'val'")[0]
     assert row["accuracy"] == pytest.approx(run["val_accuracy_after"], abs=1e-9)
@@ -216,10 +214,10 @@ def test_a_lost_model_is_tuned_again_by_the_command_that_repair_names(trained: C
     cf = Coldframe(tmp_path / "store")
     shutil.copytree(trained.path, cf.path)
     cf("finetune", "mlp", "--epochs", "1", "--batch", "4", "--as", "lost")
-    run = find_run(cf.store.snapshot(), "lost")
-    cf.store.snapshot().file("models", run["run_id"]).unlink()
+    run = Run.find(cf.store.snapshot(), "lost")
+    cf.store.snapshot().file("models", run.run_id).unlink()
     said = cf("repair").output
-    command = f"coldframe finetune {run['finetuned_from']} --as lost --batch 4 --epochs 1 --mode cut"
+    command = f"coldframe finetune {run.finetuned_from} --as lost --batch 4 --epochs 1 --mode cut"
     assert command in said
     cf(*command.split()[1:])
     cf("evaluate", "lost")

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,11 +24,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.deploy import artefact, engines, fresh_process, predict
+from pipeline.deploy import artefact, fresh_process, predict
 from pipeline.deploy.predict import open_model
+from pipeline.evaluate import predictors
 from pipeline.ingest import decoding
 from pipeline.ingest.decoding import UnreadableImage, decode
-from pipeline.runs.runs import find_run
+from pipeline.runs.runs import Run
 from pipeline.train import classifier
 from store import opening
 from store.errors import ColdframeError
@@ -618,12 +620,12 @@ def loading(folder: Path, *before: str) -> list[str]:
     return program(
         "import os, shutil",
         "from pathlib import Path",
-        "from pipeline.deploy import artefact, engines",
+        "from pipeline.deploy import artefact, artefact_predictor",
         "from store.errors import ColdframeError",
-        "engines.LOAD_SECONDS = 3",
+        "artefact_predictor.LOAD_SECONDS = 3",
         f"given = artefact.read(Path({str(folder)!r}))",
         *before,
-        "try: engines.of_artefact(given)",
+        "try: artefact_predictor.of_artefact(given)",
         "except ColdframeError as error: print(error)",
     )
 
@@ -987,11 +989,11 @@ def test_a_head_of_other_classes_is_said(ready: Coldframe, head: str) -> None:
     ready("split", "test", "0.3")
     ready("train", "--head", head)
     snapshot = ready.store.snapshot()
-    found = find_run(snapshot, head)
-    assert engines._OfHead(snapshot, found).classes.tolist() == CLASSES
+    found = Run.find(snapshot, head)
+    assert predictors.of_run(snapshot, found).classes.tolist() == CLASSES
     for classes in (CLASSES[:2], [*CLASSES, "newt"], CLASSES[:1]):
         with pytest.raises(ColdframeError, match=rf"has {len(classes)} classes, its model gives \(3,\): train again"):
-            engines._OfHead(snapshot, {**found, "classes": classes})
+            predictors.of_run(snapshot, replace(found, classes=tuple(classes)))
 
 
 @pytest.mark.parametrize("given", ["", os.pathsep, f".{os.pathsep}/elsewhere", f"/elsewhere{os.pathsep}"])

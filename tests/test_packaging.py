@@ -100,10 +100,7 @@ STEPS = {
     "pipeline.deploy.export",
 }
 # A verdict is by definition followed by a replay.
-ALLOWED = {
-    ("pipeline.curate.verdicts", "pipeline.curate.replay"),
-    ("pipeline.deploy.export", "pipeline.evaluate.evaluate"),
-}
+ALLOWED = {("pipeline.curate.verdicts", "pipeline.curate.replay")}
 CALLERS = {"recipe", "upkeep", "demo", "cli"}  # they know steps; all others meet through the store
 
 

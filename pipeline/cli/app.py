@@ -23,6 +23,7 @@ import click
 from click.core import ParameterSource
 
 from pipeline.embed import allowed
+from pipeline.runs.runs import Run
 from pipeline.runtime import quiet, terminal
 from pipeline.steps.config import LARGEST_COUNT, parse_bytes
 from store.errors import CheckFailed, ColdframeError, QueryRefused, StoreDamaged
@@ -30,7 +31,7 @@ from store.errors import CheckFailed, ColdframeError, QueryRefused, StoreDamaged
 if TYPE_CHECKING:
     from pipeline.curate.plans import Plan
     from pipeline.curate.replay import Replay
-    from pipeline.runs.runs import Outcome
+    from pipeline.runs.keeping import Outcome
     from pipeline.steps.config import Config
     from store.garbage import Waste
     from store.store import Snapshot, Store
@@ -730,13 +731,13 @@ def train(common: Common, from_run: str | None, as_name: str | None, seeds: int 
     from pipeline.train import train as step
 
     store = common.open()
-    run = runs.find_run(store.snapshot(), from_run) if from_run is not None else None
-    if run is not None and run["kind"] == runs.FINETUNED:
-        raise click.UsageError(f"--from {from_run}: fine-tuned; name the head it began with, {run['finetuned_from']}")
+    run = Run.find(store.snapshot(), from_run) if from_run is not None else None
+    if run is not None and run.kind == runs.FINETUNED:
+        raise click.UsageError(f"--from {from_run}: fine-tuned; name the head it began with, {run.finetuned_from}")
     section = common.config.section("train", as_name or "") if as_name and run is None else {}
-    if run is not None and run["kind"] != runs.NETWORK and flags["from_scratch"]:
+    if run is not None and run.kind != runs.NETWORK and flags["from_scratch"]:
         raise click.UsageError(f"--from {from_run}: a head, whose settings are of no use to --from-scratch")
-    if flags["from_scratch"] or "from_scratch" in section or (run is not None and run["kind"] == runs.NETWORK):
+    if flags["from_scratch"] or "from_scratch" in section or (run is not None and run.kind == runs.NETWORK):
         return _train_network(common, store, run, as_name, seeds, flags)
     if flags.pop("size") is not None:
         raise click.UsageError("--size goes with --from-scratch: a head sees vectors")
@@ -750,7 +751,7 @@ def train(common: Common, from_run: str | None, as_name: str | None, seeds: int 
         settings = common.config.settings(fitting.Settings, "train", name, flags=flags)
     else:
         settings = fitting.changed(run, given)
-        name = as_name or (run["name"] if settings.head == fitting.settings_of(run).head else str(settings.head))
+        name = as_name or (run.name if settings.head == fitting.settings_of(run).head else str(settings.head))
     fitting.check_heeded(name, settings, list(given | section))
     for seed in range(settings.seed, settings.seed + (seeds or 1)):
         _tell_training(common, step.train(store, name, replace(settings, seed=seed)))
@@ -760,7 +761,7 @@ def train(common: Common, from_run: str | None, as_name: str | None, seeds: int 
 def _train_network(
     common: Common,
     store: Store,
-    run: dict[str, Any] | None,
+    run: Run | None,
     as_name: str | None,
     seeds: int | None,
     flags: dict[str, Any],
@@ -777,7 +778,7 @@ def _train_network(
     if unknown:
         raise click.UsageError(f"--from-scratch trains no head: leave out --{unknown[0].replace('_', '-')}")
     if run is not None:
-        name, settings = as_name or run["name"], replace(from_pixels.settings_of(run), **given)
+        name, settings = as_name or run.name, replace(from_pixels.settings_of(run), **given)
     else:
         name = as_name or given["from_scratch"]
         settings = common.config.settings(from_pixels.Settings, "train", name, flags=given)

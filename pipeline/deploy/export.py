@@ -25,15 +25,15 @@ import pyarrow as pa
 from pipeline.curate import units
 from pipeline.deploy import artefact, formats, fresh_process, model_card
 from pipeline.embed import feature_sets
-from pipeline.evaluate import leakage, predictors
-from pipeline.evaluate.evaluate import MASKED
+from pipeline.evaluate import leakage
 from pipeline.ingest import decoding
 from pipeline.ingest.pictures import ingested_max_pixels, stream_pictures
 from pipeline.runs import neighbours, taxonomy
+from pipeline.runs.evaluations import Evaluation
 from pipeline.runs.judgement import Judgement, judge, keep_judgement, values_by_id
 from pipeline.runs.neighbours import Neighbours
 from pipeline.runs.rows import Rows, load_rows
-from pipeline.runs.runs import FINETUNED, find_run
+from pipeline.runs.runs import FINETUNED, Run
 from pipeline.train import classifier
 from pipeline.train.classifier import Parts
 from store import files
@@ -43,7 +43,6 @@ from store.store import Snapshot, Store
 
 COMPARED = 64  # images that the written model has to agree on with the run
 LARGEST_DIFFERENCE = 1e-3  # in probability
-EVALUATION = "export:{}"  # the name of the evaluation of an artefact
 
 
 @dataclass(frozen=True)
@@ -87,21 +86,19 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     """
     started = time.monotonic()
     snapshot = store.snapshot()
-    run = find_run(snapshot, run_id)
-    splits = [row["split"] for row in snapshot.rows("steps/train/split_sizes", plan=run["plan"])]
+    run = Run.find(snapshot, run_id)
+    splits = [row["split"] for row in snapshot.rows("steps/train/split_sizes", plan=run.plan)]
     if settings.split not in (*splits, Settings.split):
-        raise ColdframeError(
-            f"export: no split {settings.split!r} in plan {run['plan']!r}; splits: {', '.join(splits)}"
-        )
+        raise ColdframeError(f"export: no split {settings.split!r} in plan {run.plan!r}; splits: {', '.join(splits)}")
     columns = _columns(snapshot, run, settings)
-    final = Path(settings.output or f"{run['run_id']}-{settings.format}").absolute()
+    final = Path(settings.output or f"{run.run_id}-{settings.format}").absolute()
     _check_place(final, force=settings.force)
     formats.prepare(settings.format)
     parts = classifier.parts(snapshot, run)
     notes: list[str] = []
-    if run["helped"] is False:
-        notes.append(f"fine-tuning did not help this run: {run['finetuned_from']} is the model to use")
-    rows = load_rows(snapshot, run["plan"], predictors.feature_sets_read(run), settings.split)
+    if run.helped is False:
+        notes.append(f"fine-tuning did not help this run: {run.finetuned_from} is the model to use")
+    rows = load_rows(snapshot, run.plan, run.reads_vectors, settings.split)
     for name, count in rows.without_vector.items():
         notes.append(f"{count} {settings.split} rows have no vector in {name} and are not evaluated")
     if not len(rows):
@@ -155,7 +152,7 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     if judgement is not None:
         with store.commit("export") as commit:
             keep_judgement(commit, judgement)
-    return Outcome(final, run["run_id"], len(contents), difference, judgement, time.monotonic() - started, tuple(notes))
+    return Outcome(final, run.run_id, len(contents), difference, judgement, time.monotonic() - started, tuple(notes))
 
 
 def _check_place(final: Path, *, force: bool) -> None:
@@ -287,59 +284,59 @@ def _compare(name: str, given: npt.NDArray[np.float32], expected: npt.NDArray[np
     return difference
 
 
-def _neighbours(snapshot: Snapshot, run: Mapping[str, Any], parts: Parts) -> Neighbours | None:
+def _neighbours(snapshot: Snapshot, run: Run, parts: Parts) -> Neighbours | None:
     """Training images with the vectors that the run's backbone gives."""
-    if run["kind"] == FINETUNED:
+    if run.kind == FINETUNED:
         return Neighbours.from_arrays(parts.head.arrays)
     return neighbours.of_run(snapshot, run)
 
 
 def _judge(
     snapshot: Snapshot,
-    run: Mapping[str, Any],
+    run: Run,
     settings: Settings,
     rows: Rows,
     probabilities: npt.NDArray[np.float32],
 ) -> Judgement:
     return judge(
-        run["run_id"],
-        EVALUATION.format(settings.format),
+        run.run_id,
+        str(Evaluation(exported_as=settings.format)),
         rows,
-        units.of_rows(snapshot, run["plan"], rows.image_ids),
-        np.array(run["classes"]),
+        units.of_rows(snapshot, run.plan, rows.image_ids),
+        run.class_names,
         probabilities.astype(np.float64),
         **leakage.rows_seen(snapshot, run, rows),
     )
 
 
 def _card(
-    snapshot: Snapshot, run: Mapping[str, Any], parts: Parts, settings: Settings, columns: Mapping[str, bool]
+    snapshot: Snapshot, run: Run, parts: Parts, settings: Settings, columns: Mapping[str, bool]
 ) -> dict[str, Any]:
     """All that the card says before the artefact was asked."""
-    row = feature_sets.row_of(snapshot, run["embedders"][0])
+    row = feature_sets.row_of(snapshot, run.embedders[0])
     weights = json.loads(row["source"])["weights"] or "imagenet"
     return {
         "coldframe": importlib.metadata.version("coldframe"),
         "format": settings.format,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "run_id": run["run_id"],
-        "kind": run["kind"],
-        "head": run["head"],
+        "run_id": run.run_id,
+        "kind": run.kind,
+        "head": run.head,
         "network": parts.network,
         "weights": Path(weights).name,
         "finetuned": _finetuned(snapshot, run),
         "size": list(parts.size),
         "max_pixels": min(ingested_max_pixels(snapshot), artefact.MOST_PIXELS),
-        "classes": list(run["classes"]),
+        "classes": list(run.classes),
         "taxonomy": _taxonomy(snapshot, run, columns),
-        "training_images": snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN).num_rows,
+        "training_images": snapshot.query("steps/train/run_labels", run_id=run.run_id, split=TRAIN).num_rows,
         "evaluations": _evaluations(snapshot, run),
         "image_licences": _licences(snapshot, run),
         "versions": {name: importlib.metadata.version(name) for name in ("keras", "numpy", "pillow")},
     }
 
 
-def _columns(snapshot: Snapshot, run: Mapping[str, Any], settings: Settings) -> dict[str, bool]:
+def _columns(snapshot: Snapshot, run: Run, settings: Settings) -> dict[str, bool]:
     """The columns of the catalogue that an artefact of a run may carry: True for those asked for and those that the run was
     evaluated masked by, False for those of a rank. A catalogue may have columns about people: no other leaves it.
 
@@ -351,7 +348,7 @@ def _columns(snapshot: Snapshot, run: Mapping[str, Any], settings: Settings) -> 
     for one in settings.column:
         if one not in there:
             raise ColdframeError(f"--column {one}: no such column; columns: {', '.join(there) or 'none'}")
-    masked = {column for row in _evaluations(snapshot, run) for column in _masked_by(row["evaluation"])}
+    masked = {Evaluation.parse(row["evaluation"]).masked_by for row in _evaluations(snapshot, run)}
     return {
         one: one in settings.column or one in masked
         for one in there
@@ -359,17 +356,10 @@ def _columns(snapshot: Snapshot, run: Mapping[str, Any], settings: Settings) -> 
     }
 
 
-def _masked_by(evaluation: str) -> list[str]:
-    """What may be the column in the name of a masked evaluation: its last word, which may have commas in it."""
-    words = evaluation.split(",")
-    rests = (",".join(words[at:]) for at in range(len(words)))
-    return [rest.removeprefix(MASKED) for rest in rests if rest.startswith(MASKED)]
-
-
-def _taxonomy(snapshot: Snapshot, run: Mapping[str, Any], columns: Mapping[str, bool]) -> dict[str, taxonomy.ByValue]:
+def _taxonomy(snapshot: Snapshot, run: Run, columns: Mapping[str, bool]) -> dict[str, taxonomy.ByValue]:
     """For each of some columns the classes that occur with each value. One that was not asked for has to be a group of rows."""
     types = snapshot.select("images").schema
-    rows = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN).num_rows
+    rows = snapshot.query("steps/train/run_labels", run_id=run.run_id, split=TRAIN).num_rows
     found = {}
     for column, is_asked in columns.items():
         kind = types.field(column).type
@@ -383,24 +373,24 @@ def _taxonomy(snapshot: Snapshot, run: Mapping[str, Any], columns: Mapping[str, 
     return found
 
 
-def _finetuned(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, Any] | None:
+def _finetuned(snapshot: Snapshot, run: Run) -> dict[str, Any] | None:
     """What fine-tuning did to the figures on validation rows; None for a run that is not fine-tuned."""
-    if run["kind"] != FINETUNED:
+    if run.kind != FINETUNED:
         return None
-    return snapshot.rows("steps/train/finetuned", run_id=run["run_id"])[0]
+    return snapshot.rows("steps/train/finetuned", run_id=run.run_id)[0]
 
 
-def _evaluations(snapshot: Snapshot, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _evaluations(snapshot: Snapshot, run: Run) -> list[dict[str, Any]]:
     """The figures of the run itself that the store holds."""
-    rows = snapshot.rows("steps/train/all_evaluations_of", run_id=run["run_id"])
-    return [row for row in rows if not row["evaluation"].startswith(EVALUATION.format(""))]
+    rows = snapshot.rows("steps/train/all_evaluations_of", run_id=run.run_id)
+    return [row for row in rows if Evaluation.parse(row["evaluation"]).exported_as is None]
 
 
-def _licences(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, int]:
+def _licences(snapshot: Snapshot, run: Run) -> dict[str, int]:
     """How many training images have which licence, where the catalogue has a column of that name."""
     column = next((one for one in snapshot.columns("images") if one.casefold() in ("license", "licence")), None)
     if column is None:
         return {}
     value_of = values_by_id(snapshot, column)
-    trained = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN)["image_id"].to_pylist()
+    trained = snapshot.query("steps/train/run_labels", run_id=run.run_id, split=TRAIN)["image_id"].to_pylist()
     return dict(sorted(Counter(value_of.get(one) or "not stated" for one in trained).items()))

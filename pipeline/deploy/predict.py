@@ -27,14 +27,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.deploy import artefact, engines, model_process
-from pipeline.deploy.engines import Engine, Found
+from pipeline.deploy import artefact, artefact_predictor, model_process
+from pipeline.evaluate import predictors
+from pipeline.evaluate.predictors import Found, Predictor
 from pipeline.ingest import decoding
 from pipeline.ingest.decoders import Decoders, Decoding
 from pipeline.ingest.examine import MAX_SECONDS
 from pipeline.runs import taxonomy
+from pipeline.runs.runs import Run
 from pipeline.runtime.processes import cores
 from store.errors import ColdframeError
+from store.store import Store
 
 STDIN = "-"
 AT_ONCE, BATCH = 256, 32  # files whose contents are looked up at a time, and that go through a network at a time
@@ -83,11 +86,15 @@ class Model:
         classes: (classes,) ascending.
     """
 
-    def __init__(self, engine: Engine, *, max_seconds: float = MAX_SECONDS) -> None:
-        self._engine = engine
-        self.classes = engine.classes
-        self._decoders = Decoders(cores(), max_pixels=engine.max_pixels, size=engine.size, max_seconds=max_seconds)
-        self._batch = BATCH if engine.size is None else max(1, min(BATCH, BATCH_BYTES // (3 * math.prod(engine.size))))
+    def __init__(self, predictor: Predictor, *, max_seconds: float = MAX_SECONDS) -> None:
+        self._predictor = predictor
+        self.classes = predictor.classes
+        self._decoders = Decoders(
+            cores(), max_pixels=predictor.max_pixels, size=predictor.size, max_seconds=max_seconds
+        )
+        self._batch = (
+            BATCH if predictor.size is None else max(1, min(BATCH, BATCH_BYTES // (3 * math.prod(predictor.size))))
+        )
         self._decoders.start()  # while the caller finds its pictures
 
     def predict(
@@ -110,11 +117,11 @@ class Model:
             ColdframeError: a column or value that the training rows do not have.
         """
         pairs = list(where.items()) if isinstance(where, Mapping) else list(where)
-        possible = taxonomy.allowed(self._engine.taxonomy([column for column, _ in pairs]), pairs, self.classes)
+        possible = taxonomy.allowed(self._predictor.taxonomy([column for column, _ in pairs]), pairs, self.classes)
         with closing(self._prepared(sources)) as batches:  # at once, whatever happens: nobody waits for files then
             for batch in batches:
                 readable = [one for one in batch if one.failed is None]
-                found = self._engine.ask([one.prepared for one in readable]) if readable else None
+                found = self._predictor.ask([one.prepared for one in readable]) if readable else None
                 answers = iter(self._answers(readable, found, possible, top, neighbours)) if found else iter(())
                 for one in batch:
                     yield next(answers) if one.failed is None else Answer(one.path, failed=one.failed)
@@ -122,7 +129,7 @@ class Model:
     def _answers(
         self, files: list[_File], found: Found, possible: npt.NDArray[np.bool_], top: int, count: int
     ) -> Iterator[Answer]:
-        known = self._engine.neighbours() if count and found.vectors is not None else None
+        known = self._predictor.neighbours() if count and found.vectors is not None else None
         usable = np.asarray((np.isfinite(found.probabilities) & (found.probabilities >= 0)).all(axis=1))
         if known is not None and found.vectors is not None:
             usable &= np.isfinite(found.vectors).all(axis=1)
@@ -145,16 +152,16 @@ class Model:
             yield answer
 
     def _prepared(self, sources: Iterable[str | Path | bytes]) -> Generator[list[_File], None, None]:
-        """Files some at a time, ready for the engine; while it works on some, threads prepare the next."""
+        """Files some at a time, ready for the predictor; while it works on some, threads prepare the next."""
         waiting: list[Future[_File]] = []
         files = Decoding(self._decoders)
         with ThreadPoolExecutor(cores()) as pool:
             try:
                 for some in _pieces(sources, AT_ONCE):
-                    ids = list(pool.map(self._identify, some)) if self._engine.knows else [""] * len(some)
-                    known = self._engine.known([one for one in ids if one])
+                    ids = list(pool.map(self._identify, some)) if self._predictor.knows else [""] * len(some)
+                    known = self._predictor.known([one for one in ids if one])
                     if any(one not in known for one in ids if one):
-                        self._engine.get_ready()
+                        self._predictor.get_ready()
                     for batch in _pieces(zip(some, ids, strict=True), self._batch):
                         started = [
                             pool.submit(self._prepare, files, source, known.get(content)) for source, content in batch
@@ -172,7 +179,7 @@ class Model:
 
     def _identify(self, source: str | Path | bytes) -> str:
         """The content id of a file; nothing where it cannot be read, as preparing it will say."""
-        most = decoding.most_bytes(self._engine.max_pixels)
+        most = decoding.most_bytes(self._predictor.max_pixels)
         try:
             return decoding.content_id(
                 source if isinstance(source, bytes) else decoding.read_bytes(Path(source), most=most)
@@ -185,7 +192,7 @@ class Model:
         if known is not None:
             return _File(path, known)
         try:
-            return _File(path, self._engine.prepare(files.decode(source)))
+            return _File(path, self._predictor.prepare(files.decode(source)))
         except decoding.UnreadableImage as error:
             return _File(path, failed=str(error))
         except MemoryError:
@@ -194,7 +201,7 @@ class Model:
 
 @dataclass(frozen=True)
 class _File:
-    """A file as the engine takes it, or why it cannot."""
+    """A file as the predictor takes it, or why it cannot."""
 
     path: str
     prepared: Any = None
@@ -233,9 +240,9 @@ def open_model(source: str | Path, *, store: str | Path | None = None, max_secon
     if artefact.is_one(folder) or (folder / artefact.DRAFT).is_file() or looks_like_a_path:
         process = model_process.start(folder) if artefact.is_one(folder) else None
         try:
-            engine = engines.of_artefact(artefact.read(folder), max_seconds=max_seconds, process=process)
-            model = Model(engine, max_seconds=max_seconds)
-            engine.get_ready()
+            predictor = artefact_predictor.of_artefact(artefact.read(folder), max_seconds=max_seconds, process=process)
+            model = Model(predictor, max_seconds=max_seconds)
+            predictor.get_ready()
         except BaseException:
             if process is not None:
                 process.end()
@@ -243,7 +250,8 @@ def open_model(source: str | Path, *, store: str | Path | None = None, max_secon
         return model
     if store is None:
         raise ColdframeError(f"{source}: no artefact there; a run needs its store")
-    return Model(engines.of_run(Path(store), str(source)), max_seconds=max_seconds)
+    snapshot = Store.open(Path(store)).snapshot()
+    return Model(predictors.of_run(snapshot, Run.find(snapshot, str(source))), max_seconds=max_seconds)
 
 
 def expand(given: Sequence[str]) -> list[str | bytes]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,18 +11,16 @@ import pyarrow as pa
 
 from pipeline.curate import units
 from pipeline.embed import feature_sets
-from pipeline.evaluate import leakage
-from pipeline.evaluate.predictors import feature_sets_read, probabilities
+from pipeline.evaluate import leakage, predictors
 from pipeline.runs import judgement, metrics, taxonomy
-from pipeline.runs.judgement import PLAIN, Judgement
+from pipeline.runs.evaluations import Evaluation, record_name
+from pipeline.runs.judgement import Judgement
 from pipeline.runs.rows import Rows, load_rows
-from pipeline.runs.runs import HEAD, find_run
+from pipeline.runs.runs import HEAD, Run
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
-# What names of evaluations are made of.
-TTA, MASKED, OTHER_PLAN = "tta", "masked:", "plan:"
 MOST_VIEWS = 2**31 - 1
 
 
@@ -52,15 +48,13 @@ def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: boo
     """
     started = time.monotonic()
     snapshot = store.snapshot()
-    run = find_run(snapshot, run_id)
-    plan = settings.plan or run["plan"]
+    run = Run.find(snapshot, run_id)
+    plan = settings.plan or run.plan
     for given in (*settings.mask_by, *settings.group_by):
         if given not in snapshot.columns("images"):
             raise ColdframeError(f"no column {given!r} in images; columns: {', '.join(snapshot.columns('images'))}")
     views = _views(snapshot, run) if settings.tta else 0
-    rows = load_rows(
-        snapshot, plan, feature_sets_read(run), settings.split, views=views, memory_share=settings.memory_share
-    )
+    rows = load_rows(snapshot, plan, run.reads_vectors, settings.split, views=views, memory_share=settings.memory_share)
     if not len(rows):
         known = ", ".join(row["split"] for row in snapshot.rows("steps/train/split_sizes", plan=plan))
         raise ColdframeError(
@@ -68,19 +62,19 @@ def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: boo
         )
     if settings.tta and rows.without_view == len(rows):
         raise ColdframeError(
-            f"no row of split {settings.split!r} has augmented views to average: 'coldframe embed {run['embedders'][0]} --views "
+            f"no row of split {settings.split!r} has augmented views to average: 'coldframe embed {run.embedders[0]} --views "
             f"{views} --view-rows all' makes them"
         )
-    classes, groups = np.array(run["classes"]), units.of_rows(snapshot, plan, rows.image_ids)
-    found = probabilities(snapshot, run, rows, quiet=quiet)
+    classes, groups = run.class_names, units.of_rows(snapshot, plan, rows.image_ids)
+    found = predictors.of_run(snapshot, run).of_rows(rows, quiet=quiet)
     flattered = leakage.rows_seen(snapshot, run, rows)
     done: list[Judgement] = []
     with store.commit("evaluate") as commit:
         for column in (None, *settings.mask_by):
-            name = _name(settings, run, column)
+            name = str(Evaluation(plan=other_plan(settings, run), tta=settings.tta, masked_by=column))
             masked = _mask(snapshot, run, rows, classes, found, column)
             one = judgement.judge(
-                run["run_id"],
+                run.run_id,
                 name,
                 rows,
                 groups,
@@ -102,7 +96,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: boo
             done.append(one)
         commit.record_step(
             "evaluate",
-            record_name(run["name"], settings.split, other_plan(settings, run)),
+            record_name(run.name, settings.split, other_plan(settings, run)),
             settings={**asdict(settings), "plan": plan},
             inputs=inputs_read(snapshot, run, settings),
             seconds=time.monotonic() - started,
@@ -112,12 +106,12 @@ def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: boo
     return done
 
 
-def inputs_read(snapshot: Snapshot, run: dict[str, Any], settings: Settings) -> dict[str, str]:
+def inputs_read(snapshot: Snapshot, run: Run, settings: Settings) -> dict[str, str]:
     """The run, and a digest of each column of the rows evaluated and of each column masked or grouped by."""
-    plan = settings.plan or run["plan"]
+    plan = settings.plan or run.plan
     rows = snapshot.rows("steps/train/labelled_rows_digests", plan=plan, splits=[settings.split])
     inputs = {f"{row['name']} of plan {plan}": row["digest"] for row in rows}
-    for embedder in feature_sets_read(run):
+    for embedder in run.reads_vectors:
         inputs[f"embeddings of {embedder}"] = snapshot.value(
             "steps/train/labelled_vectors_digest",
             plan=plan,
@@ -126,30 +120,12 @@ def inputs_read(snapshot: Snapshot, run: dict[str, Any], settings: Settings) -> 
             views=MOST_VIEWS if settings.tta else 0,
         )
     columns = list(dict.fromkeys((*settings.mask_by, *settings.group_by)))
-    return inputs | {"run": run["run_id"]} | feature_sets.column_digests(snapshot, columns)
+    return inputs | {"run": run.run_id} | feature_sets.column_digests(snapshot, columns)
 
 
-def record_name(name: str, split: str, other_plan: str | None) -> str:
-    """What the record of an evaluation is called: by the run's name, so that a newer run of that name takes its place."""
-    return f"{name}/{split}" + (f"/{OTHER_PLAN}{other_plan}" if other_plan else "")
-
-
-def other_plan(settings: Settings, run: Mapping[str, Any]) -> str | None:
+def other_plan(settings: Settings, run: Run) -> str | None:
     """The plan evaluated on, where it is not the run's own."""
-    return None if settings.plan == run["plan"] else settings.plan
-
-
-def plan_in(evaluation: str) -> str | None:
-    """The plan that the name of an evaluation has in it; None for the run's own."""
-    words = (word for word in evaluation.split(",") if word.startswith(OTHER_PLAN))
-    return next((word.removeprefix(OTHER_PLAN) for word in words), None)
-
-
-def _name(settings: Settings, run: Mapping[str, Any], column: str | None) -> str:
-    """The name of an evaluation: how it differs from a plain one, word by word."""
-    plan = other_plan(settings, run)
-    words = [f"{OTHER_PLAN}{plan}" if plan else "", TTA if settings.tta else "", f"{MASKED}{column}" if column else ""]
-    return ",".join(filter(None, words)) or PLAIN
+    return None if settings.plan == run.plan else settings.plan
 
 
 def _grouped_by(snapshot: Snapshot, one: Judgement, settings: Settings) -> list[str]:
@@ -159,18 +135,18 @@ def _grouped_by(snapshot: Snapshot, one: Judgement, settings: Settings) -> list[
     return list(dict.fromkeys([*settings.group_by, *(one for one in before if one in snapshot.columns("images"))]))
 
 
-def _views(snapshot: Snapshot, run: dict[str, Any]) -> int:
+def _views(snapshot: Snapshot, run: Run) -> int:
     """How many augmented views all feature sets of a run have.
 
     Raises:
         ColdframeError: one has none.
     """
-    if run["kind"] != HEAD:
+    if run.kind != HEAD:
         raise ColdframeError(
-            f"{run['run_id']} looks at pictures, not at cached vectors, so it has no views to average: leave out --tta"
+            f"{run.run_id} looks at pictures, not at cached vectors, so it has no views to average: leave out --tta"
         )
     found = []
-    for embedder in run["embedders"]:
+    for embedder in run.embedders:
         found.append(max(feature_sets.views(snapshot, embedder), default=0))
         if not found[-1]:
             raise ColdframeError(
@@ -191,7 +167,7 @@ class _Masked:
 
 def _mask(
     snapshot: Snapshot,
-    run: dict[str, Any],
+    run: Run,
     rows: Rows,
     classes: npt.NDArray[np.str_],
     probabilities: metrics.Probabilities,

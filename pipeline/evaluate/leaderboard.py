@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.curate import units
-from pipeline.evaluate.evaluate import plan_in
 from pipeline.runs import metrics
-from pipeline.runs.runs import find_run
+from pipeline.runs.evaluations import Evaluation
+from pipeline.runs.runs import Run
 from pipeline.train import heads
 from store.errors import ColdframeError
 from store.schemas import as_text
@@ -105,20 +105,20 @@ def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluati
     Raises:
         ColdframeError: no such run, or no rows in common.
     """
-    runs = [find_run(snapshot, name) for name in (first, second)]
+    runs = [Run.find(snapshot, name) for name in (first, second)]
     both = []
     for run in runs:
-        rows = snapshot.query("steps/train/predictions_of", run_id=run["run_id"], evaluation=evaluation, split=split)
+        rows = snapshot.query("steps/train/predictions_of", run_id=run.run_id, evaluation=evaluation, split=split)
         if not len(rows):
             raise ColdframeError(
-                f"{run['run_id']} has no predictions of {evaluation} on {split}: 'coldframe evaluate {run['run_id']} "
+                f"{run.run_id} has no predictions of {evaluation} on {split}: 'coldframe evaluate {run.run_id} "
                 f"--split {split}' makes them"
             )
         both.append(rows)
     ids = [rows["image_id"].to_numpy(zero_copy_only=False).astype(str) for rows in both]
     common, at, other_at = np.intersect1d(*ids, return_indices=True)
     if not len(common):
-        raise ColdframeError(f"{runs[0]['run_id']} and {runs[1]['run_id']} have predicted no row of {split} in common")
+        raise ColdframeError(f"{runs[0].run_id} and {runs[1].run_id} have predicted no row of {split} in common")
 
     def column(rows: pa.Table, name: str, places: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
         values: npt.NDArray[np.str_] = rows[name].to_numpy(zero_copy_only=False).astype(str)[places]
@@ -132,7 +132,7 @@ def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluati
             f"all {len(common)} rows of {split} that both have predicted had another label when the other was evaluated: "
             "'coldframe evaluate' both again"
         )
-    plan = plan_in(evaluation) or runs[0]["plan"]
+    plan = Evaluation.parse(evaluation).plan or runs[0].plan
     unit = units.of_rows(snapshot, plan, common[same])
     found = metrics.paired(labels[same], predicted[0][same], predicted[1][same], unit)
     table = pa.Table.from_pylist(
@@ -156,17 +156,17 @@ def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluati
         ]
     )
     notes = [
-        f"first is {runs[0]['run_id']}, second {runs[1]['run_id']}; {evaluation} on {found.rows} common rows of {split}, "
+        f"first is {runs[0].run_id}, second {runs[1].run_id}; {evaluation} on {found.rows} common rows of {split}, "
         f"macro F1 over {found.classes} classes",
         f"only the first is right on {found.only_first_right} rows, only the second on {found.only_second_right}; McNemar's "
         f"exact p = {found.p_value:.3g}, which takes rows for independent; the intervals are of units of copies in plan {plan!r}",
     ]
     for run in runs:
-        key = {"run_id": run["run_id"], "split": split, "evaluations": [evaluation]}
+        key = {"run_id": run.run_id, "split": split, "evaluations": [evaluation]}
         for row in snapshot.rows("steps/train/evaluations_of", **key):
             for name, what in zip(FLATTERED, ("it was trained on", "chose its epoch or settings"), strict=True):
                 if row[name]:
-                    notes.append(f"{row[name]} rows of {run['run_id']} are rows that {what}: its figures flatter")
+                    notes.append(f"{row[name]} rows of {run.run_id} are rows that {what}: its figures flatter")
     dropped = len(ids[0]) + len(ids[1]) - 2 * len(common)
     if dropped:
         notes.append(f"{dropped} rows that only one of them predicted are left out")

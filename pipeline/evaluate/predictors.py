@@ -1,75 +1,285 @@
-"""Prediction: the class probabilities that a run gives rows of the store."""
+"""Predictors: class probabilities of rows and of pictures, one predictor for each kind of run."""
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image
 
-from pipeline.ingest.pictures import Pixels, load_pictures
-from pipeline.runs.metrics import Probabilities
+from pipeline.embed import embedders, feature_sets
+from pipeline.embed.embedders import Embedder
+from pipeline.ingest import decoding
+from pipeline.ingest.pictures import ingested_max_pixels, load_pictures
+from pipeline.runs import neighbours as training_images
+from pipeline.runs import taxonomy
+from pipeline.runs.neighbours import Neighbours
 from pipeline.runs.rows import Rows
-from pipeline.runs.runs import FINETUNED, HEAD, NETWORK
+from pipeline.runs.runs import FINETUNED, HEAD, NETWORK, Run
 from pipeline.train import classifier, networks
 from pipeline.train.heads import Head
 from store.errors import ColdframeError
+from store.matrices import FloatMatrix, to_matrix
 from store.store import Snapshot
 
-BATCH = 32  # pictures that go through a network at a time
+Probabilities = npt.NDArray[np.float64]
+BATCH = 32  # pictures of rows that go through a network at a time
 
 
-def feature_sets_read(run: Mapping[str, Any]) -> list[str]:
-    """The feature sets whose vectors a run predicts from: none where it looks at pictures."""
-    return list(run["embedders"]) if run["kind"] == HEAD else []
+@dataclass(frozen=True)
+class Found:
+    """Probabilities (n, classes), and vectors (n, dimensions) where there are any."""
+
+    probabilities: Probabilities
+    vectors: FloatMatrix | None
 
 
-def probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows, *, quiet: bool = False) -> Probabilities:
-    """Class probabilities of each row, shape (n, classes), float64, the mean over the views that ``rows`` has.
+class Predictor(ABC):
+    """What a run or an artefact is asked for probabilities and vectors of pictures through.
+
+    Attributes:
+        name: as a message may have it.
+        classes: (classes,) ascending.
+        max_pixels: of the largest picture it takes.
+        knows: whether there may be contents that need not be computed, see :meth:`known`.
+        size: (height, width) of every picture, where :meth:`prepare` does no more than resize; else None.
+    """
+
+    name: str
+    classes: npt.NDArray[np.str_]
+    max_pixels: int
+    knows = False
+    size: tuple[int, int] | None = None
+
+    def known(self, content_ids: Sequence[str]) -> dict[str, Any]:
+        """What need not be computed of some contents, as :meth:`prepare` would give it; the others are not in there."""
+        return {}
+
+    def get_ready(self) -> None:  # noqa: B027  (most are, once they are made)
+        """Load what :meth:`prepare` and :meth:`run` need for pictures that are not known."""
+
+    @abstractmethod
+    def prepare(self, image: Image.Image) -> Any:
+        """One RGB picture as :meth:`run` takes it; called in several threads at once."""
+
+    def ask(self, prepared: Sequence[Any]) -> Found:
+        """What it says of some pictures, at least one.
+
+        Raises:
+            ColdframeError: it cannot say it, or it is not of these pictures and classes.
+        """
+        found = self.run(prepared)
+        if found.probabilities.shape != (len(prepared), len(self.classes)):
+            raise other_classes(self.name, len(self.classes), found.probabilities.shape[1:])
+        if found.vectors is not None and (found.vectors.ndim != 2 or len(found.vectors) != len(prepared)):
+            raise ColdframeError(
+                f"{self.name} gives vectors of shape {found.vectors.shape} for {len(prepared)} pictures: make it again"
+            )
+        return found
+
+    @abstractmethod
+    def run(self, prepared: Sequence[Any]) -> Found:
+        """As :meth:`ask`, though nobody has looked at it yet."""
+
+    @abstractmethod
+    def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
+        """The classes by value for each column there is; of those that are not ``asked`` for they may be missing."""
+
+    @abstractmethod
+    def neighbours(self) -> Neighbours | None:
+        """Training images with vectors of the same kind; None where it has none."""
+
+
+def of_run(snapshot: Snapshot, run: Run) -> RunPredictor:
+    """The predictor of a run.
 
     Raises:
-        ColdframeError: the run's feature sets have changed since, or its model gives other classes than the run has.
+        ColdframeError: its model cannot be loaded, or does not fit the store any more.
     """
-    found = _probabilities(snapshot, run, rows, quiet=quiet)
-    if found.ndim != 2 or found.shape[1] != len(run["classes"]):
-        raise other_classes(run["run_id"], len(run["classes"]), found.shape[1:])
-    return found
+    kinds: dict[str, type[RunPredictor]] = {
+        HEAD: HeadPredictor,
+        FINETUNED: FinetunedPredictor,
+        NETWORK: NetworkPredictor,
+    }
+    return kinds[run.kind](snapshot, run)
+
+
+class RunPredictor(Predictor):
+    """What the predictors of all kinds of runs have from their store."""
+
+    def __init__(self, snapshot: Snapshot, run: Run) -> None:
+        self._snapshot, self._run, self.name = snapshot, run, run.run_id
+        self.classes = run.class_names
+
+    @functools.cached_property
+    def max_pixels(self) -> int:  # type: ignore[override]
+        """Of the largest picture that the last ingest took."""
+        return ingested_max_pixels(self._snapshot)
+
+    @abstractmethod
+    def of_rows(self, rows: Rows, *, quiet: bool = False) -> Probabilities:
+        """Class probabilities of rows of the store, shape (n, classes), the mean over the views that ``rows`` has.
+
+        Raises:
+            ColdframeError: a picture cannot be read again, or the model gives other classes than the run has.
+        """
+
+    def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
+        columns = dict.fromkeys(asked)
+        return {
+            name: taxonomy.of_column(self._snapshot, self._run, name) if name in columns else {}
+            for name in self._snapshot.columns("images")
+        }
+
+    @functools.cache  # noqa: B019
+    def neighbours(self) -> Neighbours | None:
+        return self._find_neighbours()
+
+    def _find_neighbours(self) -> Neighbours | None:
+        return None
+
+    @property
+    def _file(self) -> Path:
+        return self._run.file(self._snapshot)
+
+
+class HeadPredictor(RunPredictor):
+    """A head on vectors: those that the store has, and of other pictures those that the embedders give.
+
+    What is prepared is the vector itself, or for each embedder the picture as its network takes it.
+    """
+
+    knows = True
+
+    def __init__(self, snapshot: Snapshot, run: Run) -> None:
+        super().__init__(snapshot, run)
+        self._head = Head.read(self._file)
+        self._networks: list[Embedder] = []
+        blocks = tuple(feature_sets.row_of(snapshot, name)["dimensions"] for name in run.embedders)
+        if blocks != self._head.scaling.blocks:
+            raise ColdframeError(
+                f"{run.run_id} takes vectors of {self._head.scaling.blocks} numbers, {run.embedder} has {blocks}: the "
+                "feature set was made anew; train again"
+            )
+        found = self._head.predict(np.zeros((1, self._head.dimensions), np.float32)).shape
+        if found != (1, len(self.classes)):
+            raise other_classes(self.name, len(self.classes), found[1:])
+
+    def of_rows(self, rows: Rows, *, quiet: bool = False) -> Probabilities:
+        found: Probabilities = np.mean([self._head.predict(view) for view in rows.views], axis=0)
+        return found
+
+    def known(self, content_ids: Sequence[str]) -> dict[str, Any]:
+        self._snapshot.register("wanted", pa.table({"content_id": pa.array(dict.fromkeys(content_ids), pa.string())}))
+        found: list[dict[str, FloatMatrix]] = []
+        for name in self._run.embedders:
+            stored = self._snapshot.query("steps/images/vectors_of", embedder=name)
+            found.append(dict(zip(stored["content_id"].to_pylist(), to_matrix(stored["vector"]), strict=True)))
+        in_all = set(found[0]).intersection(*found[1:])
+        return {content: np.concatenate([one[content] for one in found]) for content in in_all}
+
+    def get_ready(self) -> None:
+        self._networks = self._networks or [load_network(self._snapshot, name) for name in self._run.embedders]
+
+    def prepare(self, image: Image.Image) -> list[npt.NDArray[Any]]:
+        return [network.prepare(image) for network in self._networks]
+
+    def run(self, prepared: Sequence[Any]) -> Found:
+        vectors = np.empty((len(prepared), self._head.dimensions), np.float32)
+        pictures = [row for row, one in enumerate(prepared) if isinstance(one, list)]
+        for row, one in enumerate(prepared):
+            if not isinstance(one, list):
+                vectors[row] = one
+        at = 0
+        for position, network in enumerate(self._networks if pictures else []):
+            width = network.dimensions
+            for start in range(0, len(pictures), network.batch):
+                some = pictures[start : start + network.batch]
+                vectors[some, at : at + width] = network.embed([prepared[row][position] for row in some])
+            at += width
+        return Found(self._head.predict(vectors.copy()), vectors)
+
+    def _find_neighbours(self) -> Neighbours | None:
+        return training_images.of_run(self._snapshot, self._run)
+
+
+class _PicturePredictor(RunPredictor):
+    """A network on pictures."""
+
+    size: tuple[int, int]
+
+    def of_rows(self, rows: Rows, *, quiet: bool = False) -> Probabilities:
+        pictures = load_pictures(self._snapshot, rows.content_ids, self.size, quiet=quiet)
+        if pictures.failed:
+            content, reason = next(iter(pictures.failed.items()))
+            raise ColdframeError(
+                f"{len(pictures.failed)} pictures cannot be read again, such as content {content}: {reason}; 'coldframe "
+                "ingest' brings the catalogue up to date"
+            )
+        starts = range(0, len(pictures.array), BATCH)
+        return np.concatenate([self.ask(list(pictures.array[at : at + BATCH])).probabilities for at in starts])
+
+    def prepare(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        return np.asarray(decoding.resize(image, *self.size))
+
+
+class FinetunedPredictor(_PicturePredictor):
+    """A backbone with its last layers fine-tuned, and the head on it."""
+
+    def __init__(self, snapshot: Snapshot, run: Run) -> None:
+        super().__init__(snapshot, run)
+        self._parts = classifier.parts(snapshot, run)
+        self._model, self.size = classifier.assemble(self._parts), self._parts.size
+
+    def run(self, prepared: Sequence[Any]) -> Found:
+        probabilities, vectors = self._model.predict_on_batch(np.stack(prepared))
+        return Found(np.asarray(probabilities, np.float64), np.asarray(vectors, np.float32))
+
+    def _find_neighbours(self) -> Neighbours | None:
+        return Neighbours.from_arrays(self._parts.head.arrays)
+
+
+class NetworkPredictor(_PicturePredictor):
+    """A network trained from scratch, which has no vectors."""
+
+    def __init__(self, snapshot: Snapshot, run: Run) -> None:
+        super().__init__(snapshot, run)
+        height, width = run.settings["size"]
+        self.size = (height, width)
+        self._predict: Callable[[npt.NDArray[np.uint8]], Probabilities] = networks.opened(self._file)
+
+    def run(self, prepared: Sequence[Any]) -> Found:
+        return Found(self._predict(np.stack(prepared)), None)
+
+
+def load_network(snapshot: Snapshot, name: str) -> Embedder:
+    """The network of a feature set, in the numerics that the set was made in, or else in those of its reference.
+
+    Raises:
+        ColdframeError: its weights cannot be had, or are others now.
+    """
+    row = feature_sets.row_of(snapshot, name)
+    made = json.loads(row["settings"])
+    reference = embedders.Options.from_json(json.loads(row["source"]))
+    backend = made.get("backend") if made.get("backend") in embedders.backends(row["network"]) else None
+    precision = made.get("precision") if backend else None
+    try:
+        network = embedders.load(row["network"], replace(reference, backend=backend, precision=precision))
+    except ColdframeError:
+        # a machine without that backend or precision: much the same vectors, which nobody keeps
+        network = embedders.load(row["network"], replace(reference, precision="float32" if backend else None))
+    feature_sets.check_weights(row, network.settings["weights"])
+    return network
 
 
 def other_classes(name: str, classes: int, found: tuple[int, ...]) -> ColdframeError:
     """The error where a model gives something else than a probability for each class."""
     return ColdframeError(f"{name} has {classes} classes, its model gives {found}: train again")
-
-
-def _probabilities(snapshot: Snapshot, run: dict[str, Any], rows: Rows, *, quiet: bool) -> Probabilities:
-    if run["kind"] == NETWORK:
-        height, width = json.loads(run["settings"])["size"]
-        pictures = _pictures(snapshot, rows, (height, width), quiet=quiet)
-        return networks.predict(snapshot.file("models", run["run_id"]), pictures)
-    if run["kind"] == FINETUNED:
-        parts = classifier.parts(snapshot, run)
-        model, pictures = classifier.assemble(parts), _pictures(snapshot, rows, parts.size, quiet=quiet)
-        starts = range(0, len(pictures), BATCH)
-        return np.concatenate(
-            [np.asarray(model.predict_on_batch(pictures[at : at + BATCH])[0]) for at in starts]
-        ).astype(np.float64)
-    head = Head.read(snapshot.file("models", run["run_id"]))
-    if head.scaling.blocks != rows.blocks:
-        raise ColdframeError(
-            f"{run['run_id']} takes vectors of {head.scaling.blocks} numbers, {run['embedder']} has {rows.blocks}: the "
-            "feature set was made anew; train again"
-        )
-    found: Probabilities = np.mean([head.predict(view) for view in rows.views], axis=0)
-    return found
-
-
-def _pictures(snapshot: Snapshot, rows: Rows, size: tuple[int, int], *, quiet: bool) -> Pixels:
-    pictures = load_pictures(snapshot, rows.content_ids, size, quiet=quiet)
-    if pictures.failed:
-        content, reason = next(iter(pictures.failed.items()))
-        raise ColdframeError(
-            f"{len(pictures.failed)} pictures cannot be read again, such as content {content}: {reason}; 'coldframe ingest' "
-            "brings the catalogue up to date"
-        )
-    return pictures.array

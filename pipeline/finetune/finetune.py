@@ -20,10 +20,10 @@ from pipeline.finetune import activations, cut, loop
 from pipeline.finetune.inputs import CutInputs, Inputs, WholeInputs
 from pipeline.finetune.loop import Classifier, Examples, Figures, Fit, Schedule
 from pipeline.ingest import pictures
-from pipeline.runs import judgement, neighbours, runs
+from pipeline.runs import judgement, keeping, neighbours, runs
 from pipeline.runs.neighbours import Neighbours
 from pipeline.runs.rows import Rows, load_rows
-from pipeline.runs.runs import FINETUNED, HEAD, find_run
+from pipeline.runs.runs import FINETUNED, HEAD, Run
 from pipeline.runtime.progress import Progress
 from pipeline.steps.config import parse_bytes
 from pipeline.train import classifier, fitting
@@ -113,9 +113,7 @@ def finetune(
     failed = inputs.prepare([*rows.content_ids.tolist(), *val_rows.content_ids.tolist()])
     rows, val_rows = (_readable(one, failed, notes) for one in (rows, val_rows))
     if not len(rows):
-        raise ColdframeError(
-            f"plan {run['plan']!r} has no training row whose picture can be read: see 'coldframe status'"
-        )
+        raise ColdframeError(f"plan {run.plan!r} has no training row whose picture can be read: see 'coldframe status'")
     if not len(val_rows):
         notes.append("no validation row says whether fine-tuning helps: 'coldframe split val 0.10' makes some")
     network = Classifier(inputs.body, parts.head, seed=settings.seed)
@@ -128,22 +126,27 @@ def finetune(
     head = Head(parts.head.name, parts.head.scaling, arrays)
     helped = _is_better(fitted.after, fitted.before) if len(val_rows) else None
     seconds = time.monotonic() - started
-    made = {**asdict(settings), "mode": inputs.mode, "run": run["run_id"]}
+    made = {**asdict(settings), "mode": inputs.mode, "run": run.run_id}
     new_id, created_at = runs.new_id(name, made)
     with store.commit("finetune") as commit:
-        runs.keep(
+        keeping.keep(
             commit,
             new_id,
             created_at,
             {
-                **{one: run[one] for one in ("head", "embedder", "embedders", "plan", "classes", "settings_chosen_on")},
+                "head": run.head,
+                "embedder": run.embedder,
+                "embedders": list(run.embedders),
+                "plan": run.plan,
+                "classes": list(run.classes),
+                "settings_chosen_on": run.settings_chosen_on,
                 "kind": FINETUNED,
                 "features_digest": rows.digest()[:16] + val_rows.digest()[:16],
                 "parameters": int(parts.backbone.count_params()) + parts.head.parameters,
                 "seconds": seconds,
                 "seed": settings.seed,
                 "views": 0,
-                "finetuned_from": run["run_id"],
+                "finetuned_from": run.run_id,
                 "helped": helped,
                 **(_figures(fitted) if len(val_rows) else {}),
             },
@@ -164,7 +167,7 @@ def finetune(
         )
     return Outcome(
         new_id,
-        run["run_id"],
+        run.run_id,
         len(rows),
         len(val_rows),
         len(fitted.history["loss"]),
@@ -177,26 +180,23 @@ def finetune(
     )
 
 
-def begins_with(snapshot: Snapshot, settings: Settings) -> dict[str, Any]:
+def begins_with(snapshot: Snapshot, settings: Settings) -> Run:
     """The run that settings name.
 
     Raises:
         ColdframeError: there is none, or it is fine-tuned already.
     """
     if settings.run is None:
-        heads = [run for run in snapshot.rows("steps/train/runs") if run["kind"] == HEAD]
-        return heads[0] if heads else find_run(snapshot, None)
-    run = find_run(snapshot, settings.run)
-    if run["kind"] == FINETUNED:
-        raise ColdframeError(
-            f"{run['run_id']} is fine-tuned already: name the head it began with, {run['finetuned_from']}"
-        )
+        return Run.newest(snapshot, kind=HEAD) or Run.find(snapshot, None)
+    run = Run.find(snapshot, settings.run)
+    if run.kind == FINETUNED:
+        raise ColdframeError(f"{run.run_id} is fine-tuned already: name the head it began with, {run.finetuned_from}")
     return run
 
 
-def inputs_read(snapshot: Snapshot, run: Mapping[str, Any]) -> dict[str, str]:
+def inputs_read(snapshot: Snapshot, run: Run) -> dict[str, str]:
     """The run, and a digest of each column of the training and validation rows; the pictures are known by their content."""
-    return fitting.rows_read(snapshot, run["plan"]) | {"run": run["run_id"]}
+    return fitting.rows_read(snapshot, run.plan) | {"run": run.run_id}
 
 
 def _check(settings: Settings) -> None:
@@ -253,12 +253,12 @@ def _inputs(
     )
 
 
-def _rows(snapshot: Snapshot, run: Mapping[str, Any], split: str, notes: list[str]) -> Rows:
+def _rows(snapshot: Snapshot, run: Run, split: str, notes: list[str]) -> Rows:
     """The rows of a split of the run's plan, of classes that the run knows."""
-    rows = load_rows(snapshot, run["plan"], [], split)
-    known = np.isin(rows.labels, run["classes"])
+    rows = load_rows(snapshot, run.plan, [], split)
+    known = np.isin(rows.labels, run.classes)
     if not known.all():
-        notes.append(f"{int((~known).sum())} {split} rows are of classes that {run['run_id']} does not know: left out")
+        notes.append(f"{int((~known).sum())} {split} rows are of classes that {run.run_id} does not know: left out")
     return rows.where(known)
 
 
@@ -276,7 +276,7 @@ def _readable(rows: Rows, failed: Mapping[str, str], notes: list[str]) -> Rows:
 def _fit(
     network: Classifier,
     inputs: Inputs,
-    run: Mapping[str, Any],
+    run: Run,
     rows: Rows,
     val_rows: Rows,
     settings: Settings,
@@ -284,7 +284,7 @@ def _fit(
     quiet: bool,
 ) -> Fit:
     """Train with the class weights and the label smoothing of the run's head."""
-    classes, of_head = np.array(run["classes"]), fitting.settings_of(run)
+    classes, of_head = run.class_names, fitting.settings_of(run)
     training = _examples(inputs, rows, classes)
     if of_head.class_weights:
         weights = fitting.balanced(training.targets, len(classes))

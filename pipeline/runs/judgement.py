@@ -15,8 +15,6 @@ from pipeline.runs.rows import Rows
 from store.schemas import SCHEMAS, TRAIN, VALIDATION, as_text
 from store.store import Commit, Snapshot
 
-PLAIN = "plain"
-
 
 @dataclass(frozen=True)
 class Judgement:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.runs.rows import rows_of_images
+from pipeline.runs.runs import Run
 from store import arrays as stored
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix
@@ -104,12 +105,12 @@ def check(arrays: Arrays) -> None:
         )
 
 
-def of_run(snapshot: Snapshot, run: Mapping[str, Any]) -> Neighbours | None:
+def of_run(snapshot: Snapshot, run: Run) -> Neighbours | None:
     """The training images of a run on cached features, with their vectors out of the store; None where none has one."""
-    trained = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN)
+    trained = snapshot.query("steps/train/run_labels", run_id=run.run_id, split=TRAIN)
     label_of = dict(zip(trained["image_id"].to_pylist(), trained["label"].to_pylist(), strict=True))
     ids = np.array(sorted(label_of))
-    rows = rows_of_images(snapshot, run["embedders"], ids[sample(len(ids), 0)].tolist())
+    rows = rows_of_images(snapshot, run.embedders, ids[sample(len(ids), 0)].tolist())
     if not len(rows):
         return None
     return Neighbours(rows.image_ids, np.array([label_of[one] for one in rows.image_ids.tolist()]), rows.matrix)

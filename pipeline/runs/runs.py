@@ -1,27 +1,22 @@
-"""Runs: what was trained, in the store with all that made it."""
+"""Runs: what training has left in a store, each with all that made it."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import numpy.typing as npt
 
-from pipeline.runs import judgement
-from pipeline.runs.judgement import Judgement
-from pipeline.runs.rows import Rows
 from store import digests
 from store.errors import ColdframeError
-from store.schemas import SCHEMAS
-from store.store import Commit, Snapshot
+from store.store import Snapshot
 
 # Kinds of runs: a head on cached features, a network from scratch on pixels, a head with its backbone's last layers fine-tuned.
 HEAD, NETWORK, FINETUNED = "head", "network", "finetuned"
@@ -29,36 +24,126 @@ MOST_NAME = 150  # bytes of a run's name: its id, and what is made of it, is the
 MOST_SIDE = 8192  # pixels of a picture as a network takes it
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}-(?P<name>.+)-[0-9a-f]{6}", re.DOTALL)
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they show a name as another
-LIBRARIES = ("coldframe", "keras", "tensorflow", "torch", "numpy", "scikit-learn", "duckdb", "pyarrow", "pillow")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A trained run, and its out-of-fold judgement if folds were asked for; ``by_epoch``: the weights are those of its best
-    epoch, not of its last."""
+class Run:
+    """A run of a store.
+
+    Attributes:
+        run_id: when it was made, its name, and a digest of what it was made of.
+        kind: :data:`HEAD`, :data:`NETWORK` or :data:`FINETUNED`.
+        head: the name of its head, or of its network where it was trained from scratch.
+        embedder: its feature sets as ``runs`` shows them.
+        embedders: its feature sets; none where it was trained from scratch.
+        classes: ascending, in the order of its probabilities.
+        settings: those it was made with, as JSON holds them.
+        settings_chosen_on: the split whose rows chose its settings, if one did.
+        finetuned_from: the id of the run it began with, where it is fine-tuned.
+        helped: whether fine-tuning made it better on validation rows; None where nothing says so.
+    """
 
     run_id: str
-    train_rows: int
-    val_rows: int
-    classes: int
-    history: dict[str, list[float]]
-    seconds: float
-    notes: tuple[str, ...]
-    by_epoch: bool = False
-    folds: Judgement | None = None
+    created_at: datetime
+    name: str
+    kind: str
+    head: str
+    embedder: str
+    embedders: tuple[str, ...]
+    plan: str
+    classes: tuple[str, ...]
+    settings: Mapping[str, Any]
+    settings_chosen_on: str | None
+    seed: int | None
+    views: int | None
+    finetuned_from: str | None
+    helped: bool | None
+
+    @classmethod
+    def find(cls, snapshot: Snapshot, asked: str | None) -> Run:
+        """The run of an id, of the start of one, or the newest of a name; without any, the newest run that is not a
+        fine-tuned one that did not help.
+
+        Raises:
+            ColdframeError: no such run, none yet, ids of several that start so, or a row that no training has written.
+        """
+        rows = _rows(snapshot)
+        if not rows:
+            raise ColdframeError("no run yet; 'coldframe train --head mlp' makes one")
+        if asked is None:
+            return cls._of_row(next((row for row in rows if row["helped"] is not False), rows[0]))
+        named = [row for row in rows if asked in (row["run_id"], row["name"])]
+        if named:
+            return cls._of_row(named[0])
+        begun = [row for row in rows if isinstance(row["run_id"], str) and row["run_id"].startswith(asked)]
+        if not begun:
+            recent = ", ".join(shown(row["run_id"]) for row in rows[:5])
+            raise ColdframeError(f"no run {asked!r}; the newest are: {recent}")
+        if len(begun) > 1:
+            raise ColdframeError(
+                f"{asked!r} may be any of {', '.join(shown(row['run_id']) for row in begun[:5])}: say more of it"
+            )
+        return cls._of_row(begun[0])
+
+    @classmethod
+    def newest(cls, snapshot: Snapshot, *, name: str | None = None, kind: str | None = None) -> Run | None:
+        """The newest run of a name or a kind; None where there is none.
+
+        Raises:
+            ColdframeError: its row is one that no training has written.
+        """
+        found = (row for row in _rows(snapshot) if name in (None, row["name"]) and kind in (None, row["kind"]))
+        row = next(found, None)
+        return None if row is None else cls._of_row(row)
+
+    @classmethod
+    def of_id(cls, snapshot: Snapshot, run_id: str) -> Run | None:
+        """The run of an id; None where the store has it no more.
+
+        Raises:
+            ColdframeError: its row is one that no training has written.
+        """
+        row = next((row for row in _rows(snapshot) if row["run_id"] == run_id), None)
+        return None if row is None else cls._of_row(row)
+
+    @classmethod
+    def _of_row(cls, row: Mapping[str, Any]) -> Run:
+        """A store may come from a stranger: nothing is made of a row before it is checked."""
+        wrong = _wrong_in(row)
+        if wrong is not None:
+            raise ColdframeError(
+                f"the run {shown(row['run_id'])}: its row in the store is not what coldframe writes ({wrong}): name another "
+                "run, or train again"
+            )
+        given = {one.name: row[one.name] for one in fields(cls)}
+        given |= {name: tuple(row[name]) for name in ("embedders", "classes")}
+        return cls(**given | {"settings": json.loads(row["settings"])})
 
     @property
-    def epochs(self) -> int:
-        """Passes over the training rows; 0 for a head that is not trained so."""
-        return len(self.history.get("loss", []))
+    def class_names(self) -> npt.NDArray[np.str_]:
+        """Its classes as an array of shape (classes,)."""
+        return np.array(self.classes)
 
-    def kept(self, measure: str) -> float | None:
-        """A measure at the epoch whose weights were kept: that of the least validation loss, or training loss without it."""
-        values = self.history.get(measure)
-        if not values:
-            return None
-        watched = self.history.get("val_loss", self.history["loss"])
-        return values[int(np.argmin(watched)) if self.by_epoch else -1]
+    @property
+    def reads_vectors(self) -> tuple[str, ...]:
+        """The feature sets whose vectors it predicts from: none where it looks at pictures."""
+        return self.embedders if self.kind == HEAD else ()
+
+    def file(self, snapshot: Snapshot) -> Path:
+        """Its trained head or network."""
+        return snapshot.file("models", self.run_id)
+
+
+def _rows(snapshot: Snapshot) -> list[dict[str, Any]]:
+    import duckdb  # not for artefacts
+
+    try:
+        return snapshot.rows("steps/train/runs")
+    except duckdb.Error as error:  # a column of another type
+        reason = ascii(str(error).split("\n", 1)[0])[:300]
+        raise ColdframeError(
+            f"{snapshot.root}: its runs are not such as coldframe writes ({reason}): have the store from its maker again"
+        ) from error
 
 
 def check_name(name: str) -> None:
@@ -82,59 +167,6 @@ def is_id(text: str) -> bool:
     """Whether :func:`new_id` gives such ids."""
     found = _ID.fullmatch(text)
     return found is not None and is_name(found["name"])
-
-
-def find_run(snapshot: Snapshot, run_id: str | None) -> dict[str, Any]:
-    """The run of an id or of the start of one, the newest of a name, or the newest of all that no fine-tuning made worse.
-
-    Raises:
-        ColdframeError: no such run, none yet, ids of several that start so, or a row that no training has written.
-    """
-    run = _find(snapshot, run_id)
-    check_row(run)
-    return run
-
-
-def _find(snapshot: Snapshot, run_id: str | None) -> dict[str, Any]:
-    import duckdb  # not for artefacts
-
-    try:
-        rows = snapshot.rows("steps/train/runs")
-    except duckdb.Error as error:  # a column of another type
-        reason = ascii(str(error).split("\n", 1)[0])[:300]
-        raise ColdframeError(
-            f"{snapshot.root}: its runs are not such as coldframe writes ({reason}): have the store from its maker again"
-        ) from error
-    if not rows:
-        raise ColdframeError("no run yet; 'coldframe train --head mlp' makes one")
-    if run_id is None:
-        return next((run for run in rows if run["helped"] is not False), rows[0])
-    named = [run for run in rows if run_id in (run["run_id"], run["name"])]
-    if named:
-        return named[0]
-    begun = [run for run in rows if isinstance(run["run_id"], str) and run["run_id"].startswith(run_id)]
-    if not begun:
-        recent = ", ".join(shown(run["run_id"]) for run in rows[:5])
-        raise ColdframeError(f"no run {run_id!r}; the newest are: {recent}")
-    if len(begun) > 1:
-        raise ColdframeError(
-            f"{run_id!r} may be any of {', '.join(shown(run['run_id']) for run in begun[:5])}: say more of it"
-        )
-    return begun[0]
-
-
-def check_row(run: Mapping[str, Any]) -> None:
-    """Check a row of ``runs`` before anything is made of it: a store may come from a stranger.
-
-    Raises:
-        ColdframeError: no training has written this row.
-    """
-    wrong = _wrong_in(run)
-    if wrong is not None:
-        raise ColdframeError(
-            f"the run {shown(run['run_id'])}: its row in the store is not what coldframe writes ({wrong}): name another run, or "
-            "train again"
-        )
 
 
 def shown(run_id: Any) -> str:
@@ -188,61 +220,3 @@ def new_id(name: str, made_of: Any) -> tuple[str, datetime]:
 def name_in(run_id: str) -> str:
     """The name in a run's id."""
     return run_id.split("-", 1)[1].rsplit("-", 1)[0]
-
-
-def keep(
-    commit: Commit,
-    run_id: str,
-    created_at: datetime,
-    facts: Mapping[str, Any],
-    *,
-    file: bytes,
-    suffix: str,
-    settings: Mapping[str, Any],
-    history: Mapping[str, list[float]],
-    seen: Sequence[Rows],
-    judgements: Sequence[Judgement] = (),
-) -> None:
-    """Put a run into a commit.
-
-    Args:
-        facts: the columns of ``runs`` that only its maker knows.
-        file: the trained head or network.
-        seen: the rows it learned from, then those that had another say in it.
-        judgements: evaluations that came with its making.
-    """
-    row = {
-        **dict.fromkeys(SCHEMAS["runs"].names),
-        **facts,
-        "run_id": run_id,
-        "created_at": created_at,
-        "name": name_in(run_id),
-        "train_rows": len(seen[0]),
-        "val_rows": sum(len(rows) for rows in seen[1:]),
-        "epochs": len(history.get("loss", [])),
-        "settings": json.dumps(settings, sort_keys=True),
-        "history": json.dumps(history),
-        "versions": json.dumps(_versions()),
-    }
-    commit.add_file("models", file, key=run_id, suffix=suffix)
-    commit.append("runs", pa.Table.from_pylist([row], SCHEMAS["runs"]), key=run_id)
-    commit.append("run_rows", _rows(run_id, seen), key=run_id)
-    for one in judgements:
-        judgement.keep_judgement(commit, one)
-
-
-def _rows(run_id: str, seen: Sequence[Rows]) -> pa.Table:
-    columns = {
-        name: np.concatenate([getattr(rows, attribute) for rows in seen]).tolist()
-        for name, attribute in (
-            ("image_id", "image_ids"),
-            ("content_id", "content_ids"),
-            ("label", "labels"),
-            ("split", "splits"),
-        )
-    }
-    return pa.table({"run_id": [run_id] * len(columns["image_id"]), **columns}, SCHEMAS["run_rows"])
-
-
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.runs import judgement
+from pipeline.runs.runs import Run
 from store.errors import ColdframeError
 from store.schemas import TRAIN
 from store.store import Snapshot
@@ -24,9 +24,9 @@ def is_rank(column: str) -> bool:
     return _RANK.fullmatch(column.strip()) is not None
 
 
-def of_column(snapshot: Snapshot, run: Mapping[str, Any], column: str) -> ByValue:
+def of_column(snapshot: Snapshot, run: Run, column: str) -> ByValue:
     """The classes that the rows a run was trained on have with each value of a column, values and classes ascending."""
-    trained = snapshot.query("steps/train/run_labels", run_id=run["run_id"], split=TRAIN)
+    trained = snapshot.query("steps/train/run_labels", run_id=run.run_id, split=TRAIN)
     value_of = judgement.values_by_id(snapshot, column)
     found: dict[str, set[str]] = {}
     for image_id, label in zip(trained["image_id"].to_pylist(), trained["label"].to_pylist(), strict=True):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from pipeline.embed import feature_sets
 from pipeline.embed.embedders import Options, keras_applications, weights_digest
-from pipeline.runs.runs import NETWORK
+from pipeline.runs.runs import NETWORK, Run
 from pipeline.runtime.frameworks import load_keras
 from pipeline.train.heads import Head
 from pipeline.train.layers import LAYERS, fill_keras, from_text, to_keras
@@ -48,24 +48,24 @@ class Parts:
     class_names: npt.NDArray[np.str_]
 
 
-def parts(snapshot: Snapshot, run: Mapping[str, Any]) -> Parts:
+def parts(snapshot: Snapshot, run: Run) -> Parts:
     """The parts of a run, as ``runs.find_run`` gives it.
 
     Raises:
         ColdframeError: the run has no layers on one backbone of Keras Applications, or the backbone's weights are not to be
             had any more.
     """
-    if run["kind"] == NETWORK or len(run["embedders"]) != 1:
+    if run.kind == NETWORK or len(run.embedders) != 1:
         raise ColdframeError(
-            f"{run['run_id']} is on {run['embedder']}, expected a head on one feature set of a Keras Applications network"
+            f"{run.run_id} is on {run.embedder}, expected a head on one feature set of a Keras Applications network"
         )
-    head = Head.read(snapshot.file("models", run["run_id"]))
+    head = Head.read(run.file(snapshot))
     if LAYERS not in head.arrays:
-        raise ColdframeError(f"{run['run_id']}: the head {head.name} is no network, expected mlp, linear or logistic")
-    row = feature_sets.row_of(snapshot, run["embedders"][0])
+        raise ColdframeError(f"{run.run_id}: the head {head.name} is no network, expected mlp, linear or logistic")
+    row = feature_sets.row_of(snapshot, run.embedders[0])
     if row["network"] not in keras_applications.NETWORKS:
         raise ColdframeError(
-            f"{run['run_id']} is on {row['network']}, expected a head on a feature set of a Keras Applications network"
+            f"{run.run_id} is on {row['network']}, expected a head on a feature set of a Keras Applications network"
         )
     source, made = Options.from_json(json.loads(row["source"])), json.loads(row["settings"])
     size = (int(made["size"][0]), int(made["size"][1]))
@@ -73,8 +73,8 @@ def parts(snapshot: Snapshot, run: Mapping[str, Any]) -> Parts:
         row["network"], weights=source.weights or "imagenet", size=size, seed=source.seed, follow=source.fetch
     )
     feature_sets.check_weights(row, weights_digest(backbone.get_weights()))
-    _set_tuned(backbone, head.arrays, run["run_id"])
-    return Parts(row["network"], backbone, head, size, np.array(run["classes"]))
+    _set_tuned(backbone, head.arrays, run.run_id)
+    return Parts(row["network"], backbone, head, size, run.class_names)
 
 
 def assemble(given: Parts) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from pipeline.embed import feature_sets
 from pipeline.runs import judgement
 from pipeline.runs.rows import Rows, load_rows
+from pipeline.runs.runs import Run
 from pipeline.train import heads, scaling
 from pipeline.train.heads import Head
 from pipeline.train.loop import Fit, Labelled, Schedule, Task
@@ -105,9 +105,9 @@ def as_run(settings: Settings) -> Settings:
     return Settings(**{one.name: getattr(settings, one.name) for one in fields(Settings)})
 
 
-def settings_of(run: Mapping[str, Any]) -> Settings:
+def settings_of(run: Run) -> Settings:
     """The settings that a run was made with."""
-    kept = json.loads(run["settings"])
+    kept = run.settings
     known = {one.name for one in fields(Settings)}
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in kept.items() if name in known
@@ -115,12 +115,12 @@ def settings_of(run: Mapping[str, Any]) -> Settings:
     return Settings(**given)
 
 
-def changed(run: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
+def changed(run: Run, given: Mapping[str, Any]) -> Settings:
     """The settings of a run with the values ``given`` in place of its own. Another head has its own defaults, and nothing
     that was chosen for the first one."""
     settings = settings_of(run)
     if settings.chosen_on is not None:
-        settings = replace(settings, chosen_by=settings.chosen_by or run["run_id"])
+        settings = replace(settings, chosen_by=settings.chosen_by or run.run_id)
     head = given.get("head")
     if head not in (None, settings.head):
         unset: dict[str, Any] = {one.name: None for one in fields(heads.Settings) if one.default is None}

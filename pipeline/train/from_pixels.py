@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from pipeline.ingest.pictures import MEMORY_SHARE, Pixels, load_pictures
-from pipeline.runs import judgement, runs
+from pipeline.runs import judgement, keeping, runs
+from pipeline.runs.keeping import Outcome
 from pipeline.runs.rows import Rows, load_rows
-from pipeline.runs.runs import Outcome
+from pipeline.runs.runs import Run
 from pipeline.train import fitting, networks
 from store.errors import ColdframeError
 from store.schemas import DEFAULT_PLAN, TRAIN, VALIDATION
@@ -31,9 +30,9 @@ class Settings(networks.Settings):
     memory_share: float = MEMORY_SHARE
 
 
-def settings_of(run: Mapping[str, Any]) -> Settings:
+def settings_of(run: Run) -> Settings:
     """The settings that a run was made with."""
-    kept = json.loads(run["settings"])
+    kept = run.settings
     known = {one.name for one in fields(Settings)}
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in kept.items() if name in known
@@ -83,7 +82,7 @@ def train(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         "settings_chosen_on": None,
     }
     with store.commit("train") as commit:
-        runs.keep(
+        keeping.keep(
             commit,
             run_id,
             created_at,

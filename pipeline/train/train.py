@@ -10,16 +10,15 @@ from dataclasses import asdict
 import numpy as np
 
 from pipeline.curate import units
-from pipeline.runs import judgement, runs
+from pipeline.runs import judgement, keeping, runs
+from pipeline.runs.evaluations import Evaluation
 from pipeline.runs.judgement import Judgement
-from pipeline.runs.runs import Outcome
+from pipeline.runs.keeping import Outcome
 from pipeline.train import fitting
 from pipeline.train.fitting import Data, Settings
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix
 from store.store import Snapshot, Store
-
-FOLDS = "folds:{}"  # the name of the evaluation that out-of-fold predictions are
 
 
 def train(store: Store, name: str, settings: Settings) -> Outcome:
@@ -44,7 +43,7 @@ def train(store: Store, name: str, settings: Settings) -> Outcome:
     seen = data.seen(resolved)
     seconds = time.monotonic() - started
     with store.commit("train") as commit:
-        runs.keep(
+        keeping.keep(
             commit,
             run_id,
             created_at,
@@ -129,4 +128,4 @@ def _out_of_fold(
             f"{len(unknown)} classes have all their rows in one fold, so out of fold none of those can be right: "
             f"{fitting.named(np.array(sorted(unknown)))}"
         )
-    return judgement.judge(run_id, FOLDS.format(settings.folds), rows, groups, classes, probabilities), notes
+    return judgement.judge(run_id, str(Evaluation(folds=settings.folds)), rows, groups, classes, probabilities), notes

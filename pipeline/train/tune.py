@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.runs import metrics, runs
+from pipeline.runs import keeping, metrics, runs
 from pipeline.runtime import quiet
 from pipeline.runtime.frameworks import load_keras
 from pipeline.runtime.progress import Progress
@@ -123,7 +123,7 @@ def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) ->
     seconds = time.monotonic() - started
     seen = data.seen(chosen)
     with store.commit("tune") as commit:
-        runs.keep(
+        keeping.keep(
             commit,
             run_id,
             created_at,

@@ -10,10 +10,10 @@ from typing import Any
 
 from pipeline.curate import scorers
 from pipeline.embed import embed
-from pipeline.evaluate import evaluate
 from pipeline.finetune import finetune
 from pipeline.ingest import ingest
 from pipeline.runs import runs
+from pipeline.runs.evaluations import Evaluation, record_name
 from pipeline.train import fitting, heads
 from store.errors import ColdframeError
 from store.store import Snapshot
@@ -116,22 +116,22 @@ def _still_there(moment: Snapshot, run: str) -> str:
 
 def evaluate_command(moment: Snapshot, run: str, name: str, split: str, evaluations: list[str]) -> str:
     """Evaluations of a run on a split of one plan again; ``name`` is the run's. They are named as ``predictions`` names them."""
-    folds = [one.removeprefix("folds:") for one in evaluations if one.startswith("folds:")]
+    parsed = [Evaluation.parse(one) for one in evaluations]
+    folds = [one.folds for one in parsed if one.folds]
     if folds:  # they come with the training
         return _command(["train", "--from", run], {"folds": folds[0]}, {}, ("folds",))
-    exported = [one.removeprefix("export:") for one in evaluations if one.startswith("export:")]
+    exported = [one.exported_as for one in parsed if one.exported_as]
     if exported:  # they are of an artefact, which gives them when it is made
         return _command(
             ["export", run, "--force"], {"format": exported[0], "split": split}, {"split": "test"}, ("format", "split")
         )
-    words = [word for one in evaluations for word in one.split(",")]
-    plan = evaluate.plan_in(evaluations[0])
-    record = record_of(moment, "evaluate", evaluate.record_name(name, split, plan)) or {}
+    plan = parsed[0].plan
+    record = record_of(moment, "evaluate", record_name(name, split, plan)) or {}
     settings = {
         "split": split,
-        "mask_by": sorted({word.removeprefix(evaluate.MASKED) for word in words if word.startswith(evaluate.MASKED)}),
+        "mask_by": sorted({one.masked_by for one in parsed if one.masked_by}),
         "group_by": record.get("group_by"),
-        "tta": evaluate.TTA in words or None,
+        "tta": any(one.tta for one in parsed) or None,
         "plan": plan,
     }
     return _command(["evaluate", run], settings, {"split": "test"}, tuple(settings))

@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.embed.embed import FEATURE_SET, VIEWS_STEP
-from pipeline.evaluate.evaluate import plan_in, record_name
+from pipeline.runs.evaluations import Evaluation, record_name
 from pipeline.runs.runs import is_id, name_in
 from pipeline.upkeep import remaking
 from store import compaction, files, garbage, manifest, opening, parts
@@ -389,7 +389,11 @@ class _Repair:
             if key.count("/") < 2 or not is_id(_run_of(key)):  # no key of ours, so nobody could make it again
                 continue
             evaluation, split = key.split("/", 1)[1].rsplit("/", 1)
-            lost.setdefault((_run_of(key), split, plan_in(evaluation)), []).append(evaluation)
+            try:
+                plan = Evaluation.parse(evaluation).plan
+            except StoreDamaged:
+                continue
+            lost.setdefault((_run_of(key), split, plan), []).append(evaluation)
         for (run_id, split, plan), evaluations in lost.items():
             name = name_in(run_id)
             run = name if run_id in unusable else run_id
