@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -114,6 +115,13 @@ def drawn(folder: Path, per_class: int = 8) -> Catalogue:
 def catalogue(tmp_path: Path) -> Catalogue:
     """24 pictures of three classes."""
     return drawn(tmp_path / "catalogue")
+
+
+def command_of(name: str) -> click.Command:
+    """A command of ``coldframe``."""
+    found = cli.get_command(click.Context(cli), name)
+    assert found is not None, name
+    return found
 
 
 class Coldframe:

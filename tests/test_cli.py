@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 import pytest
 
-from pipeline.cli.app import Common, cli
+from pipeline.cli.app import FILES, Common
 from store.errors import ColdframeError
-from tests.conftest import REPOSITORY, Catalogue, Coldframe, picture
+from tests.conftest import REPOSITORY, Catalogue, Coldframe, command_of, picture
 
 FRAMEWORKS = "tensorflow, torch, keras, sklearn, duckdb, pyarrow, numpy"
 
@@ -49,7 +49,8 @@ def test_questions_load_no_framework(ready: Coldframe, arguments: list[str]) -> 
 
 
 def test_every_command_and_option_has_help() -> None:
-    for name, command in cli.commands.items():
+    for name in FILES:
+        command = command_of(name)
         assert command.help, name
         for parameter in command.params:
             if isinstance(parameter, click.Option):

@@ -12,12 +12,12 @@ import click
 import pytest
 
 from pipeline import recipe
-from pipeline.cli.app import cli
+from pipeline.cli.app import FILES, cli
 from pipeline.curate import plans
 from pipeline.steps import config
 from pipeline.train import fitting
 from store.store import Store
-from tests.conftest import REPOSITORY, Coldframe
+from tests.conftest import REPOSITORY, Coldframe, command_of
 
 README = (REPOSITORY / "README.md").read_text()
 COMMANDS = [
@@ -39,7 +39,7 @@ def example(kind: str) -> tuple[str, str]:
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("coldframe ")])
 def test_each_command_shown_parses(line: str) -> None:
     words = shlex.split(line)[1:]
-    command = cli.commands[words[0]]
+    command = command_of(words[0])
     command.make_context(words[0], words[1:], parent=click.Context(cli))
 
 
@@ -55,7 +55,7 @@ def test_each_link_leads_somewhere(link: str) -> None:
 
 
 def test_every_command_stands_in_the_readme() -> None:
-    for name in cli.commands:
+    for name in FILES:
         assert re.search(rf"\b{name}\b", README), name
 
 

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from pipeline.embed import embedders
-from pipeline.embed.embed import parse_size
 from pipeline.embed.embedders import Options, mean_colour
 from pipeline.embed.feature_sets import vectors
+from pipeline.steps.settings import parse_size
 from store.errors import ColdframeError
 from store.matrices import from_matrix
 from tests.conftest import Catalogue, Coldframe, drawn, picture

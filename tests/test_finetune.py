@@ -159,7 +159,9 @@ def test_a_run_is_tuned_kept_and_evaluated(trained: Coldframe) -> None:
     assert run["helped"] == better
     assert ("did not help" in done.stderr) == (not better)
     folder = next((trained.path / "activations").iterdir())
-    assert sum(len(json.loads(path.read_text())) for path in folder.glob("*.json")) == run["train_rows"] + run["val_rows"]
+    assert (
+        sum(len(json.loads(path.read_text())) for path in folder.glob("*.json")) == run["train_rows"] + run["val_rows"]
+    )
     trained("evaluate", run["run_id"], "--split", "val")
     row = trained.rows(f"select accuracy, loss from evaluations where run_id = '{run['run_id']}' and split = 'val'")[0]
     assert row["accuracy"] == pytest.approx(run["val_accuracy_after"], abs=1e-9)

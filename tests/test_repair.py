@@ -13,7 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli.app import cli
-from pipeline.upkeep import remaking
+from pipeline.curate import score
+from pipeline.embed.again import again as embed_again
+from pipeline.evaluate import evaluate
+from pipeline.runs.evaluations import Evaluation
+from pipeline.steps.config import Config
+from pipeline.upkeep.holes import run_again
 from store import manifest
 from store.compaction import compact
 from store.parts import Part
@@ -326,11 +331,11 @@ def test_a_number_that_is_torn_twice_is_kept_aside_twice(cf: Coldframe) -> None:
 
 
 def test_killed_before_its_commit_or_after_it_a_repair_can_be_run_again(cf: Coldframe) -> None:
-    from pipeline.upkeep.repair import _keep_aside
+    from pipeline.upkeep.mending import keep_aside
 
     (part,) = parts_of(cf, "scores")
     path = flip(cf, part)
-    _keep_aside(cf.path, path)  # killed here
+    keep_aside(cf.path, [path])  # killed here
     assert path.exists()
     cf("repair")
     assert len(list((cf.path / "damaged").rglob("*.parquet"))) == 1
@@ -366,7 +371,7 @@ def test_what_another_command_changes_meanwhile_is_not_repaired_half(
                 commit.append("embeddings", vectors.slice(30), key="mean-colour")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.upkeep.repair._keep_aside", keep_aside)
+        patch.setattr("pipeline.upkeep.mending._keep_aside", keep_aside)
         refused = cf("repair", code=5)
     assert "another coldframe process has changed the same rows meanwhile" in refused.stderr
     assert refused.stdout == ""
@@ -387,10 +392,12 @@ def test_a_set_that_is_being_filled_is_not_taken_out(cf: Coldframe) -> None:
 
 def test_commands_of_steps_nobody_recorded(tmp_path: Path) -> None:
     moment = Store.create(tmp_path / "store").snapshot()
-    assert remaking.embed_command(moment, "clip", None) == "coldframe embed clip"
-    assert remaking.score_command(moment, "gone") == "coldframe score gone"
-    assert remaking.train_command(moment, "20260101T000000-my-head-abcdef") == "coldframe train --as my-head"
-    assert remaking.evaluate_command(moment, "r", "my-head", "val", ["plain", "masked:a b"]) == (
-        "coldframe evaluate r --split val --mask-by 'a b'"
-    )
-    assert json.dumps(remaking.record_of(moment, "ingest", "")) == "null"
+    nothing = Config()
+    assert embed_again(moment, nothing, "clip", None) == ["embed", "clip"]
+    assert score.again(moment, nothing, "gone") == ["score", "gone"]
+    with pytest.raises(LookupError, match="cannot be recovered"):
+        run_again(moment, nothing, "20260101T000000-my-head-abcdef")
+    asked = [Evaluation(), Evaluation(masked_by="a b")]
+    assert evaluate.again(moment, nothing, "r", "my-head", "val", asked) == [
+        *("evaluate", "r", "--split", "val", "--mask-by", "a b")
+    ]

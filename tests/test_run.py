@@ -147,7 +147,7 @@ def test_the_reference_recipe_is_the_default(cf: Coldframe, monkeypatch: pytest.
     monkeypatch.delenv("COLDFRAME_EMBED_BACKEND")
     from pipeline.curate import plans
     from pipeline.curate.scorers import clip_quality
-    from pipeline.embed import embed
+    from pipeline.embed.settings import Settings as EmbedSettings
     from pipeline.steps import config
     from pipeline.train import fitting, heads
 
@@ -156,7 +156,7 @@ def test_the_reference_recipe_is_the_default(cf: Coldframe, monkeypatch: pytest.
     written = file.settings(fitting.Settings, "train", "mlp", flags={})
     assert heads.resolve("mlp", written) == heads.resolve("mlp", fitting.Settings(embedder="efficientnet-b4"))
     assert file.settings(clip_quality.Settings, "score", "clip-quality", flags={}) == clip_quality.Settings()
-    assert file.settings(embed.Settings, "embed", "efficientnet-b4", flags={}) == embed.Settings(
+    assert file.settings(EmbedSettings, "embed", "efficientnet-b4", flags={}) == EmbedSettings(
         weights="imagenet", size="380x380"
     )
     plan = plans.from_config(file, "default")

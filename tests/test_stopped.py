@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.steps.config import Config
 from pipeline.upkeep.gc import gc
 from pipeline.upkeep.repair import repair
 from pipeline.upkeep.verify import verify
@@ -131,8 +132,8 @@ def test_repair(many: Coldframe, tmp_path: Path) -> None:
 
     def check(store: Store) -> None:
         assert [line.split(": ", 1)[1] for line in damage(store)] in ([], [line.split(": ", 1)[1] for line in found])
-        repair(store)
+        repair(store, Config())
         assert damage(store) == []
         assert len(list((store.root / "damaged" / "parts").rglob("*.parquet"))) == 3
 
-    assert at_each_operation(many.path, tmp_path / "copies", repair, check) > 5
+    assert at_each_operation(many.path, tmp_path / "copies", lambda store: repair(store, Config()), check) > 5

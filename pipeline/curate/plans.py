@@ -12,8 +12,9 @@ from typing import Any
 import tomlkit
 from tomlkit.items import AoT, Array
 
+from pipeline.curate import rules
 from pipeline.steps.config import Config
-from store import files, queries
+from store import files
 from store.errors import ColdframeError, StoreDamaged
 from store.rows import json_of, not_ours
 from store.schemas import TRAIN
@@ -59,22 +60,9 @@ def rule_stage(name: str, settings: Mapping[str, Any]) -> Stage:
     """A stage for a rule file.
 
     Raises:
-        ColdframeError: no such rule, or percentiles out of range.
+        ColdframeError: no such rule, a setting that it does not have, or a value that is not allowed.
     """
-    if name not in queries.names("rules"):
-        raise ColdframeError(f"no rule {name!r}; available: {', '.join(queries.names('rules'))}")
-    for percentile in percentiles(settings):
-        if percentile is not None and not (_is_number(percentile) and 0 < percentile < 100):
-            raise ColdframeError(f"rule {name}: percentile {percentile}, expected a number between 0 and 100")
-    if not isinstance(settings.get("by"), str | None):
-        raise ColdframeError(f"rule {name}: by = {settings['by']!r}, expected the name of one column")
-    if not isinstance(settings.get("leave_one_out", False), bool):
-        raise ColdframeError(f"rule {name}: leave_one_out = {settings['leave_one_out']!r}, expected true or false")
-    if settings.get("apply_to", TRAIN) not in (TRAIN, "all"):
-        raise ColdframeError(f"rule {name}: apply_to = {settings['apply_to']!r}, expected 'train' or 'all'")
-    bits = settings.get("bits")
-    if name == "copies" and bits is not None and not (type(bits) is int and 0 <= bits <= 7):
-        raise ColdframeError(f"rule copies: bits = {bits!r}, expected a whole number from 0 to 7")
+    rules.check(name, settings)
     return Stage("rule", name, dict(settings))
 
 
@@ -114,7 +102,7 @@ def with_seed(plan: Plan, seed: Any) -> Plan:
 
 def percentiles(settings: Mapping[str, Any]) -> list[float | None]:
     """The percentile of each pass of a rule; one pass without a percentile where none is set."""
-    given = settings.get("percentile")
+    given = settings.get(rules.PASSES)
     listed = list(given) if isinstance(given, list | tuple) else [given]
     return listed or [None]
 

@@ -13,9 +13,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipeline.curate import centroids, scorers, units
-from pipeline.curate.plans import Plan, Stage, from_store, percentiles
+from pipeline.curate import centroids, rules, scorers, units
+from pipeline.curate.plans import Plan, Stage, current, from_store, percentiles
 from pipeline.embed import feature_sets
+from pipeline.steps.config import Config
+from pipeline.steps.records import NEVER, Record
 from store import digests, queries
 from store.errors import ColdframeError
 from store.matrices import Vectors
@@ -23,6 +25,8 @@ from store.schemas import SCHEMAS, TRAIN, as_text
 from store.store import Snapshot, Store
 
 LOCK_WAIT_SECONDS = 60.0
+
+STEP = "curate"
 
 
 @dataclass
@@ -104,7 +108,7 @@ def replay_and_commit(
         commit.replace("assignments", result.assignments, key=plan.name)
         commit.replace("stages", _stages_table(plan, result.stage_rows), key=plan.name)
         commit.record_step(
-            "curate",
+            STEP,
             plan.name,
             settings=plan_settings(plan),
             inputs=inputs,
@@ -135,7 +139,7 @@ def plan_settings(plan: Plan) -> dict[str, Any]:
 
 def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
     """A digest of each thing a replay of ``plan`` reads: columns of images, verdicts, scores, feature sets."""
-    texts = [queries.text(rule_file(stage)) for stage in plan.stages if stage.kind == "rule"]
+    texts = [rules.text(stage.name) for stage in plan.stages if stage.kind == "rule"]
     grouped = {stage.settings.get("by") for stage in plan.stages} - {None}
     columns = [
         name
@@ -145,20 +149,29 @@ def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
     inputs = feature_sets.column_digests(snapshot, columns)
     for stage in plan.stages:
         if stage.kind == "rule":
-            inputs[f"the text of rule {stage.name}"] = digests.of_json(queries.text(rule_file(stage)))
+            inputs[f"the text of rule {stage.name}"] = digests.of_json(rules.text(stage.name))
     inputs["verdicts"] = snapshot.value("steps/curate/verdicts_digest")
     if any(queries.uses(text, "scores") for text in texts):
         inputs["scores"] = snapshot.value("steps/curate/scores_digest")
     for stage in plan.stages:
-        if stage.kind == "rule" and queries.uses(queries.text(rule_file(stage)), "centroid_distances"):
+        if stage.kind == "rule" and queries.uses(rules.text(stage.name), rules.CENTROIDS):
             name = feature_sets.choose(snapshot, stage.settings.get("embedder"))
             inputs[f"embeddings of {name}"] = feature_sets.digest(snapshot, name)
     return inputs
 
 
-def rule_file(stage: Stage) -> str:
-    """The SQL file of a rule."""
-    return f"rules/{stage.name.replace('-', '_')}"
+def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
+    """Why a plan has to be replayed; None where it need not, or where nobody knows the plan."""
+    record = Record.of(moment, STEP, name)
+    if record is None or moment is None:
+        return NEVER
+    plan = current(config, moment, name)
+    return None if plan is None else record.difference(plan_settings(plan), inputs_read(moment, plan))
+
+
+def again(plan: str) -> list[str]:
+    """The replay of a plan."""
+    return [STEP, "--plan", plan]
 
 
 def _stages_table(plan: Plan, stage_rows: list[tuple[int, int]]) -> pa.Table:
@@ -210,27 +223,23 @@ class _State:
             candidates = self._find_candidates()
             rows_in = rows_in or candidates
             self._prepare(stage, candidates)
-            settings = dict(stage.settings) | {"percentile": percentile}
+            settings = dict(stage.settings) | {rules.PASSES: percentile}
             try:
-                self._snapshot.materialise("hits", rule_file(stage), **settings)
+                self._snapshot.materialise("hits", rules.file(stage.name), **settings)
                 self._check_hits(stage)
                 self._snapshot.materialise("state", "steps/curate/replay_exclude", rule=stage.name, **{"pass": number})
             except duckdb.Error as error:
                 raise ColdframeError(
-                    f"rule {stage.name} (sql/{rule_file(stage)}.sql) failed: {error}; a rule selects image_id, value, threshold"
+                    f"rule {stage.name} (sql/{rules.file(stage.name)}.sql) failed: {error}; a rule selects image_id, value, "
+                    "threshold"
                 ) from error
         self.stage_rows.append((rows_in, self._left()))
 
     def _prepare(self, stage: Stage, candidates: int) -> None:
         """Provide what a rule's SQL reads besides ``candidates``; scores and vectors that are missing are an error."""
-        text = queries.text(rule_file(stage))
-        known = self._snapshot.parameters(rule_file(stage))
-        if queries.uses(text, "centroid_distances"):
-            known |= {"embedder", "leave_one_out"}
-            self._snapshot.register("centroid_distances", self._centroid_distances(stage))
-        unknown = sorted(set(stage.settings) - known)
-        if unknown:
-            raise ColdframeError(f"rule {stage.name}: no setting {unknown[0]!r}; settings: {', '.join(sorted(known))}")
+        text = rules.text(stage.name)
+        if queries.uses(text, rules.CENTROIDS):
+            self._snapshot.register(rules.CENTROIDS, self._centroid_distances(stage))
         if queries.uses(text, "scores"):
             # a rule named after a scorer reads that one; another may read any
             scorer = stage.name if stage.name in scorers.names() else None
@@ -244,7 +253,7 @@ class _State:
     def _check_hits(self, stage: Stage) -> None:
         for row in self._snapshot.rows("steps/curate/wrong_hits"):
             raise ColdframeError(
-                f"rule {stage.name} (sql/{rule_file(stage)}.sql) gave {row['image_id']!r} {row['hits']} times"
+                f"rule {stage.name} (sql/{rules.file(stage.name)}.sql) gave {row['image_id']!r} {row['hits']} times"
                 f"{'' if row['is_candidate'] else ', which is no candidate'}: a rule gives each candidate at most once"
             )
 

@@ -12,8 +12,13 @@ import pyarrow as pa
 
 from pipeline.curate import scorers
 from pipeline.embed import feature_sets
+from pipeline.steps.config import Config
+from pipeline.steps.records import NEVER, Record
+from pipeline.steps.settings import as_json, check, from_json, incidental, options
 from store.errors import ColdframeError
-from store.store import Store
+from store.store import Snapshot, Store
+
+STEP = "score"
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
         Locked: the same scorer is running already.
     """
     started = time.monotonic()
+    check(f"{STEP} {name}", settings)
     with store.lock(f"score-{name}"):
         snapshot = store.snapshot()
         embedder = feature_sets.choose(snapshot, settings.embedder)
@@ -58,7 +64,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
         with store.commit("score") as commit:
             commit.replace("scores", table, key=name)
             commit.record_step(
-                "score",
+                STEP,
                 name,
                 settings=asdict(settings) | {"embedder": embedder},
                 inputs={f"embeddings of {embedder}": feature_sets.digest(snapshot, embedder)},
@@ -67,3 +73,24 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
                 rows_out=len(table),
             )
     return Outcome(name, embedder, len(table), len(images) - len(table))
+
+
+def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
+    """Why the images have to be scored again by a scorer; None where they need not."""
+    settings = config.settings(scorers.module(name).Settings, STEP, name, flags={})
+    record = Record.of(moment, STEP, name)
+    if record is None or moment is None:
+        return NEVER
+    embedder = feature_sets.choose(moment, settings.embedder)
+    inputs = {f"embeddings of {embedder}": feature_sets.digest(moment, embedder)}
+    return record.difference(as_json(settings) | {"embedder": embedder}, inputs, type(settings))
+
+
+def again(moment: Snapshot, config: Config, name: str) -> list[str]:
+    """The scores of a scorer again."""
+    record = Record.of(moment, STEP, name)
+    if record is None or name not in scorers.names():  # one of the user's own that has gone
+        return [STEP, name]
+    kind = scorers.module(name).Settings
+    made = from_json(kind, record.settings)
+    return [STEP, name, *options(kind, made, config.defaults(kind, STEP, name), leave_out=tuple(incidental(kind)))]

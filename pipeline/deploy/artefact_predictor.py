@@ -15,7 +15,7 @@ from pipeline.deploy import model_process
 from pipeline.deploy.artefact import Artefact
 from pipeline.evaluate.predictors import Found, Predictor
 from pipeline.ingest import decoding
-from pipeline.ingest.examine import MAX_SECONDS
+from pipeline.ingest.limits import MAX_SECONDS
 from pipeline.runs import taxonomy
 from pipeline.runs.neighbours import Neighbours
 from store import spill

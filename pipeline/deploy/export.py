@@ -34,6 +34,7 @@ from pipeline.runs.judgement import Judgement, judge, keep_judgement, values_by_
 from pipeline.runs.neighbours import Neighbours
 from pipeline.runs.rows import Rows, load_rows
 from pipeline.runs.runs import FINETUNED, Run
+from pipeline.steps.settings import options, setting
 from pipeline.train import classifier
 from pipeline.train.classifier import Parts
 from store import files
@@ -47,20 +48,19 @@ LARGEST_DIFFERENCE = 1e-3  # in probability
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``export`` can be told.
+    """What ``export`` can be told."""
 
-    ``format``: one of ``formats.names()``. ``output``: the folder to make, None for one named by run and format, here.
-    ``split``: whose rows the artefact is evaluated on. ``neighbours``: whether it carries vectors of the training images.
-    ``force``: take the place of an artefact that is there. ``column``: columns of the catalogue to carry beside those of ranks
-    and those that the run was evaluated masked by.
-    """
-
-    format: str = "keras"
-    output: str | None = None
-    split: str = "test"
-    neighbours: bool = True
-    force: bool = False
-    column: tuple[str, ...] = ()
+    format: str = setting("keras", "How the model is written.", choices=formats.names)
+    output: str | None = setting(None, "Folder to make.", metavar="DIR", default_text="named by run and format, here")
+    split: str = setting("test", "Whose rows the written model is evaluated on.")
+    neighbours: bool = setting(True, "Take vectors of the training images along.")
+    force: bool = setting(False, "Replace an artefact that is there.")
+    column: tuple[str, ...] = setting(
+        (),
+        "Also carry this column of the catalogue, for predict --where; repeatable. Ranks, and columns that the run was "
+        "evaluated masked by, are carried anyway.",
+        metavar="COL",
+    )
 
 
 @dataclass(frozen=True)
@@ -394,3 +394,8 @@ def _licences(snapshot: Snapshot, run: Run) -> dict[str, int]:
     value_of = values_by_id(snapshot, column)
     trained = snapshot.query("steps/train/run_labels", run_id=run.run_id, split=TRAIN)["image_id"].to_pylist()
     return dict(sorted(Counter(value_of.get(one) or "not stated" for one in trained).items()))
+
+
+def again(run: str, split: str, format: str) -> list[str]:
+    """The artefact of a run again, whose evaluation comes with it."""
+    return ["export", run, "--force", *options(Settings, Settings(format=format, split=split))]

@@ -28,11 +28,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.deploy import artefact, artefact_predictor, model_process
+from pipeline.deploy.asking import Settings
 from pipeline.evaluate import predictors
 from pipeline.evaluate.predictors import Found, Predictor
 from pipeline.ingest import decoding
 from pipeline.ingest.decoders import Decoders, Decoding
-from pipeline.ingest.examine import MAX_SECONDS
+from pipeline.ingest.limits import MAX_SECONDS
 from pipeline.runs import taxonomy
 from pipeline.runs.runs import Run
 from pipeline.runtime.processes import cores
@@ -101,9 +102,9 @@ class Model:
         self,
         sources: Iterable[str | Path | bytes],
         *,
-        top: int = 5,
+        top: int = Settings.top,
         where: Mapping[str, str] | Sequence[tuple[str, str]] = (),
-        neighbours: int = 3,
+        neighbours: int = Settings.neighbours,
     ) -> Iterator[Answer]:
         """An answer for each file, in their order, some tens of them at a time.
 

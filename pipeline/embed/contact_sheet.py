@@ -25,6 +25,7 @@ CELL, LINE, GAP = (
     8,
 )  # width and height of a picture at most, of a line of text, between pictures; pixels
 SUFFIXES = (".png", ".jpg", ".jpeg")
+FILE = "views.png"  # where nobody names another
 
 
 @dataclass(frozen=True)

@@ -7,95 +7,34 @@ run that was killed goes on behind its last commit.
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.embed import embedders
-from pipeline.embed.augmentation import Augmentation
+from pipeline.embed import embedders, pending
 from pipeline.embed.embedders import Embedder
 from pipeline.embed.filling import Filling
+from pipeline.embed.settings import STORE_TYPES, Settings, check, resolved
 from pipeline.ingest import decoding
 from pipeline.ingest.pictures import image_root, ingested_max_pixels
 from pipeline.runtime import openvino
-from pipeline.steps.config import LARGEST_COUNT, PATH_OR_NAME
+from pipeline.steps.config import Config
+from pipeline.steps.records import NEVER, Record
 from store import digests
 from store.compaction import compact
 from store.errors import ColdframeError
-from store.schemas import DEFAULT_PLAN, FILE_FACTS, SCHEMAS, failure_columns
+from store.schemas import FILE_FACTS, SCHEMAS, failure_columns
 from store.store import Snapshot, Store
 
 SAMPLED_BATCHES = 4
-PAGE = 8192  # contents looked up at a time
-DEVICES = ("auto", "cpu", "gpu")
 FEATURE_SET = "feature set"  # among the inputs of the step
-VIEWS_STEP = "embed-views"
-VIEW_ROWS = ("train", "all")
+STEP, VIEWS_STEP = "embed", "embed-views"
 NONE = "none"  # the augmentation of a picture as it is
-STORE_TYPES = {"float32": np.float32, "float16": np.float16}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What ``embed`` can be told. ``size`` is ``HxW`` or one number; ``embedder`` the network's name; ``max_pixels`` ingest's.
-
-    ``views`` is the number of augmented views of each content of the training rows of ``plan`` (``view_rows`` ``train``), or of
-    all rows (``all``); what follows it is theirs alone, see :class:`pipeline.embed.augmentation.Augmentation`.
-    """
-
-    embedder: str | None = None
-    weights: str | None = field(default=None, metadata=PATH_OR_NAME)
-    size: str | None = None
-    batch: int | None = None
-    limit: int | None = None
-    store_as: str = "float32"
-    seed: int = 0
-    backend: str = "auto"
-    device: str = "auto"
-    retry: bool = False
-    max_failure_rate: float | None = None
-    max_pixels: int | None = None
-    commit_seconds: float = 5.0
-    views: int = 0
-    view_rows: str = "train"
-    plan: str = DEFAULT_PLAN
-    flip: float = Augmentation.flip
-    rotation: float = Augmentation.rotation
-    zoom: float = Augmentation.zoom
-    brightness: float = Augmentation.brightness
-    contrast: float = Augmentation.contrast
-    channel_shift: float = Augmentation.channel_shift
-    fill: str = Augmentation.fill
-    view_seed: int = Augmentation.seed
-
-    @property
-    def augmentation(self) -> Augmentation:
-        """How the views are made.
-
-        Raises:
-            ColdframeError: a setting of them is out of range.
-        """
-        given = {one.name: getattr(self, one.name) for one in fields(Augmentation) if one.name != "seed"}
-        return Augmentation(**given, seed=self.view_seed)
-
-    def of_pictures(self) -> dict[str, Any]:
-        """The settings for pictures as they are, as JSON."""
-        return {key: value for key, value in asdict(self).items() if key not in _OF_VIEWS}
-
-    def of_views(self) -> dict[str, Any]:
-        """The settings for augmented views, as JSON."""
-        return {key: value for key, value in asdict(self).items() if key in _OF_VIEWS}
-
-
-_OF_VIEWS = {"views", "view_rows", "plan", "view_seed", *(one.name for one in fields(Augmentation))} - {"seed"}
 
 
 @dataclass(frozen=True)
@@ -142,16 +81,6 @@ class Forecast:
     seconds: float
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """``380``, ``380x380`` or ``375x500`` (height x width) as two positive numbers of pixels."""
-    if text is None:
-        return None
-    parts = str(text).lower().split("x")
-    if len(parts) not in (1, 2) or not all(part.isdigit() and int(part) for part in parts):
-        raise ColdframeError(f"size {text!r}: expected HEIGHTxWIDTH in pixels, such as 380x380 or 375x500")
-    return int(parts[0]), int(parts[-1])
-
-
 def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -> Outcome:
     """Fill the feature set ``name``: a vector for each content that has none, and for each view asked for that it lacks.
 
@@ -178,7 +107,7 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
                 commit.replace("failures", failures, key=f"embed/{name}")
             if enough:
                 commit.record_step(
-                    "embed",
+                    STEP,
                     name,
                     settings=work.settings.of_pictures(),
                     inputs=_copy_of_set(store.snapshot(), name),
@@ -229,7 +158,9 @@ def forecast(store: Store, name: str, settings: Settings) -> Forecast:
     work = _Work(store, name, settings)
     work.compare_set()
     pages = work.pages()
-    sample = next(pages, missing(work.before, name, settings, "", "")).slice(0, SAMPLED_BATCHES * work.network.batch)
+    sample = next(pages, pending.missing(work.before, name, settings, "", "")).slice(
+        0, SAMPLED_BATCHES * work.network.batch
+    )
     pages.close()
     each = work.filling().measure(sample) if sample.num_rows else 0.0
     return Forecast(
@@ -250,7 +181,7 @@ class _Work:
     """What there is to do for a set: its network, loaded, and how many contents, ``todo`` of those that are ``missing``."""
 
     def __init__(self, store: Store, name: str, settings: Settings) -> None:
-        _check(name, settings)
+        check(name, settings)
         self._store, self._name, self.settings = store, name, resolved(settings)
         self.started = time.monotonic()
         self.before = store.snapshot()
@@ -266,13 +197,13 @@ class _Work:
         if self._made_views:
             self._made_augmentation, self._made["augmentation"] = self._made["augmentation"], NONE
         self._recorded_source = json.loads(self._row["source"]) if existing else {}
-        self._source = embedders.Options(self.settings.weights, parse_size(settings.size), settings.seed)
+        self._source = embedders.Options(self.settings.weights, settings.height_width, settings.seed)
         self.note = ""
         self.network = self._load()
         if settings.batch:
             self.network.batch = settings.batch
         self._wanted = json.loads(json.dumps(set_settings(settings, name, self.network)))
-        by_prefix = missing_by_prefix(self.before, name, settings)
+        by_prefix = pending.missing_by_prefix(self.before, name, settings)
         as_they_are, views = (sum(row[what] for row in by_prefix) for what in ("pictures", "views"))
         self.contents: int = self.before.value("steps/embed/contents")
         self.cached = self.contents - as_they_are
@@ -296,8 +227,8 @@ class _Work:
     def pages(self) -> Generator[pa.Table]:
         """What is to do, as :func:`missing` gives it, by id, some thousand contents at a time: memory stays flat."""
         left = self.todo
-        for first, last in _ranges(self._by_prefix):
-            page = missing(self.before, self._name, self.settings, first, last)
+        for first, last in pending.pages(self._by_prefix):
+            page = pending.missing(self.before, self._name, self.settings, first, last)
             if not self.settings.retry:
                 page = page.filter(pc.invert(page["failed_before"]))
             page = page.slice(0, left)
@@ -410,69 +341,10 @@ class _Work:
         }
 
 
-def missing(moment: Snapshot, name: str, settings: Settings, first: str, last: str) -> pa.Table:
-    """The contents that lack a view the settings ask for, of those whose ids begin as ``first`` to ``last`` do:
-    ``content_id, paths, views, failed_before``, by id.
-
-    ``views`` are the numbers of those that each lacks, ascending.
-    """
-    return moment.query("steps/embed/missing", embedder=name, first=first, last=last, **_wanted(settings))
-
-
-def missing_by_prefix(moment: Snapshot, name: str, settings: Settings) -> list[dict[str, Any]]:
-    """How many contents, pictures as they are and views there are to make, by the beginning of the content ids:
-    ``prefix, failed_before, contents, pictures, views``."""
-    return moment.rows("steps/embed/missing_by_prefix", embedder=name, **_wanted(settings))
-
-
-def _wanted(settings: Settings) -> dict[str, Any]:
-    return {"views": settings.views, "view_rows": settings.view_rows, "plan": settings.plan}
-
-
-def _ranges(by_prefix: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """First and last beginning of ids of about a page of contents each."""
-    first, contents = "", 0
-    for row in by_prefix:
-        first = first if contents else row["prefix"]
-        contents += row["contents"]
-        if contents >= PAGE:
-            yield first, row["prefix"]
-            contents = 0
-    if contents:
-        yield first, by_prefix[-1]["prefix"]
-
-
 def _changes(made: dict[str, Any], wanted: dict[str, Any]) -> str:
     """What differs between two settings, said key by key."""
     differing = sorted(key for key in made | wanted if made.get(key) != wanted.get(key))
     return "; ".join(f"{key} was {made.get(key)}, is now {wanted.get(key)}" for key in differing)
-
-
-def _check(name: str, settings: Settings) -> None:
-    for what, least in (("batch", 1), ("limit", 0), ("max_pixels", 1), ("views", 0)):
-        given = getattr(settings, what)
-        if given is not None and not least <= given <= LARGEST_COUNT:
-            raise ColdframeError(f"embed {name}: {what} = {given}, expected from {least} to {LARGEST_COUNT}")
-    if not 0 <= settings.commit_seconds < math.inf:
-        raise ColdframeError(f"embed {name}: commit_seconds = {settings.commit_seconds}, expected a number from 0 on")
-    if not 0 <= settings.seed < 2**32:
-        raise ColdframeError(f"embed {name}: seed = {settings.seed}, expected from 0 to 4294967295")
-    if settings.store_as not in STORE_TYPES:
-        raise ColdframeError(f"--store-as {settings.store_as}: expected one of {', '.join(STORE_TYPES)}")
-    if settings.device not in DEVICES:
-        raise ColdframeError(f"embed {name}: device = {settings.device!r}, expected one of {', '.join(DEVICES)}")
-    if settings.view_rows not in VIEW_ROWS:
-        raise ColdframeError(f"embed {name}: view_rows = {settings.view_rows!r}, expected 'train' or 'all'")
-    _ = settings.augmentation  # its own checks, before anything heavy
-    if settings.max_failure_rate is not None and not 0 <= settings.max_failure_rate <= 1:
-        raise ColdframeError(f"embed {name}: max_failure_rate = {settings.max_failure_rate}, expected from 0 to 1")
-
-
-def resolved(settings: Settings) -> Settings:
-    """The settings with an absolute path to weights that are a local file or folder, as a store remembers them."""
-    if settings.weights and Path(settings.weights).exists():
-        return replace(settings, weights=str(Path(settings.weights).resolve()))
-    return settings
 
 
 def set_settings(settings: Settings, name: str, network: Embedder) -> dict[str, Any]:
@@ -514,3 +386,26 @@ def _failures(before: Snapshot, name: str, failed: dict[str, str], retried: list
     for column, values in (("step", ["embed"] * len(rows)), ("name", [name] * len(rows)), ("reason", reasons)):
         rows = rows.append_column(column, pa.array(values, pa.string()))
     return pa.concat_tables([kept, rows], promote_options="default")
+
+
+def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
+    """Why a feature set has to be filled, its pictures as they are; None where it need not."""
+    settings = config.settings(Settings, STEP, name, flags={})
+    record = Record.of(moment, STEP, name)
+    if record is None or moment is None:
+        return NEVER
+    asked = resolved(settings).of_pictures()
+    missing = pending.untried(moment, name, replace(settings, views=0))
+    return record.difference(asked, {}, Settings) or (f"{missing} contents have no vector" if missing else None)
+
+
+def views_out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
+    """Why the augmented views of a feature set have to be made; None where they need not."""
+    settings = config.settings(Settings, STEP, name, flags={})
+    record = Record.of(moment, VIEWS_STEP, name)
+    if record is None or moment is None:
+        return NEVER
+    missing = pending.untried(moment, name, settings)
+    return record.difference(settings.of_views(), {}, Settings) or (
+        f"{missing} contents lack views" if missing else None
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,25 +19,31 @@ from pipeline.runs.evaluations import Evaluation, record_name
 from pipeline.runs.judgement import Judgement
 from pipeline.runs.rows import Rows, load_rows
 from pipeline.runs.runs import HEAD, Run
+from pipeline.steps.config import Config
+from pipeline.steps.records import NEVER, Record
+from pipeline.steps.settings import check, incidental, options, setting
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
+STEP = "evaluate"
 MOST_VIEWS = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which split; columns of the catalogue to mask by, each an evaluation of its own, and to give figures by; ``tta``: average
-    the augmented views of each row; ``plan``: whose splits, None for the run's own. A larger matrix than ``memory_share`` of
-    the memory lies on disk."""
+    """Which rows, and how. Each column to mask by is an evaluation of its own."""
 
-    split: str = "test"
-    mask_by: tuple[str, ...] = ()
-    group_by: tuple[str, ...] = ()
-    tta: bool = False
-    plan: str | None = None
-    memory_share: float = 0.25
+    split: str = setting("test", "Which rows.")
+    mask_by: tuple[str, ...] = setting(
+        (), "Also rule out classes never seen with a row's COL; repeatable.", metavar="COL"
+    )
+    group_by: tuple[str, ...] = setting((), "Also give the figures for each value of COL; repeatable.", metavar="COL")
+    tta: bool = setting(False, "Average over the augmented views that the store has.")
+    plan: str | None = setting(None, "Whose splits.", default_text="the run's plan")
+    memory_share: float = setting(
+        0.25, "A larger matrix than this share of the memory lies on disk.", least=0, most=1, incidental=True
+    )
 
 
 def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: bool = False) -> list[Judgement]:
@@ -47,6 +55,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: boo
         ColdframeError: no such run, no rows in the split, no such column, or no views to average.
     """
     started = time.monotonic()
+    check(STEP, settings)
     snapshot = store.snapshot()
     run = Run.find(snapshot, run_id)
     plan = settings.plan or run.plan
@@ -95,9 +104,9 @@ def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: boo
             )
             done.append(one)
         commit.record_step(
-            "evaluate",
+            STEP,
             record_name(run.name, settings.split, other_plan(settings, run)),
-            settings={**asdict(settings), "plan": plan},
+            settings=_recorded(settings, run),
             inputs=inputs_read(snapshot, run, settings),
             seconds=time.monotonic() - started,
             rows_in=len(rows),
@@ -185,3 +194,46 @@ def _mask(
     judged = (groups >= 0) & (targets >= 0)
     label_masked = int((~allowed[groups[judged], targets[judged]]).sum())
     return _Masked(metrics.mask(probabilities, groups, allowed), label_masked, int((groups < 0).sum()))
+
+
+def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
+    """Why the newest run of a name has to be evaluated again; None where it need not."""
+    settings = config.settings(Settings, STEP, flags={})
+    run = Run.newest(moment, name=name) if moment else None
+    if moment is None or run is None:
+        return NEVER
+    record = Record.of(moment, STEP, record_name(name, settings.split, other_plan(settings, run)))
+    if record is None:
+        return NEVER
+    return record.difference(_recorded(settings, run), inputs_read(moment, run, settings), Settings)
+
+
+def _recorded(settings: Settings, run: Run) -> dict[str, Any]:
+    """The settings as the record of the step has them."""
+    return {**asdict(settings), "plan": settings.plan or run.plan}
+
+
+def again(
+    moment: Snapshot, config: Config, run: str, name: str, split: str, evaluations: Sequence[Evaluation]
+) -> list[str]:
+    """Evaluations of a run on a split of one plan again.
+
+    Args:
+        run: what names the run on a command line.
+        name: its name.
+        evaluations: not such that come with training or exporting.
+    """
+    plan = evaluations[0].plan
+    record = Record.of(moment, STEP, record_name(name, split, plan))
+    settings = Settings(
+        split=split,
+        mask_by=tuple(sorted({one.masked_by for one in evaluations if one.masked_by})),
+        group_by=tuple(record.settings.get("group_by") or ()) if record is not None else (),
+        tta=any(one.tta for one in evaluations),
+        plan=plan,
+    )
+    return [
+        STEP,
+        run,
+        *options(Settings, settings, config.defaults(Settings, STEP), leave_out=tuple(incidental(Settings))),
+    ]

@@ -7,7 +7,6 @@ network in every epoch, augmented if asked for.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -23,9 +22,20 @@ from pipeline.ingest import pictures
 from pipeline.runs import judgement, keeping, neighbours, runs
 from pipeline.runs.neighbours import Neighbours
 from pipeline.runs.rows import Rows, load_rows
-from pipeline.runs.runs import FINETUNED, HEAD, Run
+from pipeline.runs.runs import FINETUNED, HEAD, Run, is_id, name_in
 from pipeline.runtime.progress import Progress
-from pipeline.steps.config import parse_bytes
+from pipeline.steps.config import Config, parse_bytes
+from pipeline.steps.records import NEVER, Record
+from pipeline.steps.settings import (
+    LARGEST_COUNT,
+    LARGEST_SEED,
+    as_json,
+    check,
+    from_json,
+    incidental,
+    options,
+    setting,
+)
 from pipeline.train import classifier, fitting
 from pipeline.train.classifier import Parts
 from pipeline.train.heads import Head
@@ -34,33 +44,43 @@ from store.errors import ColdframeError
 from store.schemas import TRAIN, VALIDATION
 from store.store import Snapshot, Store
 
+STEP = "finetune"
 MODES = (CutInputs.mode, WholeInputs.mode)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``finetune`` can be told.
-
-    ``run``: the id, the start of one, or the name of the run to begin with, None for the newest head. ``layers``: how many of
-    the backbone's last layers to unfreeze, but for BatchNormalization. ``mode``: ``cut`` or ``whole``, None for cut, unless
-    ``augment`` needs whole. ``early_stopping``: epochs without improvement, 0 for never. ``cache_as``: how activations are kept,
-    of which the store holds at most ``max_disk``. With ``whole``, an array of pictures larger than ``memory_share`` of the
-    memory lies on disk.
-    """
+    """What ``finetune`` can be told. ``run`` is the run to begin with, None for the newest head; it is an argument of the
+    command."""
 
     run: str | None = None
-    layers: int = 5
-    learning_rate: float = 1e-7
-    epochs: int = 6
-    optimizer: str = "adam"
-    batch: int = 32
-    early_stopping: int = 3
-    mode: str | None = None
-    augment: bool = False
-    cache_as: str = "float16"
-    max_disk: str = "20GB"
-    memory_share: float = pictures.MEMORY_SHARE
-    seed: int = 0
+    layers: int = setting(
+        5, "Last layers of the backbone to unfreeze, those of BatchNormalization apart.", least=1, most=LARGEST_COUNT
+    )
+    learning_rate: float = setting(1e-7, "Size of the steps of training.", above=0, spellings=("--lr",))
+    epochs: int = setting(6, "Most passes over the training rows.", least=1, most=LARGEST_COUNT)
+    optimizer: str = setting("adam", "What takes the steps of training.", choices=OPTIMIZERS)
+    batch: int = setting(32, "Pictures a step.", least=1, most=LARGEST_COUNT)
+    early_stopping: int = setting(
+        3, "Stop after so many epochs without improvement; 0 for never.", least=0, most=LARGEST_COUNT
+    )
+    mode: str | None = setting(
+        None,
+        "cut: keep what the frozen layers give; whole: all of the network in every epoch.",
+        choices=MODES,
+        default_text="cut, unless --augment",
+    )
+    augment: bool = setting(False, "With the whole network: mirror, turn and zoom in every epoch.")
+    cache_as: str = setting("float16", "How activations are kept.", choices=activations.TYPES)
+    max_disk: str = setting("20GB", "What activations may take in the store.", metavar="SIZE", incidental=True)
+    memory_share: float = setting(
+        pictures.MEMORY_SHARE,
+        "With the whole network: a larger array of pictures than this share of the memory lies on disk.",
+        least=0,
+        most=1,
+        incidental=True,
+    )
+    seed: int = setting(0, "Another seed, another order.", least=0, most=LARGEST_SEED)
 
 
 @dataclass(frozen=True)
@@ -157,7 +177,7 @@ def finetune(
             seen=[rows, *([val_rows] if len(val_rows) else [])],
         )
         commit.record_step(
-            "finetune",
+            STEP,
             name,
             settings=asdict(settings),
             inputs=read,
@@ -200,19 +220,7 @@ def inputs_read(snapshot: Snapshot, run: Run) -> dict[str, str]:
 
 
 def _check(settings: Settings) -> None:
-    for name, is_right, expected in (
-        ("epochs", settings.epochs >= 1, "at least 1"),
-        ("batch", settings.batch >= 1, "at least 1"),
-        ("learning_rate", 0 < settings.learning_rate < math.inf, "above 0"),
-        ("optimizer", settings.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
-        ("early_stopping", settings.early_stopping >= 0, "epochs, 0 for never"),
-        ("mode", settings.mode in (None, *MODES), f"one of {', '.join(MODES)}"),
-        ("cache_as", settings.cache_as in activations.TYPES, f"one of {', '.join(activations.TYPES)}"),
-        ("memory_share", 0 <= settings.memory_share <= 1, "from 0 to 1"),
-        ("seed", 0 <= settings.seed < 2**32, "from 0 to 4294967295"),
-    ):
-        if not is_right:
-            raise ColdframeError(f"finetune: {name} = {getattr(settings, name)}, expected {expected}")
+    check("finetune", settings)
     parse_bytes("max_disk", settings.max_disk)
     if settings.augment and settings.mode == CutInputs.mode:
         raise ColdframeError(
@@ -332,3 +340,25 @@ def _figures(fitted: Fit) -> dict[str, float]:
         "val_accuracy_before": fitted.before.accuracy,
         "val_accuracy_after": fitted.after.accuracy,
     }
+
+
+def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
+    """Why a run has to be fine-tuned again; None where it need not."""
+    settings = config.settings(Settings, STEP, name, flags={})
+    record = Record.of(moment, STEP, name)
+    if record is None or moment is None:
+        return NEVER
+    return record.difference(as_json(settings), inputs_read(moment, begins_with(moment, settings)), Settings)
+
+
+def again(moment: Snapshot, config: Config, name: str, made: Mapping[str, Any]) -> list[str]:
+    """A fine-tuned run like one that was made with these settings, under the same name."""
+    settings: Settings = from_json(Settings, made)
+    asked = options(Settings, settings, config.defaults(Settings, STEP, name), leave_out=tuple(incidental(Settings)))
+    return [STEP, *([_still_there(moment, settings.run)] if settings.run else []), "--as", name, *asked]
+
+
+def _still_there(moment: Snapshot, run: str) -> str:
+    """What names the run to begin with: its id, or its name where it is lost as well and will have another id."""
+    is_there = Run.of_id(moment, run) is not None or Run.newest(moment, name=run) is not None
+    return name_in(run) if not is_there and is_id(run) else run

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.ingest import decoding
-from pipeline.ingest.examine import MAX_SECONDS, crashed, memory_for, too_long
+from pipeline.ingest.examine import crashed, memory_for, too_long
+from pipeline.ingest.limits import MAX_SECONDS
 from store.worker import Died, TookTooLong, Worker
 
 Source = str | Path | bytes  # of a file: its path, or what it holds

@@ -12,11 +12,11 @@ from typing import Any
 from PIL import Image
 
 from pipeline.ingest import decoding
+from pipeline.ingest.limits import MAX_SECONDS
 from pipeline.runtime.processes import cores, in_workers
 from store.memory import memory_bytes
 from store.worker import Died, TookTooLong
 
-MAX_SECONDS = 60.0  # for one file; the slowest of a camera's takes one or two
 # Pillow takes 4 for each copy: as decoded, as RGBA, the white below, both together, as RGB, turned; and some to spare.
 MEMORY_BYTES_A_PIXEL = 32
 MEMORY_BYTES_BESIDE = 3 << 30  # address space of the process itself and of the file's bytes

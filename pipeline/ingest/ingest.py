@@ -6,11 +6,10 @@ change in one commit at the end, so that a reader never sees half a catalogue an
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,14 +17,18 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from pipeline.ingest import catalogue, decoding
-from pipeline.ingest.examine import MAX_SECONDS, Facts, examine
+from pipeline.ingest.examine import Facts, examine
+from pipeline.ingest.limits import MAX_SECONDS
 from pipeline.runtime.progress import Progress
-from pipeline.steps.config import LARGEST_COUNT, PATH
+from pipeline.steps.config import Config
+from pipeline.steps.records import NEVER, Record
+from pipeline.steps.settings import LARGEST_COUNT, as_json, check, from_json, incidental, options, setting
 from store import digests
 from store.errors import ColdframeError, TooLittleMemory
 from store.schemas import SCHEMAS, as_text, failure_columns
 from store.store import Snapshot, Store
 
+STEP = "ingest"
 REASONS = pa.schema([("path", pa.string()), ("reason", pa.string())])
 FOUND = pa.schema([("path", pa.string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64())])
 Result = TypeVar("Result")
@@ -36,17 +39,34 @@ ROWS_AT_ONCE = 4096  # as Python objects, which take several times what a column
 class Settings:
     """What ``ingest`` can be told. Paths are as given; the store remembers them absolute."""
 
-    metadata: str = field(default="", metadata=PATH)
-    images: str | None = field(default=None, metadata=PATH)
-    id: str | None = None
-    path: str | None = None
-    label: str | None = None
-    prune: bool = False
-    rehash: bool = False
-    max_pixels: int = decoding.MAX_PIXELS
-    max_seconds: float = MAX_SECONDS
-    workers: int | None = None
-    commit_seconds: float = 5.0
+    metadata: str = setting("", holds_path=True, is_option=False)  # an argument of the command
+    images: str | None = setting(
+        None,
+        "Folder the catalogue's paths count from.",
+        metavar="DIR",
+        holds_path=True,
+        default_text="the catalogue's own folder",
+    )
+    id: str | None = setting(None, "Column with a unique id.", metavar="COL", default_text="the path")
+    path: str | None = setting(
+        None, "Column with the path of each image.", metavar="COL", default_text=", ".join(catalogue.PATH_COLUMNS)
+    )
+    label: str | None = setting(
+        None, "Column with the class of each image.", metavar="COL", default_text=" or ".join(catalogue.LABEL_COLUMNS)
+    )
+    prune: bool = setting(False, "Remove rows the catalogue no longer has.")
+    rehash: bool = setting(False, "Read every file again, even where size and mtime are the same.", incidental=True)
+    max_pixels: int = setting(decoding.MAX_PIXELS, "Largest picture to decode.", least=1, most=LARGEST_COUNT)
+    max_seconds: float = setting(MAX_SECONDS, "Longest that one file may take to decode.", least=1e-3, incidental=True)
+    workers: int | None = setting(
+        None,
+        "Processes that decode.",
+        least=1,
+        most=LARGEST_COUNT,
+        default_text="the number of cores",
+        incidental=True,
+    )
+    commit_seconds: float = setting(5.0, "Seconds of work a kill may cost.", least=0, incidental=True)
 
 
 @dataclass(frozen=True)
@@ -79,15 +99,7 @@ def read(settings: Settings) -> Reading:
     Raises:
         ColdframeError: the catalogue or the image folder cannot be used as asked.
     """
-    for name, value in (("max_pixels", settings.max_pixels), ("workers", settings.workers or 1)):
-        if not 1 <= value <= LARGEST_COUNT:
-            raise ColdframeError(f"ingest: {name} = {value}, expected from 1 to {LARGEST_COUNT}")
-    for name, seconds, least in (
-        ("max_seconds", settings.max_seconds, 1e-3),
-        ("commit_seconds", settings.commit_seconds, 0),
-    ):
-        if not least <= seconds < math.inf:
-            raise ColdframeError(f"ingest: {name} = {seconds}, expected a number from {least} on")
+    check("ingest", settings)
     source = Path(settings.metadata)
     root = _image_root(source, settings.images)
     inputs = inputs_read(source)
@@ -132,7 +144,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                     commit.replace_stream("images", wanted().stream("steps/ingest/images"))
                     commit.replace("failures", wanted().query("steps/ingest/failures"), key="ingest")
                 commit.record_step(
-                    "ingest",
+                    STEP,
                     "",
                     settings=asdict(resolved(settings)),
                     inputs=reading.inputs,
@@ -158,6 +170,44 @@ def resolved(settings: Settings) -> Settings:
     source = Path(settings.metadata)
     root = _image_root(source, settings.images)
     return replace(settings, metadata=str(source.resolve()), images=str(root.resolve()))
+
+
+def wanted(config: Config, flags: Mapping[str, Any]) -> Settings:
+    """The settings of an ingest.
+
+    Raises:
+        ColdframeError: neither a flag nor the file names the catalogue.
+    """
+    settings = config.settings(Settings, STEP, flags=flags)
+    if not settings.metadata:
+        raise ColdframeError("which catalogue? Give METADATA, or 'metadata' under [ingest] in coldframe.toml")
+    return settings
+
+
+def out_of_date(moment: Snapshot | None, config: Config) -> str | None:
+    """Why the catalogue has to be read again; None where it need not."""
+    settings = wanted(config, {})
+    record = Record.of(moment, STEP, "")
+    if record is None or moment is None:
+        return NEVER
+    now = resolved(settings)
+    return record.difference(as_json(now), inputs_read(Path(settings.metadata)), Settings) or changed_on_disk(
+        moment, Path(now.images or ""), settings.max_pixels
+    )
+
+
+def again(moment: Snapshot, config: Config) -> list[str]:
+    """The last ingest again; of the files, it reads those that are not known.
+
+    Raises:
+        LookupError: its record is lost.
+    """
+    record = Record.of(moment, STEP, "")
+    if record is None:
+        raise LookupError("the catalogue")
+    made: Settings = from_json(Settings, record.settings)
+    asked = options(Settings, made, config.defaults(Settings, STEP), leave_out=("images", *incidental(Settings)))
+    return [STEP, made.metadata, "--images", str(made.images), *asked]
 
 
 def inputs_read(source: Path) -> dict[str, str]:

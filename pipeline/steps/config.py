@@ -7,13 +7,13 @@ import json
 import os
 import re
 import tomllib
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pipeline.steps.settings import declared, fits, readable
 from store import opening
 from store.errors import ColdframeError
 
@@ -22,12 +22,6 @@ MOST_BYTES = 1 << 20
 SECTIONS = ("store", "ingest", "embed", "score", "plans", "train", "tune", "finetune", "evaluate", "export")
 
 NAMED = ("embed", "score", "plans", "train", "tune", "finetune")  # sections that hold one for each name
-
-LARGEST_COUNT = 2**31 - 1  # of a setting that counts: what every library behind them takes
-
-# Marks of a settings field, as its ``metadata``.
-PATH = {"holds": "a path"}
-PATH_OR_NAME = {"holds": "a path, or a name if nothing is there"}
 
 SettingsType = TypeVar("SettingsType")
 
@@ -68,23 +62,30 @@ class Config:
         for name, value in given.items():
             if name not in names:
                 raise ColdframeError(f"{where}: no setting {name!r}; settings: {', '.join(names)}")
-            if not _fits(value, hints[name]):
-                raise ColdframeError(f"{where}: {name} = {value!r}, expected {_readable(hints[name])}")
+            if not fits(value, hints[name]):
+                raise ColdframeError(f"{where}: {name} = {value!r}, expected {readable(hints[name])}")
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         values |= {name: value for name, value in flags.items() if value is not None and value != ()}
         return kind(**values)
+
+    def defaults(self, kind: type[SettingsType], *keys: str, **given: Any) -> SettingsType:
+        """What a command would take without options: as :meth:`settings`, but a section that cannot be read says nothing."""
+        try:
+            return self.settings(kind, *keys, flags=given)
+        except ColdframeError:
+            return kind(**given)
 
     def locate(self, value: str) -> str:
         """A path written in the file, which counts from the file's folder."""
         return str(self.path.parent / value) if self.path else value
 
     def _located(self, section: dict[str, Any], kind: type[SettingsType]) -> dict[str, Any]:
-        """A section with its paths located: those of fields marked ``PATH``, and of ``PATH_OR_NAME`` if something is there."""
-        for one in dataclasses.fields(kind):  # type: ignore[arg-type]
+        """A section with its paths located."""
+        for one in declared(kind):
             value = section.get(one.name)
             if not isinstance(value, str):
                 continue
-            if one.metadata == PATH or (one.metadata == PATH_OR_NAME and Path(self.locate(value)).exists()):
+            if one.setting.holds_path or (one.setting.may_hold_path and Path(self.locate(value)).exists()):
                 section[one.name] = self.locate(value)
         return section
 
@@ -131,32 +132,10 @@ def _from_environment(command: str, hints: Mapping[str, Any]) -> dict[str, Any]:
             value = json.loads(text)
         except ValueError:
             value = text
-        found[name] = value if _fits(value, hint) else text
-        if not _fits(found[name], hint):
-            raise ColdframeError(f"{variable}={text}: expected {_readable(hint)}")
+        found[name] = value if fits(value, hint) else text
+        if not fits(found[name], hint):
+            raise ColdframeError(f"{variable}={text}: expected {readable(hint)}")
     return found
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if isinstance(hint, types.UnionType):
-        return any(_fits(value, one) for one in typing.get_args(hint))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if typing.get_origin(hint) is tuple:
-        return isinstance(value, list) and all(_fits(one, typing.get_args(hint)[0]) for one in value)
-    return isinstance(value, hint)
-
-
-def _readable(hint: Any) -> str:
-    if isinstance(hint, types.UnionType):
-        return " or ".join(_readable(one) for one in typing.get_args(hint) if one is not types.NoneType)
-    if typing.get_origin(hint) is tuple:
-        return f"a list of {_readable(typing.get_args(hint)[0])}"
-    return {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}.get(
-        getattr(hint, "__name__", ""), str(hint)
-    )
 
 
 def parse_bytes(name: str, text: str) -> int:

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from pipeline.embed import feature_sets
 from pipeline.runs import judgement
 from pipeline.runs.rows import Rows, load_rows
-from pipeline.runs.runs import Run
+from pipeline.runs.runs import HEAD, Run
+from pipeline.steps import settings as declared
+from pipeline.steps.settings import setting
 from pipeline.train import heads, scaling
 from pipeline.train.heads import Head
 from pipeline.train.loop import Fit, Labelled, Schedule, Task
@@ -29,18 +31,28 @@ NO_VALIDATION = "no validation split: training stops by the training loss; 'cold
 class Settings(heads.Settings):
     """The head, the features and rows it learns from, and what heads may be told.
 
-    ``embedder``: one feature set or several, whose vectors are joined. ``views``: how many augmented views of each row to
-    draw from, beside the row as it is. ``folds``: also predict every training row by a head that has not seen its unit, 0
-    for not. ``memory_share``: a larger matrix than this share of the machine's memory lies on disk. ``chosen_on``: the
-    split whose rows chose these settings, where one did, and ``chosen_by``: the earlier run that they chose them for.
+    ``chosen_on`` is the split whose rows chose these settings, where one did, and ``chosen_by`` the earlier run that they
+    chose them for.
     """
 
-    head: str | None = None
-    embedder: str | tuple[str, ...] | None = None
-    plan: str = DEFAULT_PLAN
-    views: int = 0
-    folds: int = 0
-    memory_share: float = 0.25
+    head: str | None = setting(None, "What is trained.", choices=heads.names, default_text=heads.DEFAULT)
+    embedder: str | tuple[str, ...] | None = setting(
+        None,
+        "Feature set; repeat it to join several.",
+        metavar="SET",
+        default_text="efficientnet-b4, or the only one",
+    )
+    plan: str = setting(DEFAULT_PLAN, "Plan whose splits to use.")
+    views: int = setting(0, "Augmented views of each row to draw from, beside the row as it is.", least=0, most=1000)
+    folds: int = setting(
+        0,
+        "Also predict each training row by a head that has not seen it, in so many parts; 0 for not.",
+        least=0,
+        most=1000,
+    )
+    memory_share: float = setting(
+        0.25, "A larger matrix than this share of the memory lies on disk.", least=0, most=1, incidental=True
+    )
     chosen_on: str | None = None
     chosen_by: str | None = None
 
@@ -75,13 +87,10 @@ def resolve(snapshot: Snapshot, name: str, settings: AnySettings) -> AnySettings
     """
     head = settings.head or name
     embedder = settings.embedder or getattr(heads.module(head), "EMBEDDER", None)
-    for what, is_right, expected in (
-        ("views", 0 <= settings.views <= 1000, "from 0 to 1000"),
-        ("folds", settings.folds == 0 or 2 <= settings.folds <= 1000, "0 or from 2 to 1000"),
-        ("memory_share", 0 <= settings.memory_share <= 1, "from 0 to 1"),
-    ):
-        if not is_right:
-            raise ColdframeError(f"train: {what} = {getattr(settings, what)}, expected {expected}")
+    own = [one.name for one in fields(Settings) if one.name not in heads.ALL_SETTINGS]
+    declared.check("train", Settings(**{one: getattr(settings, one) for one in own}))
+    if settings.folds == 1:
+        raise declared.wrong("train", "folds", 1, "0 or from 2 to 1000")
     if settings.views and not heads.draws(head):
         raise ColdframeError(
             f"train: the head {head} sees each row once, so it has no use for views: leave out --views"
@@ -107,12 +116,8 @@ def as_run(settings: Settings) -> Settings:
 
 def settings_of(run: Run) -> Settings:
     """The settings that a run was made with."""
-    kept = run.settings
-    known = {one.name for one in fields(Settings)}
-    given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in kept.items() if name in known
-    }
-    return Settings(**given)
+    made: Settings = declared.from_json(Settings, run.settings)
+    return made
 
 
 def changed(run: Run, given: Mapping[str, Any]) -> Settings:
@@ -286,7 +291,7 @@ def facts(data: Data, settings: Settings, head: Head, seconds: float) -> dict[st
     """What ``runs`` says of a head, beside what every run has."""
     assert isinstance(settings.embedder, tuple)
     return {
-        "kind": "head",
+        "kind": HEAD,
         "head": settings.head,
         "embedder": " + ".join(settings.embedder),
         "embedders": list(settings.embedder),

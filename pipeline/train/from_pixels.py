@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,32 +13,32 @@ from pipeline.ingest.pictures import MEMORY_SHARE, Pixels, load_pictures
 from pipeline.runs import judgement, keeping, runs
 from pipeline.runs.keeping import Outcome
 from pipeline.runs.rows import Rows, load_rows
-from pipeline.runs.runs import Run
+from pipeline.runs.runs import NETWORK, Run
+from pipeline.steps.config import Config
+from pipeline.steps.records import NEVER, Record
+from pipeline.steps.settings import as_json, from_json, incidental, options, setting
 from pipeline.train import fitting, networks
 from store.errors import ColdframeError
 from store.schemas import DEFAULT_PLAN, TRAIN, VALIDATION
 from store.store import Snapshot, Store
 
+STEP = "train"
 EMBEDDER = "pixels"  # what runs show in place of a feature set
 
 
 @dataclass(frozen=True)
 class Settings(networks.Settings):
-    """The network and the rows it learns from; an array of pictures larger than ``memory_share`` of the memory lies on disk."""
+    """The network, and the rows whose pictures it learns from."""
 
-    from_scratch: str = "cnn"
-    plan: str = DEFAULT_PLAN
-    memory_share: float = MEMORY_SHARE
+    from_scratch: str = setting("cnn", "No head: a network on pixels.", choices=networks.names)
+    plan: str = setting(DEFAULT_PLAN)
+    memory_share: float = setting(MEMORY_SHARE, least=0, most=1, incidental=True)
 
 
 def settings_of(run: Run) -> Settings:
     """The settings that a run was made with."""
-    kept = run.settings
-    known = {one.name for one in fields(Settings)}
-    given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in kept.items() if name in known
-    }
-    return Settings(**given)
+    made: Settings = from_json(Settings, run.settings)
+    return made
 
 
 def train(store: Store, name: str, settings: Settings, *, quiet: bool = False) -> Outcome:
@@ -68,7 +69,7 @@ def train(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
     seconds = time.monotonic() - started
     seen = [training, *([validation] if len(validation) else [])]
     facts = {
-        "kind": "network",
+        "kind": NETWORK,
         "head": settings.from_scratch,
         "embedder": EMBEDDER,
         "embedders": [],
@@ -94,7 +95,7 @@ def train(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
             seen=seen,
         )
         commit.record_step(
-            "train",
+            STEP,
             name,
             settings=asdict(settings),
             inputs=inputs,
@@ -133,3 +134,20 @@ def _load(snapshot: Snapshot, settings: Settings, split: str, notes: list[str], 
             f"plan {settings.plan!r} has no training row whose picture can be read: see 'coldframe status'"
         )
     return rows.where(found.readable), found.array
+
+
+def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
+    """Why a network has to be trained again; None where it need not."""
+    settings = config.settings(Settings, STEP, name, flags={})
+    record = Record.of(moment, STEP, name)
+    if record is None or moment is None:
+        return NEVER
+    return record.difference(as_json(settings), inputs_read(moment, settings), Settings)
+
+
+def again(config: Config, name: str, made: Mapping[str, Any]) -> list[str]:
+    """A network like one that was made with these settings, under the same name."""
+    settings: Settings = from_json(Settings, made)
+    defaults = config.defaults(Settings, STEP, name, from_scratch=settings.from_scratch)
+    asked = options(Settings, settings, defaults, leave_out=("from_scratch", *incidental(Settings)))
+    return [STEP, "--from-scratch", settings.from_scratch, "--as", name, *asked]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,16 @@ from pipeline.runs import judgement, keeping, runs
 from pipeline.runs.evaluations import Evaluation
 from pipeline.runs.judgement import Judgement
 from pipeline.runs.keeping import Outcome
-from pipeline.train import fitting
+from pipeline.steps.config import Config
+from pipeline.steps.records import NEVER, Record
+from pipeline.steps.settings import as_json, from_json, incidental, options
+from pipeline.train import fitting, heads
 from pipeline.train.fitting import Data, Settings
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix
 from store.store import Snapshot, Store
+
+STEP = "train"
 
 
 def train(store: Store, name: str, settings: Settings) -> Outcome:
@@ -56,7 +62,7 @@ def train(store: Store, name: str, settings: Settings) -> Outcome:
             judgements=[folds] if folds else [],
         )
         commit.record_step(
-            "train",
+            STEP,
             name,
             settings=asdict(resolved),
             inputs=inputs,
@@ -129,3 +135,30 @@ def _out_of_fold(
             f"{fitting.named(np.array(sorted(unknown)))}"
         )
     return judgement.judge(run_id, str(Evaluation(folds=settings.folds)), rows, groups, classes, probabilities), notes
+
+
+def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
+    """Why a head has to be trained again; None where it need not."""
+    settings = config.settings(Settings, STEP, name, flags={})
+    record = Record.of(moment, STEP, name)
+    if record is None or moment is None:
+        return NEVER
+    wanted = fitting.resolve(moment, name, settings)
+    return record.difference(as_json(wanted), fitting.inputs_read(moment, wanted), Settings)
+
+
+def again(config: Config, name: str, made: Mapping[str, Any]) -> list[str]:
+    """A head like one that was made with these settings, under the same name."""
+    settings: Settings = from_json(Settings, made)
+    head = settings.head or name
+    defaults = _resolved(head, config.defaults(Settings, STEP, name, head=head))
+    unheeded = [one for one in heads.ALL_SETTINGS if one not in heads.heeded(head)]
+    named = ["--head", head] if head != (config.section(STEP, name).get("head") or name) else []
+    asked = options(Settings, _resolved(head, settings), defaults, leave_out=("head", *unheeded, *incidental(Settings)))
+    return [STEP, "--as", name, *named, *asked]
+
+
+def _resolved(head: str, settings: Settings) -> Settings:
+    resolved = heads.resolve(head, settings)
+    embedder = resolved.embedder
+    return replace(resolved, embedder=(embedder,) if isinstance(embedder, str) else embedder)

@@ -14,7 +14,8 @@ import math
 import os
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from pipeline.runs import keeping, metrics, runs
 from pipeline.runtime import quiet
 from pipeline.runtime.frameworks import load_keras
 from pipeline.runtime.progress import Progress
+from pipeline.steps.config import Config
+from pipeline.steps.records import NEVER, Record
+from pipeline.steps.settings import LARGEST_COUNT, as_json, check, from_json, incidental, options, setting
 from pipeline.train import fitting, heads
 from pipeline.train.fitting import Data
 from pipeline.train.heads import Head
@@ -31,31 +35,40 @@ from store.errors import ColdframeError
 from store.schemas import VALIDATION
 from store.store import Snapshot, Store
 
-FOLDER = "tuning"
+STEP, FOLDER = "tune", "tuning"
 MOST_BYTES = 1 << 20  # of a file that keeps a score
 HEAD = "mlp"
 OBJECTIVES = ("val_accuracy", "val_f1_macro")
 UNITS_STEP, DROPOUT_STEP = 100, 0.1
 SEARCHED = ("units", "dropout", "optimizer", "learning_rate")
+# What a search does not heed, or decides itself.
+NOT_ASKED = ("head", "epochs", "folds", "strength", "k", "template", *SEARCHED)
 
 
 @dataclass(frozen=True)
 class Settings(fitting.Settings):
-    """What to search, beside the settings that stay as they are.
+    """What to search, beside the settings that stay as they are. Learning rates are drawn on a logarithmic scale.
 
-    ``layers``, ``width`` and ``dropouts`` are the least and the most dense layers, units of a layer, and dropout; ``adam`` and
-    ``adagrad`` the least and the most learning rate, drawn on a logarithmic scale. ``max_epochs`` and ``factor`` are Hyperband's:
-    trials start with few epochs, and one in ``factor`` goes on with as many times more.
+    ``max_epochs`` and ``factor`` are Hyperband's: trials start with few epochs, and one in ``factor`` goes on with as many
+    times more.
     """
 
-    objective: str = "val_accuracy"
-    max_epochs: int = 20
-    factor: int = 3
-    layers: tuple[int, ...] = (1, 3)
-    width: tuple[int, ...] = (400, 1000)
-    dropouts: tuple[float, ...] = (0.0, 0.5)
-    adam: tuple[float, ...] = (1e-4, 1e-2)
-    adagrad: tuple[float, ...] = (1e-3, 1e-1)
+    objective: str = setting("val_accuracy", "What is to be as large as can be.", choices=OBJECTIVES)
+    max_epochs: int = setting(20, "Epochs of the longest trials.", least=2, most=LARGEST_COUNT)
+    factor: int = setting(3, "One trial in so many goes on.", least=2, most=LARGEST_COUNT)
+    layers: tuple[int, ...] = setting((1, 3), "The least and the most dense layers.", least=1, most=10, is_range=True)
+    width: tuple[int, ...] = setting(
+        (400, 1000), "The least and the most units of a layer.", least=1, most=2**20, is_range=True
+    )
+    dropouts: tuple[float, ...] = setting(
+        (0.0, 0.5), "The least and the most dropout.", least=0, most=0.95, is_range=True
+    )
+    adam: tuple[float, ...] = setting(
+        (1e-4, 1e-2), "The least and the most learning rate of Adam.", least=1e-9, most=100, is_range=True
+    )
+    adagrad: tuple[float, ...] = setting(
+        (1e-3, 1e-1), "The least and the most learning rate of Adagrad.", least=1e-9, most=100, is_range=True
+    )
 
 
 @dataclass(frozen=True)
@@ -80,18 +93,8 @@ def resolve(snapshot: Snapshot, name: str, settings: Settings) -> Settings:
     """
     if settings.head not in (None, HEAD):
         raise ColdframeError(f"tune: searches the head {HEAD}, not {settings.head}")
-    for what, is_right, expected in (
-        ("objective", settings.objective in OBJECTIVES, f"one of {', '.join(OBJECTIVES)}"),
-        ("max_epochs", settings.max_epochs >= 2, "at least 2"),
-        ("factor", settings.factor >= 2, "at least 2"),
-        ("layers", _is_range(settings.layers, 1, 10), "the least and the most, from 1 to 10"),
-        ("width", _is_range(settings.width, 1, 2**20), "the least and the most, at least 1"),
-        ("dropouts", _is_range(settings.dropouts, 0, 0.95), "the least and the most, from 0 to 0.95"),
-        ("adam", _is_range(settings.adam, 1e-9, 100), "the least and the most, above 0"),
-        ("adagrad", _is_range(settings.adagrad, 1e-9, 100), "the least and the most, above 0"),
-    ):
-        if not is_right:
-            raise ColdframeError(f"tune: {what} = {getattr(settings, what)}, expected {expected}")
+    own = [one.name for one in fields(Settings) if one.name not in heads.ALL_SETTINGS]
+    check("tune", Settings(**{one: getattr(settings, one) for one in own}))
     asked = replace(settings, head=HEAD, epochs=settings.max_epochs)
     return fitting.resolve(snapshot, name, asked)
 
@@ -135,7 +138,7 @@ def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) ->
             seen=seen,
         )
         commit.record_step(
-            "tune",
+            STEP,
             name,
             settings=asdict(resolved),
             inputs=inputs,
@@ -165,10 +168,6 @@ def expected_trials(settings: Settings) -> int:
         for bracket in range(brackets)
         for rung in range(oracle._get_num_rounds(bracket))
     )
-
-
-def _is_range(values: tuple[float, ...], least: float, most: float) -> bool:
-    return len(values) == 2 and least <= values[0] <= values[1] <= most
 
 
 class _Trials:
@@ -287,3 +286,21 @@ def _of_trial(values: dict[str, Any], settings: Settings) -> Settings:
         optimizer=optimizer,
         learning_rate=float(f"{rate:.3g}") if math.isfinite(rate) else rate,
     )
+
+
+def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
+    """Why a search has to be done again; None where it need not."""
+    settings = config.settings(Settings, STEP, name, flags={})
+    record = Record.of(moment, STEP, name)
+    if record is None or moment is None:
+        return NEVER
+    wanted = resolve(moment, name, settings)
+    return record.difference(as_json(wanted), fitting.inputs_read(moment, wanted), Settings)
+
+
+def again(config: Config, name: str, made: Mapping[str, Any]) -> list[str]:
+    """A search like one that was done with these settings, under the same name."""
+    settings: Settings = from_json(Settings, made)
+    defaults = heads.resolve(HEAD, config.defaults(Settings, STEP, name, head=HEAD))
+    asked = options(Settings, heads.resolve(HEAD, settings), defaults, leave_out=(*NOT_ASKED, *incidental(Settings)))
+    return [STEP, "--as", name, *asked]

@@ -11,6 +11,7 @@ from store import garbage
 from store.garbage import Waste
 from store.store import COMMIT_WAIT_SECONDS, Store
 
+GRACE = "1h"  # that a moment stays readable once it is replaced
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

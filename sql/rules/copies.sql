@@ -2,6 +2,7 @@
 -- for equal bytes. The better of two has more pixels, or comes first by id among equals. Settings: bits (4, 0 to 7).
 -- In a chain each image but the best of its neighbours goes, though the best of all may be farther than that.
 -- Hashes that differ in at most 7 bits have at least one of their 8 bytes in common, and only such pairs are compared.
+-- setting bits (0 to 7): Most bits of the hashes that may differ; 0 for equal hashes alone.
 with limits as (
     select coalesce($bits::integer, 4) as most_bits
 ),

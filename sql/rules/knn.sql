@@ -1,5 +1,6 @@
 -- One row per image lonelier than the percentile of all images: far from its nearest neighbours of any class.
 -- Settings: percentile (99), one pass each.
+-- setting percentile: Of the scores of all images; one above it is out.
 with scored as (
     select c.image_id, s.value
     from candidates as c

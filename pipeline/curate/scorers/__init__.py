@@ -39,3 +39,8 @@ def module(name: str) -> ModuleType:
     if name not in names():
         raise ColdframeError(f"no scorer {name!r}; available: {', '.join(names())}")
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def describe(name: str) -> str:
+    """What a scorer measures, as the first line of its file says it."""
+    return (module(name).__doc__ or "").strip().split("\n", 1)[0]

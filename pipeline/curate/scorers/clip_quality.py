@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pipeline.curate.scorers import FeatureSet
 from pipeline.embed import embedders
+from pipeline.steps.settings import setting
 from store.errors import ColdframeError
 from store.matrices import Vectors, unit_length
 
@@ -32,14 +33,22 @@ BAD = (
 AGGREGATES = ("best", "mean")
 
 
+def _told(prompts: tuple[str, ...]) -> str:
+    return f"{len(prompts)} of them, such as {prompts[0]!r}"
+
+
 @dataclass(frozen=True)
 class Settings:
-    """Prompts, how similarities to them are aggregated (``best`` or ``mean``), and the CLIP feature set."""
+    """The CLIP feature set, the prompts, and how similarities to them are aggregated."""
 
-    embedder: str | None = "clip"
-    good: tuple[str, ...] = GOOD
-    bad: tuple[str, ...] = BAD
-    aggregate: str = "best"
+    embedder: str | None = setting("clip", "Feature set to score.", metavar="SET")
+    good: tuple[str, ...] = setting(
+        GOOD, "A good prompt, in place of the configured ones; repeatable.", metavar="TEXT", default_text=_told(GOOD)
+    )
+    bad: tuple[str, ...] = setting(
+        BAD, "A bad prompt, in place of the configured ones; repeatable.", metavar="TEXT", default_text=_told(BAD)
+    )
+    aggregate: str = setting("best", "Over each list of prompts: its best or its mean.", choices=AGGREGATES)
 
 
 def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.NDArray[np.float64]:
@@ -48,13 +57,11 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
     Cosine similarities, aggregated over each list by its best or its mean.
 
     Raises:
-        ColdframeError: an empty prompt list, an unknown aggregate, a feature set without a text side, or weights that
-            are not those the set was made with.
+        ColdframeError: an empty prompt list, a feature set without a text side, or weights that are not those the set was
+            made with.
     """
     if not settings.good or not settings.bad:
         raise ColdframeError("clip-quality: good and bad each need at least one prompt")
-    if settings.aggregate not in AGGREGATES:
-        raise ColdframeError(f"clip-quality: aggregate = {settings.aggregate!r}, expected {' or '.join(AGGREGATES)}")
     made = feature_set
     embed_texts = embedders.text_side(
         made.network, made.source, made.settings["weights"], set_name=made.name, asker="clip-quality"

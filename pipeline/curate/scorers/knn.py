@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.curate.scorers import FeatureSet
-from store.errors import ColdframeError
+from pipeline.steps.settings import LARGEST_COUNT, setting
 from store.matrices import Vectors, unit_length
 
 CHUNK_ROWS = 1024
@@ -16,22 +16,17 @@ CHUNK_ROWS = 1024
 
 @dataclass(frozen=True)
 class Settings:
-    """``k`` neighbours in the feature set ``embedder``."""
+    """What to compare with."""
 
-    embedder: str | None = None
-    k: int = 10
+    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text="the only one")
+    k: int = setting(10, "How many neighbours.", least=1, most=LARGEST_COUNT)
 
 
 def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.NDArray[np.float64]:
     """Mean cosine distance (0 to 2) of each content to its k nearest other contents, shape (n,).
 
     Exact, all pairs. Fewer neighbours where there are fewer contents; a content all alone scores 0.
-
-    Raises:
-        ColdframeError: k is less than 1.
     """
-    if settings.k < 1:
-        raise ColdframeError(f"knn: k = {settings.k}, expected at least 1")
     matrix = vectors.matrix
     count = len(matrix)
     k = min(settings.k, count - 1)

@@ -23,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.runs import neighbours
+from pipeline.steps import settings as declared
+from pipeline.steps.settings import LARGEST_COUNT, LARGEST_SEED, setting
 from pipeline.train import layers
 from pipeline.train.loop import OPTIMIZERS, Fit, Task
 from pipeline.train.scaling import KINDS, Scaling
@@ -30,36 +32,37 @@ from store import arrays as stored
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix
 
+DEFAULT = "mlp"  # the head that is trained where none is named
 TEMPLATE = "a photo of a {}"
 MOST_DIMENSIONS = 1 << 24  # of the vectors that a head takes
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What heads may be told; each heeds those it names. None is the head's own default.
+    """What heads may be told; each heeds those it names. None is the head's own default."""
 
-    ``input``: raw, l2 (each feature set's vector to length 1) or standard. ``units``: width of the dense layers, one number
-    a layer. ``early_stopping`` and ``reduce_lr_patience``: epochs without improvement, 0 for never. ``strength``: inverse of
-    the L2 penalty of a logistic regression (scikit-learn's C). ``k``: neighbours that vote. ``template``: sentences for
-    zero-shot, in which ``{}`` stands for the class.
-    """
-
-    input: str | None = None
-    units: int | tuple[int, ...] = 600
-    dropout: float = 0.4
-    optimizer: str | None = None
-    learning_rate: float | None = None
-    batch: int = 32
-    epochs: int | None = None
-    early_stopping: int | None = None
-    reduce_lr_factor: float = 0.1
-    reduce_lr_patience: int | None = None
-    label_smoothing: float = 0.0
-    class_weights: bool = True
-    strength: float = 1.0
-    k: int = 10
-    template: tuple[str, ...] = (TEMPLATE,)
-    seed: int = 0
+    input: str | None = setting(
+        None, "How vectors are scaled: raw, l2 (to length 1) or standard (mean 0, deviation 1).", choices=KINDS
+    )
+    units: int | tuple[int, ...] = setting(600, "Width of a dense layer; once a layer.", least=1)
+    dropout: float = setting(0.4, "Share of units dropped in training.", least=0, below=1)
+    optimizer: str | None = setting(None, "What takes the steps of training.", choices=OPTIMIZERS)
+    learning_rate: float | None = setting(None, "Size of those steps.", above=0)
+    batch: int = setting(32, "Rows a step.", least=1, most=LARGEST_COUNT)
+    epochs: int | None = setting(None, "Most passes over the training rows.", least=1, most=LARGEST_COUNT)
+    early_stopping: int | None = setting(
+        None, "Stop after so many epochs without improvement; 0 for never.", least=0, most=LARGEST_COUNT
+    )
+    reduce_lr_factor: float = setting(0.1, "What the learning rate is multiplied by when it falls.", above=0, below=1)
+    reduce_lr_patience: int | None = setting(
+        None, "Epochs without improvement until the learning rate falls; 0 for never.", least=0, most=LARGEST_COUNT
+    )
+    label_smoothing: float = setting(0.0, "Share of a label given to all classes alike.", least=0, below=1)
+    class_weights: bool = setting(True, "Weigh classes so that each counts alike.")
+    strength: float = setting(1.0, "Inverse of the penalty on weights (scikit-learn's C).", above=0)
+    k: int = setting(10, "Neighbours that vote.", least=1, most=LARGEST_COUNT)
+    template: tuple[str, ...] = setting((TEMPLATE,), "A sentence with {} for the class; repeatable.", metavar="TEXT")
+    seed: int = setting(0, "Another seed, another order and other first weights.", least=0, most=LARGEST_SEED)
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -182,27 +185,17 @@ def resolve(name: str, settings: AnySettings) -> AnySettings:
     return resolved
 
 
-def _check(name: str, settings: Any) -> None:
-    trained = "epochs" in module(name).SETTINGS
-    for setting, is_right, expected in (
-        ("input", settings.input in KINDS, f"one of {', '.join(KINDS)}"),
-        ("optimizer", not trained or settings.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
-        ("epochs", not trained or settings.epochs >= 1, "at least 1"),
-        ("batch", settings.batch >= 1, "at least 1"),
-        ("units", settings.units and all(width >= 1 for width in settings.units), "at least 1 each"),
-        ("dropout", 0 <= settings.dropout < 1, "from 0 to below 1"),
-        ("learning_rate", not trained or settings.learning_rate > 0, "above 0"),
-        ("early_stopping", settings.early_stopping >= 0, "epochs, 0 for never"),
-        ("reduce_lr_patience", settings.reduce_lr_patience >= 0, "epochs, 0 for never"),
-        ("reduce_lr_factor", 0 < settings.reduce_lr_factor < 1, "between 0 and 1"),
-        ("label_smoothing", 0 <= settings.label_smoothing < 1, "from 0 to below 1"),
-        ("strength", settings.strength > 0, "above 0"),
-        ("k", settings.k >= 1, "at least 1"),
-        ("template", settings.template and all("{}" in one for one in settings.template), "sentences with {} in them"),
-        ("seed", 0 <= settings.seed < 2**32, "from 0 to 4294967295"),
-    ):
-        if not is_right:
-            raise ColdframeError(f"train: {setting} = {getattr(settings, setting)}, expected {expected}")
+def _check(name: str, settings: Settings) -> None:
+    declared.check("train", _heeded_alone(name, settings))
+    if not settings.units:
+        raise declared.wrong("train", "units", settings.units, "at least one width")
+    if not settings.template or not all("{}" in one for one in settings.template):
+        raise declared.wrong("train", "template", settings.template, "sentences with {} in them")
+
+
+def _heeded_alone(name: str, settings: Settings) -> Settings:
+    """The settings that a head heeds, the others as they are by default: what has no effect is not wrong."""
+    return Settings(**{one: getattr(settings, one) for one in heeded(name)})
 
 
 def fit(name: str, task: Task, settings: Settings) -> Fit:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from pipeline.runtime.frameworks import load_keras, set_seed
 from pipeline.runtime.progress import Progress
+from pipeline.steps.settings import LARGEST_COUNT, LARGEST_SEED, check, parse_size, setting, show_size
 from pipeline.train.loop import OPTIMIZERS, Diverged
 from store.errors import ColdframeError
 
@@ -33,25 +34,22 @@ Targets = npt.NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is trained. ``size`` is (height, width) in pixels.
+    """How a network is trained; the classes are weighed by n / (classes · n of the class)."""
 
-    ``early_stopping`` and ``reduce_lr_patience`` are epochs without improvement, 0 for never; ``class_weights`` are balanced,
-    n / (classes · n of the class); ``augmentation`` is a horizontal flip, ±15° and ±10 % zoom, drawn anew for every picture
-    and epoch.
-    """
-
-    size: tuple[int, int] = (128, 128)
-    optimizer: str = "adam"
-    learning_rate: float = 1e-3
-    batch: int = 32
-    epochs: int = 20
-    early_stopping: int = 3
-    reduce_lr_factor: float = 0.1
-    reduce_lr_patience: int = 2
-    class_weights: bool = True
-    label_smoothing: float = 0.0
-    augmentation: bool = True
-    seed: int = 0
+    size: tuple[int, int] = setting(
+        (128, 128), "Height and width of the pictures in pixels.", metavar="HxW", parse=parse_size, show=show_size
+    )
+    optimizer: str = setting("adam", choices=OPTIMIZERS)
+    learning_rate: float = setting(1e-3, above=0)
+    batch: int = setting(32, least=1, most=LARGEST_COUNT)
+    epochs: int = setting(20, least=1, most=LARGEST_COUNT)
+    early_stopping: int = setting(3, least=0, most=LARGEST_COUNT)
+    reduce_lr_factor: float = setting(0.1, above=0, below=1)
+    reduce_lr_patience: int = setting(2, least=0, most=LARGEST_COUNT)
+    class_weights: bool = setting(True)
+    label_smoothing: float = setting(0.0, least=0, below=1)
+    augmentation: bool = setting(True, "Mirror, turn (15 degrees) and zoom (10 %) each picture, anew in every epoch.")
+    seed: int = setting(0, least=0, most=LARGEST_SEED)
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def fit(
         ColdframeError: an unknown network, settings out of range, pictures or targets of another shape, fewer than two classes
             with pictures, or a loss that is no longer finite.
     """
-    _check_settings(settings)
+    check("train from scratch", settings)
     _check_rows("training", pictures, targets, classes, settings.size)
     if validation is not None:
         _check_rows("validation", *validation, classes, settings.size)
@@ -191,23 +189,6 @@ def opened(file: Path) -> Callable[[Pixels], npt.NDArray[np.float64]]:
 def predict(file: Path, pictures: Pixels) -> npt.NDArray[np.float64]:
     """Class probabilities of pictures, uint8 (n, height, width, 3), by the network in a file, as :func:`opened` gives them."""
     return opened(file)(pictures)
-
-
-def _check_settings(settings: Settings) -> None:
-    if settings.optimizer not in OPTIMIZERS:
-        raise ColdframeError(f"no optimiser {settings.optimizer!r}; available: {', '.join(OPTIMIZERS)}")
-    for name, is_right, expected in (
-        ("epochs", settings.epochs >= 1, "at least 1"),
-        ("batch", settings.batch >= 1, "at least 1"),
-        ("learning_rate", 0 < settings.learning_rate < math.inf, "above 0"),
-        ("early_stopping", settings.early_stopping >= 0, "epochs, 0 for never"),
-        ("reduce_lr_patience", settings.reduce_lr_patience >= 0, "epochs, 0 for never"),
-        ("reduce_lr_factor", 0 < settings.reduce_lr_factor < 1, "between 0 and 1"),
-        ("label_smoothing", 0 <= settings.label_smoothing < 1, "from 0 to below 1"),
-        ("seed", 0 <= settings.seed < 2**32, "from 0 to 4294967295"),
-    ):
-        if not is_right:
-            raise ColdframeError(f"train from scratch: {name} = {getattr(settings, name)}, expected {expected}")
 
 
 def _check_rows(what: str, pictures: Pixels, targets: Targets, classes: int, size: tuple[int, int]) -> None:

@@ -1,0 +1,107 @@
+"""Errors: what a person is told when a command fails, and its exit code."""
+
+from __future__ import annotations
+
+import errno
+import re
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.runtime import terminal
+from store.errors import ColdframeError, QueryRefused
+
+INTERRUPTED = 130
+
+# What to do about a file or folder that the system refuses.
+NO_ROOM = ": make room ('coldframe gc' removes what the store no longer needs), then run the command again"
+NO_RIGHT = ": see to it that you may read and write there, or name another place, then run the command again"
+WAYS_OUT = {
+    errno.ENOSPC: NO_ROOM,
+    errno.EDQUOT: NO_ROOM,
+    errno.EACCES: NO_RIGHT,
+    errno.EPERM: NO_RIGHT,
+    errno.EROFS: NO_RIGHT,
+}
+
+
+class ToldErrors(click.Group):
+    """A group of commands that turns the errors a user may meet into a sentence and an exit code."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.ClickException as error:
+            _tell_escaped(error)
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        terminal.guard_logs()
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            _tell_escaped(error)
+            raise
+        except ColdframeError as error:
+            _trace(ctx, error)
+            message, excerpt = _excerpt(str(error)) if isinstance(error, QueryRefused) else (str(error), "")
+            _fail(ctx, message, error.exit_code, excerpt)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            _trace(ctx, error)
+            where = f"{error.filename}: " if error.filename else ""
+            way_out = WAYS_OUT.get(error.errno or 0, "")
+            _fail(ctx, f"{where}{error.strerror or error}{way_out}; what was committed before is safe", 1)
+        except KeyboardInterrupt:
+            _fail(ctx, "interrupted; what was committed before is safe", INTERRUPTED)
+        except (click.exceptions.Exit, click.Abort):  # which are errors to click alone
+            raise
+        except Exception as error:
+            _unexpected(ctx, error)
+
+
+def _unexpected(ctx: click.Context, error: Exception) -> None:
+    """Tell an error that nobody thought of in a sentence too: a store of somebody else may hold anything."""
+    _trace(ctx, error)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    _fail(
+        ctx,
+        f"unexpected error: {type(error).__name__}: {error}{where}. Either the store or a file was not made by coldframe "
+        "('coldframe verify' checks a store), or this is a fault of coldframe: --verbose shows where. What was committed before "
+        "is safe",
+        1,
+    )
+
+
+def _tell_escaped(error: click.ClickException) -> None:
+    """Let an error tell what options, files and variables hold escaped."""
+    tell = error.format_message
+    # these have lines and no values: a help text, the choices there are
+    keep = "\n\t" if isinstance(error, click.exceptions.NoArgsIsHelpError | click.MissingParameter) else ""
+    vars(error)["format_message"] = lambda: terminal.escaped(tell(), keep=keep)
+
+
+def _excerpt(message: str) -> tuple[str, str]:
+    """DuckDB's error in one line, and where in the query it is: two lines at its end, if it tells."""
+    found = re.search(r"\n\n(LINE \d+: [^\n]*\n *\^+)\s*$", message)
+    head = message[: found.start()] if found else message
+    return re.sub(r"\n[\n\t ]*", " ", head.strip("\n")), found[1] if found else ""
+
+
+def _trace(ctx: click.Context, error: Exception) -> None:
+    if ctx.obj is not None and ctx.obj.verbose:
+        terminal.echo_lines(terminal.traced(error), err=True)
+        terminal.echo("", err=True)
+
+
+def _fail(ctx: click.Context, message: str, exit_code: int, excerpt: str = "") -> None:
+    terminal.echo(f"Error: {message}", err=True)
+    if excerpt:
+        terminal.echo_lines(f"\n{excerpt}", err=True)
+    ctx.exit(exit_code)

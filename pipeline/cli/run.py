@@ -1,0 +1,96 @@
+"""``run`` and ``demo``: commands that run others."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline import recipe
+from pipeline.cli.app import SOME_FAILED, Common, coldframe, command
+from pipeline.demo import summary, world
+from pipeline.runtime import terminal
+from pipeline.steps import config
+from store.errors import ColdframeError
+
+
+@command("run")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--init", is_flag=True, help="Write the reference recipe to FILE (default coldframe.toml), and stop.")
+@click.option("--dry-run", is_flag=True, help="Say what would run and why; run nothing.")
+def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
+    """Run every step of a coldframe.toml that is out of date, in order, and say why."""
+    common.config_file = file or common.config_file
+    if init:
+        target = common.config_file or Path(config.DEFAULT_FILE)
+        try:
+            with target.open("x", encoding="utf-8") as written:  # which follows no link to a file that is not there
+                written.write(recipe.reference_recipe())
+        except FileExistsError:
+            raise ColdframeError(f"{target}: is there already; name another FILE, or remove it first") from None
+        common.say(f"{target}: the reference recipe; name your catalogue under [ingest], then 'coldframe run'")
+        return
+    if common.config.path is None:
+        raise ColdframeError("no coldframe.toml here; 'coldframe run --init' writes the reference recipe")
+    some_failed = False
+    for step in recipe.steps(common.config):
+        reason = step.out_of_date(None if dry_run and not common.root.exists() else common.create().snapshot())
+        common.say(f"{step}: {reason or 'up to date'}")
+        if reason and not dry_run:
+            code = coldframe(common, [step.command, *step.arguments])
+            if code not in (0, SOME_FAILED):
+                common.say(f"{step}: stopped with exit code {code}; 'coldframe run' goes on from here")
+                sys.exit(code)
+            some_failed = some_failed or code == SOME_FAILED
+    if some_failed:
+        sys.exit(SOME_FAILED)
+
+
+@command("demo")
+@click.argument("folder", metavar="[DIR]", default="coldframe-demo", type=click.Path(path_type=Path))
+@click.option("--rows", type=click.IntRange(120), help="Pictures to draw.  [default: 1000]")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Another seed, other creatures."
+)
+@click.option(
+    "--catalogue", metavar="METADATA", type=click.Path(path_type=Path), help="Draw a picture for each row of this file."
+)
+@click.option(
+    "--plant",
+    type=click.Choice(["sample", "report", "none"]),
+    help="Faults to plant: a fifth of the rows, the report's own counts, or none.  [default: sample; none with --catalogue]",
+)
+@click.option("--draw-only", is_flag=True, help="Draw the pictures and write the recipe; run no step.")
+def demo(
+    common: Common,
+    folder: Path,
+    rows: int | None,
+    seed: int,
+    catalogue: Path | None,
+    plant: str | None,
+    draw_only: bool,
+) -> None:
+    """Draw a sample catalogue into DIR (default ./coldframe-demo) and run every step on it, offline.
+
+    The store is DIR/coldframe-store and the settings are DIR/coldframe.toml, whatever --store and --config say.
+    """
+    if rows is not None and catalogue is not None:
+        raise click.UsageError("--rows is for an invented catalogue; with --catalogue every row is drawn")
+    settings = world.Settings(
+        rows or world.Settings.rows, seed, catalogue, plant or ("none" if catalogue else "sample")
+    )
+    drawn = world.prepare(folder, settings, quiet=common.quiet)
+    common.say(f"{folder}: {drawn.drawn} of {len(drawn.rows)} pictures drawn in {drawn.seconds:.1f} s")
+    if draw_only:
+        return
+    common.store, common.config_file = drawn.store, drawn.config
+    for arguments in drawn.commands():
+        code = coldframe(common, arguments, results=False)
+        if code not in (0, SOME_FAILED):
+            common.say(
+                f"{arguments[0]}: stopped with exit code {code}; once its cause is gone, the same command goes on"
+            )
+            sys.exit(code)
+    for paragraph in summary.tell(common.open().snapshot(), drawn):
+        terminal.echo_lines(paragraph)

@@ -1,0 +1,124 @@
+"""Rules: one SQL file each in ``sql/rules``, which says itself what its settings are.
+
+A setting is a named parameter, ``$bits``. Its type and default are those of its first ``coalesce($bits::integer, 4)``; without
+one it is text, or what it is cast to, and NULL where it is not given. A comment line says what it is for::
+
+    -- setting bits (0 to 7): Most of the 64 bits of the hashes that may differ.
+
+In the brackets, which may be missing, stand bounds or the values there are, ``train | all``. A rule that has the setting
+``percentile`` is passed once for each of its values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.steps.settings import Declared, Setting, declared, setting
+from store import queries
+from store.errors import ColdframeError
+
+PASSES = "percentile"  # the setting with a value for each pass
+CENTROIDS = "centroid_distances"  # the relation that is made for the rules that read it
+_TYPES = {"double": float, "float": float, "integer": int, "bigint": int, "boolean": bool}
+_HELP = re.compile(r"^-- setting (?P<name>\w+)(?: \((?P<values>[^)\n]*)\))?: (?P<help>.*)\n", re.MULTILINE)
+_PARAMETER = re.compile(
+    r"(?P<coalesce>coalesce\(\s*)?\$(?P<name>[a-z_]\w*)(?:::(?P<type>\w+))?(?:\s*,\s*(?P<default>'[^']*'|-?[\d.]+|true|false)\s*\))?"
+)
+
+
+@dataclass(frozen=True)
+class Centroids:
+    """What a rule that reads ``centroid_distances`` may be told of them."""
+
+    embedder: str | None = setting(
+        None, "Feature set whose vectors they are of.", metavar="SET", default_text="efficientnet-b4, or the only one"
+    )
+    leave_one_out: bool = setting(False, "Measure each distance to the centroid of the other images of the class.")
+
+
+def names() -> list[str]:
+    """The rules there are, as written on the command line."""
+    return queries.names("rules")
+
+
+def file(name: str) -> str:
+    """The SQL file of a rule, as :func:`store.queries.text` takes it."""
+    return f"rules/{name.replace('-', '_')}"
+
+
+def text(name: str) -> str:
+    """The SQL of a rule, without what it says of its settings: what a replay depends on."""
+    return _HELP.sub("", queries.text(file(name)))
+
+
+def describe(name: str) -> str:
+    """What a rule takes out, as the first sentence of its file says it."""
+    comment = re.match(r"(?:--[^\n]*\n)*", queries.text(file(name)))
+    told = " ".join(line.removeprefix("--").strip() for line in (comment[0] if comment else "").splitlines())
+    return f"Takes out each {told.removeprefix('One row per ').split('. ', 1)[0].rstrip('.')}."
+
+
+def settings(name: str) -> tuple[Declared, ...]:
+    """The settings of a rule.
+
+    Raises:
+        ColdframeError: no such rule.
+    """
+    if name not in names():
+        raise ColdframeError(f"no rule {name!r}; available: {', '.join(names())}")
+    whole = queries.text(file(name))
+    told = {found["name"]: found for found in _HELP.finditer(whole)}
+    sql = re.sub(r"--[^\n]*", "", whole)
+    found: dict[str, Declared] = {}
+    for one in _PARAMETER.finditer(sql):
+        if one["name"] not in found:
+            found[one["name"]] = _declared(one, told.get(one["name"]))
+    of_centroids = declared(Centroids) if queries.uses(whole, CENTROIDS) else ()
+    return (*found.values(), *of_centroids)
+
+
+def check(name: str, given: Mapping[str, Any]) -> None:
+    """Check the settings of a stage.
+
+    Raises:
+        ColdframeError: no such rule, a setting that it does not have, or a value that is not allowed.
+    """
+    known = {one.name: one for one in settings(name)}
+    for key, value in given.items():
+        if key not in known:
+            has = f"settings: {', '.join(sorted(known))}" if known else "it has none"
+            raise ColdframeError(f"rule {name}: no setting {key!r}; {has}")
+        values = value if known[key].takes_several and isinstance(value, list | tuple) else [value]
+        for single in values:
+            if not known[key].fits(single) or not known[key].setting.is_right(single):
+                raise ColdframeError(f"rule {name}: {key} = {single!r}, expected {known[key].expected}")
+
+
+def _declared(found: re.Match[str], told: re.Match[str] | None) -> Declared:
+    literal = found["default"] if found["coalesce"] else None
+    kind = _TYPES.get(found["type"] or "", str)
+    default: Any = None
+    if literal is not None:
+        is_text = literal.startswith("'")
+        kind = kind if found["type"] or is_text else bool if literal in ("true", "false") else float
+        default = literal.strip("'") if is_text else literal == "true" if kind is bool else kind(literal)
+    facts = _facts(told["values"] or "" if told else "")
+    if found["name"] == PASSES:
+        facts = {"above": 0, "below": 100, **facts}
+        return Declared(PASSES, tuple[float, ...] | None, default, Setting(_help(told), **facts))
+    return Declared(found["name"], kind | None, default, Setting(_help(told), **facts))
+
+
+def _help(told: re.Match[str] | None) -> str:
+    return told["help"] if told else ""
+
+
+def _facts(values: str) -> dict[str, Any]:
+    """``0 to 7`` as bounds, ``train | all`` as choices."""
+    bounds = re.fullmatch(r"(-?[\d.]+) to (-?[\d.]+)", values.strip())
+    if bounds:
+        return {"least": float(bounds[1]), "most": float(bounds[2])}
+    return {"choices": tuple(one.strip() for one in values.split("|"))} if values.strip() else {}

@@ -1,0 +1,131 @@
+"""What ``embed`` can be told."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.embed import embedders
+from pipeline.embed.augmentation import FILLS, LARGEST, Augmentation
+from pipeline.steps import settings as declared
+from pipeline.steps.settings import LARGEST_COUNT, LARGEST_SEED, parse_size, setting
+from store.schemas import DEFAULT_PLAN
+
+STORE_TYPES = {"float32": np.float32, "float16": np.float16}
+
+
+def _share(of: str, help: str, metavar: str = "SHARE") -> Any:
+    """A setting of augmented views."""
+    return setting(getattr(Augmentation, of), f"Views: {help}", metavar=metavar, least=0, most=LARGEST[of])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``embed`` can be told; those from ``views`` on are of augmented views alone."""
+
+    embedder: str | None = setting(None, "The network.", is_option=False)  # an argument of the command
+    weights: str | None = setting(
+        None,
+        "Hub name, local folder, local .h5/.keras file, or 'random'.",
+        metavar="PATH|HUB-ID",
+        may_hold_path=True,
+        default_text="the network's own",
+    )
+    size: str | None = setting(None, "Height and width in pixels.", metavar="HxW", default_text="the network's own")
+    batch: int | None = setting(
+        None,
+        "Pictures per call of the network.",
+        least=1,
+        most=LARGEST_COUNT,
+        default_text=str(embedders.Embedder.batch),
+        incidental=True,
+    )
+    limit: int | None = setting(
+        None, "Embed at most so many now.", least=0, most=LARGEST_COUNT, default_text="all", incidental=True
+    )
+    store_as: str = setting("float32", "Type of the stored vectors.", choices=tuple(STORE_TYPES))
+    seed: int = setting(0, "Seed of random weights.", least=0, most=LARGEST_SEED)
+    backend: str = setting(
+        "auto",
+        "What computes the network; auto: what the set was made with, else OpenVINO on a processor, else the framework the "
+        "network comes from, which is the reference.",
+        choices=("auto", "reference", "tensorflow", "torch", "openvino"),
+        incidental=True,
+    )
+    device: str = setting("auto", "Where it computes.", choices=("auto", "cpu", "gpu"), incidental=True)
+    retry: bool = setting(False, "Try again what failed before, without a new ingest.", incidental=True)
+    max_failure_rate: float | None = setting(
+        None,
+        "Stop when a larger share has failed, of 50 or more.",
+        least=0,
+        most=1,
+        default_text="never",
+        incidental=True,
+    )
+    max_pixels: int | None = setting(
+        None, "Largest picture to decode.", least=1, most=LARGEST_COUNT, default_text="as ingest"
+    )
+    commit_seconds: float = setting(5.0, "Seconds of work a kill may cost.", least=0, incidental=True)
+    views: int = setting(
+        0, "Also embed K augmented views of each training row.", metavar="K", least=0, most=LARGEST_COUNT
+    )
+    view_rows: str = setting("train", "Which rows get views.", choices=("train", "all"))
+    plan: str = setting(DEFAULT_PLAN, "With --views: the plan whose training rows get them.")
+    flip: float = _share("flip", "probability of a mirror image.", "P")
+    rotation: float = _share("rotation", "largest angle either way.", "DEGREES")
+    zoom: float = _share("zoom", "most that they grow or shrink.")
+    brightness: float = _share("brightness", "largest shift of all channels.")
+    contrast: float = _share("contrast", "largest change of contrast.")
+    channel_shift: float = _share("channel_shift", "largest shift of each channel.")
+    fill: str = setting(Augmentation.fill, "Views: what lies beyond the edges.", choices=tuple(FILLS))
+    view_seed: int = setting(Augmentation.seed, "Views: another seed, other views.", least=0, most=LARGEST_SEED)
+
+    @property
+    def height_width(self) -> tuple[int, int] | None:
+        """The size, (height, width) in pixels; None for the network's own.
+
+        Raises:
+            ColdframeError: it is no size.
+        """
+        return None if self.size is None else parse_size(str(self.size))
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How the views are made.
+
+        Raises:
+            ColdframeError: a setting of them is out of range.
+        """
+        given = {one.name: getattr(self, one.name) for one in fields(Augmentation) if one.name != "seed"}
+        return Augmentation(**given, seed=self.view_seed)
+
+    def of_pictures(self) -> dict[str, Any]:
+        """The settings for pictures as they are, as JSON."""
+        return {key: value for key, value in asdict(self).items() if key not in OF_VIEWS}
+
+    def of_views(self) -> dict[str, Any]:
+        """The settings for augmented views, as JSON."""
+        return {key: value for key, value in asdict(self).items() if key in OF_VIEWS}
+
+
+OF_VIEWS = {"views", "view_rows", "plan", "view_seed", *(one.name for one in fields(Augmentation))} - {"seed"}
+
+
+def check(name: str, settings: Settings) -> None:
+    """Check the settings of a feature set before anything heavy is loaded.
+
+    Raises:
+        ColdframeError: a value is not allowed.
+    """
+    declared.check(f"embed {name}", settings)
+    _ = settings.augmentation
+
+
+def resolved(settings: Settings) -> Settings:
+    """The settings with an absolute path to weights that are a local file or folder, as a store remembers them."""
+    if settings.weights and Path(settings.weights).exists():
+        return replace(settings, weights=str(Path(settings.weights).resolve()))
+    return settings
