@@ -14,13 +14,13 @@ HOME = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # the folde
 
 
 def without_working_folder(path: "Iterable[str]") -> "list[str]":
-    """The places of a ``sys.path``, absolute, but for the working folder; where our packages are stays.
+    """The places of a ``sys.path``, but for the working folder and what counts from it; where our packages are stays.
 
     A working folder that Python itself imports from, such as ``site-packages``, stays as well.
     """
     own = {os.path.realpath(place) for place in (HOME, os.path.dirname(os.__file__), *site.getsitepackages())}
     here = _working_folder()
-    places = [os.path.abspath(place) for place in path if place and (_real(place) != here or _real(place) in own)]
+    places = [place for place in path if os.path.isabs(place) and (_real(place) != here or _real(place) in own)]
     return places if any(_real(place) == _real(HOME) for place in places) else [*places, HOME]
 
 

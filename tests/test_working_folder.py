@@ -61,6 +61,20 @@ def test_the_console_script(trapped: Path, pythonpath: str | None) -> None:
     assert "24" in run(trapped, str(SCRIPT), "-s", "../s", "sql", "select count(*) from images", **variables).stdout
 
 
+@pytest.mark.parametrize("below", [place for place in sys.path if place and not os.path.isabs(place)])
+def test_a_folder_in_it_that_is_on_the_path(trapped: Path, below: str) -> None:
+    """An editable install puts a name there that counts from it."""
+    (trapped / below).mkdir()
+    for name in STRAY:
+        for path in (trapped / name, trapped / f"{name}.py"):
+            if name in ("pipeline", "store", "sitecustomize", "usercustomize"):  # Python itself looks there before any line of ours
+                remove(trapped, name)
+            elif path.exists():
+                path.rename(trapped / below / path.name)
+    run(trapped, str(SCRIPT), "-s", "../s", "ingest", ".")
+    run(trapped, str(SCRIPT), "-s", "../s", "embed", "mean-colour")
+
+
 def remove(folder: Path, name: str) -> None:
     """A stray module no more."""
     (folder / f"{name}.py").unlink(missing_ok=True)
