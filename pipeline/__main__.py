@@ -6,7 +6,7 @@ import sys
 # `python -m` and an empty entry of PYTHONPATH put the working folder first, where a stranger's modules may lie. Until it is
 # gone, nothing is imported but what Python has loaded already, and our own from where we are.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from store.importing import keep_children_out, without_working_folder
+from store.importing import command, is_named_by_module, keep_children_out, without_working_folder
 
 sys.path[:] = without_working_folder(sys.path[1:])
 
@@ -24,4 +24,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if is_named_by_module(sys.orig_argv):
+        os.execv(sys.executable, [*command("pipeline"), *sys.argv[1:]])
     main()

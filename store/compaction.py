@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store import files, manifest, parts
+from store import files, manifest, opening, parts
 from store.manifest import Manifest
 from store.parts import ROW_GROUP_BYTES, ROW_GROUP_ROWS, Part, rows_a_group
 from store.store import Store
@@ -43,7 +43,7 @@ def compact(store: Store, dataset: str, key: str, *, more_to_come: bool = False)
 def _merge(store: Store, dataset: str, key: str, group: list[Part]) -> bool:
     """Swap some parts for one that holds their rows; False where they were not all live any more."""
     paths = [store.root / part.path for part in group]
-    large = parts.write_stream(store.root, dataset, key, pq.read_schema(paths[0]), _row_groups(paths))
+    large = parts.write_stream(store.root, dataset, key, _schema(paths[0]), _row_groups(paths))
     with store.commit(STEP) as commit:
         commit.swap(dataset, group, [large])
     if commit.dropped:
@@ -114,14 +114,19 @@ def _schema_if_small_and_whole(root: Path, part: Part) -> pa.Schema | None:
     path = root / part.path
     if part.bytes >= LARGE or path.suffix != ".parquet" or parts.problem_of(root, part, deep=True):
         return None
-    return pq.read_schema(path)
+    return _schema(path)
+
+
+def _schema(path: Path) -> pa.Schema:
+    with opening.open_regular(path) as file:
+        return pq.read_schema(file)
 
 
 def _row_groups(paths: list[Path]) -> Iterator[pa.Table]:
     """The rows of some parts in order, as tables of whole row groups: small ones are merged as well."""
     pending: list[pa.Table] = []
     for path in paths:
-        with pq.ParquetFile(path) as file:
+        with opening.open_regular(path) as opened, pq.ParquetFile(opened) as file:
             for number in range(file.num_row_groups):
                 pending.append(file.read_row_group(number))
                 rows, size = (sum(getattr(table, what) for table in pending) for what in ("num_rows", "nbytes"))

@@ -12,23 +12,32 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from store import places
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _durable: set[Path] = set()  # folders whose names this process has synced
 
 
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     """Make a new file of what ``fill`` writes; not durable until it is synced."""
-    with _naming(path), path.open("xb") as file:
-        fill(file)
+    with _naming(path):
+        with places.holding(path) as (name, folder):
+            descriptor = os.open(name, _NEW, 0o666, dir_fd=folder)
+        with os.fdopen(descriptor, "wb") as file:
+            fill(file)
 
 
 def sync(path: Path) -> None:
     """Make a file's bytes durable."""
-    _fsync(path)
+    with _naming(path), places.holding(path) as (name, folder):
+        _fsync(os.open(name, os.O_RDONLY, dir_fd=folder))
 
 
 def sync_folder(folder: Path) -> None:
     """Make new names, renames and removals in ``folder`` durable."""
-    _fsync(folder)
+    with _naming(folder):
+        top = folder if folder in places.STORES else places.store_of(folder)
+        _fsync(os.open(folder, os.O_RDONLY) if top is None else places.enter(top, folder))
 
 
 def make_folder(folder: Path) -> None:
@@ -41,8 +50,12 @@ def make_folder(folder: Path) -> None:
         return
     if not folder.parent.is_dir():
         make_folder(folder.parent)
-    with _naming(folder):
-        folder.mkdir(exist_ok=True)
+    with _naming(folder), places.holding(folder) as (name, above):
+        try:
+            os.mkdir(name, dir_fd=above)
+        except FileExistsError:
+            if not folder.is_dir():
+                raise
     with suppress(PermissionError):  # a folder that may be entered but not read cannot be synced
         sync_folder(folder.parent)
     _durable.add(folder)
@@ -50,7 +63,8 @@ def make_folder(folder: Path) -> None:
 
 def rename(old: Path, new: Path) -> None:
     """Give a file another name, in place of any that had it."""
-    old.rename(new)
+    with _naming(old), places.holding(old) as (name, folder), places.holding(new) as (other, target):
+        os.rename(name, other, src_dir_fd=folder, dst_dir_fd=target)
 
 
 def link(existing: Path, new: Path) -> None:
@@ -59,21 +73,21 @@ def link(existing: Path, new: Path) -> None:
     Raises:
         FileExistsError: the name is taken; unlike a rename, a link never replaces.
     """
-    os.link(existing, new)
+    with places.holding(existing) as (name, folder), places.holding(new) as (other, target):
+        os.link(name, other, src_dir_fd=folder, dst_dir_fd=target, follow_symlinks=False)
 
 
 def remove(path: Path) -> None:
     """Remove a name, if it is there."""
-    path.unlink(missing_ok=True)
+    with _naming(path), suppress(FileNotFoundError), places.holding(path) as (name, folder):
+        os.unlink(name, dir_fd=folder)
 
 
-def _fsync(path: Path) -> None:
-    with _naming(path):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _fsync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -81,5 +95,6 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if error.filename is None or os.sep not in str(error.filename):  # a name in a folder that was opened before
+            error.filename = str(path)
         raise

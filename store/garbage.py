@@ -9,13 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from store import files, manifest, opening, parts
+from store import files, manifest, opening, parts, places
 from store.errors import StoreDamaged
 
-ACTIVATIONS = "activations"  # the folder of caches, a folder each, last used when it was last changed
-FOLDERS = (manifest.FOLDER, parts.FOLDER, "locks", ACTIVATIONS, "tuning")  # of the store, all that is in use
+ACTIVATIONS, TUNING = "activations", "tuning"  # of caches: a folder each, last used when it was last changed
+FOLDERS = (manifest.FOLDER, parts.FOLDER, "locks", ACTIVATIONS, TUNING)  # of the store, all that is in use
 _CACHE = re.compile(r"[0-9a-f]{16}")
-_CACHED = re.compile(r"[0-9a-f]{32}\.(npy|json)(\.tmp)?")
+_CACHED = {
+    ACTIVATIONS: re.compile(r"[0-9a-f]{32}\.(npy|json)(\.tmp)?"),
+    TUNING: re.compile(r"[0-9a-f]{16}\.(json(\.[0-9a-f]{32}\.tmp)?|[0-9]+)"),
+}
 _UNFINISHED = re.compile(r"[0-9a-f]{1,32}\.tmp")
 
 
@@ -68,8 +71,9 @@ def find(root: Path, before: float) -> Waste:
         by_dataset[path.parent.name] = (*by_dataset.get(path.parent.name, ()), path)
     unfinished = [path for path in _files_below(root / manifest.FOLDER) if _UNFINISHED.fullmatch(path.name)]
     unfinished += [path for path in _files_of_parts(root) if path.suffix == ".tmp"]
+    every = [folder for kind in _CACHED for folder in caches(root, kind)]
     torn = [path for path in torn if _is_begun_by_us(path)]  # what else is in place of one is not ours to remove
-    return Waste(tuple(dead) + _old(torn, before), by_dataset, _old(unfinished, before), _old(caches(root), before))
+    return Waste(tuple(dead) + _old(torn, before), by_dataset, _old(unfinished, before), _old(every, before))
 
 
 def paths_named(moment: manifest.Manifest) -> set[str]:
@@ -131,16 +135,14 @@ def strange(root: Path) -> list[Path]:
     return sorted(found)
 
 
-def caches(root: Path) -> list[Path]:
-    """The folders of caches that we have made."""
-    return [
-        path for path in _below(root / ACTIVATIONS) if _CACHE.fullmatch(path.name) and opening.is_plain_folder(path)
-    ]
+def caches(root: Path, kind: str) -> list[Path]:
+    """The folders of caches of a kind, ``ACTIVATIONS`` or ``TUNING``, that we have made."""
+    return [path for path in _below(root / kind) if _CACHE.fullmatch(path.name) and opening.is_plain_folder(path)]
 
 
-def cached_files(folder: Path) -> list[Path]:
-    """The files that we have written into a cache."""
-    return [path for path in _files_below(folder) if _CACHED.fullmatch(path.name)]
+def cached_files(folder: Path, kind: str) -> list[Path]:
+    """The files that we have written into a cache of a kind."""
+    return [path for path in _files_below(folder) if _CACHED[kind].fullmatch(path.name)]
 
 
 def remove_manifests(root: Path, waste: Waste) -> None:
@@ -164,9 +166,10 @@ def remove_folder(folder: Path) -> None:
     """Remove a cache, as far as the system allows: the files that we have written there, and the folder once it is empty.
     Another process may be doing the same."""
     with suppress(OSError):
-        for path in cached_files(folder):
+        for path in cached_files(folder, folder.parent.name):
             files.remove(path)
-        folder.rmdir()
+        with places.holding(folder) as (name, above):
+            os.rmdir(name, dir_fd=above)
 
 
 def size_of(folder: Path) -> int:

@@ -14,16 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from store import files
-
-
-class NotRegular(OSError):
-    """Something else than a regular file stands where one was expected: a link, a folder, a pipe, a device."""
-
+from store.places import READ, holding
+from store.places import NotRegular as NotRegular  # which is raised here
 
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
-# Without waiting: a pipe that nobody writes to is opened at once, and refused then.
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_ENTER = _READ | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def open_regular(path: Path, *, below: Path | None = None, follow: bool = False) -> io.BufferedReader:
@@ -31,53 +25,29 @@ def open_regular(path: Path, *, below: Path | None = None, follow: bool = False)
 
     Args:
         path: the file. It must not be a link itself, unless ``follow``.
-        below: a folder above it; from there on no step to the file may be a link.
+        below: a folder above it; from there on no step to the file may be a link. A store of this process is one anyway.
 
     Raises:
         NotRegular: it is no regular file, or is reached through a link.
         OSError: the system refuses.
     """
     with _naming(path):
-        folder = _enter(below, path) if below is not None else None
-        try:
-            flags = _READ if follow else _READ | os.O_NOFOLLOW
-            descriptor = os.open(path if folder is None else path.name, flags, dir_fd=folder)
-        except OSError as error:
-            # a link where none may be, or a socket, which cannot be opened at all
-            if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
-                found = "a link" if error.errno != errno.ENXIO else "a socket" if path.is_socket() else "a device"
-                raise NotRegular(error.errno, f"{found}, expected a regular file", str(path)) from None
-            raise
-        finally:
-            if folder is not None:
-                os.close(folder)
+        flags = READ if follow else READ | os.O_NOFOLLOW
+        with holding(path, below) as (name, folder):
+            try:
+                descriptor = os.open(name, flags, dir_fd=folder)
+            except OSError as error:
+                # a link where none may be, or a socket, which cannot be opened at all
+                if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
+                    found = "a link" if error.errno != errno.ENXIO else "a socket" if path.is_socket() else "a device"
+                    raise NotRegular(error.errno, f"{found}, expected a regular file", str(path)) from None
+                raise
     kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
     if kind != stat.S_IFREG:
         os.close(descriptor)
         number = errno.EISDIR if kind == stat.S_IFDIR else errno.EINVAL
         raise NotRegular(number, f"{_KINDS.get(kind, 'a device')}, expected a regular file", str(path))
     return os.fdopen(descriptor, "rb")
-
-
-def _enter(top: Path, path: Path) -> int:
-    """A descriptor of the folder that holds ``path``, reached from ``top`` without a link."""
-    steps = path.relative_to(top).parts if path.is_relative_to(top) else ("..",)
-    if ".." in steps:
-        raise NotRegular(errno.EINVAL, f"outside {top}", str(path))
-    descriptor = os.open(top, _READ | os.O_DIRECTORY)
-    for step in steps[:-1]:
-        try:
-            inner = os.open(step, _ENTER, dir_fd=descriptor)
-        except OSError as error:
-            if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENOTDIR):
-                raise NotRegular(
-                    error.errno, f"reached through {step!r}, which is a link or no folder", str(path)
-                ) from None
-            raise
-        finally:
-            os.close(descriptor)
-        descriptor = inner
-    return descriptor
 
 
 def read_regular(path: Path, *, below: Path | None = None, follow: bool = False, most: int | None = None) -> bytes:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store import files, opening
+from store import files, opening, whole
 from store.schemas import SCHEMAS
 
 FOLDER = "parts"  # of the store: in it a folder for each dataset
@@ -135,16 +135,9 @@ def _write(root: Path, dataset: str, key: str, suffix: str, write: Callable[[Bin
     """Temporary name in the same folder, fsync, rename, fsync the folder; ``write`` says how many rows it wrote."""
     folder = opening.make_own_folder(root, FOLDER, dataset)
     final = folder / f"{uuid.uuid4().hex}{suffix}"
-    temporary = final.with_name(f"{final.name}.tmp")
-    try:
-        rows: list[int] = []
-        files.write(temporary, lambda file: rows.append(write(file)))
-        files.sync(temporary)
-        size, digest = temporary.stat().st_size, sha256_of(temporary)
-        files.rename(temporary, final)
-    except BaseException:
-        files.remove(temporary)
-        raise
+    rows: list[int] = []
+    whole.write(final, lambda file: rows.append(write(file)))
     files.sync_folder(folder)
+    size, digest = final.stat().st_size, sha256_of(final)
     pa.default_memory_pool().release_unused()  # else a process that writes all night holds more and more of it
     return Part(final.relative_to(root).as_posix(), key, rows[0], size, digest)

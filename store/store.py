@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from store import asking, files, locks, manifest, opening, queries
+from store import asking, files, locks, manifest, opening, places, queries
 from store.errors import ColdframeError, Locked, StoreDamaged
 from store.manifest import Manifest, Swap
 from store.parts import FOLDER, Part, paths, write_bytes, write_stream, write_table
@@ -37,6 +37,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        places.STORES.add(root)
 
     @classmethod
     def open(cls, root: Path) -> Store:

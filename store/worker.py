@@ -6,12 +6,10 @@ beside some photographs must not run.
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import pickle
 import resource
-import select
 import signal
 import subprocess
 import sys
@@ -24,9 +22,10 @@ from multiprocessing.connection import Connection
 from socket import socketpair
 from typing import Any
 
-from store.importing import without_working_folder
+from store import lifeline
+from store.importing import BEGIN, flags, without_working_folder
+from store.lifeline import beside_standard
 
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from store.worker import _work; _work({descriptor}, {line}, {memory})"
 _LOOK_AGAIN = 1.0  # seconds between looks whether a process that has not answered is still there
 _END = object()
 
@@ -90,14 +89,13 @@ class Worker:
             self._is_prepared = False
 
     def _begin(self) -> None:
-        ours, theirs = (_beside_standard(one.detach()) for one in socketpair())
-        # nothing is ever written to this pipe: it closes when the one who holds it is gone
-        line, held = (_beside_standard(one) for one in os.pipe())
+        ours, theirs = (beside_standard(one.detach()) for one in socketpair())
+        line, held = lifeline.ends()
         try:
             places = without_working_folder(sys.path)
-            program = _PROGRAM.format(path=places, descriptor=theirs, line=line, memory=self._memory)
+            given = [str(theirs), str(line), "" if self._memory is None else str(self._memory)]
             self._process = subprocess.Popen(
-                [sys.executable, "-P", *_flags(), *["-S"] * self._quick, "-c", program],
+                [sys.executable, "-P", *flags(), *["-S"] * self._quick, BEGIN, "worker", *given, *places],
                 env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
                 pass_fds=[theirs, line],
                 stdin=subprocess.DEVNULL,
@@ -237,20 +235,6 @@ class Worker:
                 raise Died("its process ended")
 
 
-def _flags() -> list[str]:
-    """The interpreter's flags that say where it may import from."""
-    return ["-E"] * sys.flags.ignore_environment + ["-s"] * sys.flags.no_user_site + ["-S"] * sys.flags.no_site
-
-
-def _beside_standard(descriptor: int) -> int:
-    """A descriptor as one that is neither standard input nor output nor error, which may have been closed."""
-    if descriptor > 2:
-        return descriptor
-    other = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
-    os.close(descriptor)
-    return other
-
-
 def _end(
     process: subprocess.Popen[bytes], connection: Connection[Any, Any], held: int, owner: int, lock: threading.RLock
 ) -> None:
@@ -281,11 +265,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _work(descriptor: int, line: int, memory: int | None) -> None:
+def answer_parent(descriptor: int, line: int, memory: int | None) -> None:
     """What a worker does: answer until its parent is gone."""
     for one in (descriptor, line):
         os.set_inheritable(one, False)
-    _follow_parent(line)
+    lifeline.kill_group_with_parent(line)
     connection: Connection[Any, Any] = Connection(descriptor)
     if memory is not None:
         limit_memory(memory)
@@ -318,23 +302,6 @@ def _picklable(error: BaseException) -> BaseException:
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
-
-
-def _follow_parent(line: int) -> None:
-    """End with the parent, however it ends and whatever is going on here: nobody waits for the answer any more."""
-    # the system itself ends us where it can: a library that is busy may never let a thread of ours run
-    if hasattr(fcntl, "F_SETSIG"):
-        fcntl.fcntl(line, fcntl.F_SETOWN, -os.getpgrp())
-        fcntl.fcntl(line, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(line, fcntl.F_SETFL, fcntl.fcntl(line, fcntl.F_GETFL) | os.O_ASYNC)
-    threading.Thread(target=_wait_for_parent, args=(line,), daemon=True).start()
-
-
-def _wait_for_parent(line: int) -> None:
-    gone = select.poll()
-    gone.register(line, 0)  # hanging up is told without being asked for
-    gone.poll()
-    os.killpg(0, signal.SIGKILL)
 
 
 def limit_memory(most: int) -> None:

@@ -376,6 +376,179 @@ def test_a_repository_that_was_fetched_is_looked_through_as_well(tiny: Path, tmp
     assert not asked
 
 
+# What a folder's settings name elsewhere.
+
+
+def beside(folder: Path, file: str) -> str:
+    """Put a file of the model into a folder beside it; where that is, from the model's folder."""
+    (folder.parent / "beside").mkdir()
+    (folder / file).rename(folder.parent / "beside" / file)
+    return f"../beside/{file}"
+
+
+def within(folder: Path, file: str) -> str:
+    """Put a file of the model into a folder within; where that is."""
+    (folder / "sub").mkdir()
+    (folder / file).rename(folder / "sub" / file)
+    return f"sub/{file}"
+
+
+def say(folder: Path, file: str, **more: Any) -> None:
+    """Have a file of settings say more."""
+    said = json.loads((folder / file).read_text()) if (folder / file).exists() else {}
+    (folder / file).write_text(json.dumps(said | more))
+
+
+def without(folder: Path, *files: str) -> None:
+    for file in files:
+        (folder / file).unlink(missing_ok=True)
+
+
+def weights_within(folder: Path) -> None:
+    say(folder, "config.json", transformers_weights=within(folder, "model.safetensors"))
+
+
+def weights_in_a_pipe_within(folder: Path) -> None:
+    weights_within(folder)
+    (folder / "sub" / "model.safetensors").unlink()
+    os.mkfifo(folder / "sub" / "model.safetensors")
+
+
+def weights_by_an_index_within(folder: Path) -> None:
+    index = {"metadata": {}, "weight_map": {"logit_scale": beside(folder, "model.safetensors")}}
+    (folder / "sub").mkdir()
+    say(folder, "sub/x.safetensors.index.json", **index)
+    say(folder, "config.json", transformers_weights="sub/x.safetensors.index.json")
+
+
+def weights_by_another_index(folder: Path) -> None:
+    index = {"metadata": {}, "weight_map": {"logit_scale": beside(folder, "model.safetensors")}}
+    say(folder, "x.safetensors.index.json", **index)
+    say(folder, "config.json", transformers_weights="x.safetensors.index.json")
+
+
+def weights_that_are_not_there(folder: Path) -> None:
+    say(folder, "config.json", transformers_weights="other.safetensors")
+
+
+def weights_under_another_name(folder: Path) -> None:
+    where = within(folder, "model.safetensors")
+    say(folder, "config.json", attribute_map={"transformers_weights": "other"}, other=where)
+
+
+def weights_for_another_version(folder: Path) -> None:
+    (folder / "config.4.0.0.json").write_text((folder / "config.json").read_text())
+    say(folder, "config.4.0.0.json", transformers_weights=within(folder, "model.safetensors"))
+    say(folder, "config.json", configuration_files=["config.4.0.0.json"])
+
+
+def an_adapter(folder: Path) -> None:
+    say(folder, "adapter_config.json", peft_type="LORA", base_model_name_or_path="stranger/clip")
+
+
+def tokenizer_beside(folder: Path) -> None:
+    where = beside(folder, "tokenizer.json")
+    (folder / where).rename(folder / "../beside/tokenizer.4.0.json")
+    say(folder, "tokenizer_config.json", fast_tokenizer_files=["../beside/tokenizer.4.0.json"])
+
+
+def tokenizer_beside_as_a_key(folder: Path) -> None:
+    tokenizer_beside(folder)
+    say(folder, "tokenizer_config.json", fast_tokenizer_files={"../beside/tokenizer.4.0.json": 1})
+
+
+def tokenizer_among_the_tokens(folder: Path) -> None:
+    where = folder / beside(folder, "tokenizer.json")
+    say(folder, "special_tokens_map.json", tokenizer_file=str(where.resolve()))
+
+
+def vocabulary_beside(folder: Path) -> None:
+    where = folder / beside(folder, "vocab.json")
+    merges = where.with_name("merges.txt")
+    (folder / "merges.txt").rename(merges)
+    without(folder, "tokenizer.json")
+    say(folder, "tokenizer_config.json", vocab=str(where.resolve()), merges=str(merges.resolve()))
+
+
+def vocabulary_by_order(folder: Path) -> None:
+    vocabulary_beside(folder)
+    said = json.loads((folder / "tokenizer_config.json").read_text())
+    said["init_inputs"] = [said.pop("vocab"), said.pop("merges")]
+    (folder / "tokenizer_config.json").write_text(json.dumps(said))
+
+
+def tokenizer_in_another_format(folder: Path) -> None:
+    where = beside(folder, "vocab.json")
+    without(folder, "tokenizer.json")
+    say(folder, "tokenizer_config.json", gguf_file=where, tokenizer_class="TokenizersBackend")
+
+
+ELSEWHERE: dict[Callable[[Path], None], str] = {
+    weights_within: r"config.json: its transformers_weights is 'sub/model.safetensors', expected the name of a file",
+    weights_in_a_pipe_within: "config.json: its transformers_weights is 'sub/model.safetensors', expected the name of",
+    weights_by_an_index_within: "its transformers_weights is 'sub/x.safetensors.index.json', expected the name of a file",
+    weights_by_another_index: "x.safetensors.index.json: it names the tensors '../beside/model.safetensors', expected a file",
+    weights_that_are_not_there: "config.json: it names the tensors 'other.safetensors': No such file",
+    weights_under_another_name: "config.json: it has an entry 'attribute_map'",
+    weights_for_another_version: "config.4.0.0.json: its transformers_weights is 'sub/model.safetensors'",
+    an_adapter: "adapter_config.json: these are the settings of an adapter; expected those of a whole model",
+    tokenizer_beside: r"tokenizer_config.json: its fast_tokenizer_files is '../beside/tokenizer.4.0.json'",
+    tokenizer_beside_as_a_key: r"tokenizer_config.json: its fast_tokenizer_files is '../beside/tokenizer.4.0.json'",
+    tokenizer_among_the_tokens: r"special_tokens_map.json: it has an entry 'tokenizer_file', expected tokens alone",
+    vocabulary_beside: "tokenizer_config.json: it has an entry 'vocab', which may lead to files outside",
+    vocabulary_by_order: "tokenizer_config.json: it has an entry 'init_inputs', which may lead to files outside",
+    tokenizer_in_another_format: "tokenizer_config.json: its gguf_file is '../beside/vocab.json'",
+}
+
+
+@pytest.mark.parametrize("make", ELSEWHERE, ids=lambda one: one.__name__)
+def test_settings_that_lead_elsewhere_are_refused(
+    tiny: Path, tmp_path: Path, asked: list[str], make: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder)
+    make(folder)
+    with not_waiting(), pytest.raises(ColdframeError, match=ELSEWHERE[make]) as refused:
+        read_everything(folder)
+    assert "Give a local copy of the model's folder" in str(refused.value)
+    assert not asked
+
+
+def test_weights_of_another_name_in_the_folder_are_read(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder)
+    (folder / "model.safetensors").rename(folder / "other.safetensors")
+    say(folder, "config.json", transformers_weights="other.safetensors")
+    # what those who saved a tokenizer had on their machines is not heeded, and a name is no file
+    elsewhere = {"tokenizer_file": "/root/gone.json", "special_tokens_map_file": "/root/gone.json"}
+    say(folder, "tokenizer_config.json", **elsewhere, name_or_path="stranger/clip", init_inputs=[])
+    say(folder, "special_tokens_map.json", bos_token="<|startoftext|>", additional_special_tokens=[])
+    say(folder, "config.json", label2id={"vocab": 0, "attribute_map": 1}, id2label={"0": "vocab"})
+    read_everything(folder)
+
+
+def test_a_kind_of_model_that_names_a_repository_is_not_asked_for(
+    tiny: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    """As the tokenizer of one, whose settings would be fetched with it."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder)
+    say(folder, "config.json", model_type="detr", backbone="stranger/backbone", use_timm_backbone=False)
+    read_everything(folder)
+    assert not asked
+
+
+def test_a_tokenizer_of_another_kind_is_what_its_file_says(tiny: Path, tmp_path: Path, asked: list[str]) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny, folder)
+    say(folder, "tokenizer_config.json", tokenizer_class="RagTokenizer")
+    read_everything(folder)
+    without(folder, "tokenizer.json")
+    with pytest.raises(ColdframeError, match="cannot be had from the local folder"):
+        read_everything(folder)
+    assert not asked
+
+
 # The cache of converted networks.
 
 

@@ -67,7 +67,12 @@ def test_a_folder_in_it_that_is_on_the_path(trapped: Path, below: str) -> None:
     (trapped / below).mkdir()
     for name in STRAY:
         for path in (trapped / name, trapped / f"{name}.py"):
-            if name in ("pipeline", "store", "sitecustomize", "usercustomize"):  # Python itself looks there before any line of ours
+            if name in (
+                "pipeline",
+                "store",
+                "sitecustomize",
+                "usercustomize",
+            ):  # Python itself looks there before any line of ours
                 remove(trapped, name)
             elif path.exists():
                 path.rename(trapped / below / path.name)

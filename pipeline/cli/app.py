@@ -11,8 +11,8 @@ import importlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from click.core import ParameterSource
 from pipeline.cli.errors import ToldErrors
 from pipeline.embed import allowed
 from pipeline.runtime import quiet, terminal
+from store import importing, lifeline
 from store.errors import ColdframeError
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ DEFAULT_STORE = "coldframe-store"
 WIDTH = 100  # columns of a help text, at most
 COMMON_NAMES = ("store", "config", "quiet", "verbose", "help")
 SOME_FAILED = 3
+LINE = "COLDFRAME_LINE"  # the variable that names a child's end of the pipe which tells it that its parent is gone
+STOPS_BY_ITSELF = 2.0  # seconds after which a command that was not interrupted with us is asked to stop
 
 # The commands by stage, in order: the file of this folder that has each, and a line about it.
 STAGES: Mapping[str, Mapping[str, tuple[str, str]]] = {
@@ -252,18 +255,39 @@ def command(name: str, kind: type[click.Command] = Command) -> Callable[[Callabl
 
 
 def coldframe(common: Common, arguments: list[str], *, results: bool = True) -> int:
-    """Run another ``coldframe`` with the same common options; its exit code, 1 if it was killed.
+    """Run another ``coldframe`` with the same common options; its exit code, 1 if it was killed. It stops when this one does.
 
     Without ``results``, what it writes to stdout is dropped.
     """
-    # -P: a folder called 'store' in the working folder must not pass for our package
-    command = [sys.executable, "-P", "-m", "pipeline", *common.flags(), *arguments]
-    code = subprocess.run(command, check=False, stdout=None if results else subprocess.DEVNULL).returncode
+    line, held = lifeline.ends()
+    try:
+        process = subprocess.Popen(
+            [*importing.command("pipeline"), *common.flags(), *arguments],
+            stdout=None if results else subprocess.DEVNULL,
+            env=os.environ | {LINE: str(line)},
+            pass_fds=[line],
+        )
+    except BaseException:
+        os.close(held)
+        raise
+    finally:
+        os.close(line)
+    try:
+        code = process.wait()
+    finally:
+        if process.poll() is None:  # we are interrupted, and it perhaps is not
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOPS_BY_ITSELF)
+        os.close(held)
+        process.wait()
     return code if code >= 0 else 1
 
 
 def main() -> None:
     """The ``coldframe`` command."""
+    line = os.environ.pop(LINE, None)
+    if line is not None and line.isdigit():
+        lifeline.stop_with_parent(int(line))
     quiet.own_process()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     signal.signal(signal.SIGTERM, _interrupt)

@@ -42,6 +42,8 @@ def predict(
     sources = step.expand(pictures)
     settings = Settings(**{name: value for name, value in flags.items() if value is not None})
     opened = step.open_model(model, store=common.root, max_seconds=settings.max_seconds)
+    for note in opened.notes:
+        common.say(f"note: {note}")
     asked = [pair for one in where for pair in pairs("--where", (one,)).items()]
     answers = opened.predict(sources, top=settings.top, where=asked, neighbours=settings.neighbours)
     failed: list[step.Answer] = []

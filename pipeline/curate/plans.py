@@ -14,7 +14,7 @@ from tomlkit.items import AoT, Array
 
 from pipeline.curate import rules
 from pipeline.steps.config import Config
-from store import files
+from store import whole
 from store.errors import ColdframeError, StoreDamaged
 from store.rows import json_of, not_ours
 from store.schemas import TRAIN
@@ -179,12 +179,7 @@ def write_to_config(config: Config, plan: Plan) -> bool:
     if "stages" not in table:
         table["stages"] = tomlkit.array()
     _update_stages(table["stages"], plan.stages)
-    temporary = config.path.with_name(config.path.name + ".tmp")
-    files.remove(temporary)  # of a run that was killed
-    files.write(temporary, lambda file: file.write(tomlkit.dumps(document).encode()))
-    files.sync(temporary)  # first: a rename may outlive a power cut that the bytes do not
-    files.rename(temporary, config.path)
-    files.sync_folder(config.path.parent)
+    whole.replace(config.path, lambda file: file.write(tomlkit.dumps(document).encode()))
     return True
 
 

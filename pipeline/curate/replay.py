@@ -162,10 +162,10 @@ def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
 
 def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
     """Why a plan has to be replayed; None where it need not, or where nobody knows the plan."""
+    plan = current(config, moment, name) if moment is not None else None
     record = Record.of(moment, STEP, name)
     if record is None or moment is None:
         return NEVER
-    plan = current(config, moment, name)
     return None if plan is None else record.difference(plan_settings(plan), inputs_read(moment, plan))
 
 

@@ -3,7 +3,8 @@
 What makes a folder an artefact is its card, which is put there last: a folder without one was never finished.
 
 An artefact may come from a stranger. So its card is checked whole, no link is followed, no pipe waited for, and of what the
-card lists only files that an export writes are ever looked at or removed.
+card lists only files that an export writes are ever looked at. What is removed is ours by more than its name: each file is what
+the card says, to the byte, or lies in a draft that bears our mark.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ DECODING = "decoding.py"  # the module of the decoding rules, as it was
 NEIGHBOURS = "neighbours.npz"
 REHEARSAL = ("rehearsal.json", "rehearsal.npz")  # in a draft, while it is asked in a process of its own
 CARDS = (CARD, DRAFT, READABLE_CARD)
+MARK = ".draft"  # in a draft, until it is an artefact: who made it
+DRAFTS = re.compile(r"\..+-(?P<id>[0-9a-f]{32})\.part", re.DOTALL)  # how the folders of drafts are called
+_MARK = re.compile(rb"coldframe export made this draft: (?P<id>[0-9a-f]{32})\n")
 CARD_KEYS = {"decoding", "files", "format", "size", "classes", "taxonomy", "max_pixels"}
 MOST_CARD = 16 << 20  # bytes
 MOST_CLASSES = 1_000_000
@@ -100,26 +104,71 @@ def is_one(path: Path) -> bool:
 
 
 def written() -> frozenset[str]:
-    """The names of all files that exports write, into an artefact or a draft of one. Nothing else is ever removed."""
+    """The names of all files that exports write, into an artefact or a draft of one."""
     of_formats = (name for one in formats.names() for name in formats.files(one))
-    return frozenset((*of_formats, DECODING, NEIGHBOURS, *CARDS, *REHEARSAL))
+    return frozenset((*of_formats, DECODING, NEIGHBOURS, *CARDS, *REHEARSAL, MARK))
+
+
+def mark(folder: Path) -> bytes:
+    """What the mark of a draft in this folder says."""
+    found = DRAFTS.fullmatch(folder.name)
+    return f"coldframe export made this draft: {found['id'] if found else ''}\n".encode()
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether a folder is a draft by its name, which is random, and by its mark."""
+    said = _mark_in(folder)
+    return said is not None and DRAFTS.fullmatch(folder.name) is not None and said == mark(folder)
+
+
+def _mark_in(folder: Path) -> bytes | None:
+    """The mark in a folder; None where there is none such as a draft has."""
+    try:
+        said = opening.read_regular(folder / MARK, most=200)
+    except (OSError, ValueError):
+        return None
+    return said if _MARK.fullmatch(said) else None
 
 
 def foreign(folder: Path) -> str | None:
-    """The name of something in a folder that no export has put there; None where all is an artefact's, finished or not.
+    """Why a folder is not an export's alone; None where all in it is an artefact's, or an unfinished one's.
 
-    What is its own is a regular file that the card lists, of a name that an export writes, or a card.
+    In a draft, which nobody else names or marks so, those are regular files of names that an export writes. In any other folder
+    they are a card such as an export writes, and files that are what that card says.
     """
+    inside = sorted(os.listdir(folder))
+    if is_marked(folder):
+        ours = written()
+        return next((_has(name) for name in inside if name not in ours or not _is_regular(name, folder)), None)
+    card = CARD if is_one(folder) else DRAFT
+    if card not in inside:
+        return f"it has no {CARD}"
     try:
-        said = _parse(folder / (CARD if is_one(folder) else DRAFT))
+        said = _parse(folder / card)
+        _check_kind(folder / card, said)
+        _check(folder / card, said)
     except (ColdframeError, OSError):
-        said = {}
-    listed = said.get("files")
-    ours = {*CARDS, *listed} & written() if said.get("card_version") and isinstance(listed, dict) else set()
-    strange = (
-        one.name for one in sorted(folder.iterdir()) if one.name not in ours or not _is_regular(one.name, folder)
-    )
-    return next(map(shown, strange), None)
+        return f"its {card} is not one that an export writes"
+    listed = {**said["files"], READABLE_CARD: said.get("readable_card")}
+    own = {card} if _mark_in(folder) is None else {card, MARK}  # which was killed as it got its place
+    strange = next((name for name in inside if name not in own and name not in listed), None)
+    if strange is not None:
+        return _has(strange)
+    changed = next((name for name in inside if name in listed and not _is_as_said(folder / name, listed[name])), None)
+    return None if changed is None else f"its {changed} is not the one that {card} says"
+
+
+def _has(name: str) -> str:
+    return f"it has {shown(name)}"
+
+
+def _is_as_said(file: Path, digest: str | None) -> bool:
+    """Whether a file is a regular one with this SHA-256."""
+    try:
+        with opening.open_regular(file) as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest() == digest
+    except OSError:
+        return False
 
 
 def remove(folder: Path) -> str | None:
@@ -135,12 +184,11 @@ def remove(folder: Path) -> str | None:
     except OSError as error:
         what = "a link" if folder.is_symlink() else error.strerror
         return f"{folder}: left where it is ({what}, expected a folder of an export)"
-    ours = written()
     try:
-        inside = sorted(os.listdir(descriptor))
-        strange = next((one for one in inside if one not in ours or not _is_regular(one, descriptor)), None)
+        inside = sorted(os.listdir(descriptor), key=lambda name: name == MARK)  # last: as long as it is there, it is ours
+        strange = foreign(folder)  # which sees whatever has come since, too
         if strange is not None:
-            return f"{folder}: left where it is, for no export has put {shown(strange)} there"
+            return f"{folder}: left where it is, for not all in it is of an export ({strange})"
         for name in inside:
             os.unlink(name, dir_fd=descriptor)
         folder.rmdir()
@@ -151,15 +199,18 @@ def remove(folder: Path) -> str | None:
     return None
 
 
-def _is_regular(name: str, folder: Path | int) -> bool:
-    """Whether a name in a folder, or in one that a descriptor stands for, is that of a regular file and of no link."""
+def _is_regular(name: str, folder: Path) -> bool:
+    """Whether a name in a folder is that of a regular file and of no link."""
     try:
-        found = (
-            os.stat(name, dir_fd=folder, follow_symlinks=False) if isinstance(folder, int) else (folder / name).lstat()
-        )
+        return stat.S_ISREG((folder / name).lstat().st_mode)
     except OSError:
         return False
-    return stat.S_ISREG(found.st_mode)
+
+
+def others(folder: Path, card: Mapping[str, Any]) -> list[str]:
+    """The names of what lies in the folder of an artefact and is not part of it."""
+    own = {CARD, READABLE_CARD, *card["files"]}
+    return sorted(name for name in os.listdir(folder) if name not in own)
 
 
 def shown(name: str) -> str:
@@ -178,12 +229,7 @@ def read(folder: Path, *, card: str = CARD) -> Artefact:
     except (FileNotFoundError, NotADirectoryError):
         what = "an export that was cut short" if os.path.lexists(folder / DRAFT) else "no artefact"
         raise ColdframeError(f"{folder}: {what}: it has no {card}; 'coldframe export RUN' makes one") from None
-    if not _is_int(said.get("card_version")) or said["card_version"] != VERSION:
-        raise ColdframeError(
-            f"{folder / card}: version {_brief(said.get('card_version'))}, this coldframe reads {VERSION}: export the run again"
-        )
-    if not said.keys() >= CARD_KEYS:
-        raise ColdframeError(f"{folder / card}: not a whole model card: export the run again")
+    _check_kind(folder / card, said)
     if not _is_int(said["decoding"]) or said["decoding"] != decoding.RULES_VERSION:
         raise ColdframeError(
             f"{folder}: made for decoding rules {_brief(said['decoding'])}, this coldframe has {decoding.RULES_VERSION}: export "
@@ -193,6 +239,18 @@ def read(folder: Path, *, card: str = CARD) -> Artefact:
     for name, digest in said["files"].items():
         _check_file(folder / name, digest)
     return Artefact(folder, said)
+
+
+def _check_kind(file: Path, said: Mapping[str, Any]) -> None:
+    """Raises:
+    ColdframeError: a card is of another version, or not whole.
+    """
+    if not _is_int(said.get("card_version")) or said["card_version"] != VERSION:
+        raise ColdframeError(
+            f"{file}: version {_brief(said.get('card_version'))}, this coldframe reads {VERSION}: export the run again"
+        )
+    if not said.keys() >= CARD_KEYS:
+        raise ColdframeError(f"{file}: not a whole model card: export the run again")
 
 
 def _parse(file: Path) -> dict[str, Any]:
@@ -251,6 +309,10 @@ def _is_text(given: Any) -> bool:
     return isinstance(given, str)
 
 
+def _is_digest(given: str) -> bool:
+    return re.fullmatch("[0-9a-f]{64}", given) is not None
+
+
 def _is_plain(given: Any) -> bool:
     return given is None or isinstance(given, str | int | float)
 
@@ -276,6 +338,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "classes by value by column",
     ),
     ("files", _is_dict_of(_is_text), "digests by name"),
+    ("readable_card", lambda given: given is None or (_is_text(given) and _is_digest(given)), "a digest"),
     *((key, _is_text, "text") for key in ("coldframe", "created_at", "run_id", "kind", "head", "network", "weights")),
     *((key, _is_count, "a count") for key in ("training_images", "compared_images")),
     ("largest_difference", lambda given: type(given) in (int, float), "a number"),
@@ -316,7 +379,7 @@ def _check(file: Path, said: Mapping[str, Any]) -> None:
     for name, digest in said["files"].items():
         if name not in (*model, DECODING, NEIGHBOURS):
             raise ColdframeError(f"{file}: files: no export writes {_brief(name)}: export the run again")
-        if not re.fullmatch("[0-9a-f]{64}", digest):
+        if not _is_digest(digest):
             raise ColdframeError(f"{file}: files: {_brief(digest)} is no digest of {name}: export the run again")
     missing = [name for name in model if name not in said["files"]]
     if missing:
@@ -348,11 +411,14 @@ def _brief(given: Any) -> str:
 
 def draft(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     """Put a card for all files of a folder there, under a name by which nobody takes it for finished; the card."""
+    digests = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.name not in (CARD, DRAFT, MARK)}
+    readable = digests.pop(READABLE_CARD, None)
     whole = {
         "card_version": VERSION,
         **card,
         "decoding": decoding.RULES_VERSION,
-        "files": {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.name not in CARDS},
+        "files": digests,
+        "readable_card": readable,
     }
     text = json.dumps(_finite(whole), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / DRAFT).write_text(text, encoding="utf-8")
@@ -375,5 +441,6 @@ def publish(folder: Path, final: Path) -> None:
     files.sync_folder(folder)
     files.rename(folder, final)
     files.sync_folder(final.parent)
+    files.remove(final / MARK)
     files.rename(final / DRAFT, final / CARD)
     files.sync_folder(final)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import glob
 import importlib.metadata
 import inspect
 import json
 import os
-import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.curate import units
-from pipeline.deploy import artefact, formats, fresh_process, model_card
+from pipeline.deploy import artefact, drafts, formats, fresh_process, model_card
 from pipeline.embed import feature_sets
 from pipeline.evaluate import leakage
 from pipeline.ingest import decoding
@@ -39,7 +36,8 @@ from pipeline.train import classifier
 from pipeline.train.classifier import Parts
 from store import files
 from store.errors import ColdframeError
-from store.schemas import FILE_FACTS, TRAIN
+from store.rows import not_ours
+from store.schemas import FILE_FACTS, SCHEMAS, TRAIN
 from store.store import Snapshot, Store
 
 COMPARED = 64  # images that the written model has to agree on with the run
@@ -105,22 +103,21 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         notes.append(f"no row in split {settings.split!r}: the artefact is compared with the run, but not evaluated")
     model = classifier.assemble(parts)
     contents, expected = _to_compare(snapshot, parts, model, rows)
-    temporary = _temporary(final, notes)
-    try:
-        formats.write(settings.format, model, temporary)
-        shutil.copyfile(inspect.getfile(decoding), temporary / artefact.DECODING)
+    with drafts.beside(final, notes) as draft:
+        formats.write(settings.format, model, draft)
+        shutil.copyfile(inspect.getfile(decoding), draft / artefact.DECODING)
         held = _neighbours(snapshot, run, parts) if settings.neighbours else None
         if held is not None:
             arrays = held.to_arrays()
-            files.write(temporary / artefact.NEIGHBOURS, lambda file: np.savez(file, allow_pickle=False, **arrays))
+            files.write(draft / artefact.NEIGHBOURS, lambda file: np.savez(file, allow_pickle=False, **arrays))
         card = _card(snapshot, run, parts, settings, columns)
         card["carries"] = {
             "columns": list(card["taxonomy"]),
             "training_images": 0 if held is None else len(held.matrix),
         }
-        artefact.draft(temporary, card)
+        artefact.draft(draft, card)
         answers = fresh_process.rehearse(
-            temporary, store.root.absolute(), [*contents, *rows.content_ids.tolist()], quiet=quiet
+            draft, store.root.absolute(), [*contents, *rows.content_ids.tolist()], quiet=quiet
         )
         if not answers.readable[: len(contents)].all():
             raise ColdframeError(
@@ -139,16 +136,11 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
             "largest_difference": difference,
             "artefact": None if judgement is None else {"split": settings.split, **asdict(judgement.measures)},
         }
-        whole = artefact.draft(temporary, card)
-        (temporary / artefact.READABLE_CARD).write_text(model_card.text(whole), encoding="utf-8")
+        whole = artefact.draft(draft, card)
+        (draft / artefact.READABLE_CARD).write_text(model_card.text(whole), encoding="utf-8")
+        artefact.draft(draft, card)  # which says what that file is, too
         _check_place(final, force=settings.force)  # minutes have gone by
-        with _aside(final, notes):
-            artefact.publish(temporary, final)
-    except BaseException as error:
-        left = artefact.remove(temporary)
-        if left is not None and isinstance(error, ColdframeError):
-            raise type(error)(f"{error}; {left}") from error
-        raise
+        drafts.publish(draft, final, notes)
     if judgement is not None:
         with store.commit("export") as commit:
             keep_judgement(commit, judgement)
@@ -172,70 +164,11 @@ def _check_place(final: Path, *, force: bool) -> None:
     foreign = artefact.foreign(final)
     if foreign is not None:
         raise ColdframeError(
-            f"{final}: there already, and no artefact or not that alone (it has {foreign}): name another place with --output"
+            f"{final}: there already, and no artefact or not that alone ({foreign}): move it away, or name another place with "
+            "--output"
         )
-    if artefact.is_one(final) and not force:
+    if not force:
         raise ColdframeError(f"{final}: there already: name another place with --output, or replace it with --force")
-
-
-def _temporary(final: Path, notes: list[str]) -> Path:
-    """A new folder beside ``final``, hidden, named by this process; those of exports that were killed are removed, where they
-    hold nothing else: ``notes`` gets a sentence otherwise.
-
-    Raises:
-        ColdframeError: something that no export made has the name of the new one.
-    """
-    prefix, own = f".{final.name}-", os.getpid()
-    for path in sorted(final.parent.glob(f"{glob.escape(prefix)}*")):
-        owner = path.name.removeprefix(prefix)
-        if not re.fullmatch("[0-9]{1,9}", owner) or (int(owner) != own and _lives(int(owner))):
-            continue
-        left = artefact.remove(path)
-        if left is not None and int(owner) == own:
-            raise ColdframeError(f"{left}; an export needs that name: move it away")
-        notes += [left] if left is not None else []
-    folder = final.with_name(f"{prefix}{own}")
-    folder.mkdir()
-    return folder
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
-
-
-@contextmanager
-def _aside(final: Path, notes: list[str]) -> Iterator[None]:
-    """Put what is at ``final`` aside until something else stands there, and then remove it; ``notes`` gets a sentence where that
-    would remove what no export wrote.
-
-    Raises:
-        ColdframeError: the block failed, and what was at ``final`` cannot be put back.
-    """
-    if not os.path.lexists(final):
-        yield
-        return
-    old = final.with_name(f".{final.name}-{os.getpid()}-old")
-    left = artefact.remove(old)
-    if left is not None:
-        raise ColdframeError(f"{left}; an export needs that name: move it away")
-    final.rename(old)
-    try:
-        yield
-    except BaseException as error:
-        left = artefact.remove(final)
-        if left is not None:
-            raise ColdframeError(f"{left}; what was there before is {old} now") from error
-        old.rename(final)
-        raise
-    left = artefact.remove(old)
-    if left is not None:
-        notes.append(left)
 
 
 def _to_compare(snapshot: Snapshot, parts: Parts, model: Any, rows: Rows) -> tuple[list[str], npt.NDArray[np.float32]]:
@@ -314,7 +247,9 @@ def _card(
 ) -> dict[str, Any]:
     """All that the card says before the artefact was asked."""
     row = feature_sets.row_of(snapshot, run.embedders[0])
-    weights = json.loads(row["source"])["weights"] or "imagenet"
+    weights = json.loads(row["source"]).get("weights") or "imagenet"
+    if not isinstance(weights, str):
+        raise not_ours(f"the source of the feature set {row['embedder']!r}", "its weights have no name")
     return {
         "coldframe": importlib.metadata.version("coldframe"),
         "format": settings.format,
@@ -374,16 +309,48 @@ def _taxonomy(snapshot: Snapshot, run: Run, columns: Mapping[str, bool]) -> dict
 
 
 def _finetuned(snapshot: Snapshot, run: Run) -> dict[str, Any] | None:
-    """What fine-tuning did to the figures on validation rows; None for a run that is not fine-tuned."""
+    """What fine-tuning did to the figures on validation rows; None for a run that is not fine-tuned.
+
+    Raises:
+        StoreDamaged: no fine-tuning has written its row.
+    """
     if run.kind != FINETUNED:
         return None
-    return snapshot.rows("steps/train/finetuned", run_id=run.run_id)[0]
+    return _rows_of(snapshot, run, "runs", "steps/train/finetuned")[0]
 
 
 def _evaluations(snapshot: Snapshot, run: Run) -> list[dict[str, Any]]:
-    """The figures of the run itself that the store holds."""
-    rows = snapshot.rows("steps/train/all_evaluations_of", run_id=run.run_id)
+    """The figures of the run itself that the store holds.
+
+    Raises:
+        StoreDamaged: no evaluation has written one of their rows.
+    """
+    rows = _rows_of(snapshot, run, "evaluations", "steps/train/all_evaluations_of")
+    for row in rows:
+        if row["evaluation"] is None or row["split"] is None or row["rows"] is None or row["rows"] < 0:
+            raise not_ours(f"the evaluations of the run {run.run_id}", "one is of no split, or of no rows")
     return [row for row in rows if Evaluation.parse(row["evaluation"]).exported_as is None]
+
+
+def _rows_of(snapshot: Snapshot, run: Run, dataset: str, query: str) -> list[dict[str, Any]]:
+    """What a query finds in a dataset about a run, each column of the type that it should have: the card tells these values.
+
+    Raises:
+        StoreDamaged: one has another type, for a store may come from a stranger.
+    """
+    import duckdb
+
+    where = f"the {dataset} of the run {run.run_id}"
+    try:
+        found = snapshot.query(query, run_id=run.run_id)
+    except duckdb.Error as error:
+        raise not_ours(where, ascii(str(error).split("\n", 1)[0])[:300]) from error
+    for column in found.schema:
+        expected = SCHEMAS[dataset].field(column.name).type
+        if column.type != expected:
+            raise not_ours(where, f"{column.name} is of the type {column.type}, expected {expected}")
+    rows: list[dict[str, Any]] = found.to_pylist()
+    return rows
 
 
 def _licences(snapshot: Snapshot, run: Run) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Load an artefact that is still a draft in a process of its own, and ask it, as its user would.
 
-``python -m pipeline.deploy.fresh_process FOLDER STORE`` reads which contents to look at from ``FOLDER/rehearsal.json`` and
+As a program with a FOLDER and a STORE it reads which contents to look at from ``FOLDER/rehearsal.json`` and
 writes what the model says of them to ``FOLDER/rehearsal.npz``.
 """
 
@@ -20,8 +20,8 @@ import numpy.typing as npt
 from pipeline.deploy import artefact
 from pipeline.ingest import pictures
 from pipeline.runtime.progress import Progress
+from store import importing
 from store.errors import ColdframeError
-from store.importing import keep_children_out
 from store.store import Store
 
 ASKED, ANSWERED = artefact.REHEARSAL
@@ -43,9 +43,9 @@ def rehearse(folder: Path, store: Path, content_ids: Sequence[str], *, quiet: bo
         ColdframeError: it cannot be loaded there, or cannot run.
     """
     (folder / ASKED).write_text(json.dumps({"contents": list(content_ids), "quiet": quiet}), encoding="utf-8")
-    command = [sys.executable, "-P", "-m", "pipeline.deploy.fresh_process", str(folder), str(store)]
+    command = [*importing.command("pipeline.deploy.fresh_process"), str(folder), str(store)]
     environment = dict(os.environ)
-    keep_children_out(environment)
+    importing.keep_children_out(environment)
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=None, env=environment, check=False)
     if done.returncode:
         raise ColdframeError(

@@ -1,7 +1,8 @@
 """The model card in words, beside its JSON: what an artefact predicts, what it is worth, what it carries, and how to use it in
 five lines.
 
-Names of classes, columns, runs and the like are the user's, or a stranger's: each goes through :func:`literal`.
+Names of classes, columns, runs and the like are the user's, or a stranger's, and so is what a store says are figures: each
+value goes through :func:`literal`, or is a number that is written as one.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _character(one: str, following: str) -> str:
 
 def text(card: Mapping[str, Any]) -> str:
     """The card as Markdown."""
-    height, width = card["size"]
+    height, width = map(int, card["size"])
     return "\n".join(
         [
             f"# {literal(card['run_id'])}",
@@ -50,7 +51,7 @@ def text(card: Mapping[str, Any]) -> str:
             f"A classifier of pictures into {len(card['classes'])} classes: {literal(card['network'])} with the head "
             + literal(card["head"])
             + (", its last layers fine-tuned" if card["kind"] == "finetuned" else "")
-            + f". Trained on {card['training_images']} images. Made by coldframe {literal(card['coldframe'])} on "
+            + f". Trained on {_number(card['training_images'])} images. Made by coldframe {literal(card['coldframe'])} on "
             f"{literal(card['created_at'])}.",
             "",
             f"* **In:** uint8 RGB, shape (n, {height}, {width}, 3), as `decode` and `resize` of `decoding.py` here give it.",
@@ -64,18 +65,22 @@ def text(card: Mapping[str, Any]) -> str:
             "## How to use it",
             "",
             "```console",
-            "$ coldframe predict . photo.jpg",
+            "$ coldframe predict /full/path/to/this/folder photo.jpg",
             "```",
             "",
-            "or without coldframe, in this folder:",
+            "or from Python:",
             "",
             "```python",
             formats.use(card["format"], (height, width)),
             "```",
             "",
-            "`from decoding import` runs `decoding.py`, a program that came with this folder: whoever gave you the folder could "
-            "have put anything there. Read it first. Or, where coldframe is installed, write "
-            "`from pipeline.ingest.decoding import decode, resize` in its place: the same code, from a source of your own.",
+            "Save it in another folder than this one, put the full path of this folder into it, and run it there with `python -P`: "
+            "Python otherwise imports from the folder of the script, or the one that you are in, and whoever gave you this folder "
+            "could have put a module of any name into it.",
+            "",
+            "The line with `runpy` runs `decoding.py`, a program that came with this folder. Read it first. Or, where coldframe is "
+            "installed, write `from pipeline.ingest.decoding import decode, resize` in place of that line: the same code, from a "
+            "source of your own.",
             "",
             "`taxonomy` in `card.json` gives the classes that occur with each value of a column of the catalogue"
             + (f" ({_some(list(card['taxonomy']))})" if card["taxonomy"] else " (there is none)")
@@ -97,16 +102,17 @@ def text(card: Mapping[str, Any]) -> str:
 
 def _worth(card: Mapping[str, Any]) -> list[str]:
     lines = [
-        f"Loaded in a fresh process, this file gave what the run gives on {card['compared_images']} images: the largest "
-        f"difference in probability was {card['largest_difference']:.2g}."
+        f"Loaded in a fresh process, this file gave what the run gives on {_number(card['compared_images'])} images: the "
+        f"largest difference in probability was {_number(card['largest_difference'], '.2g')}."
     ]
     own = card["artefact"]
     if own is None:
         lines.append("It was not evaluated: the split asked for had no row.")
     else:
         lines.append(
-            f"This file itself, on the {own['rows']} {literal(own['split'])} rows: accuracy {own['accuracy']:.4f}, macro F1 "
-            f"{own['f1_macro']:.4f} over the {own['classes']} classes that occur there."
+            f"This file itself, on the {_number(own['rows'])} {literal(own['split'])} rows: accuracy "
+            f"{_figure(own['accuracy'])}, macro F1 {_figure(own['f1_macro'])} over the {_number(own['classes'])} classes that "
+            "occur there."
         )
     tuned = card["finetuned"]
     if tuned and tuned["helped"] is not None:
@@ -133,18 +139,23 @@ def _worth(card: Mapping[str, Any]) -> list[str]:
             f"{_figure(row[name])} ({_figure(row[f'{name}_low'])} to {_figure(row[f'{name}_high'])})"
             for name in ("accuracy", "f1_macro")
         )
-        flattered = (row["rows_trained_on"] or 0) + (row["rows_selected_on"] or 0)
+        flattered = row["rows_trained_on"] or row["rows_selected_on"]
         seen = " (some seen in training or selection: they flatter)" if flattered else ""
         lines.append(
-            f"| {literal(row['evaluation'])} | {literal(row['split'])}{seen} | {row['rows']} | {accuracy} | {f1} | "
+            f"| {literal(row['evaluation'])} | {literal(row['split'])}{seen} | {_number(row['rows'])} | {accuracy} | {f1} | "
             f"{_figure(row['top5'])} |"
         )
     return lines
 
 
-def _figure(given: float | None) -> str:
+def _figure(given: Any) -> str:
     """A figure; stores of earlier versions lack some."""
-    return NO_FIGURE if given is None else f"{given:.4f}"
+    return NO_FIGURE if given is None else _number(given, ".4f")
+
+
+def _number(given: Any, form: str = "") -> str:
+    """A number as it is written; what is none, literally."""
+    return format(given, form) if type(given) in (int, float) else literal(given)
 
 
 def _carried(card: Mapping[str, Any]) -> list[str]:
@@ -160,7 +171,7 @@ def _carried(card: Mapping[str, Any]) -> list[str]:
         ),
         "* Training images: "
         + (
-            f"{images}, each with its id, its label and its vector, in `neighbours.npz`. Ids may be paths, or names of people; "
+            f"{_number(images)}, each with its id, its label and its vector, in `neighbours.npz`. Ids may be paths, or names of people; "
             "a vector says something of what its picture shows. `--no-neighbours` leaves them out."
             if images
             else "none, neither ids nor vectors."
@@ -174,7 +185,7 @@ def _licences(count_of: Mapping[str, int]) -> str:
     if not count_of:
         return "the catalogue does not state their licences."
     return (
-        "as the catalogue states: " + ", ".join(f"{literal(name)} ({count})" for name, count in count_of.items()) + "."
+        "as the catalogue states: " + ", ".join(f"{literal(name)} ({_number(count)})" for name, count in count_of.items()) + "."
     )
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,7 +33,7 @@ from pipeline.deploy.asking import Settings
 from pipeline.evaluate import predictors
 from pipeline.evaluate.predictors import Found, Predictor
 from pipeline.ingest import decoding
-from pipeline.ingest.decoders import Decoders, Decoding
+from pipeline.ingest.decoders import Decoders, Decoding, Inside, Source
 from pipeline.ingest.limits import MAX_SECONDS
 from pipeline.runs import taxonomy
 from pipeline.runs.runs import Run
@@ -44,6 +45,7 @@ STDIN = "-"
 AT_ONCE, BATCH = 256, 32  # files whose contents are looked up at a time, and that go through a network at a time
 BATCH_BYTES = 1 << 28  # of the pictures that go through a network at a time
 MOST_LIST = 1 << 26  # bytes of a list of paths on standard input
+SHOWN = 5  # files beside an artefact
 Element = TypeVar("Element")
 TABLE = pa.schema(
     [
@@ -85,10 +87,13 @@ class Model:
 
     Attributes:
         classes: (classes,) ascending.
+        notes: what its user should know of it.
     """
 
-    def __init__(self, predictor: Predictor, *, max_seconds: float = MAX_SECONDS) -> None:
-        self._predictor = predictor
+    def __init__(
+        self, predictor: Predictor, *, max_seconds: float = MAX_SECONDS, notes: Iterable[str] = ()
+    ) -> None:
+        self._predictor, self.notes = predictor, tuple(notes)
         self.classes = predictor.classes
         self._decoders = Decoders(
             cores(), max_pixels=predictor.max_pixels, size=predictor.size, max_seconds=max_seconds
@@ -100,7 +105,7 @@ class Model:
 
     def predict(
         self,
-        sources: Iterable[str | Path | bytes],
+        sources: Iterable[Source],
         *,
         top: int = Settings.top,
         where: Mapping[str, str] | Sequence[tuple[str, str]] = (),
@@ -109,7 +114,7 @@ class Model:
         """An answer for each file, in their order, some tens of them at a time.
 
         Args:
-            sources: paths of files, or the bytes of one.
+            sources: paths of files, the bytes of one, or what :func:`expand` gives.
             top: classes to name, at most.
             where: values of columns of the catalogue; only classes that occur with all of them are possible.
             neighbours: nearest training images to name; 0 for neither these nor the distance.
@@ -152,20 +157,22 @@ class Model:
                 )
             yield answer
 
-    def _prepared(self, sources: Iterable[str | Path | bytes]) -> Generator[list[_File], None, None]:
+    def _prepared(self, sources: Iterable[Source]) -> Generator[list[_File], None, None]:
         """Files some at a time, ready for the predictor; while it works on some, threads prepare the next."""
         waiting: list[Future[_File]] = []
         files = Decoding(self._decoders)
         with ThreadPoolExecutor(cores()) as pool:
             try:
                 for some in _pieces(sources, AT_ONCE):
-                    ids = list(pool.map(self._identify, some)) if self._predictor.knows else [""] * len(some)
-                    known = self._predictor.known([one for one in ids if one])
-                    if any(one not in known for one in ids if one):
+                    knows = self._predictor.knows
+                    ids = list(pool.map(partial(_identify, files), some)) if knows else [""] * len(some)
+                    contents = [one for one in ids if isinstance(one, str) and one]
+                    known = self._predictor.known(contents)
+                    if any(one not in known for one in contents):
                         self._predictor.get_ready()
                     for batch in _pieces(zip(some, ids, strict=True), self._batch):
                         started = [
-                            pool.submit(self._prepare, files, source, known.get(content)) for source, content in batch
+                            pool.submit(self._prepare, files, source, content, known) for source, content in batch
                         ]
                         if waiting:
                             yield [one.result() for one in waiting]
@@ -178,20 +185,14 @@ class Model:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _identify(self, source: str | Path | bytes) -> str:
-        """The content id of a file; nothing where it cannot be read, as preparing it will say."""
-        most = decoding.most_bytes(self._predictor.max_pixels)
-        try:
-            return decoding.content_id(
-                source if isinstance(source, bytes) else decoding.read_bytes(Path(source), most=most)
-            )
-        except decoding.UnreadableImage:
-            return ""
-
-    def _prepare(self, files: Decoding, source: str | Path | bytes, known: Any) -> _File:
+    def _prepare(
+        self, files: Decoding, source: Source, content: str | decoding.UnreadableImage, known: Mapping[str, Any]
+    ) -> _File:
         path = STDIN if isinstance(source, bytes) else _told(str(source))
-        if known is not None:
-            return _File(path, known)
+        if not isinstance(content, str):
+            return _File(path, failed=str(content))
+        if content in known:
+            return _File(path, known[content])
         try:
             return _File(path, self._predictor.prepare(files.decode(source)))
         except decoding.UnreadableImage as error:
@@ -207,6 +208,14 @@ class _File:
     path: str
     prepared: Any = None
     failed: str | None = None
+
+
+def _identify(files: Decoding, source: Source) -> str | decoding.UnreadableImage:
+    """The content id of a file, or why it cannot be read."""
+    try:
+        return files.identify(source)
+    except decoding.UnreadableImage as error:
+        return error
 
 
 def _told(path: str) -> str:
@@ -241,8 +250,9 @@ def open_model(source: str | Path, *, store: str | Path | None = None, max_secon
     if artefact.is_one(folder) or (folder / artefact.DRAFT).is_file() or looks_like_a_path:
         process = model_process.start(folder) if artefact.is_one(folder) else None
         try:
-            predictor = artefact_predictor.of_artefact(artefact.read(folder), max_seconds=max_seconds, process=process)
-            model = Model(predictor, max_seconds=max_seconds)
+            given = artefact.read(folder)
+            predictor = artefact_predictor.of_artefact(given, max_seconds=max_seconds, process=process)
+            model = Model(predictor, max_seconds=max_seconds, notes=_of_others(given))
             predictor.get_ready()
         except BaseException:
             if process is not None:
@@ -255,14 +265,23 @@ def open_model(source: str | Path, *, store: str | Path | None = None, max_secon
     return Model(predictors.of_run(snapshot, Run.find(snapshot, str(source))), max_seconds=max_seconds)
 
 
-def expand(given: Sequence[str]) -> list[str | bytes]:
+def _of_others(given: artefact.Artefact) -> list[str]:
+    """A sentence on files beside an artefact, if there are any: a module among them would be imported by Python that runs there."""
+    others = artefact.others(given.folder, given.card)
+    if not others:
+        return []
+    named = ", ".join(map(artefact.shown, others[:SHOWN])) + (", …" if len(others) > SHOWN else "")
+    return [f"{given.folder}: {len(others)} of its files are not part of the artefact, and were not looked at: {named}"]
+
+
+def expand(given: Sequence[str]) -> list[Source]:
     """Files for what a command line names: a file for itself, a folder for the pictures in it, by name, at any depth, and ``-``
     for standard input, which holds a picture or the paths of some, one a line.
 
     Raises:
         ColdframeError: an empty name, a folder without a picture, or nothing on standard input.
     """
-    found: list[str | bytes] = []
+    found: list[Source] = []
     for name in given:
         if not name:
             raise ColdframeError("predict: an empty name among the pictures; expected a file, a folder, or -")
@@ -270,7 +289,7 @@ def expand(given: Sequence[str]) -> list[str | bytes]:
             found += _from_stdin()
         elif os.path.isdir(name):  # which raises nothing
             try:
-                inside = sorted(_pictures_in(Path(name)))
+                inside = sorted(_pictures_in(name), key=str)
             except RecursionError:
                 raise ColdframeError(f"{name}: its folders are nested too deeply: name one further down") from None
             if not inside:
@@ -281,8 +300,9 @@ def expand(given: Sequence[str]) -> list[str | bytes]:
     return found
 
 
-def _pictures_in(folder: Path) -> Iterator[str]:
+def _pictures_in(name: str) -> Iterator[Inside]:
     """Files of a folder, at any depth, that are pictures by their names; a link to somewhere else is none of its own."""
+    folder = Path(name)
     known, top = decoding.suffixes(), folder.resolve()
     for path in folder.rglob("*"):
         if path.suffix.lower() not in known:
@@ -292,10 +312,10 @@ def _pictures_in(folder: Path) -> Iterator[str]:
         except (OSError, RuntimeError):
             is_own = True  # reading it will say why it cannot be read
         if is_own:
-            yield str(path)
+            yield Inside(str(folder), str(top), str(path.relative_to(folder)))
 
 
-def _from_stdin() -> list[str | bytes]:
+def _from_stdin() -> list[Source]:
     data = sys.stdin.buffer.read(decoding.MAX_BYTES + 1) if sys.stdin is not None else b""
     if len(data) > decoding.MAX_BYTES:
         raise ColdframeError(f"-: more than {decoding.MAX_BYTES} bytes on standard input; expected a picture, or paths")

@@ -13,7 +13,7 @@ from pipeline.embed import augmentation, feature_sets
 from pipeline.embed.augmentation import Augmentation
 from pipeline.embed.filling import picture_or_reason
 from pipeline.ingest.pictures import image_root, ingested_max_pixels
-from store import files
+from store import whole
 from store.errors import ColdframeError
 from store.schemas import DEFAULT_PLAN
 from store.store import Snapshot
@@ -70,15 +70,8 @@ def save(sheet: Sheet, file: Path) -> None:
     """
     if file.suffix.lower() not in SUFFIXES:
         raise ColdframeError(f"{file}: expected a name ending in {', '.join(SUFFIXES)}")
-    temporary = file.with_name(f"{file.name}.tmp")
     kind = "PNG" if file.suffix.lower() == ".png" else "JPEG"
-    try:
-        files.remove(temporary)  # of a run that was killed
-        files.write(temporary, lambda opened: sheet.image.save(opened, kind, quality=92))
-        files.rename(temporary, file)
-    except BaseException:
-        files.remove(temporary)
-        raise
+    whole.replace(file, lambda opened: sheet.image.save(opened, kind, quality=92))
 
 
 def describe(sheet: Sheet) -> str:

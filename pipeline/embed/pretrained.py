@@ -20,6 +20,10 @@ FETCHED = ("*.json", "*.txt", "*.model", "model.safetensors", "model-*-of-*.safe
 PICKLED = ("pytorch_model.bin", "pytorch_model-*-of-*.bin")
 READ = (".json", ".txt", ".model", ".safetensors", ".bin")  # suffixes of files that are read
 CODE = ("auto_map", "custom_pipelines")  # entries of a configuration that name code to run
+IN_FOLDER = ("transformers_weights", "configuration_files", "fast_tokenizer_files", "gguf_file")  # those that name files
+# Those that transformers takes for files wherever they are, for arguments in order, or for other names of entries.
+ANYWHERE = ("vocab", "merges", "merges_file", "init_inputs", "attribute_map")
+TOKENS = "special_tokens_map.json"
 LARGEST_CONFIG = 64 * 2**20  # bytes
 PARTS = "config.json, model.safetensors, tokenizer and preprocessor files"
 
@@ -43,6 +47,21 @@ class Pretrained:
         except Exception as error:  # safetensors, JSON and transformers each raise their own kinds
             where = "the local folder" if Path(self.weights).is_dir() else f"the hub's copy in {self.folder}"
             raise ColdframeError(_not_had(self.name, self.weights, f" from {where} ({_short(error)})")) from error
+
+    def says(self, file: str, entry: str) -> Any:
+        """What a file of settings has under a name; None where there is none of either.
+
+        Raises:
+            ColdframeError: the file cannot be read.
+        """
+        place = self.folder / file
+        if not place.is_file():
+            return None
+        try:
+            said = _parsed(opening.read_regular(place, follow=True, most=LARGEST_CONFIG))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ColdframeError(_not_had(self.name, self.weights, f" ({place}: {_why(error)})")) from error
+        return said.get(entry) if isinstance(said, dict) else None
 
 
 def find(name: str, weights: str, *, fetch: bool) -> Pretrained:
@@ -104,22 +123,20 @@ def _of_hub(name: str, weights: str, *, fetch: bool) -> Path:
 
 def _check(name: str, weights: str, folder: Path) -> None:
     """Raises:
-    ColdframeError: the folder asks to run code, or what would be read in it is no regular file.
+    ColdframeError: the folder asks to run code or for files elsewhere, or what would be read in it is no regular file.
     """
     for file in sorted(folder.iterdir()):
         if file.suffix not in READ:
             continue
         try:
             with opening.open_regular(file, follow=True) as opened:  # the hub's own cache is full of links
-                if not file.name.endswith(("config.json", ".index.json")):
+                if not _is_settings(file.name):
                     continue
-                said = json.loads(opened.read(LARGEST_CONFIG))
-            if file.name.endswith(".index.json"):
-                _check_index(folder, said)
+                said = _parsed(opened.read(LARGEST_CONFIG))
+            _check_files(folder, file.name, said)
             asked = next(_asked_to_run(said), None)
         except (OSError, ValueError, RecursionError) as error:
-            why = getattr(error, "strerror", None) or f"not readable as JSON: {_short(error)}"
-            raise ColdframeError(_not_had(name, weights, f" ({file}: {why})")) from error
+            raise ColdframeError(_not_had(name, weights, f" ({file}: {_why(error)})")) from error
         if asked is not None:
             raise ColdframeError(
                 f"{name}: {file} asks to run code of its own ({asked}), which coldframe never does. Give weights that plain CLIP "
@@ -127,12 +144,58 @@ def _check(name: str, weights: str, folder: Path) -> None:
             )
 
 
+def _is_settings(name: str) -> bool:
+    """Whether transformers may heed what a file says; of config.json there may be others for its later versions."""
+    return name.endswith(("config.json", ".index.json", TOKENS)) or (
+        name.startswith("config.") and name.endswith(".json")
+    )
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise ValueError(f"not readable as JSON: {_short(error)}") from error
+
+
+def _check_files(folder: Path, name: str, said: Any) -> None:
+    """See that the file of settings ``name`` leads to no file outside the folder, nor to what is no regular file.
+
+    Raises:
+        ValueError: it does, or weights that it names are not there.
+    """
+    if name == "adapter_config.json":  # which names a model of its own, and Python modules
+        raise ValueError("these are the settings of an adapter; expected those of a whole model, with no adapter beside it")
+    if name.endswith(".index.json"):
+        return _check_index(folder, said)
+    if name == TOKENS and isinstance(said, dict):  # each of its entries would be an argument of the tokenizer
+        for key in said:
+            if not key.endswith(("_token", "_tokens")):
+                raise ValueError(f"it has an entry {key!r}, expected tokens alone")
+    for key, value in _entries(said):
+        if key in ANYWHERE and isinstance(value, str | list | dict) and value:
+            raise ValueError(f"it has an entry {key!r}, which may lead to files outside the folder: leave it out")
+        if key in IN_FOLDER:
+            for named in value if isinstance(value, list | dict) else [value]:
+                _check_name(folder, key, named)
+    return None
+
+
+def _check_name(folder: Path, key: str, named: Any) -> None:
+    """One of :data:`IN_FOLDER`; raises as :func:`_check_files`."""
+    if not isinstance(named, str):  # which transformers cannot take for a file
+        return
+    if Path(named).name != named:
+        raise ValueError(f"its {key} is {named!r}, expected the name of a file of the folder")
+    if key == "transformers_weights":
+        _see_regular(folder / named)
+
+
 def _check_index(folder: Path, index: Any) -> None:
     """See that the files of tensors that an index names lie in the folder, and are files of tensors.
 
     Raises:
-        ValueError: one is none.
-        OSError: one is not there, or is no regular file.
+        ValueError: one is none, or is not there.
     """
     named = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(named, dict):
@@ -140,23 +203,41 @@ def _check_index(folder: Path, index: Any) -> None:
     for name in {str(one) for one in named.values()}:
         if Path(name).name != name or not name.endswith((".safetensors", ".bin")):
             raise ValueError(f"it names the tensors {name!r}, expected a file of the folder")
-        opening.open_regular(folder / name, follow=True).close()
+        _see_regular(folder / name)
+
+
+def _see_regular(file: Path) -> None:
+    """See that a file that is named for tensors is a regular one, or raise a ValueError."""
+    try:
+        opening.open_regular(file, follow=True).close()
+    except OSError as error:
+        raise ValueError(f"it names the tensors {file.name!r}: {error.strerror}") from error
 
 
 def _asked_to_run(value: Any) -> Iterator[str]:
     """The entries of a configuration, and of those within it, that name code."""
+    for key, inner in _entries(value):
+        if key in CODE and isinstance(inner, dict | list | str) and inner:
+            yield key
+
+
+def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+    """The entries of a configuration, and of those within it."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key in CODE and isinstance(inner, dict | list | str) and inner:
-                yield key
-            yield from _asked_to_run(inner)
+            yield key, inner
+            yield from _entries(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _asked_to_run(inner)
+            yield from _entries(inner)
 
 
 def _not_had(name: str, weights: str, why: str) -> str:
     return f"{name}: weights {weights!r} cannot be had{why}. Give a local copy of the model's folder ({PARTS}): --weights DIR"
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or _short(error)
 
 
 def _short(error: Exception) -> str:

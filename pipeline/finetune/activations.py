@@ -24,7 +24,7 @@ import numpy.typing as npt
 from pipeline.ingest import decoding
 from pipeline.ingest.pictures import stream_pictures
 from pipeline.runtime.progress import Progress
-from store import digests, files, garbage, opening
+from store import digests, files, garbage, opening, whole
 from store.errors import ColdframeError, Locked
 from store.store import Snapshot, Store
 
@@ -80,7 +80,7 @@ class Activations:
 
     def remove_leftovers(self) -> None:
         """Remove what a writer that was killed left; no other may be writing."""
-        for path in garbage.cached_files(self.folder):
+        for path in garbage.cached_files(self.folder, garbage.ACTIVATIONS):
             if path.suffix == ".tmp" or (path.suffix == ".npy" and not path.with_suffix(".json").exists()):
                 files.remove(path)
 
@@ -100,10 +100,7 @@ class Activations:
         np.save(buffer, values)
         files.write(part, lambda file: file.write(buffer.getbuffer()))
         files.sync(part)
-        listing = self.folder / f"{name}.json.tmp"
-        files.write(listing, lambda file: file.write(json.dumps(content_ids).encode()))
-        files.sync(listing)
-        files.rename(listing, listing.with_suffix(""))
+        whole.write(self.folder / f"{name}.json", lambda file: file.write(json.dumps(content_ids).encode()))
 
 
 def _array(path: Path) -> npt.NDArray[Any]:
@@ -214,7 +211,7 @@ def _make_room(store: Store, cache: Activations, missing: int, max_disk: int) ->
             f"finetune: the activations of {missing} more pictures would take {_shown(more)} beside {_shown(there)} that are "
             f"there, and {_shown(max_disk)} are allowed: allow more with --max-disk, or choose --mode whole"
         )
-    others = [folder for folder in garbage.caches(store.root) if folder != cache.folder]
+    others = [folder for folder in garbage.caches(store.root, garbage.ACTIVATIONS) if folder != cache.folder]
     taken = there + more + sum(map(garbage.size_of, others))
     for folder in sorted(others, key=lambda one: one.stat().st_mtime):
         if taken <= max_disk:

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from queue import LifoQueue
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from pipeline.ingest import decoding
-from pipeline.ingest.examine import crashed, memory_for, too_long
+from pipeline.ingest.examine import crashed, memory_for, most_pixels, too_long
 from pipeline.ingest.limits import MAX_SECONDS
 from store.worker import Died, TookTooLong, Worker
 
-Source = str | Path | bytes  # of a file: its path, or what it holds
+
+@dataclass(frozen=True)
+class Inside:
+    """A file that was found in a folder. Whatever has become of it since, no link that leads out of there is followed.
+
+    Attributes:
+        folder: as it was given.
+        top: where that is, with no link in it.
+        path: of the file, below the folder.
+    """
+
+    folder: str
+    top: str
+    path: str
+
+    def __str__(self) -> str:
+        return os.path.join(self.folder, self.path)
+
+
+Source = str | Path | bytes | Inside  # of a file: its path, which may be a link; what it holds; or where it was found
 
 
 class Decoders:
@@ -23,7 +46,7 @@ class Decoders:
 
     Args:
         count: how many.
-        max_pixels: of the largest picture.
+        max_pixels: of the largest picture, which whoever made a model has a say in: no more than :func:`examine.most_pixels`.
         size: (height, width) to resize to; None for the picture as it is.
         max_seconds: the longest that one file may take.
     """
@@ -31,7 +54,7 @@ class Decoders:
     def __init__(
         self, count: int, *, max_pixels: int, size: tuple[int, int] | None = None, max_seconds: float = MAX_SECONDS
     ) -> None:
-        self.max_pixels, self.size, self.max_seconds = max_pixels, size, max_seconds
+        self.max_pixels, self.size, self.max_seconds = min(max_pixels, most_pixels()), size, max_seconds
         self._free: LifoQueue[Worker] = LifoQueue()  # one that runs before one that does not
         for _ in range(count):
             self.put(self._new())
@@ -55,7 +78,7 @@ class Decoders:
 
 
 class Decoding:
-    """Some files to decode, until they are not wanted any more; threads may ask for them at once."""
+    """Some files to look at, until they are not wanted any more; threads may ask for them at once."""
 
     def __init__(self, decoders: Decoders) -> None:
         self._decoders = decoders
@@ -69,13 +92,27 @@ class Decoding:
         Raises:
             UnreadableImage: it gives none, takes too long, or takes its process down.
         """
+        return Image.fromarray(self._ask(_decode, source, self._decoders.max_pixels, self._decoders.size))
+
+    def identify(self, source: Source) -> str:
+        """The content id of a file. It is read where it would be decoded, for nobody knows how long it is or takes.
+
+        Raises:
+            UnreadableImage: it cannot be read, or takes too long.
+        """
+        if isinstance(source, bytes):
+            return decoding.content_id(source)
+        found: str = self._ask(_identify, source, self._decoders.max_pixels)
+        return found
+
+    def _ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         worker, given = self._decoders.take(), self._decoders
         try:
             with self._lock:
                 if self._is_over:
                     raise decoding.UnreadableImage("not wanted any more")
                 self._busy.add(worker)
-            array = worker.call(_decode, source, given.max_pixels, given.size, seconds=given.max_seconds)
+            return worker.call(function, *arguments, seconds=given.max_seconds)
         except TookTooLong:
             raise decoding.UnreadableImage(too_long(given.max_seconds)) from None
         except (Died, MemoryError):
@@ -84,7 +121,6 @@ class Decoding:
             with self._lock:
                 self._busy.discard(worker)
             self._decoders.put(worker)
-        return Image.fromarray(array)
 
     def end(self) -> None:
         """Wait for none of them: they are not wanted any more."""
@@ -99,7 +135,18 @@ def _get_ready() -> None:
 
 
 def _decode(source: Source, max_pixels: int, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
-    most = decoding.most_bytes(max_pixels)
-    data = source if isinstance(source, bytes) else decoding.read_bytes(Path(source), most=most)
-    image = decoding.decode(data, max_pixels=max_pixels).image
+    image = decoding.decode(_read(source, max_pixels), max_pixels=max_pixels).image
     return np.asarray(image if size is None else decoding.resize(image, *size))
+
+
+def _identify(source: Source, max_pixels: int) -> str:
+    return decoding.content_id(_read(source, max_pixels))
+
+
+def _read(source: Source, max_pixels: int) -> bytes:
+    most = decoding.most_bytes(max_pixels)
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, Inside):
+        return decoding.read_inside(Path(source.top), source.path, most=most)[0]
+    return decoding.read_bytes(Path(source), most=most)

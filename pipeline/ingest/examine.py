@@ -20,6 +20,7 @@ from store.worker import Died, TookTooLong
 # Pillow takes 4 for each copy: as decoded, as RGBA, the white below, both together, as RGB, turned; and some to spare.
 MEMORY_BYTES_A_PIXEL = 32
 MEMORY_BYTES_BESIDE = 3 << 30  # address space of the process itself and of the file's bytes
+DECODING_SHARE = 0.25  # of the memory: what the pixels of one picture of a stranger's choice may take
 FILES_A_PROCESS = 32  # at least: starting one takes as long as some hundred small files
 
 Facts = dict[str, Any]
@@ -91,6 +92,12 @@ def crashed() -> str:
 def memory_for(max_pixels: int) -> int:
     """Bytes of address space that suffice to decode a picture of so many pixels, as far as the machine has them."""
     return MEMORY_BYTES_BESIDE + min(MEMORY_BYTES_A_PIXEL * max_pixels, memory_bytes())
+
+
+def most_pixels() -> int:
+    """Pixels of the largest picture that this machine decodes because somebody else says so: what an artefact or a store allows,
+    whoever made it, counts up to here."""
+    return max(decoding.MAX_PIXELS, int(DECODING_SHARE * memory_bytes()) // MEMORY_BYTES_A_PIXEL)
 
 
 def get_ready() -> None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pipeline.ingest import decoding
 from pipeline.runtime.processes import cores
 from pipeline.runtime.progress import Progress
+from pipeline.steps.settings import LARGEST_COUNT
 from store.errors import ColdframeError
 from store.matrices import allocate
 from store.rows import json_of, not_ours
@@ -157,6 +158,7 @@ def _ingest_settings(snapshot: Snapshot) -> dict[str, Any]:
     settings = {"max_pixels": decoding.MAX_PIXELS, **json_of(records[0]["settings"], where)}
     if not isinstance(settings.get("images"), str):
         raise not_ours(where, "they name no image folder")
-    if type(settings["max_pixels"]) is not int or settings["max_pixels"] < 1:
-        raise not_ours(where, f"max_pixels = {ascii(settings['max_pixels'])[:60]}, expected a count")
+    if type(settings["max_pixels"]) is not int or not 1 <= settings["max_pixels"] <= LARGEST_COUNT:
+        expected = f"expected a number from 1 to {LARGEST_COUNT}"
+        raise not_ours(where, f"max_pixels = {ascii(settings['max_pixels'])[:60]}, {expected}")
     return settings

@@ -17,19 +17,19 @@ import os
 import shutil
 import stat
 import tempfile
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.runtime import quiet
 from pipeline.runtime.frameworks import frozen_graph
-from store import digests, files, opening
+from store import digests, files, opening, whole
 from store.errors import ColdframeError
 from store.parts import sha256_of
 from store.worker import Died, Worker
@@ -121,11 +121,7 @@ def converted(load: Loader, *, source: dict[str, Any] | None, kind: Any) -> Conv
         facts = _in_another_process(load, version)
         if by_source is not None:
             _make_folder(by_source.parent)
-            part = by_source.with_name(f"{by_source.name}.{uuid.uuid4().hex}")
-            text = json.dumps(facts).encode()
-            files.write(part, lambda file: file.write(text))
-            _seal(part)
-            part.replace(by_source)
+            whole.replace(by_source, partial(_write_sealed, text=json.dumps(facts).encode()))
     except OSError as error:
         raise ColdframeError(
             f"{cache()}: converted networks cannot be kept there ({error.strerror or error}); name another folder in the "
@@ -166,7 +162,9 @@ def _convert(load: Loader, version: dict[str, Any]) -> dict[str, Any]:
             raise OSError(errno.EIO, f"{' '.join(str(error).split())[:200]}; is the disk full?") from None
         (made / DIGESTS).write_text(json.dumps({file.name: sha256_of(file) for file in made.iterdir()}))
         for file in made.iterdir():
-            _seal(file)
+            with file.open("rb") as opened:
+                _seal(opened)
+            files.sync(file)
         shutil.rmtree(final, ignore_errors=True)  # a damaged one, or what a cleaner of caches left
         try:
             made.rename(final)
@@ -293,10 +291,14 @@ def _make_folder(folder: Path) -> None:
     folder.mkdir(0o775, exist_ok=True)
 
 
-def _seal(file: Path) -> None:
-    """Make a new file durable, and nobody's to change but its owner's and its group's."""
-    file.chmod(stat.S_IMODE(file.stat().st_mode) & ~stat.S_IWOTH)
-    files.sync(file)
+def _write_sealed(file: IO[bytes], text: bytes) -> None:
+    _seal(file)
+    file.write(text)
+
+
+def _seal(file: IO[bytes]) -> None:
+    """Make a new file nobody's to change but its owner's and its group's."""
+    os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode) & ~stat.S_IWOTH)
 
 
 def _folder(version: dict[str, Any], facts: dict[str, Any]) -> Path:

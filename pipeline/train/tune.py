@@ -30,12 +30,12 @@ from pipeline.train import fitting, heads
 from pipeline.train.fitting import Data
 from pipeline.train.heads import Head
 from pipeline.train.loop import Diverged, Fit
-from store import digests, files, opening
+from store import digests, garbage, opening, whole
 from store.errors import ColdframeError
 from store.schemas import VALIDATION
 from store.store import Snapshot, Store
 
-STEP, FOLDER = "tune", "tuning"
+STEP = "tune"
 MOST_BYTES = 1 << 20  # of a file that keeps a score
 HEAD = "mlp"
 OBJECTIVES = ("val_accuracy", "val_f1_macro")
@@ -115,7 +115,8 @@ def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) ->
         raise ColdframeError("tune: settings are chosen on validation rows: 'coldframe split val 0.10' makes some")
     asked = {key: value for key, value in asdict(resolved).items() if key not in ("memory_share", "folds")}
     digest = digests.of_json([data.digest, asked])
-    folder = opening.make_own_folder(store.root, FOLDER, digest)
+    folder = opening.make_own_folder(store.root, garbage.TUNING, digest)
+    os.utime(folder)  # it is in use
     with store.lock(f"tune-{digest}"):
         trials = _Trials(folder, data, resolved)
         with Progress(expected_trials(resolved), f"tune {name}", quiet=quiet) as progress:
@@ -199,11 +200,7 @@ class _Trials:
                     return known
         self.scores[key] = self._measure(settings)
         kept = {"score": self.scores[key], "epochs": epochs, **{one: getattr(settings, one) for one in SEARCHED}}
-        temporary = file.with_suffix(f".{os.getpid()}")
-        files.remove(temporary)
-        files.write(temporary, lambda out: out.write(json.dumps(kept).encode()))
-        files.sync(temporary)
-        files.rename(temporary, file)
+        whole.replace(file, lambda out: out.write(json.dumps(kept).encode()))
         return self.scores[key]
 
     def fit(self, settings: fitting.Settings) -> tuple[Head, Fit]:

@@ -61,13 +61,13 @@ class Holes:
         outcome = self._mending.outcome
         try:
             words = make()
+            command = shlex.join(["coldframe", *self._flags, *words]) if words else ""
         except LookupError as error:
             outcome.lost.append(f"the command for {what}: {error.args[0] if error.args else error}")
             return
         except (ValueError, TypeError, AttributeError, RecursionError, ColdframeError):
             outcome.lost.append(f"the command for {what}: coldframe did not write its record")
             return
-        command = shlex.join(["coldframe", *self._flags, *words]) if words else ""
         if command and command not in outcome.commands:
             outcome.commands.append(command)
 
@@ -82,10 +82,12 @@ class Holes:
         mending = self._mending
         is_lost = mending.lost_keys("files", "images") or mending.lost_records(ingest.STEP)
         if is_lost or ("failures", ingest.STEP) in mending.lost:
-            if Record.of(self._rest, ingest.STEP, "") is None:
-                mending.outcome.commands.append("coldframe ingest METADATA --images DIR")
-            else:
+            if self._rest.rows("steps/status/step", step=ingest.STEP, name=""):
                 self._say(lambda: ingest.again(self._rest, self._config), "the catalogue")
+            else:
+                mending.outcome.commands.append(
+                    shlex.join(["coldframe", *self._flags, ingest.STEP]) + " METADATA --images DIR"
+                )
             mending.mark(ingest.STEP, "")
         if mending.lost_keys("images"):
             mending.outcome.lost.append(

@@ -59,15 +59,21 @@ class _Repair:
         self.outcome = Outcome()
         self._found = Damage(store, self.outcome)
         self._mending = Mending(self._found, self.outcome)
+        self._sets_out: list[str] = []
         self._tell_newer()
+        if self._found.damaged:
+            self._plan(config, flags)
+        if self._found.torn or self._mending.aside or self._found.files:
+            self.outcome.folder = store.root / FOLDER
+
+    def _plan(self, config: Config, flags: Sequence[str]) -> None:
+        """Decide what to do about each damaged part."""
         sets = restore_sets(self._mending)
         self._sets_out = [name for name, row in sets.items() if row is None]
         plans = restore_plans(self._mending)
         self._mending.take_out_lost()
         Holes(self._mending, config, sets, plans, flags).tell()
         self._found.rest.connection.close()
-        if self._found.torn or self._mending.aside or self._found.files:
-            self.outcome.folder = store.root / FOLDER
 
     def apply(self, store: Store) -> None:
         """Keep a second name of each file in the folder of damaged ones, commit, and only then drop the first."""

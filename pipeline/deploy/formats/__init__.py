@@ -46,7 +46,7 @@ def write(name: str, model: Any, folder: Path) -> None:
 
 
 def use(name: str, size: tuple[int, int]) -> str:
-    """Five lines of Python that ask a model for ``photo.jpg``, in its folder; ``size`` is (height, width)."""
+    """Five lines of Python that ask a model for ``photo.jpg``, from any folder; ``size`` is (height, width)."""
     text: str = _module(name).USE
     return text.format(height=size[0], width=size[1])
 

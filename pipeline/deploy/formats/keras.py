@@ -18,11 +18,11 @@ LIBRARIES = ("keras",)
 EXTRA = ""
 BACKEND = None
 USE = """\
-import keras, numpy as np
-from pathlib import Path
-from decoding import decode, resize  # decoding.py beside this card: needs pillow and numpy
-picture = np.asarray(resize(decode(Path("photo.jpg").read_bytes()).image, {height}, {width}))
-probabilities = keras.saving.load_model("model.keras", compile=False).predict(picture[None])[0]"""
+FOLDER = "/full/path/to/this/folder"
+import keras, pathlib, runpy, numpy as np
+decode, resize = map(runpy.run_path(f"{{FOLDER}}/decoding.py").get, ("decode", "resize"))  # needs pillow and numpy
+picture = np.asarray(resize(decode(pathlib.Path("photo.jpg").read_bytes()).image, {height}, {width}))
+probabilities = keras.saving.load_model(f"{{FOLDER}}/model.keras", compile=False).predict(picture[None])[0]"""
 FILE = "model.keras"
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 FILES = (FILE,)

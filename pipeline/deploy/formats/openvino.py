@@ -21,11 +21,11 @@ LIBRARIES = ("openvino",)
 EXTRA = "fast"
 BACKEND = "tensorflow"
 USE = """\
-import openvino, numpy as np
-from pathlib import Path
-from decoding import decode, resize  # decoding.py beside this card: needs pillow and numpy
-picture = np.asarray(resize(decode(Path("photo.jpg").read_bytes()).image, {height}, {width}))
-probabilities = openvino.compile_model("model.xml", "CPU")(picture[None])["probabilities"][0]"""
+FOLDER = "/full/path/to/this/folder"
+import openvino, pathlib, runpy, numpy as np
+decode, resize = map(runpy.run_path(f"{{FOLDER}}/decoding.py").get, ("decode", "resize"))  # needs pillow and numpy
+picture = np.asarray(resize(decode(pathlib.Path("photo.jpg").read_bytes()).image, {height}, {width}))
+probabilities = openvino.compile_model(f"{{FOLDER}}/model.xml", "CPU")(picture[None])["probabilities"][0]"""
 
 
 def write(model: Any, folder: Path) -> None:

@@ -22,6 +22,7 @@ from store.parts import sha256_of
 DEFAULT_WEIGHTS = "openai/clip-vit-base-patch32"
 RANDOM = "random"
 BACKENDS = ("torch", openvino.NAME)
+OWN_TOKENIZERS = (None, "CLIPTokenizer", "CLIPTokenizerFast")
 # Of a longer strip only the middle is looked at, as of any picture that is not square: the processor would first blow it up.
 LONGEST_SIDES = 32
 Texts = Callable[[Sequence[str]], FloatArray]
@@ -153,7 +154,7 @@ def load(name: str, options: Options) -> Embedder:
 
     def texts(given: Sequence[str]) -> FloatArray:
         assert place is not None
-        tokenizer = place.load(_transformers("AutoTokenizer").AutoTokenizer)
+        tokenizer = _tokenizer(place)
         tokens = tokenizer(list(given), return_tensors="pt", padding=True, truncation=True).to(device)
         with torch.inference_mode():
             text = model.text_model(**{key: tokens[key] for key in ("input_ids", "attention_mask")})
@@ -252,6 +253,13 @@ def _model(place: Pretrained | None, seed: int) -> Any:
 def _processor(place: Pretrained | None) -> Any:
     kind = _transformers("CLIPImageProcessorPil").CLIPImageProcessorPil
     return kind() if place is None else place.load(kind)
+
+
+def _tokenizer(place: Pretrained) -> Any:
+    """CLIP's own, or of another kind what ``tokenizer.json`` says: other classes read what their settings name elsewhere."""
+    transformers = _transformers("CLIPTokenizer", "PreTrainedTokenizerFast")
+    is_own = place.says("tokenizer_config.json", "tokenizer_class") in OWN_TOKENIZERS
+    return place.load(transformers.CLIPTokenizer if is_own else transformers.PreTrainedTokenizerFast)
 
 
 def _transformers(*parts: str) -> Any:

@@ -1,0 +1,122 @@
+"""Drafts: the folder that an export fills beside the place that it is for, and how it gets there.
+
+A killed export cannot remove its draft. The next one for the same place does: whoever fills a draft holds a lock on its mark,
+which the system drops.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pipeline.deploy import artefact
+from store import opening
+from store.errors import ColdframeError
+
+PART, OLD = ".part", ".old"  # endings of a draft, and of what stood at its place
+_NAME = re.compile(r"[0-9a-f]{32}(\.part|\.old)")
+_FORMER = re.compile("[0-9]{1,9}(-old)?")  # how earlier versions called both; others may call theirs so
+
+
+@contextmanager
+def beside(final: Path, notes: list[str]) -> Iterator[Path]:
+    """A new draft for a place, removed where the block fails; those of killed exports are removed first. ``notes`` gets a
+    sentence for each that has to stay.
+
+    Raises:
+        ColdframeError: that of the block, with a word on what is left where the draft cannot be removed.
+    """
+    _remove_left(final, notes)
+    folder = final.with_name(f".{final.name}-{uuid.uuid4().hex}{PART}")
+    folder.mkdir()
+    try:
+        held = _mark(folder)
+    except BaseException:
+        (folder / artefact.MARK).unlink(missing_ok=True)
+        folder.rmdir()
+        raise
+    try:
+        yield folder
+    except BaseException as error:
+        left = artefact.remove(folder)
+        if left is not None and isinstance(error, ColdframeError):
+            raise type(error)(f"{error}; {left}") from error
+        raise
+    finally:
+        os.close(held)
+
+
+def publish(draft: Path, final: Path, notes: list[str]) -> None:
+    """Give a draft its place. An artefact that stands there is put aside until the new one does, and then removed; ``notes``
+    gets a sentence where that would remove what no export wrote.
+
+    Raises:
+        ColdframeError: it cannot be published, and what stood there cannot be put back.
+    """
+    old = draft.with_suffix(OLD)
+    is_replaced = os.path.lexists(final)
+    if is_replaced:
+        final.rename(old)
+    try:
+        artefact.publish(draft, final)
+    except BaseException as error:
+        left = None if draft.exists() else artefact.remove(final)  # what else stands there now is not ours
+        if is_replaced and (left is not None or os.path.lexists(final)):
+            left = left or f"{final}: something else stands there now"
+            raise ColdframeError(f"{left}; what was there before is {old} now") from error
+        if is_replaced:
+            old.rename(final)
+        raise
+    left = artefact.remove(old)
+    if left is not None:
+        notes.append(left)
+
+
+def _remove_left(final: Path, notes: list[str]) -> None:
+    """Remove what killed exports have left for a place, where it is theirs beyond doubt."""
+    for path in sorted(final.parent.glob(f".{glob.escape(final.name)}-*")):
+        own = path.name.removeprefix(f".{final.name}-")
+        if _NAME.fullmatch(own) and path.suffix == PART:
+            left = _remove_unless_filled(path)
+            notes += [] if left is None else [left]
+        elif _NAME.fullmatch(own):
+            notes.append(f"{path}: an export that was killed has put this aside: move it back to {final}, or remove it")
+        elif _FORMER.fullmatch(own) and _looks_like_ours(path):
+            notes.append(f"{path}: left where it is; if it is a draft of an earlier coldframe, remove it yourself")
+
+
+def _remove_unless_filled(draft: Path) -> str | None:
+    """Remove a draft that nobody fills any more; a sentence where it stays though nobody seems to."""
+    try:
+        with opening.open_regular(draft / artefact.MARK) as opened:
+            fcntl.flock(opened.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if artefact.is_marked(draft):
+                return artefact.remove(draft)
+    except BlockingIOError:
+        return None
+    except OSError:  # no mark, or a system without locks
+        pass
+    return f"{draft}: left where it is, for nothing in it says which export made it: remove it yourself"
+
+
+def _mark(draft: Path) -> int:
+    """Mark a draft; a descriptor that holds the lock of its mark."""
+    descriptor = os.open(draft / artefact.MARK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with suppress(OSError):  # a system without locks: nobody removes it there
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.write(descriptor, artefact.mark(draft))  # now that it is held
+    return descriptor
+
+
+def _looks_like_ours(folder: Path) -> bool:
+    """Whether a folder has something in it, and all of that is called as files of an export are."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    inside = os.listdir(folder)
+    return bool(inside) and artefact.written().issuperset(inside)

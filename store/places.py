@@ -1,0 +1,72 @@
+"""Reaching a file without following a link, even one that is put there while a command runs.
+
+Below the folder of a store no step to a file may be a link: each folder on the way is opened from the one above it, and the
+file from the last of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+STORES: set[Path] = set()  # the stores that this process has opened, as their paths are written everywhere
+# Without waiting: a pipe that nobody writes to is opened at once, and refused then.
+READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_ENTER = READ | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+class NotRegular(OSError):
+    """Something else than a regular file stands where one was expected: a link, a folder, a pipe, a device."""
+
+
+def store_of(path: Path) -> Path | None:
+    """The store that a path leads into; None for a path into no store of this process."""
+    return next((folder for folder in path.parents if folder in STORES), None)
+
+
+def enter(top: Path, folder: Path) -> int:
+    """A descriptor of a folder, reached from ``top`` without a link.
+
+    Raises:
+        NotRegular: a step is a link or no folder, or it is not below ``top``.
+    """
+    steps = folder.relative_to(top).parts if folder.is_relative_to(top) else ("..",)
+    if ".." in steps:
+        raise NotRegular(errno.EINVAL, f"outside {top}", str(folder))
+    descriptor = os.open(top, READ | os.O_DIRECTORY)
+    for step in steps:
+        try:
+            inner = os.open(step, _ENTER, dir_fd=descriptor)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENOTDIR):
+                raise NotRegular(
+                    error.errno, f"reached through {step!r}, which is a link or no folder", str(folder)
+                ) from None
+            raise
+        finally:
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor
+
+
+@contextmanager
+def holding(path: Path, top: Path | None = None) -> Iterator[tuple[str, int | None]]:
+    """The name of a file and a descriptor of the folder that holds it, as functions of ``os`` take them.
+
+    For a file that is in no store, and not said to be below ``top``, they are its path and None.
+
+    Raises:
+        NotRegular: as :func:`enter`.
+    """
+    top = top or store_of(path)
+    if top is None:
+        yield str(path), None
+        return
+    folder = enter(top, path.parent)
+    try:
+        yield path.name, folder
+    finally:
+        os.close(folder)
