@@ -1,4 +1,4 @@
-"""Arrays out of an ``.npz`` file that may come from a stranger.
+"""Arrays out of an ``.npz`` file, and archives of any kind, that may come from a stranger.
 
 The directory of the archive and the header of each array are checked before anything is made of them: what is read takes no
 more memory than the file has bytes, whatever the file claims. Nothing in it is run or unpickled.
@@ -29,7 +29,7 @@ END = ".npy"
 
 
 class Malformed(ColdframeError):
-    """A file that holds no such arrays; the message is the reason, without the file's name."""
+    """A file that does not hold what it should; the message is the reason, without the file's name."""
 
 
 def read(path: Path) -> dict[str, Array]:
@@ -40,7 +40,19 @@ def read(path: Path) -> dict[str, Array]:
     """
     try:
         with opening.open_regular(path) as file:
-            return _read(file)
+            return parse(file)
+    except OSError as error:
+        raise Malformed(error.strerror or "cannot be read") from error
+
+
+def parse(file: BinaryIO) -> dict[str, Array]:
+    """The arrays in an ``.npz`` file that is open, or in memory.
+
+    Raises:
+        Malformed: as :func:`read`.
+    """
+    try:
+        return _read(file)
     except Malformed:
         raise
     except OSError as error:
@@ -66,24 +78,44 @@ def is_count(array: Array, *, most: int) -> bool:
     return array.dtype.kind in "iu" and array.ndim == 0 and 1 <= int(array) <= most
 
 
+def largest(*, copies: int = 1) -> int:
+    """Bytes of the largest file that is read, where so many times its bytes are in memory at once."""
+    return int(MEMORY_SHARE * memory_bytes()) // copies
+
+
+def archive(file: BinaryIO) -> zipfile.ZipFile:
+    """An archive that unpacks to no more than it has: each member stands in it as it is, once, and beside the others.
+
+    Raises:
+        Malformed: it is no such archive.
+    """
+    size = file.seek(0, 2)
+    opened = zipfile.ZipFile(cast(BinaryIO, _Sparing(file)))
+    members = opened.infolist()
+    names = [one.filename for one in members]
+    if len(set(names)) < len(names):
+        raise Malformed("two things of one name in it")
+    for one in members:
+        if "\0" in one.orig_filename or one.flag_bits & 1:
+            raise Malformed(f"{one.filename[:100]!r} in it is encrypted, or its name is no text")
+        if one.compress_type != zipfile.ZIP_STORED or one.compress_size != one.file_size:
+            raise Malformed(f"{one.filename[:100]!r} in it is compressed, which nothing here writes")
+    # members may not lie over each other either: that would be another way to unpack to more than the file has
+    if sum(one.file_size for one in members) > size:
+        raise Malformed("it claims more bytes than it has")
+    return opened
+
+
 def _read(file: BinaryIO) -> dict[str, Array]:
     size = file.seek(0, 2)
-    if size > MEMORY_SHARE * memory_bytes():
+    if size > largest():
         raise Malformed(f"its {size} bytes are more than this machine can hold in memory")
-    with zipfile.ZipFile(cast(BinaryIO, _Sparing(file))) as archive:
-        members = archive.infolist()
-        names = [one.filename for one in members]
-        if len(set(names)) < len(names):
-            raise Malformed("two arrays of one name")
+    with archive(file) as opened:
+        members = opened.infolist()
         for one in members:
-            if not one.filename.endswith(END) or "\0" in one.orig_filename or one.flag_bits & 1:
+            if not one.filename.endswith(END):
                 raise Malformed(f"{one.filename[:100]!r} in it is no array")
-            if one.compress_type != zipfile.ZIP_STORED or one.compress_size != one.file_size:
-                raise Malformed(f"{one.filename[:100]!r} is compressed, which no export and no training writes")
-        # arrays may not lie over each other either: that would be another way to unpack to more than the file has
-        if sum(one.file_size for one in members) > size:
-            raise Malformed("it claims more bytes than it has")
-        return {one.filename.removesuffix(END): _array(archive, one) for one in members}
+        return {one.filename.removesuffix(END): _array(opened, one) for one in members}
 
 
 class _Sparing:

@@ -13,13 +13,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from store import parts, queries, spill
+from store import parts, places, queries, spill
 from store.errors import ColdframeError, QueryRefused, StoreDamaged, TooLittleMemory
 from store.manifest import Manifest
 from store.parts import Part
 from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS
 
-PARTS = "store://"  # before the paths of parts where a connection has them from a file system of ours
+STORE = "store://"  # before the paths of parts where a connection has them from :mod:`store.part_files`
 
 # The kinds of error that Parquet files cause; DuckDB has no kind of its own for a file that makes no sense.
 _DAMAGE = (duckdb.IOException, duckdb.InvalidInputException, duckdb.Error)
@@ -38,6 +38,10 @@ def connect(
     file_system: Any = None,
 ) -> duckdb.DuckDBPyConnection:
     """An in-memory database whose views show ``manifest``, as :func:`opened` and :func:`show` make it."""
+    if file_system is None and places.is_shared(root):
+        from store.part_files import PartFiles  # slower than DuckDB's own reading
+
+        file_system = PartFiles(root, manifest)
     con = opened(spill_to, file_system)
     show(con, root, manifest, by_file_system=file_system is not None)
     return con
@@ -48,7 +52,7 @@ def opened(spill_to: str | None = None, file_system: Any = None) -> duckdb.DuckD
 
     Args:
         spill_to: the folder for what does not fit into memory, of this connection alone; None for a new one.
-        file_system: one of fsspec's that has the parts at :data:`PARTS` and their paths; None for the files themselves.
+        file_system: one of fsspec's that has the parts at "store://" and their paths; None for the files themselves.
     """
     con = duckdb.connect(config={"temp_directory": spill.new() if spill_to is None else spill_to})
     if file_system is not None:
@@ -84,7 +88,7 @@ def show(
             if only is not None and dataset not in only.datasets:
                 continue
             if by_file_system:
-                paths = [f"{PARTS}{part.path}" for part in live]
+                paths = [f"{STORE}{part.path}" for part in live]
             _create_dataset(con, dataset, paths)
         try:
             for name, select in queries.views():

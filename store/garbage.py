@@ -19,7 +19,7 @@ _CACHED = {
     ACTIVATIONS: re.compile(r"[0-9a-f]{32}\.(npy|json)(\.tmp)?"),
     TUNING: re.compile(r"[0-9a-f]{16}\.(json(\.[0-9a-f]{32}\.tmp)?|[0-9]+)"),
 }
-_UNFINISHED = re.compile(r"[0-9a-f]{1,32}\.tmp")
+_UNFINISHED = re.compile(r"[0-9a-f]{32}\.tmp")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,16 @@ def strange(root: Path) -> list[Path]:
                         found.append(folder / entry.name)
         elif os.path.lexists(folder):
             found.append(folder)
-    return sorted(found)
+    return sorted([*found, *_strange_locks(root / "locks")])
+
+
+def _strange_locks(folder: Path) -> list[Path]:
+    """Locks that are a folder, or have a second name somewhere: no command would take them."""
+    return [
+        path
+        for path in _below(folder)
+        if path.suffix == ".lock" and (path.is_dir() or path.lstat().st_nlink > 1) and not path.is_symlink()
+    ]
 
 
 def caches(root: Path, kind: str) -> list[Path]:

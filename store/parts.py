@@ -18,8 +18,10 @@ from store import files, opening, whole
 from store.schemas import SCHEMAS
 
 FOLDER = "parts"  # of the store: in it a folder for each dataset
-DATASETS = frozenset({*SCHEMAS, "models"})
-_NAME = re.compile(r"[0-9a-f]{1,32}\.(parquet|npz|keras)(\.tmp)?")
+MODELS = "models"  # the dataset whose parts are files of trained heads and networks
+_NAMES = {MODELS: re.compile(r"[0-9a-f]{32}\.(npz|keras)(\.tmp)?")}
+DATASETS = frozenset({*SCHEMAS, MODELS})
+_TABLE = re.compile(r"[0-9a-f]{32}\.parquet(\.tmp)?")
 ROW_GROUP_ROWS = 8192
 ROW_GROUP_BYTES = 1 << 20  # in memory: what reading, merging and writing hold many times over
 
@@ -52,7 +54,7 @@ def is_dataset(name: str) -> bool:
 
 def is_name_of(dataset: str, name: str) -> bool:
     """Whether we would have given a part of a dataset this file name, or its temporary one."""
-    return is_dataset(dataset) and _NAME.fullmatch(name) is not None
+    return is_dataset(dataset) and _NAMES.get(dataset, _TABLE).fullmatch(name) is not None
 
 
 def is_path_of(dataset: str, path: str) -> bool:

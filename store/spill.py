@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -18,6 +19,7 @@ from pathlib import Path
 PREFIX = "coldframe-spill-"
 MARK = "made by coldframe"  # a file in each folder of ours: another may bear such a name
 TRIES = 10
+_OURS = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")  # the names that mkdtemp gives
 
 
 def new() -> str:
@@ -42,19 +44,28 @@ def _own(process: int) -> Path:
     for _ in range(TRIES):
         made = Path(tempfile.mkdtemp(prefix=PREFIX))
         held = _hold(made)
-        if held is not None and made.exists():  # else another process has just taken it for a leftover
+        with suppress(FileNotFoundError):  # another process has just taken it for a leftover
             (made / MARK).touch()
-            break
+            if held is not None:
+                break
     atexit.register(_remove, made, held, process)  # without a hold where the system has no locks: nobody takes it then
     return made
 
 
 def remove_leftovers() -> None:
-    """Remove the folders of this user's processes that are no more."""
+    """Remove the folders of this user's processes that are no more: those with our mark, and empty ones, which a process that
+    was killed had no time to mark, or had all but removed."""
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        held = _hold(path) if (path / MARK).exists() else None
-        if held is not None:
+        held = _hold(path)
+        if held is None:
+            continue
+        if (path / MARK).exists():
             _remove(path, held, os.getpid())
+            continue
+        with suppress(OSError):
+            if _OURS.fullmatch(path.name):
+                path.rmdir()  # which removes nothing but an empty folder
+        os.close(held)
 
 
 def _hold(path: Path) -> int | None:
@@ -76,7 +87,24 @@ def _hold(path: Path) -> int | None:
 
 def _remove(path: Path, held: int | None, process: int) -> None:
     if process == os.getpid():  # a forked child leaves it to its parent
+        # the mark goes last: with it, the next process goes on where a killed one was
+        for inside in [one for one in _names(path) if one.name != MARK]:
+            shutil.rmtree(inside, ignore_errors=True) if inside.is_dir() and not inside.is_symlink() else _unlink(
+                inside
+            )
         shutil.rmtree(path, ignore_errors=True)
         if held is not None:
             with suppress(OSError):
                 os.close(held)
+
+
+def _names(path: Path) -> list[Path]:
+    try:
+        return list(path.iterdir())
+    except OSError:
+        return []
+
+
+def _unlink(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from store import asking, files, locks, manifest, opening, places, queries
+from store import asking, files, locks, manifest, opening, parts, places, queries
 from store.errors import ColdframeError, Locked, StoreDamaged
 from store.manifest import Manifest, Swap
 from store.parts import FOLDER, Part, paths, write_bytes, write_stream, write_table
@@ -119,8 +119,23 @@ class Store:
             commit.swapped = [swap for swap in commit.swapped if swap.applies_to(latest.datasets)]
             if not commit.changes():
                 return
+            self._check_still_there(commit)
             datasets = manifest.merge(latest.datasets, commit.replaced, commit.added, commit.swapped)
             manifest.publish(self.root, manifest.successor(self.root, latest, step, datasets))
+
+    def _check_still_there(self, commit: Commit) -> None:
+        """A process that was stopped for long may find its parts removed: nothing named them, so they were taken for waste.
+
+        Raises:
+            Locked: they were.
+        """
+        new = [part for _, part in commit.added] + [part for swap in commit.swapped for part in swap.new]
+        gone = [part.path for part in new if parts.problem_of(self.root, part, deep=False)]
+        if gone:
+            raise Locked(
+                f"{self.root / gone[0]}: removed before it was committed, by a 'coldframe gc' while this command stood still, so "
+                "nothing was changed: run the command again"
+            )
 
 
 class Commit:
@@ -321,11 +336,11 @@ class Snapshot:
         """
         from store import connection
 
-        parts = self.manifest.parts(dataset, key)
-        if not parts:
+        live = self.manifest.parts(dataset, key)
+        if not live:
             raise ColdframeError(f"{self.root}: no {dataset} stored for {key}")
         try:
-            return Path(paths(self.root, parts[-1:])[0])
+            return Path(paths(self.root, live[-1:])[0])
         except OSError as error:
             raise connection.cannot_read(self.root, error) from error
 
@@ -334,8 +349,8 @@ def _refuse_links(root: Path) -> None:
     """Raises:
     StoreDamaged: a folder of the store is a link: what is behind it is not the store's.
     """
-    parts = root / FOLDER
-    for folder in (*root.iterdir(), *(parts.iterdir() if opening.is_plain_folder(parts) else ())):
+    below = root / FOLDER
+    for folder in (*root.iterdir(), *(below.iterdir() if opening.is_plain_folder(below) else ())):
         if folder.is_symlink():
             raise StoreDamaged(
                 f"{folder}: a link, and a store holds its own files alone: put what it leads to there instead (a link to the "

@@ -32,7 +32,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pipeline.deploy import artefact, export, formats, fresh_process, model_card
+from pipeline.deploy import artefact, drafts, export, formats, fresh_process, model_card
 from pipeline.deploy.predict import open_model
 from pipeline.embed.embedders.keras_applications import backbone
 from pipeline.runs import runs, taxonomy
@@ -43,7 +43,7 @@ from pipeline.runtime.frameworks import load_keras
 from pipeline.train import layers as dense
 from pipeline.train.heads import Head
 from pipeline.train.scaling import Scaling
-from store import arrays
+from store import arrays, files
 from store.errors import ColdframeError
 from store.parts import write_table
 from store.schemas import SCHEMAS
@@ -53,8 +53,6 @@ from tests.conftest import Coldframe, environment, picture
 
 SET = "efficientnet-b0"
 FORMATS = ("onnx", "openvino")
-ARTEFACT = ("card.json", "MODEL_CARD.md", "decoding.py", "model.onnx", "neighbours.npz", "rehearsal.json")
-GONE = 999_999_999  # of no process: more than any kernel counts to
 HOSTILE = {
     "finch": "finch",
     "heron": "<img src=x onerror=alert(1)> | `c` [me](http://evil.example) ![i](http://evil.example/i.png)",
@@ -102,9 +100,11 @@ def planted(folder: Path, **other: Any) -> Path:
     (folder / "model.onnx").write_bytes(b"model")
     (folder / "decoding.py").write_text("")
     (folder / "MODEL_CARD.md").write_text("# card")
+    readable = {"readable_card": digest(folder / "MODEL_CARD.md")}
     (folder / "neighbours.npz").write_bytes(saved(**training()))
     taxonomy = {"phylum": {"arthropoda": ["moth"], "chordata": ["finch", "heron"]}}
-    return put_card(folder, ["model.onnx", "decoding.py", "neighbours.npz"], **{"taxonomy": taxonomy} | other)
+    listed = ["model.onnx", "decoding.py", "neighbours.npz"]
+    return put_card(folder, listed, **{"taxonomy": taxonomy, **readable} | other)
 
 
 def inside(folder: Path) -> dict[str, bytes | None]:
@@ -172,12 +172,10 @@ def test_what_a_planted_card_lists_is_not_removed(tmp_path: Path, put: Callable[
     (folder / "card.json").rename(folder / card)
     (folder / card).write_text(json.dumps(listed))
     before = inside(tmp_path)
-    assert artefact.foreign(folder) == name
+    assert artefact.foreign(folder) is not None
     with pytest.raises(ColdframeError, match="there already, and no artefact or not that alone"):
         export._check_place(folder, force=True)
-    said = artefact.remove(folder)
-    assert said is not None
-    assert name in said
+    assert "left where it is" in str(artefact.remove(folder))
     assert inside(tmp_path) == before
 
 
@@ -201,67 +199,132 @@ def test_a_link_is_not_replaced(tmp_path: Path, target: str) -> None:
     assert inside(tmp_path) == before
 
 
-def test_only_whole_drafts_of_killed_exports_are_removed(tmp_path: Path) -> None:
-    def draft(name: str) -> Path:
-        folder = planted(tmp_path / name)
-        (folder / "rehearsal.json").write_text("{}")
-        return folder
+def draft_of(final: Path, number: int = 0, **other: Any) -> Path:
+    """What an export leaves that is killed while it looks whether the model gives what it should."""
+    folder = planted(final.with_name(f".{final.name}-{number:032x}.part"), **other)
+    (folder / "card.json").rename(folder / "card.draft.json")
+    (folder / "rehearsal.json").write_text("{}")
+    (folder / "model.keras").write_bytes(b"half a mod")
+    (folder / ".draft").write_bytes(artefact.mark(folder))
+    return folder
 
-    killed, kept = draft(f".final-{GONE}"), [draft(f".final-{GONE - at}") for at in range(1, 4)]
-    a_file(kept[0])
-    a_folder(kept[1])
-    shutil.rmtree(kept[2])
-    kept[2].symlink_to(draft("elsewhere"))
-    others = [draft(f".final-{name}") for name in ("²", "old", f"{GONE}-old", str(os.getppid()))]
+
+def test_only_whole_drafts_of_killed_exports_are_removed(tmp_path: Path) -> None:
+    final = tmp_path / "final"
+    killed, *kept = [draft_of(final, number) for number in range(9)]
+    for draft, put in zip(kept, STRANGE, strict=False):
+        (draft / "model.keras").unlink()
+        put(draft)
+    (kept[5] / ".draft").unlink()
+    (kept[6] / ".draft").write_bytes(artefact.mark(kept[5]))
+    shutil.rmtree(kept[7])
+    kept[7].symlink_to(kept[6])
+    gone = {killed.name, *(f"{killed.name}/{name}" for name in inside(killed))}
     before = inside(tmp_path)
     notes: list[str] = []
-    made = export._temporary(tmp_path / "final", notes)
-    assert not killed.exists()
-    gone = {killed.name, *(f"{killed.name}/{name}" for name in ARTEFACT)}
-    assert before.keys() - inside(tmp_path).keys() == gone
-    assert inside(tmp_path) == {name: data for name, data in before.items() if name not in gone} | {made.name: None}
-    assert len(notes) == 3
-    assert all(any(str(one) in note for note in notes) for one in kept)
-    assert all(one.exists() for one in others)
+    with drafts.beside(final, notes) as made:
+        assert artefact.is_marked(made)
+        now = inside(tmp_path)
+        assert now == {name: data for name, data in before.items() if name not in gone} | {
+            made.name: None,
+            f"{made.name}/.draft": artefact.mark(made),
+        }
+    assert len(notes) == len(kept)
+    assert all(str(one) in note for one, note in zip(kept, notes, strict=True))
     assert set(artefact.REHEARSAL) == {fresh_process.ASKED, fresh_process.ANSWERED}
 
 
-def test_a_link_with_the_name_of_a_draft_is_said(tmp_path: Path) -> None:
-    (tmp_path / f".final-{os.getpid()}").symlink_to(planted(tmp_path / "elsewhere"))
-    with pytest.raises(ColdframeError, match="an export needs that name: move it away"):
-        export._temporary(tmp_path / "final", [])
-    assert artefact.read(tmp_path / "elsewhere")
+def test_a_draft_that_an_export_fills_stays(tmp_path: Path) -> None:
+    with drafts.beside(tmp_path / "final", []) as made:
+        (made / "model.onnx").write_bytes(b"half a mod")
+        notes: list[str] = []
+        with drafts.beside(tmp_path / "final", notes) as other:
+            assert other != made
+        assert (made / "model.onnx").exists()
+        assert notes == []
 
 
-def test_what_is_put_aside_comes_back_or_goes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["20240101", "1", "20240101-old", "old", "²", f"{1:032x}", f"{1:032X}.part", f"{1:031x}.part"]
+)
+def test_a_folder_that_only_looks_like_a_draft_stays(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / f".backup-{name}"
+    folder.mkdir()
+    (folder / "model.keras").write_text("years of work")
+    (folder / "MODEL_CARD.md").write_text("about it")
+    (folder / ".draft").write_bytes(artefact.mark(folder))
+    before = inside(tmp_path)
+    notes: list[str] = []
+    with drafts.beside(tmp_path / "backup", notes):
+        pass
+    assert {one: data for one, data in inside(tmp_path).items() if one.startswith(folder.name)} == before
+    assert ["left where it is; if it is a draft of an earlier coldframe" in note for note in notes] == [True] * (
+        name.removesuffix("-old").isascii() and name.removesuffix("-old").isdigit()
+    )
+
+
+def test_a_draft_goes_with_its_export(tmp_path: Path) -> None:
+    def fail(*put: Callable[[Path], str]) -> None:
+        with drafts.beside(tmp_path / "final", []) as made:
+            (made / "model.onnx").write_bytes(b"half a mod")
+            for one in put:
+                one(made)
+            raise ColdframeError("no")
+
+    with pytest.raises(ColdframeError, match="^no$"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ColdframeError, match=r"^no; .*left where it is, .*thesis\.txt"):
+        fail(a_file)
+    assert len(list(tmp_path.glob(".final-*/thesis.txt"))) == 1
+
+
+def test_what_is_put_aside_comes_back_or_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     final = planted(tmp_path / "final")
     before = inside(final)
 
-    def fail(*put: Callable[[Path], str]) -> None:
-        with export._aside(final, []):
-            planted(final, max_pixels=7)
+    def new(number: int) -> Path:
+        folder = draft_of(final, number, max_pixels=7)
+        for name in ("rehearsal.json", "model.keras"):
+            (folder / name).unlink()
+        return folder
+
+    def fail(number: int, when: str, *put: Callable[[Path], str]) -> None:
+        draft, rename = new(number), files.rename
+
+        def failing(old: Path, to: Path) -> None:
+            if when == "before":
+                raise RuntimeError
+            rename(old, to)
             for one in put:
                 one(final)
             raise RuntimeError
 
-    with pytest.raises(RuntimeError):
-        fail()
-    assert inside(final) == before
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "rename", failing)
+            drafts.publish(draft, final, [])
+
+    for number, when in enumerate(("before", "after")):
+        with pytest.raises(RuntimeError):
+            fail(number, when)
+        assert inside(final) == before
+        assert not list(tmp_path.glob(".final-*.old"))
+        shutil.rmtree(tmp_path / f".final-{number:032x}.part", ignore_errors=True)
     with pytest.raises(ColdframeError, match=r"thesis\.txt.*what was there before is"):
-        fail(a_file)
+        fail(2, "after", a_file)
     assert (final / "thesis.txt").exists()
-    (old,) = tmp_path.glob(".final-*-old")
+    (old,) = tmp_path.glob(".final-*.old")
     assert inside(old) == before
     shutil.rmtree(final)
     old.rename(final)
     notes: list[str] = []
-    with export._aside(final, notes):
-        planted(final, max_pixels=7)
+    drafts.publish(new(3), final, notes)
     assert (os.listdir(tmp_path), notes) == (["final"], [])
-    with export._aside(final, notes):
-        (aside,) = tmp_path.glob(".final-*-old")
-        a_file(aside)  # a moment too late to be seen before
-        planted(final)
+    assert artefact.read(final).card["max_pixels"] == 7
+    assert artefact.foreign(final) is None
+    a_file(final)  # a moment too late to be seen before
+    drafts.publish(new(4), final, notes)
+    (aside,) = tmp_path.glob(".final-*.old")
     assert (aside / "thesis.txt").exists()
     assert "thesis.txt" in notes[0]
 
@@ -837,7 +900,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
     cf("train", "--head", "linear", "--epochs", "2", "--embedder", SET)
     cf("evaluate", "linear", "--mask-by", "habitat")
     program = (
-        "import sys\nfrom pathlib import Path\nfrom pipeline import export\nfrom store.store import Store\n"
+        "import sys\nfrom pathlib import Path\nfrom pipeline.deploy import export\nfrom store.store import Store\n"
         "store, folder, *formats = sys.argv[1:]\n"
         "for one in formats:\n"
         "    settings = export.Settings(one, str(Path(folder) / one), column=('region',), neighbours=one != 'onnx')\n"

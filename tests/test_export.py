@@ -51,7 +51,7 @@ def exported(catalogue_: Catalogue) -> Coldframe:
     cf("finetune", "mlp", "--lr", "1e-3", "--epochs", "2", "--batch", "8")
     # in one process: most of what an export takes is TensorFlow's start
     program = (
-        "import sys\nfrom pathlib import Path\nfrom pipeline import export\nfrom store.store import Store\n"
+        "import sys\nfrom pathlib import Path\nfrom pipeline.deploy import export\nfrom store.store import Store\n"
         "store, folder, *formats = sys.argv[1:]\n"
         "for one in formats:\n"
         "    settings = export.Settings(one, str(Path(folder) / one))\n"
@@ -85,17 +85,20 @@ def test_an_artefact_gives_what_the_run_gives(exported: Coldframe, catalogue_: C
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_five_lines_of_the_card_work_without_coldframe(
-    exported: Coldframe, catalogue_: Catalogue, name: str
+    exported: Coldframe, catalogue_: Catalogue, tmp_path: Path, name: str
 ) -> None:
     folder = of(exported, name)
+    before = set(os.listdir(folder))
     lines = formats.use(name, (64, 64))
     assert lines in (folder / "MODEL_CARD.md").read_text()
     assert len(lines.splitlines()) == 5
     photo = catalogue_.images / "finch" / "finch-00.png"
-    program = lines.replace("photo.jpg", str(photo)) + "\nprint(probabilities.tolist())"
+    program = lines.replace("photo.jpg", str(photo)).replace("/full/path/to/this/folder", str(folder))
+    (tmp_path / "sample.py").write_text(program + "\nprint(probabilities.tolist())")
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, env=environment(), capture_output=True, text=True, check=True
+        [sys.executable, "-P", "sample.py"], env=environment(), capture_output=True, text=True, check=True
     )
+    assert set(os.listdir(folder)) == before
     given = exported.process("predict", folder, photo, "--format", "json", "--neighbours", 0).stdout
     classes = artefact.read(folder).classes.tolist()
     by_label = {one["label"]: one["probability"] for one in json.loads(given)}
@@ -221,7 +224,7 @@ def test_bad_requests_are_said(exported: Coldframe, catalogue_: Catalogue, tmp_p
     for name in (artefact.CARD, artefact.DRAFT, "thesis.txt"):
         (tmp_path / "other" / name).write_text("{}")
     said = exported("export", "finetuned", "--output", tmp_path / "other", "--force", code=1).stderr
-    assert "there already, and no artefact or not that alone (it has card.draft.json)" in said
+    assert "there already, and no artefact or not that alone (its card.json is not one that an export writes)" in said
     assert (tmp_path / "other" / "thesis.txt").exists()
     assert (
         "there already, and no artefact"

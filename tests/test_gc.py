@@ -78,7 +78,7 @@ def test_a_dry_run_says_the_same_and_removes_nothing(ready: Coldframe) -> None:
 
 def test_files_that_nothing_names_and_remains_of_broken_writes_go(ready: Coldframe) -> None:
     left = [
-        ready.path / "parts" / "embeddings" / "0.parquet",
+        ready.path / "parts" / "embeddings" / f"{'0' * 32}.parquet",
         ready.path / "parts" / "embeddings" / "1.parquet.tmp",
         ready.path / "manifests" / "2.tmp",
     ]

@@ -185,7 +185,9 @@ def remove(folder: Path) -> str | None:
         what = "a link" if folder.is_symlink() else error.strerror
         return f"{folder}: left where it is ({what}, expected a folder of an export)"
     try:
-        inside = sorted(os.listdir(descriptor), key=lambda name: name == MARK)  # last: as long as it is there, it is ours
+        inside = sorted(
+            os.listdir(descriptor), key=lambda name: name == MARK
+        )  # last: as long as it is there, it is ours
         strange = foreign(folder)  # which sees whatever has come since, too
         if strange is not None:
             return f"{folder}: left where it is, for not all in it is of an export ({strange})"

@@ -68,19 +68,19 @@ def text(card: Mapping[str, Any]) -> str:
             "$ coldframe predict /full/path/to/this/folder photo.jpg",
             "```",
             "",
-            "or from Python:",
+            "or from Python, without coldframe:",
             "",
             "```python",
             formats.use(card["format"], (height, width)),
             "```",
             "",
-            "Save it in another folder than this one, put the full path of this folder into it, and run it there with `python -P`: "
-            "Python otherwise imports from the folder of the script, or the one that you are in, and whoever gave you this folder "
-            "could have put a module of any name into it.",
+            "Put the full path of this folder into it, save it in another folder, and run it there with `python -P`: otherwise "
+            "Python imports from the working folder, or that of the script, and whoever gave you this folder could have put a "
+            "module of any name into it.",
             "",
-            "The line with `runpy` runs `decoding.py`, a program that came with this folder. Read it first. Or, where coldframe is "
-            "installed, write `from pipeline.ingest.decoding import decode, resize` in place of that line: the same code, from a "
-            "source of your own.",
+            "The line with `runpy` runs `decoding.py`, a program that came with this folder: read it first. Or, where coldframe "
+            "is installed, write `from pipeline.ingest.decoding import decode, resize` in place of that line: the same code, "
+            "from a source of your own.",
             "",
             "`taxonomy` in `card.json` gives the classes that occur with each value of a column of the catalogue"
             + (f" ({_some(list(card['taxonomy']))})" if card["taxonomy"] else " (there is none)")
@@ -171,8 +171,8 @@ def _carried(card: Mapping[str, Any]) -> list[str]:
         ),
         "* Training images: "
         + (
-            f"{_number(images)}, each with its id, its label and its vector, in `neighbours.npz`. Ids may be paths, or names of people; "
-            "a vector says something of what its picture shows. `--no-neighbours` leaves them out."
+            f"{_number(images)}, each with its id, its label and its vector, in `neighbours.npz`. Ids may be paths, or names of "
+            "people; a vector says something of what its picture shows. `--no-neighbours` leaves them out."
             if images
             else "none, neither ids nor vectors."
         ),
@@ -185,7 +185,9 @@ def _licences(count_of: Mapping[str, int]) -> str:
     if not count_of:
         return "the catalogue does not state their licences."
     return (
-        "as the catalogue states: " + ", ".join(f"{literal(name)} ({_number(count)})" for name, count in count_of.items()) + "."
+        "as the catalogue states: "
+        + ", ".join(f"{literal(name)} ({_number(count)})" for name, count in count_of.items())
+        + "."
     )
 
 

@@ -90,9 +90,7 @@ class Model:
         notes: what its user should know of it.
     """
 
-    def __init__(
-        self, predictor: Predictor, *, max_seconds: float = MAX_SECONDS, notes: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, predictor: Predictor, *, max_seconds: float = MAX_SECONDS, notes: Iterable[str] = ()) -> None:
         self._predictor, self.notes = predictor, tuple(notes)
         self.classes = predictor.classes
         self._decoders = Decoders(
@@ -266,7 +264,7 @@ def open_model(source: str | Path, *, store: str | Path | None = None, max_secon
 
 
 def _of_others(given: artefact.Artefact) -> list[str]:
-    """A sentence on files beside an artefact, if there are any: a module among them would be imported by Python that runs there."""
+    """A sentence on files beside an artefact, if there are any: Python that runs there would import a module among them."""
     others = artefact.others(given.folder, given.card)
     if not others:
         return []

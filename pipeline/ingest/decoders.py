@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ class Inside:
     path: str
 
     def __str__(self) -> str:
-        return os.path.join(self.folder, self.path)
+        return str(Path(self.folder, self.path))
 
 
 Source = str | Path | bytes | Inside  # of a file: its path, which may be a link; what it holds; or where it was found

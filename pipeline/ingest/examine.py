@@ -95,8 +95,7 @@ def memory_for(max_pixels: int) -> int:
 
 
 def most_pixels() -> int:
-    """Pixels of the largest picture that this machine decodes because somebody else says so: what an artefact or a store allows,
-    whoever made it, counts up to here."""
+    """Pixels of the largest picture that is decoded here because an artefact or a store allows it, whoever made that."""
     return max(decoding.MAX_PIXELS, int(DECODING_SHARE * memory_bytes()) // MEMORY_BYTES_A_PIXEL)
 
 

@@ -33,11 +33,11 @@ def gc(store: Store, grace: float, *, dry_run: bool, before_removal: Callable[[W
     if dry_run:
         before_removal(garbage.find(store.root, time.time() - grace))
         return
-    with store.lock("maintenance"):
-        with store.lock("commit", wait=COMMIT_WAIT_SECONDS):
-            waste = garbage.find(store.root, time.time() - grace)
-            before_removal(waste)
-            garbage.remove_manifests(store.root, waste)
+    # the second lock is held to the end: a part that a commit finds there must not go before its manifest names it
+    with store.lock("maintenance"), store.lock("commit", wait=COMMIT_WAIT_SECONDS):
+        waste = garbage.find(store.root, time.time() - grace)
+        before_removal(waste)
+        garbage.remove_manifests(store.root, waste)
         garbage.remove_parts(waste)
 
 

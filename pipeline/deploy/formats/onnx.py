@@ -22,10 +22,10 @@ EXTRA = "onnx"
 BACKEND = "tensorflow"
 USE = """\
 FOLDER = "/full/path/to/this/folder"
-import onnxruntime, pathlib, runpy, numpy as np
+import onnxruntime as ort, pathlib, runpy, numpy as np
 decode, resize = map(runpy.run_path(f"{{FOLDER}}/decoding.py").get, ("decode", "resize"))  # needs pillow and numpy
 picture = np.asarray(resize(decode(pathlib.Path("photo.jpg").read_bytes()).image, {height}, {width}))
-probabilities = onnxruntime.InferenceSession(f"{{FOLDER}}/model.onnx").run(["probabilities"], {{"pictures": picture[None]}})[0][0]"""
+probabilities = ort.InferenceSession(f"{{FOLDER}}/model.onnx").run(["probabilities"], {{"pictures": picture[None]}})[0][0]"""
 OPSET = 18  # of 2022: old enough for runtimes in use
 PICTURES = "pictures"  # the name of the input
 

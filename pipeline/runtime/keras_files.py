@@ -1,0 +1,331 @@
+"""Files of Keras that may come from a stranger: networks (``.keras``), and weights alone (``.h5``).
+
+Keras makes whatever the description of a network names, in its safe mode too: a name of one of its functions is enough to fetch
+files from the net. So the description is read first, and Keras gets none but one of objects that do no more than compute. And
+neither a file nor what it says of itself makes Keras take more memory, or more of a disk, than the file has bytes: archives and
+HDF5 can both claim far more.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from pipeline.runtime.frameworks import load_keras
+from store import arrays, spill
+from store.arrays import Malformed
+from store.errors import ColdframeError
+from store.memory import memory_bytes
+from store.worker import Died, TookTooLong, Worker
+
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+MEMBERS = {"metadata.json", CONFIG, WEIGHTS}
+MOST_CONFIG = 16 << 20  # bytes; that of the largest network of Keras Applications has one million
+MOST_OBJECTS = 100_000  # in an HDF5 file: groups and arrays
+NAMES_MEMORY = 3 << 30  # address space to read the names in an HDF5 file in, Python and the library included
+NAMES_SECONDS = 60.0
+KINDS = "biuf"  # of values: truth values and numbers
+
+# What a description may name, by module. Layers: those that do no more than compute from what they are given and their weights.
+# Not among them: Lambda and what wraps other frameworks, which run code, what looks words up, which reads files, and layers
+# around layers.
+KNOWN: dict[str, frozenset[str]] = {
+    module: frozenset(names.split())
+    for module, names in {
+        "keras": "DTypePolicy Sequential",
+        "keras.src.models.functional": "Functional",
+        "keras.layers": """
+            Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention Average AveragePooling1D
+            AveragePooling2D AveragePooling3D BatchNormalization CenterCrop Concatenate Conv1D Conv1DTranspose Conv2D
+            Conv2DTranspose Conv3D Conv3DTranspose Cropping1D Cropping2D Cropping3D Dense DepthwiseConv1D DepthwiseConv2D Dot
+            Dropout ELU EinsumDense Embedding Flatten GaussianDropout GaussianNoise GlobalAveragePooling1D
+            GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D
+            GroupNormalization GroupQueryAttention Identity InputLayer LayerNormalization LeakyReLU MaxPooling1D MaxPooling2D
+            MaxPooling3D Maximum Minimum MultiHeadAttention Multiply Normalization PReLU Permute RMSNormalization
+            RandomBrightness RandomContrast RandomCrop RandomFlip RandomRotation RandomTranslation RandomZoom ReLU
+            RepeatVector Rescaling Reshape Resizing SeparableConv1D SeparableConv2D Softmax SpatialDropout1D SpatialDropout2D
+            SpatialDropout3D Subtract UnitNormalization UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D
+            ZeroPadding3D
+        """,
+        "keras.initializers": """
+            Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer LecunNormal LecunUniform Ones
+            Orthogonal OrthogonalInitializer RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros
+        """,
+        "keras.regularizers": "L1 L1L2 L2 OrthogonalRegularizer",
+        "keras.constraints": "MaxNorm MinMaxNorm NonNeg UnitNorm",
+        # operations, as the preparation of pictures in Keras Applications has them
+        "keras.src.ops.core": "Cast",
+        "keras.src.ops.numpy": "Add Divide GetItem Multiply Stack Subtract TrueDivide",
+        "keras.src.applications.convnext": "LayerScale",
+        "keras.src.applications.inception_resnet_v2": "CustomScaleLayer",
+    }.items()
+}
+# Plain values in the clothes of an object. Not among them: __lambda__, which is code, __bytes__ and __typespec__.
+VALUES = {"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__"}
+
+
+def load_network(file: BinaryIO) -> Any:
+    """The network in a ``.keras`` file as a ``keras.Model``, not compiled.
+
+    Raises:
+        Malformed: the file is none, names what does more than compute, or claims more than it has.
+        ColdframeError: there is no room to unpack it.
+        Exception: Keras cannot make a network of it, in words and kinds of its own.
+    """
+    keras = load_keras()
+    _check_size(file)
+    with arrays.archive(file) as members:
+        config = _config(members.namelist(), members.open)
+        with members.open(WEIGHTS) as weights, _private(weights, WEIGHTS) as path, _strict():
+            with _no_more_weights_than(keras, _count_values(path)):
+                network = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            if not isinstance(network, keras.Model):
+                raise Malformed("it describes no network")
+            network.load_weights(path)
+    return network
+
+
+def load_weights(network: Any, file: BinaryIO, name: str) -> None:
+    """Give a network the weights in a ``.h5`` file.
+
+    Args:
+        name: of the file, by which Keras knows how its weights are arranged: ``.weights.h5``, or as in earlier versions.
+
+    Raises:
+        Malformed: the file claims more than it has.
+        ColdframeError: there is no room for a copy.
+        Exception: it holds no such weights, in Keras' words and kinds.
+    """
+    _check_size(file)
+    is_earlier = not name.endswith(".weights.h5")
+    with _private(file, "model.h5" if is_earlier else WEIGHTS) as path, _strict():
+        _count_values(path)
+        if is_earlier:
+            _check_names_elsewhere(path)
+        network.load_weights(path)
+
+
+def _check_size(file: BinaryIO) -> None:
+    """Raises:
+    Malformed: a file, which may have holes, is larger than what the machine can hold.
+    """
+    size = file.seek(0, 2)
+    file.seek(0)
+    if size > memory_bytes():
+        raise Malformed(f"its {size} bytes are more than this machine can hold in memory")
+
+
+def _config(names: list[str], opened: Any) -> Any:
+    """The description of a network, once it has been looked through."""
+    strange = sorted(set(names) - MEMBERS) or sorted(MEMBERS - set(names))
+    if strange:
+        what = "it holds" if strange[0] in names else "it lacks"
+        raise Malformed(f"{what} {strange[0][:100]!r}, and Keras writes {', '.join(sorted(MEMBERS))}")
+    with opened(CONFIG) as file:
+        text = file.read(MOST_CONFIG + 1)
+    if len(text) > MOST_CONFIG:
+        raise Malformed(f"its {CONFIG} is larger than {MOST_CONFIG} bytes")
+    try:
+        config = json.loads(text)
+    except RecursionError:
+        raise Malformed(f"its {CONFIG} is nested too deep") from None
+    _look_through(config)
+    return config
+
+
+def _look_through(config: Any) -> None:
+    """See that a description names nothing but what only computes, and take out how to train it, which nobody here does.
+
+    Raises:
+        Malformed: it names something else.
+    """
+    rest = [config]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, dict):
+            if "class_name" in one:
+                _check_object(one)
+                one.pop("compile_config", None)
+            rest += one.values()
+        elif isinstance(one, list):
+            rest += one
+
+
+def _check_object(given: dict[str, Any]) -> None:
+    """Raises:
+    Malformed: an object of a description is none of those that only compute.
+    """
+    kind, module = given["class_name"], given.get("module")
+    if isinstance(kind, str) and kind in VALUES and given.keys() <= {"class_name", "config"}:
+        return
+    if isinstance(kind, str) and isinstance(module, str) and kind in KNOWN.get(module, ()):
+        # under which Keras would look for an object that a program has added
+        if given.get("registered_name") in (None, kind):
+            return
+        kind = given["registered_name"]
+    what = given.get("config") if kind == "function" else kind
+    raise Malformed(f"it names {_brief(module)}.{_brief(what)}, which no network here is made of, as it may do more than compute")
+
+
+def _brief(given: Any) -> str:
+    text = given if isinstance(given, str) and given.isprintable() else ascii(given)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+@contextmanager
+def _private(file: IO[bytes], name: str) -> Iterator[Path]:
+    """A copy of a file in a folder that this user alone may enter, which is gone afterwards, or with the process."""
+    place = spill.new()
+    try:
+        path = Path(place, name)
+        try:
+            if not place:
+                raise OSError("no folder can be made")
+            Path(place).mkdir(mode=0o700)
+            with path.open("xb") as copy:
+                shutil.copyfileobj(file, copy, 1 << 20)
+        except OSError as error:
+            raise ColdframeError(
+                f"the weights of a network cannot be unpacked ({error.strerror or error}): make room in the temporary folder, or "
+                "name another in TMPDIR"
+            ) from error
+        yield path
+    finally:
+        spill.remove(place)
+
+
+@contextmanager
+def _strict() -> Iterator[None]:
+    """Let no layer keep random weights: Keras only warns of those that a file lacks."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*freshly-initialized")
+        yield
+
+
+@contextmanager
+def _no_more_weights_than(keras: Any, count: int) -> Iterator[None]:
+    """Let layers have no more weights than so many numbers: more than a file holds would be random, and take any memory."""
+    layer, made, left = keras.layers.Layer, keras.layers.Layer.add_weight, count
+
+    def add_weight(self: Any, shape: Any = None, *given: Any, **more: Any) -> Any:
+        nonlocal left
+        left -= math.prod(shape or ())
+        if left < 0:
+            raise Malformed(f"its layers have more weights than the {count} numbers that it holds")
+        return made(self, shape, *given, **more)
+
+    layer.add_weight = add_weight
+    try:
+        yield
+    finally:
+        layer.add_weight = made
+
+
+def _count_values(path: Path) -> int:
+    """How many values the arrays of an HDF5 file hold.
+
+    Raises:
+        Malformed: it claims more than it has, or points elsewhere.
+    """
+    import h5py
+
+    size, taken, values = path.stat().st_size, 0, 0
+    with h5py.File(path, "r") as file:
+        for name, one in _objects(file):
+            if isinstance(one, h5py.Dataset):
+                _check_array(name, one)
+                taken += one.nbytes
+                values += one.size
+            if taken > size:
+                raise Malformed("it claims more bytes than it has")
+    return values
+
+
+def _objects(file: Any) -> Iterator[tuple[str, Any]]:
+    """All groups and arrays of an HDF5 file, each once, with their names.
+
+    Raises:
+        Malformed: one is there twice, is a link, or is something else.
+    """
+    import h5py
+
+    seen, rest = {h5py.h5o.get_info(file.id).addr}, [file]
+    while rest:
+        group = rest.pop()
+        yield str(group.name), group
+        for name in group:
+            place = f"{name[:100]!r} in it"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise Malformed(f"{place} is a link")
+            one = group[name]
+            if not isinstance(one, h5py.Group | h5py.Dataset):
+                raise Malformed(f"{place} is neither a group nor an array")
+            address = h5py.h5o.get_info(one.id).addr
+            if address in seen:
+                raise Malformed(f"{place} is there under another name as well")
+            if len(seen) == MOST_OBJECTS:
+                raise Malformed(f"it holds more than {MOST_OBJECTS} objects")
+            seen.add(address)
+            if isinstance(one, h5py.Group):
+                rest.append(one)
+            else:
+                yield name, one
+
+
+def _check_array(name: str, one: Any) -> None:
+    """Raises:
+    Malformed: an array of an HDF5 file does not lie in it as Keras writes it.
+    """
+    import h5py
+
+    place = f"the array {name[:100]!r} in it"
+    if one.is_virtual or one.external:
+        raise Malformed(f"{place} lies elsewhere")
+    if one.id.get_create_plist().get_nfilters():
+        raise Malformed(f"{place} is compressed, which Keras never writes")
+    is_bfloat16 = one.dtype.kind == "V" and one.dtype.names is None and one.dtype.itemsize == 2
+    if one.shape is None or not (one.dtype.kind in KINDS or is_bfloat16):
+        raise Malformed(f"{place} holds no numbers")
+    if one.nbytes > one.id.get_storage_size():
+        raise Malformed(f"{place} claims {one.nbytes} bytes, and has {one.id.get_storage_size()}")
+    # the only thing said of an array that Keras reads
+    if "dtype" in one.attrs and h5py.h5a.open(one.id, b"dtype").shape != ():
+        raise Malformed(f"{place} has no type")
+
+
+def _check_names_elsewhere(path: Path) -> None:
+    """Check the names in a file of an earlier Keras, in a process of its own: each may stand for one long text again and again.
+
+    Raises:
+        Malformed: as :func:`_check_names`, or they take too much.
+    """
+    with Worker(memory=NAMES_MEMORY) as process:
+        try:
+            process.call(_check_names, path, seconds=NAMES_SECONDS)
+        except (TookTooLong, Died, MemoryError, OSError):
+            raise Malformed("the names of its layers and weights take more memory or time than they may") from None
+
+
+def _check_names(path: Path) -> None:
+    """Raises:
+    Malformed: a group of an HDF5 file names one of its members twice, which would then be loaded twice.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        for _, group in _objects(file):
+            if not isinstance(group, h5py.Group):
+                continue
+            said = {key: group.attrs[key] for key in group.attrs}
+            for kind in ("layer_names", "weight_names"):
+                names = [name for key, some in said.items() if re.fullmatch(rf"{kind}[0-9]*", key) for name in some]
+                found = [group[name] for name in names if name in group]
+                if len({h5py.h5o.get_info(one.id).addr for one in found}) < len(found):
+                    raise Malformed(f"the {kind} of {str(group.name)[:100]!r} in it have one twice")
