@@ -14,12 +14,14 @@ sys.path[:] = without_working_folder(sys.path[1:])
 def main() -> None:
     """The ``coldframe`` command."""
     keep_children_out(os.environ)
-    if "sql" in sys.argv[1:]:
-        from store import asking
+    try:
+        if "sql" in sys.argv[1:]:
+            from store import asking
 
-        asking.start()  # the process that answers gets ready while this one reads its options
-    from pipeline.cli.app import main as run
-
+            asking.start()  # the process that answers gets ready while this one reads its options
+        from pipeline.cli.app import main as run
+    except KeyboardInterrupt:
+        sys.exit(130)
     run()
 
 

@@ -17,7 +17,7 @@ from store import parts, places, queries, spill
 from store.errors import ColdframeError, QueryRefused, StoreDamaged, TooLittleMemory
 from store.manifest import Manifest
 from store.parts import Part
-from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS
+from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS, is_like
 
 STORE = "store://"  # before the paths of parts where a connection has them from :mod:`store.part_files`
 
@@ -90,6 +90,7 @@ def show(
             if by_file_system:
                 paths = [f"{STORE}{part.path}" for part in live]
             _create_dataset(con, dataset, paths)
+            _check_types(con, root, dataset)
         try:
             for name, select in queries.views():
                 if only is None or name in only.views:
@@ -122,6 +123,20 @@ def _create_dataset(con: duckdb.DuckDBPyConnection, dataset: str, paths: list[st
         con.register(f"no_{dataset}", SCHEMAS[dataset].empty_table())
         select = f"select * from no_{dataset} union all by name {select}"
     con.execute(f"create view data.{dataset} as {select}")
+
+
+def _check_types(con: duckdb.DuckDBPyConnection, root: Path, dataset: str) -> None:
+    """Raises:
+    StoreDamaged: a column of ours holds values of another kind, as none that we wrote does.
+    """
+    found = con.sql(f"select * from data.{dataset} limit 0").to_arrow_table().schema
+    for wanted in SCHEMAS[dataset]:
+        place = found.get_field_index(wanted.name)
+        if place >= 0 and not is_like(found.field(place).type, wanted.type):
+            raise StoreDamaged(
+                f"{root}: the column {wanted.name!r} of {dataset} holds {found.field(place).type}, expected {wanted.type}: "
+                "coldframe did not write it; 'coldframe verify' says more"
+            )
 
 
 def run(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> pa.Table:
@@ -167,7 +182,13 @@ def explaining(root: Path) -> Iterator[None]:
     """
     try:
         yield
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from error  # which DuckDB has taken for its own
     except duckdb.Error as error:
+        if "KeyboardInterrupt" in str(error):  # in the midst of a file system or a table of ours
+            raise KeyboardInterrupt from error
         shortage = _shortage(error)
         if shortage is not None:
             raise shortage from error

@@ -292,3 +292,19 @@ def conform(dataset: str, table: pa.Table) -> pa.Table:
         for field in schema
     }
     return pa.table(columns | {name: table[name] for name in extra})
+
+
+def is_like(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether values of one type serve as those of another: numbers of another width do, text does not."""
+    types = pa.types
+    if types.is_null(found):
+        return True
+    if types.is_list(wanted) or types.is_fixed_size_list(wanted) or types.is_large_list(wanted):
+        is_list = types.is_list(found) or types.is_fixed_size_list(found) or types.is_large_list(found)
+        return is_list and is_like(found.value_type, wanted.value_type)
+    kinds = (types.is_integer, types.is_floating, types.is_boolean, types.is_timestamp, _is_text)
+    return found.equals(wanted) or any(kind(found) and kind(wanted) for kind in kinds)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

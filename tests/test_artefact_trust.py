@@ -245,7 +245,7 @@ def test_a_draft_that_an_export_fills_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["20240101", "1", "20240101-old", "old", "²", f"{1:032x}", f"{1:032X}.part", f"{1:031x}.part"]
+    "name", ["20240101", "1", "7-old", "old", "²", f"{10:032x}", f"{10:032X}.part", f"{10:031x}.part", f"{10:032x}.old"]
 )
 def test_a_folder_that_only_looks_like_a_draft_stays(tmp_path: Path, name: str) -> None:
     folder = tmp_path / f".backup-{name}"
@@ -258,9 +258,10 @@ def test_a_folder_that_only_looks_like_a_draft_stays(tmp_path: Path, name: str) 
     with drafts.beside(tmp_path / "backup", notes):
         pass
     assert {one: data for one, data in inside(tmp_path).items() if one.startswith(folder.name)} == before
-    assert ["left where it is; if it is a draft of an earlier coldframe" in note for note in notes] == [True] * (
-        name.removesuffix("-old").isascii() and name.removesuffix("-old").isdigit()
-    )
+    told = {"20240101": "if it is a draft of an earlier coldframe", f"{10:032x}.old": "move it back to"}
+    expected = {"1": told["20240101"], "7-old": told["20240101"], **told}.get(name)
+    assert [expected in note for note in notes if expected] == [True] * len(notes)
+    assert len(notes) == (expected is not None)
 
 
 def test_a_draft_goes_with_its_export(tmp_path: Path) -> None:
@@ -271,7 +272,7 @@ def test_a_draft_goes_with_its_export(tmp_path: Path) -> None:
                 one(made)
             raise ColdframeError("no")
 
-    with pytest.raises(ColdframeError, match="^no$"):
+    with pytest.raises(ColdframeError, match=r"^no$"):
         fail()
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ColdframeError, match=r"^no; .*left where it is, .*thesis\.txt"):
@@ -327,6 +328,77 @@ def test_what_is_put_aside_comes_back_or_goes(tmp_path: Path, monkeypatch: pytes
     (aside,) = tmp_path.glob(".final-*.old")
     assert (aside / "thesis.txt").exists()
     assert "thesis.txt" in notes[0]
+
+
+WRITTEN = hashlib.sha256(b"years of work").hexdigest()
+PLANTED: tuple[dict[str, Any], ...] = (
+    {"card_version": "yes", "files": {"model.keras": ""}},
+    {"card_version": 1, "files": {"model.keras": None}},
+    {"card_version": 1, "files": {"model.keras": WRITTEN}},
+    {"card_version": True, "files": {"model.keras": [], "MODEL_CARD.md": 1, "decoding.py": {}}},
+    {"card_version": 1, "files": ["model.keras", "MODEL_CARD.md"]},
+    {"card_version": 1, "files": {"model.keras": "0" * 64}, "readable_card": None},
+)
+
+
+@pytest.mark.parametrize("force", [True, False])
+@pytest.mark.parametrize("card", ["card.json", "card.draft.json"])
+@pytest.mark.parametrize("said", PLANTED, ids=lambda said: ascii(said)[:50])
+@pytest.mark.parametrize("mine", [("model.keras",), ("model.keras", "MODEL_CARD.md", "decoding.py")])
+def test_a_card_makes_no_artefact_of_somebodys_files(
+    tmp_path: Path, mine: tuple[str, ...], said: dict[str, Any], card: str, force: bool
+) -> None:
+    folder = tmp_path / "backup"
+    folder.mkdir()
+    for name in mine:
+        (folder / name).write_text("years of work")
+    (folder / card).write_text(json.dumps(said))
+    before = inside(folder)
+    with pytest.raises(ColdframeError, match=r"no artefact or not that alone .*: move it away"):
+        export._check_place(folder, force=force)
+    assert "left where it is" in str(artefact.remove(folder))
+    assert inside(folder) == before
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "another digest": {"files": {"model.onnx": "0" * 64}},
+    "no digest of the readable card": {"readable_card": None},
+    "another digest of the readable card": {"readable_card": "0" * 64},
+    "a digest of another kind": {"readable_card": 7},
+    "another version": {"card_version": 2},
+    "a version of another kind": {"card_version": 1.0},
+    "a size of another kind": {"size": "8x6"},
+    "rules of another kind": {"decoding": "1"},
+}
+
+
+@pytest.mark.parametrize("card", ["card.json", "card.draft.json"])
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_whole_card_of_other_files_makes_no_artefact_of_them(tmp_path: Path, kind: str, card: str) -> None:
+    folder = planted(tmp_path / "mine", **CHANGES[kind])
+    (folder / "card.json").rename(folder / card)
+    with pytest.raises(ColdframeError, match=r"no artefact or not that alone .*: move it away"):
+        export._check_place(folder, force=True)
+    before = inside(folder)
+    assert "left where it is" in str(artefact.remove(folder))
+    assert inside(folder) == before
+
+
+@pytest.mark.parametrize("missing", [None, "MODEL_CARD.md", "model.onnx"])
+@pytest.mark.parametrize("card", ["card.json", "card.draft.json"])
+def test_an_artefact_is_replaced_only_by_force(tmp_path: Path, card: str, missing: str | None) -> None:
+    """Finished or not, also one that has lost a file, and one of other rules of decoding."""
+    folder = planted(tmp_path / "mine", note="of a later version")
+    (folder / "card.json").rename(folder / card)
+    if missing is not None:
+        (folder / missing).unlink()
+    with pytest.raises(
+        ColdframeError, match="there already: name another place with --output, or replace it with --force"
+    ):
+        export._check_place(folder, force=False)
+    export._check_place(folder, force=True)
+    assert artefact.remove(folder) is None
+    assert not folder.exists()
 
 
 # Cards
@@ -1012,6 +1084,36 @@ def test_any_text_is_shown_as_it_is(name: str) -> None:
         assert shown(f"a {line} b") == " ".join(f"a {name} b".split())
 
 
+INJECTED = "1 |\n\n# pwn <img src=x onerror=alert(1)> [a](http://evil.example) "
+FIGURES = ("rows", "accuracy", "accuracy_low", "accuracy_high", "f1_macro", "f1_macro_low", "f1_macro_high", "top5")
+FIGURES += ("rows_trained_on", "rows_selected_on")
+
+
+@pytest.mark.parametrize("value", [INJECTED, [INJECTED], {INJECTED: 1}, INJECTED.encode(), True, None])
+@pytest.mark.parametrize("at", ["evaluations", "artefact", "finetuned", "itself", "licences"])
+def test_what_should_be_a_number_means_nothing_in_the_card_either(exported: Coldframe, at: str, value: Any) -> None:
+    def text(given: Any) -> str:
+        card = card_of(exported)
+        tuned = {"helped": True, "finetuned_from": "mlp", **{f"val_{one}": 0.5 for one in OF_TUNING}}
+        card |= {"finetuned": tuned, "evaluations": [card["evaluations"][0]], "image_licences": {"CC0": 3}}
+        places: dict[str, list[tuple[dict[str, Any], str]]] = {
+            "evaluations": [(card["evaluations"][0], one) for one in FIGURES],
+            "artefact": [(card["artefact"], one) for one in ("rows", "accuracy", "f1_macro", "classes")],
+            "finetuned": [(tuned, f"val_{one}") for one in OF_TUNING],
+            "licences": [(card["image_licences"], "CC0")],
+            "itself": [(card, one) for one in ("training_images", "compared_images", "largest_difference")]
+            + [(card["carries"], "training_images")],
+        }
+        for place, key in places[at]:
+            place[key] = given
+        return model_card.text(card)
+
+    found = text(value)
+    assert shape(found) == shape(text(value if value is None else "wolf"))
+    assert "://" not in found
+    assert "<img" not in found
+
+
 def test_figures_that_a_store_of_an_earlier_version_lacks_are_no_error(exported: Coldframe) -> None:
     card = card_of(exported)
     missing = dict.fromkeys(("top5", "accuracy_low", "f1_macro_high", "rows_trained_on"))
@@ -1027,6 +1129,7 @@ def test_the_card_of_an_export_is_such_a_card(exported: Coldframe, name: str) ->
     assert set(os.listdir(folder)) <= artefact.written()
     assert not any(kind in shape(text) for kind in ("link_open", "image", "html_inline", "html_block", "s_open"))
     assert HOSTILE["heron"] in shown(text)
+    assert artefact.foreign(folder) is None
     assert "a program that came with this folder" in text
     assert "from pipeline.ingest.decoding import decode, resize" in text
     assert formats.use(name, (64, 64)) in text

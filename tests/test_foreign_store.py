@@ -32,6 +32,7 @@ from pipeline.train import tune
 from store import manifest, parts, queries, spill
 from store.errors import ColdframeError
 from store.manifest import Manifest
+from store.schemas import SCHEMAS
 from tests.conftest import REPOSITORY, Coldframe, drawn, environment
 
 SECONDS = 60.0  # after which a process hangs
@@ -753,6 +754,66 @@ def test_a_plan_that_no_replay_kept_gives_a_sentence(foreign: Coldframe, column:
 def test_a_seed_that_is_none_gives_a_sentence(foreign: Coldframe, seed: str) -> None:
     with_rows(foreign, "steps", "settings", f'{{"seed": {seed}}}')
     assert "seed" in told(foreign, "curate")
+
+
+@pytest.mark.parametrize("value", [10**18, 2**31, 0, -1, True, "9", 1e6, None, [9]])
+def test_a_limit_of_pixels_that_no_ingest_takes_gives_a_sentence(
+    foreign: Coldframe, tmp_path: Path, value: Any
+) -> None:
+    (settings,) = {row["settings"] for row in foreign.rows("select settings from steps where step = 'ingest'")}
+    with_rows(foreign, "steps", "settings", json.dumps({**json.loads(settings), "max_pixels": value}))
+    (tmp_path / "photo.jpg").write_bytes(b"x")
+    for command in (["predict", "c", tmp_path / "photo.jpg"], ["embed", "mean-colour", "--as", "again"]):
+        assert "the settings of the last ingest: max_pixels = " in told(foreign, *command)
+
+
+INJECTED = "1 |\n\n# pwn <img src=x onerror=alert(1)> [a](http://evil.example) "
+EVALUATIONS: dict[str, tuple[str, pa.DataType, Any]] = {
+    "rows in words": ("rows", pa.string(), INJECTED),
+    "rows in bytes": ("rows", pa.binary(), INJECTED.encode()),
+    "rows in lists": ("rows", pa.list_(pa.string()), [INJECTED]),
+    "a time for rows": ("rows", pa.timestamp("us"), 0),
+    "no rows": ("rows", pa.int64(), None),
+    "fewer than no rows": ("rows", pa.int64(), -1),
+    "accuracy in words": ("accuracy", pa.string(), "x"),
+    "an interval in words": ("f1_macro_low", pa.string(), INJECTED),
+    "hits in lists": ("top5", pa.list_(pa.float64()), [1.0]),
+    "a leak in words": ("rows_trained_on", pa.string(), "a"),
+    "a choice in words": ("rows_selected_on", pa.string(), INJECTED),
+    "no name": ("evaluation", pa.string(), None),
+    "another name": ("evaluation", pa.string(), INJECTED),
+    "a number for a name": ("evaluation", pa.int64(), 5),
+    "no split": ("split", pa.string(), None),
+    "a split in bytes": ("split", pa.binary(), b"\xff"),
+    "a run in lists": ("run_id", pa.list_(pa.string()), ["a"]),
+}
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_export_makes_nothing_of_figures_that_no_evaluation_wrote(
+    foreign: Coldframe, tmp_path: Path, name: str
+) -> None:
+    foreign("evaluate", "c")
+    foreign("evaluate", "c", "--mask-by", "phylum")
+    with_tables(foreign, "evaluations", lambda table: column(table, EVALUATIONS[name][0], *EVALUATIONS[name][1:]))
+    said = told(foreign, "export", "c", "--output", tmp_path / "made")
+    assert re.search("coldframe did not write|a part (cannot be read|has not the columns)", said), said
+    assert not [path for path in tmp_path.iterdir() if "made" in path.name]
+
+
+def test_export_makes_nothing_of_a_fine_tuning_that_was_none(foreign: Coldframe) -> None:
+    from pipeline.deploy import export
+    from pipeline.runs.runs import FINETUNED, Run
+
+    run = replace(Run.find(foreign.store.snapshot(), "c"), kind=FINETUNED)
+    assert export._finetuned(foreign.store.snapshot(), run) is not None
+    for name, kind in (("val_accuracy_before", pa.string()), ("helped", pa.string()), ("val_loss_after", pa.binary())):
+        with_tables(foreign, "runs", lambda table, name=name, kind=kind: column(table, name, kind, "x"))  # type: ignore[misc]
+        with pytest.raises(ColdframeError, match="coldframe did not write"):
+            export._finetuned(foreign.store.snapshot(), run)
+        with_tables(
+            foreign, "runs", lambda table, name=name: column(table, name, SCHEMAS["runs"].field(name).type, None)
+        )  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("is_absolute", [True, False])

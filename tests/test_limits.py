@@ -274,7 +274,7 @@ def test_a_format_that_pillow_does_not_have_is_no_error() -> None:
     ]
     lines += ["import decoding", f"print(decoding.decode({encoded(picture('moth', 1), 'TGA')!r}).format)"]
     lines += ["try: decoding.decode(b'x')", "except decoding.UnreadableImage as error: print(error)"]
-    where = {"PYTHONPATH": str(REPOSITORY / "pipeline")}  # as the file stands beside a model, alone
+    where = {"PYTHONPATH": str(REPOSITORY / "pipeline" / "ingest")}  # as the file stands beside a model, alone
     done = subprocess.run(program(*lines), env=environment(**where), capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["TGA", "not an image, or of a format that Pillow does not know"]
 

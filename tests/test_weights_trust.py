@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.embed import allowed, embedders
-from pipeline.embed.embedders import Options
+from pipeline.embed import allowed, embedders, pretrained
+from pipeline.embed.embedders import Options, clip
 from pipeline.embed.embedders.keras_applications import backbone
 from pipeline.runtime import openvino
 from pipeline.runtime.openvino import FILES
@@ -525,6 +525,8 @@ def test_weights_of_another_name_in_the_folder_are_read(tiny: Path, tmp_path: Pa
     say(folder, "special_tokens_map.json", bos_token="<|startoftext|>", additional_special_tokens=[])
     say(folder, "config.json", label2id={"vocab": 0, "attribute_map": 1}, id2label={"0": "vocab"})
     read_everything(folder)
+    known = clip._source(pretrained.find("clip", str(folder), fetch=False), 0)
+    assert known["other.safetensors"] == sha256_of(folder / "other.safetensors")
 
 
 def test_a_kind_of_model_that_names_a_repository_is_not_asked_for(

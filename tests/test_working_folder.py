@@ -137,3 +137,49 @@ def test_a_network_is_converted_without_it(trapped: Path, tmp_path: Path) -> Non
         *("-s", "../s", "embed", "efficientnet-b0", "--weights", "random", "--size", "32x32", "--backend", "openvino"),
         COLDFRAME_CACHE=str(tmp_path / "cold"),
     )
+
+
+# A library that leaves a mark when it is loaded. TensorFlow loads only what has such a string in it, and looks for it below
+# the place that it takes for the program's: the first word of the command line.
+LIBRARY = """
+#include <stdio.h>
+__attribute__((used)) const char platform[] = "\\0S\\\\s\\":^p*L}" "__SSE__=1";
+__attribute__((constructor)) static void loaded(void) { FILE *file = fopen(MARK, "a"); fputs("library\\n", file); fclose(file); }
+"""
+COMPILER = shutil.which("cc") or shutil.which("gcc")
+FIRST_WORDS = ("pipeline", "pipeline.deploy.fresh_process", "worker", "store", "coldframe", "import sys")
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no C compiler to make the library with")
+@pytest.mark.parametrize("way", ["the console script", "python -m", "recipe"])
+def test_tensorflow_loads_no_library_from_it(trapped: Path, tmp_path: Path, way: str) -> None:
+    made = tmp_path / "library.so"
+    (tmp_path / "library.c").write_text(LIBRARY)
+    mark = f'-DMARK="{tmp_path / "marks"}"'
+    assert COMPILER is not None
+    subprocess.run([COMPILER, "-shared", "-fPIC", mark, "-o", made, tmp_path / "library.c"], check=True)
+    run(trapped, str(SCRIPT), "-s", "../s", "ingest", ".")
+    for name in STRAY:
+        remove(trapped, name)
+    for word in FIRST_WORDS:
+        folder = trapped / word / "tensorflow" / "core" / "kernels"
+        folder.mkdir(parents=True)
+        shutil.copy(made, folder / "libtfkernel_stray.so")
+    network = ("efficientnet-b0", "--weights", "random", "--size", "32x32", "--backend", "tensorflow")
+    if way == "recipe":
+        (trapped / "coldframe.toml").write_text(
+            'store = "../s"\n[embed.efficientnet-b0]\nweights = "random"\nsize = "32x32"\nbackend = "tensorflow"\n'
+        )
+        run(trapped, str(SCRIPT), "run")
+    else:
+        start = [str(SCRIPT)] if way == "the console script" else [sys.executable, "-P", "-m", "pipeline"]
+        run(trapped, *start, "-s", "../s", "embed", *network)
+
+
+def test_no_process_is_named_by_a_module_or_its_code() -> None:
+    """Of ours, whose first word would then be a place in the working folder."""
+    root = Path(__file__).parent.parent
+    for file in (*(root / "pipeline").rglob("*.py"), *(root / "store").rglob("*.py")):
+        text = file.read_text()
+        assert '"-m"' not in text, file
+        assert 'sys.executable, "-c"' not in text, file

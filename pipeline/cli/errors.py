@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import re
+import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -38,6 +39,8 @@ class ToldErrors(click.Group):
         except click.ClickException as error:
             _tell_escaped(error)
             raise
+        except KeyboardInterrupt:
+            _interrupted()
 
     def invoke(self, ctx: click.Context) -> Any:
         terminal.guard_logs()
@@ -58,11 +61,16 @@ class ToldErrors(click.Group):
             way_out = WAYS_OUT.get(error.errno or 0, "")
             _fail(ctx, f"{where}{error.strerror or error}{way_out}; what was committed before is safe", 1)
         except KeyboardInterrupt:
-            _fail(ctx, "interrupted; what was committed before is safe", INTERRUPTED)
+            _interrupted()
         except (click.exceptions.Exit, click.Abort):  # which are errors to click alone
             raise
         except Exception as error:
             _unexpected(ctx, error)
+
+
+def _interrupted() -> NoReturn:
+    terminal.echo("Error: interrupted; what was committed before is safe", err=True)
+    sys.exit(INTERRUPTED)
 
 
 def _unexpected(ctx: click.Context, error: Exception) -> None:

@@ -10,6 +10,7 @@ the card says, to the byte, or lies in a draft that bears our mark.
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -27,6 +28,7 @@ import numpy.typing as npt
 from pipeline.deploy import formats
 from pipeline.deploy.formats import Run
 from pipeline.ingest import decoding
+from pipeline.runs import neighbours
 from pipeline.runs.neighbours import Neighbours
 from pipeline.runs.runs import is_size
 from store import arrays, files, opening
@@ -49,6 +51,7 @@ MOST_CLASSES = 1_000_000
 MOST_NAME = 1000  # characters of a class
 MOST_NAMES = 1 << 28  # bytes of an array of all classes, in which each takes the room of the longest
 MOST_PIXELS = 2**31 - 1
+COPIES = 3  # times its bytes that a file of training images takes: once as it is, and twice again as float32
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Artefact:
             ColdframeError: a library is missing, or the model cannot be loaded.
         """
         try:
-            return formats.load(self.card["format"], self.folder)
+            return formats.load(self.card["format"], self.folder, self.card["files"])
         except ColdframeError:
             raise
         except Exception as error:  # every library has kinds of its own
@@ -83,19 +86,41 @@ class Artefact:
             raise ColdframeError(f"{self.folder}: the model cannot be loaded ({reason}): export it again") from error
 
     def neighbours(self) -> Neighbours | None:
-        """The training images that it carries; None if it was exported without."""
+        """The training images that it carries; None if it was exported without.
+
+        Raises:
+            ColdframeError: their file is not what was written, or holds something else.
+        """
         file = self.folder / NEIGHBOURS
         if NEIGHBOURS not in self.card["files"]:
             return None
         try:
-            found = Neighbours.from_arrays(arrays.read(file))
-            if found is None:
-                raise arrays.Malformed("it has no training images")
-            if not np.isin(found.labels, self.classes).all():
-                raise arrays.Malformed("a training image has a label that is no class of the model")
+            held = arrays.parse(io.BytesIO(self._checked(NEIGHBOURS)))
+            _check_training_images(held, set(self.card["classes"]))
+            found = Neighbours.from_arrays(held)
         except arrays.Malformed as error:
             raise ColdframeError(f"{file}: not readable ({error}): export the run again") from error
         return found
+
+    def _checked(self, name: str) -> bytes:
+        """The bytes of a file of arrays that the card lists, few enough for those that are made of them."""
+        return formats.checked(self.folder / name, self.card["files"][name], arrays.largest(copies=COPIES))
+
+
+def _check_training_images(held: Mapping[str, npt.NDArray[Any]], classes: set[str]) -> None:
+    """Raises:
+    Malformed: there are none, more than any export writes, or one has a label that is no class.
+    """
+    neighbours.check(held)
+    labels = held.get(neighbours.LABELS)
+    if labels is None:
+        raise arrays.Malformed("it has no training images")
+    if len(labels) > neighbours.MOST:
+        raise arrays.Malformed(
+            f"it has {len(labels)} training images, and no export writes more than {neighbours.MOST}"
+        )
+    if not classes.issuperset(labels.tolist()):  # NumPy would give each class the width of the longest label
+        raise arrays.Malformed("a training image has a label that is no class of the model")
 
 
 def is_one(path: Path) -> bool:
@@ -166,6 +191,7 @@ def _is_as_said(file: Path, digest: str | None) -> bool:
     """Whether a file is a regular one with this SHA-256."""
     try:
         with opening.open_regular(file) as opened:
+            formats.size_of(opened)
             return hashlib.file_digest(opened, "sha256").hexdigest() == digest
     except OSError:
         return False
@@ -331,6 +357,7 @@ def _are_classes(given: Any) -> bool:
 # What a card has to say: a key, what its value has to be, and that in words. Of those that earlier versions did not write, and
 # of those that nothing here reads, any may be missing.
 RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("decoding", _is_count, "a version of the decoding rules"),
     ("size", is_size, "height and width in pixels"),
     ("max_pixels", lambda given: _is_int(given) and 1 <= given <= MOST_PIXELS, f"a number from 1 to {MOST_PIXELS}"),
     ("classes", _are_classes, "names of classes, ascending and each once"),
@@ -394,11 +421,12 @@ def _check_file(file: Path, digest: str) -> None:
     """
     try:
         with opening.open_regular(file) as opened:
+            formats.size_of(opened)  # which reading one with holes would take hours to find out
             found = hashlib.file_digest(opened, "sha256").hexdigest()
     except FileNotFoundError:
         raise ColdframeError(f"{file}: missing: export the run again") from None
     except OSError as error:
-        raise ColdframeError(f"{file}: cannot be read ({error.strerror}): export the run again") from error
+        raise formats.unreadable(file, error) from error
     if found != digest:
         raise ColdframeError(f"{file}: damaged: export the run again")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -21,12 +22,11 @@ from pipeline.runs.neighbours import Neighbours
 from store import spill
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix
-from store.memory import memory_bytes
 from store.worker import Died, TookTooLong, Worker
 
 LOAD_SECONDS = 120.0  # that an artefact's model may take to load, the library included
 MOST_PICTURES = 32  # that a model gets at a time
-MEMORY_BESIDE = 8 << 30  # address space that libraries set aside and never use
+FEW = 4  # times what a picture took before, that another may take
 
 
 class ArtefactPredictor(Predictor):
@@ -38,15 +38,14 @@ class ArtefactPredictor(Predictor):
         self.name = str(given.folder)
         self._process = process or model_process.start(given.folder)
         self._is_loaded, self._most = False, 1
+        self._slowest = 0.0  # seconds a picture, of the batches that it has answered
         self._place = spill.new()  # for what a library unpacks
         weakref.finalize(self, spill.remove, self._place)
 
     def get_ready(self) -> None:
         if not self._is_loaded:  # or ended meanwhile
             given = self._given
-            # Keras may run on a GPU, whose driver sets aside far more addresses than there is memory
-            memory = None if given.card["format"] == "keras" else memory_bytes() + MEMORY_BESIDE
-            what = (given.folder.absolute(), given.card["format"], tuple(given.card["files"]), self._place, memory)
+            what = (given.folder.absolute(), given.card["format"], dict(given.card["files"]), self._place)
             self._ask(model_process.load, *what, seconds=LOAD_SECONDS)
             self._is_loaded = True
 
@@ -56,8 +55,8 @@ class ArtefactPredictor(Predictor):
         except TookTooLong:
             self._is_loaded = False
             raise ColdframeError(
-                f"{self.name}: the model took longer than {seconds:g} seconds and was ended: export the run again, or use "
-                "an artefact that you trust"
+                f"{self.name}: the model took longer than {round(seconds, 3):g} seconds and was ended: export the run again, or "
+                "use an artefact that you trust"
             ) from None
         except (Died, MemoryError):
             self._is_loaded = False
@@ -80,8 +79,11 @@ class ArtefactPredictor(Predictor):
         while start < len(prepared):
             # one at first, then twice as many each time: of a model that is too slow one learns it sooner
             some = prepared[start : start + self._most]
-            pictures, seconds = np.stack(some), self._seconds * len(some)
+            pictures, began = np.stack(some), time.monotonic()
+            # a model may be slow with many pictures alone: they have one limit together, and what they took before one by one
+            seconds = min(self._seconds + FEW * self._slowest * len(some), self._seconds * len(some))
             found.append(self._ask(model_process.run, pictures, len(self.classes), self.name, seconds=seconds))
+            self._slowest = max(self._slowest, (time.monotonic() - began) / len(some))
             start, self._most = start + len(some), min(2 * self._most, MOST_PICTURES)
         if len({vectors.shape[1] for _, vectors in found}) > 1:
             raise ColdframeError(f"{self.name}: the model gives vectors of different lengths: export the run again")

@@ -6,7 +6,9 @@ Nothing heavy is imported at the top, so that the process can be started before 
 from __future__ import annotations
 
 import json
+import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,10 +16,14 @@ from typing import Any
 
 from store import opening
 from store.errors import ColdframeError
+from store.memory import memory_bytes
 from store.worker import Worker, limit_memory
 
 MOST_DIMENSIONS = 1 << 20  # of the vectors that a model may give
 LARGEST_CARD = 16 << 20  # bytes
+# Address space that a library sets aside as it begins to work, most of which it never uses: its own, and that of threads.
+MEMORY_BESIDE, MEMORY_A_CORE = 1 << 30, 128 << 20
+GPUS = ("/dev/nvidiactl", "/dev/kfd")  # of drivers
 
 _early: dict[str, Worker] = {}
 _loaded: list[Any] = []  # the model, in the process
@@ -44,31 +50,38 @@ def _get_ready(folder: Path) -> None:
         formats.import_library(said["format"])
 
 
-def load(folder: Path, name: str, files: tuple[str, ...], place: str, memory: int | None) -> None:
-    """In the process: load the model.
+def load(folder: Path, name: str, digests: Mapping[str, str], place: str) -> None:
+    """In the process: load the model, which may have been put there since its card was checked.
 
     Args:
         name: its format.
-        files: those of the artefact.
+        digests: of the files that the card lists, by their names.
         place: a folder for what a library unpacks, made here; empty for the usual one.
-        memory: bytes of address space that it may have.
 
     Raises:
-        ColdframeError: a file is none any more, or it cannot be loaded.
+        ColdframeError: a file is not what the card says, or it cannot be loaded.
     """
     from pipeline.deploy import formats
 
     if place:
         Path(place).mkdir(exist_ok=True)
         tempfile.tempdir = place
-    if memory is not None:
-        limit_memory(memory)
-    for one in files:
-        try:
-            opening.open_regular(folder / one).close()
-        except OSError as error:  # it was another thing when the card was checked
-            raise ColdframeError(f"{folder / one}: cannot be read ({error.strerror}): export the run again") from None
-    _loaded[:] = [formats.load(name, folder)]
+    formats.import_library(name)
+    _limit_memory(name)
+    _loaded[:] = [formats.load(name, folder, digests)]
+
+
+def _limit_memory(name: str) -> None:
+    """Let the model of a format take half of the machine's memory, beside the addresses that libraries set aside.
+
+    There is no limit where Keras may run on a GPU, whose driver sets aside far more addresses than there is memory, and where the
+    system does not tell how many are taken.
+    """
+    if name == "keras" and any(Path(one).exists() for one in GPUS):
+        return
+    with suppress(OSError, ValueError):
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        limit_memory(taken + memory_bytes() // 2 + MEMORY_BESIDE + (os.cpu_count() or 1) * MEMORY_A_CORE)
 
 
 def run(pictures: Any, classes: int, name: str) -> tuple[Any, Any]:

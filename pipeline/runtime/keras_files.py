@@ -8,6 +8,7 @@ HDF5 can both claim far more.
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import re
@@ -17,17 +18,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO
+from zipfile import ZipFile
 
 from pipeline.runtime.frameworks import load_keras
 from store import arrays, spill
-from store.arrays import Malformed
 from store.errors import ColdframeError
 from store.memory import memory_bytes
 from store.worker import Died, TookTooLong, Worker
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = {"metadata.json", CONFIG, WEIGHTS}
-MOST_CONFIG = 16 << 20  # bytes; that of the largest network of Keras Applications has one million
+MOST_CONFIG = arrays.MOST_DIRECTORY  # bytes: four times those of the largest network of Keras Applications
 MOST_OBJECTS = 100_000  # in an HDF5 file: groups and arrays
 NAMES_MEMORY = 3 << 30  # address space to read the names in an HDF5 file in, Python and the library included
 NAMES_SECONDS = 60.0
@@ -71,23 +72,27 @@ KNOWN: dict[str, frozenset[str]] = {
 VALUES = {"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__"}
 
 
+class Unfit(ValueError):
+    """A file that is not taken; the message is the reason, without the file's name."""
+
+
 def load_network(file: BinaryIO) -> Any:
     """The network in a ``.keras`` file as a ``keras.Model``, not compiled.
 
     Raises:
-        Malformed: the file is none, names what does more than compute, or claims more than it has.
+        Unfit: the file is none, names what does more than compute, or claims more than it has.
         ColdframeError: there is no room to unpack it.
         Exception: Keras cannot make a network of it, in words and kinds of its own.
     """
     keras = load_keras()
     _check_size(file)
-    with arrays.archive(file) as members:
-        config = _config(members.namelist(), members.open)
+    with _archive(file) as members:
+        config = _config(members)
         with members.open(WEIGHTS) as weights, _private(weights, WEIGHTS) as path, _strict():
             with _no_more_weights_than(keras, _count_values(path)):
                 network = keras.saving.deserialize_keras_object(config, safe_mode=True)
             if not isinstance(network, keras.Model):
-                raise Malformed("it describes no network")
+                raise Unfit("it describes no network")
             network.load_weights(path)
     return network
 
@@ -99,7 +104,7 @@ def load_weights(network: Any, file: BinaryIO, name: str) -> None:
         name: of the file, by which Keras knows how its weights are arranged: ``.weights.h5``, or as in earlier versions.
 
     Raises:
-        Malformed: the file claims more than it has.
+        Unfit: the file claims more than it has.
         ColdframeError: there is no room for a copy.
         Exception: it holds no such weights, in Keras' words and kinds.
     """
@@ -114,28 +119,33 @@ def load_weights(network: Any, file: BinaryIO, name: str) -> None:
 
 def _check_size(file: BinaryIO) -> None:
     """Raises:
-    Malformed: a file, which may have holes, is larger than what the machine can hold.
+    Unfit: a file, which may have holes, is larger than what the machine can hold.
     """
     size = file.seek(0, 2)
     file.seek(0)
     if size > memory_bytes():
-        raise Malformed(f"its {size} bytes are more than this machine can hold in memory")
+        raise Unfit(f"its {size} bytes are more than this machine can hold in memory")
 
 
-def _config(names: list[str], opened: Any) -> Any:
-    """The description of a network, once it has been looked through."""
-    strange = sorted(set(names) - MEMBERS) or sorted(MEMBERS - set(names))
-    if strange:
-        what = "it holds" if strange[0] in names else "it lacks"
-        raise Malformed(f"{what} {strange[0][:100]!r}, and Keras writes {', '.join(sorted(MEMBERS))}")
-    with opened(CONFIG) as file:
-        text = file.read(MOST_CONFIG + 1)
-    if len(text) > MOST_CONFIG:
-        raise Malformed(f"its {CONFIG} is larger than {MOST_CONFIG} bytes")
+def _archive(file: BinaryIO) -> ZipFile:
     try:
-        config = json.loads(text)
+        return arrays.archive(file)
+    except arrays.Malformed as error:
+        raise Unfit(str(error)) from error
+
+
+def _config(members: ZipFile) -> Any:
+    """The description of a network, once it has been looked through."""
+    names = set(members.namelist())
+    for strange in sorted(names ^ MEMBERS):
+        what = "it holds" if strange in names else "it lacks"
+        raise Unfit(f"{what} {strange[:100]!r}, and Keras writes {', '.join(sorted(MEMBERS))}")
+    if members.getinfo(CONFIG).file_size > MOST_CONFIG:
+        raise Unfit(f"its {CONFIG} is larger than {MOST_CONFIG} bytes")
+    try:
+        config = json.loads(members.read(CONFIG))
     except RecursionError:
-        raise Malformed(f"its {CONFIG} is nested too deep") from None
+        raise Unfit(f"its {CONFIG} is nested too deep") from None
     _look_through(config)
     return config
 
@@ -144,7 +154,7 @@ def _look_through(config: Any) -> None:
     """See that a description names nothing but what only computes, and take out how to train it, which nobody here does.
 
     Raises:
-        Malformed: it names something else.
+        Unfit: it names something else.
     """
     rest = [config]
     while rest:
@@ -160,7 +170,7 @@ def _look_through(config: Any) -> None:
 
 def _check_object(given: dict[str, Any]) -> None:
     """Raises:
-    Malformed: an object of a description is none of those that only compute.
+    Unfit: an object of a description is none of those that only compute.
     """
     kind, module = given["class_name"], given.get("module")
     if isinstance(kind, str) and kind in VALUES and given.keys() <= {"class_name", "config"}:
@@ -170,8 +180,9 @@ def _check_object(given: dict[str, Any]) -> None:
         if given.get("registered_name") in (None, kind):
             return
         kind = given["registered_name"]
-    what = given.get("config") if kind == "function" else kind
-    raise Malformed(f"it names {_brief(module)}.{_brief(what)}, which no network here is made of, as it may do more than compute")
+    name = given.get("config") if kind == "function" else kind
+    what = ".".join(map(_brief, (name,) if module is None else (module, name)))
+    raise Unfit(f"it names {what}, and only layers that do no more than compute are taken")
 
 
 def _brief(given: Any) -> str:
@@ -218,7 +229,7 @@ def _no_more_weights_than(keras: Any, count: int) -> Iterator[None]:
         nonlocal left
         left -= math.prod(shape or ())
         if left < 0:
-            raise Malformed(f"its layers have more weights than the {count} numbers that it holds")
+            raise Unfit(f"its layers have more weights than the {count} numbers that it holds")
         return made(self, shape, *given, **more)
 
     layer.add_weight = add_weight
@@ -228,14 +239,18 @@ def _no_more_weights_than(keras: Any, count: int) -> Iterator[None]:
         layer.add_weight = made
 
 
+def _h5py() -> Any:
+    """Which comes with Keras, and takes its time."""
+    return importlib.import_module("h5py")
+
+
 def _count_values(path: Path) -> int:
     """How many values the arrays of an HDF5 file hold.
 
     Raises:
-        Malformed: it claims more than it has, or points elsewhere.
+        Unfit: it claims more than it has, or points elsewhere.
     """
-    import h5py
-
+    h5py = _h5py()
     size, taken, values = path.stat().st_size, 0, 0
     with h5py.File(path, "r") as file:
         for name, one in _objects(file):
@@ -244,7 +259,7 @@ def _count_values(path: Path) -> int:
                 taken += one.nbytes
                 values += one.size
             if taken > size:
-                raise Malformed("it claims more bytes than it has")
+                raise Unfit("it claims more bytes than it has")
     return values
 
 
@@ -252,10 +267,9 @@ def _objects(file: Any) -> Iterator[tuple[str, Any]]:
     """All groups and arrays of an HDF5 file, each once, with their names.
 
     Raises:
-        Malformed: one is there twice, is a link, or is something else.
+        Unfit: one is there twice, is a link, or is something else.
     """
-    import h5py
-
+    h5py = _h5py()
     seen, rest = {h5py.h5o.get_info(file.id).addr}, [file]
     while rest:
         group = rest.pop()
@@ -263,15 +277,15 @@ def _objects(file: Any) -> Iterator[tuple[str, Any]]:
         for name in group:
             place = f"{name[:100]!r} in it"
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise Malformed(f"{place} is a link")
+                raise Unfit(f"{place} is a link")
             one = group[name]
             if not isinstance(one, h5py.Group | h5py.Dataset):
-                raise Malformed(f"{place} is neither a group nor an array")
+                raise Unfit(f"{place} is neither a group nor an array")
             address = h5py.h5o.get_info(one.id).addr
             if address in seen:
-                raise Malformed(f"{place} is there under another name as well")
+                raise Unfit(f"{place} is there under another name as well")
             if len(seen) == MOST_OBJECTS:
-                raise Malformed(f"it holds more than {MOST_OBJECTS} objects")
+                raise Unfit(f"it holds more than {MOST_OBJECTS} objects")
             seen.add(address)
             if isinstance(one, h5py.Group):
                 rest.append(one)
@@ -281,44 +295,42 @@ def _objects(file: Any) -> Iterator[tuple[str, Any]]:
 
 def _check_array(name: str, one: Any) -> None:
     """Raises:
-    Malformed: an array of an HDF5 file does not lie in it as Keras writes it.
+    Unfit: an array of an HDF5 file does not lie in it as Keras writes it.
     """
-    import h5py
-
+    h5py = _h5py()
     place = f"the array {name[:100]!r} in it"
     if one.is_virtual or one.external:
-        raise Malformed(f"{place} lies elsewhere")
+        raise Unfit(f"{place} lies elsewhere")
     if one.id.get_create_plist().get_nfilters():
-        raise Malformed(f"{place} is compressed, which Keras never writes")
+        raise Unfit(f"{place} is compressed, which Keras never writes")
     is_bfloat16 = one.dtype.kind == "V" and one.dtype.names is None and one.dtype.itemsize == 2
     if one.shape is None or not (one.dtype.kind in KINDS or is_bfloat16):
-        raise Malformed(f"{place} holds no numbers")
+        raise Unfit(f"{place} holds no numbers")
     if one.nbytes > one.id.get_storage_size():
-        raise Malformed(f"{place} claims {one.nbytes} bytes, and has {one.id.get_storage_size()}")
+        raise Unfit(f"{place} claims {one.nbytes} bytes, and has {one.id.get_storage_size()}")
     # the only thing said of an array that Keras reads
     if "dtype" in one.attrs and h5py.h5a.open(one.id, b"dtype").shape != ():
-        raise Malformed(f"{place} has no type")
+        raise Unfit(f"{place} has no type")
 
 
 def _check_names_elsewhere(path: Path) -> None:
     """Check the names in a file of an earlier Keras, in a process of its own: each may stand for one long text again and again.
 
     Raises:
-        Malformed: as :func:`_check_names`, or they take too much.
+        Unfit: as :func:`_check_names`, or they take too much.
     """
     with Worker(memory=NAMES_MEMORY) as process:
         try:
             process.call(_check_names, path, seconds=NAMES_SECONDS)
         except (TookTooLong, Died, MemoryError, OSError):
-            raise Malformed("the names of its layers and weights take more memory or time than they may") from None
+            raise Unfit("the names in it cannot be read, or take more memory or time than they may") from None
 
 
 def _check_names(path: Path) -> None:
     """Raises:
-    Malformed: a group of an HDF5 file names one of its members twice, which would then be loaded twice.
+    Unfit: a group of an HDF5 file names one of its members twice, which would then be loaded twice.
     """
-    import h5py
-
+    h5py = _h5py()
     with h5py.File(path, "r") as file:
         for _, group in _objects(file):
             if not isinstance(group, h5py.Group):
@@ -328,4 +340,4 @@ def _check_names(path: Path) -> None:
                 names = [name for key, some in said.items() if re.fullmatch(rf"{kind}[0-9]*", key) for name in some]
                 found = [group[name] for name in names if name in group]
                 if len({h5py.h5o.get_info(one.id).addr for one in found}) < len(found):
-                    raise Malformed(f"the {kind} of {str(group.name)[:100]!r} in it have one twice")
+                    raise Unfit(f"the {kind} of {str(group.name)[:100]!r} in it have one twice")

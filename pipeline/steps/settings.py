@@ -177,7 +177,8 @@ def check(step: str, settings: Any) -> None:
 
 def wrong(step: str, name: str, value: Any, expected: str) -> ColdframeError:
     """The error for a value that is not allowed."""
-    return ColdframeError(f"{step}: {name} = {value}, expected {expected}")
+    shown = repr(value) if isinstance(value, str) else value
+    return ColdframeError(f"{step}: {name} = {shown}, expected {expected}")
 
 
 def incidental(kind: type) -> frozenset[str]:

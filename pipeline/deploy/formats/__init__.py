@@ -3,26 +3,31 @@
 A file says which ``LIBRARIES`` its format needs, the first to run a model and all of them to write one, what ``EXTRA`` of
 coldframe installs them, which ``BACKEND`` of Keras writes it (None: any), and which ``FILES`` it writes; ``write(model, folder)``
 puts a ``keras.Model`` from pictures, uint8 RGB (n, height, width, 3), to probabilities (n, classes) and vectors (n, dimensions)
-into a folder as one file or several, and ``load(folder)`` gives what runs it. ``USE`` are five lines of Python for whoever has
-no coldframe. Libraries are imported inside the functions.
+into a folder as one file or several, and ``load(held)`` gives what runs it, of the bytes of these files by name. ``USE`` are
+five lines of Python for whoever has no coldframe. Libraries are imported inside the functions.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import importlib
 import importlib.util
+import os
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.runtime import quiet
 from pipeline.runtime.frameworks import load_keras
+from store import opening
 from store.errors import ColdframeError
+from store.memory import memory_bytes
 
 FloatArray = npt.NDArray[np.float32]
 # Pictures, uint8 RGB (n, height, width, 3), to probabilities (n, classes) and vectors (n, dimensions), float32.
@@ -51,25 +56,61 @@ def use(name: str, size: tuple[int, int]) -> str:
     return text.format(height=size[0], width=size[1])
 
 
-def load(name: str, folder: Path) -> Run:
-    """What runs the model in a folder.
+def load(name: str, folder: Path, digests: Mapping[str, str]) -> Run:
+    """What runs the model in a folder, whose files have these digests by their names.
+
+    Each file is read once: what is loaded is what was checked, whatever stands in the folder a moment later.
 
     Raises:
-        ColdframeError: no such format, or its library is not installed.
+        ColdframeError: no such format, its library is not installed, a file is not what was written, or it cannot be loaded.
     """
     if name not in names():
         raise ColdframeError(
             f"{folder}: of the format {name!r}, which this coldframe does not know: {', '.join(names())}"
         )
     _require(name, _module(name).LIBRARIES[:1])
+    held = {file: checked(folder / file, digests[file]) for file in files(name)}
     try:
-        run: Run = _module(name).load(folder)
+        run: Run = _module(name).load(held)
     except ColdframeError:
         raise
     except Exception as error:  # every library has kinds of its own
         reason = " ".join(str(error).split())[:200]
         raise ColdframeError(f"{folder}: the model cannot be loaded ({reason}): export it again") from error
     return run
+
+
+def checked(file: Path, digest: str, most: int | None = None) -> bytes:
+    """The bytes of a file of an artefact, no more of them than ``most``, or than the machine has memory.
+
+    Raises:
+        ColdframeError: it cannot be read, is too large, or is not what was written.
+    """
+    try:
+        with opening.open_regular(file) as opened:
+            data = opened.read(size_of(opened, most))
+    except OSError as error:
+        raise unreadable(file, error) from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ColdframeError(f"{file}: damaged: export the run again")
+    return data
+
+
+def size_of(opened: BinaryIO, most: int | None = None) -> int:
+    """The bytes of a file of an artefact: of one with holes, far more than it takes on the disk.
+
+    Raises:
+        OSError: they are more than ``most``, or than the machine has memory.
+    """
+    size = os.fstat(opened.fileno()).st_size
+    if size > (memory_bytes() if most is None else most):
+        raise OSError(errno.EFBIG, f"its {size} bytes are more than this machine can hold in memory")
+    return size
+
+
+def unreadable(file: Path, error: OSError) -> ColdframeError:
+    """The error where a file of an artefact cannot be read."""
+    return ColdframeError(f"{file}: cannot be read ({error.strerror}): export the run again")
 
 
 def import_library(name: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
+import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.deploy.formats import FloatArray, Run
+from pipeline.runtime import keras_files
 from pipeline.runtime.frameworks import load_keras
 from pipeline.train.outputs import VECTORS
-from store.errors import ColdframeError
 
 LIBRARIES = ("keras",)
 EXTRA = ""
@@ -24,7 +25,6 @@ decode, resize = map(runpy.run_path(f"{{FOLDER}}/decoding.py").get, ("decode", "
 picture = np.asarray(resize(decode(pathlib.Path("photo.jpg").read_bytes()).image, {height}, {width}))
 probabilities = keras.saving.load_model(f"{{FOLDER}}/model.keras", compile=False).predict(picture[None])[0]"""
 FILE = "model.keras"
-MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 FILES = (FILE,)
 
 
@@ -33,16 +33,10 @@ def write(model: Any, folder: Path) -> None:
     load_keras().Model(model.input, model.outputs[0]).save(folder / FILE)
 
 
-def load(folder: Path) -> Run:
+def load(held: Mapping[str, bytes]) -> Run:
     """With the vectors as a second output."""
-    with zipfile.ZipFile(folder / FILE) as file:
-        others = sorted(set(file.namelist()) - MEMBERS)
-    if others:  # Keras would unpack them into the temporary folder
-        raise ColdframeError(f"{folder / FILE}: it holds {others[0]!r}, which no export writes: export the run again")
-    keras = load_keras()
-
-    model = keras.saving.load_model(folder / FILE, compile=False, safe_mode=True)  # no code out of the file
-    both = keras.Model(model.input, [model.output, model.get_layer(VECTORS).output])
+    model = keras_files.load_network(io.BytesIO(held[FILE]))
+    both = load_keras().Model(model.input, [model.output, model.get_layer(VECTORS).output])
 
     def run(pictures: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         probabilities, found = both.predict_on_batch(pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from pipeline.runtime import quiet
 from pipeline.runtime.frameworks import frozen_graph
 from pipeline.runtime.processes import cores
 from pipeline.train.outputs import PROBABILITIES, VECTORS
-from store import opening
 
 FILE = "model.onnx"
 FILES = (FILE,)
@@ -54,15 +54,14 @@ def write(model: Any, folder: Path) -> None:
     onnx.save(graph, folder / FILE)
 
 
-def load(folder: Path) -> Run:
+def load(held: Mapping[str, bytes]) -> Run:
     """On the processor."""
     onnxruntime = quiet.load("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()  # of the container, which the library does not see
     # as bytes, and in a folder that is not there: the tensors are in this file, whose checksum is known, and nowhere else
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", "/nonexistent")
-    model = opening.read_regular(folder / FILE)
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(held[FILE], options, providers=["CPUExecutionProvider"])
 
     def run(pictures: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         probabilities, vectors = session.run([PROBABILITIES, VECTORS], {PICTURES: pictures})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,6 @@ from pipeline.deploy.formats import FloatArray, Run
 from pipeline.runtime import quiet
 from pipeline.runtime.frameworks import frozen_graph
 from pipeline.train.outputs import PROBABILITIES, VECTORS
-from store import opening
-from store.errors import ColdframeError
 
 FILE = "model.xml"
 FILES = (FILE, "model.bin")
@@ -37,14 +36,15 @@ def write(model: Any, folder: Path) -> None:
     openvino.save_model(converted, folder / FILE, compress_to_fp16=False)
 
 
-def load(folder: Path) -> Run:
+def load(held: Mapping[str, bytes]) -> Run:
     """Compiled for this processor, in float32: as it was evaluated."""
-    with opening.open_regular(folder / FILE) as file:
-        if not file.read(100).lstrip().startswith((b"<?xml", b"<net")):  # OpenVINO would try it as another format
-            raise ColdframeError(f"{folder / FILE}: not a model of OpenVINO: export the run again")
+    description, weights = (held[name] for name in FILES)
+    if not description[:100].lstrip().startswith((b"<?xml", b"<net")):  # OpenVINO would try it as another format
+        raise ValueError(f"{FILE} is no model of OpenVINO")
     openvino = quiet.load("openvino")
     hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(folder / FILE, "CPU", hints)
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(description, weights), "CPU", hints)
 
     def run(pictures: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         found = compiled(pictures)

@@ -6,13 +6,12 @@ import contextlib
 import hashlib
 import importlib
 import sys
-import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from PIL import Image
 
 from pipeline.embed.embedders import Embedder, FloatArray, Options, Run, weights_digest
 from pipeline.ingest.decoding import resize
-from pipeline.runtime import openvino, quiet
+from pipeline.runtime import keras_files, openvino, quiet
 from pipeline.runtime.frameworks import choose_device, frozen_graph, keras_backend, load_keras, set_seed
 from store import opening
 from store.errors import ColdframeError
@@ -201,8 +200,8 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0, f
                 f"{name}: its ImageNet weights cannot be had from Keras Applications ({_short(error)}). Give a local copy: "
                 f"--weights FILE, a .weights.h5 or .h5 of {NETWORKS[name][1]}(include_top=False), or a .keras file of the model"
             ) from error
-    _opened(name, Path(weights), follow).close()
-    return _from_file(name, Path(weights), build, shape)
+    with _opened(name, Path(weights), follow) as file:
+        return _from_file(name, Path(weights), file, build, shape)
 
 
 def _opened(name: str, file: Path, follow: bool) -> BufferedReader:
@@ -224,18 +223,14 @@ def _opened(name: str, file: Path, follow: bool) -> BufferedReader:
     )
 
 
-def _from_file(name: str, file: Path, build: Any, shape: dict[str, Any]) -> Any:
-    keras = load_keras()
-
+def _from_file(name: str, file: Path, opened: BinaryIO, build: Any, shape: dict[str, Any]) -> Any:
+    """The network out of a file that is open, or with the weights in it."""
     try:
-        with warnings.catch_warnings():
-            # Keras only warns of layers that the file lacks, and leaves them random
-            warnings.filterwarnings("error", message=".*freshly-initialized")
-            if file.suffix == ".keras":
-                network = keras.saving.load_model(file, compile=False, safe_mode=True)  # no code out of the file
-            else:
-                network = build(weights=None, **shape)
-                network.load_weights(file)
+        if file.suffix == ".keras":
+            network = keras_files.load_network(opened)
+        else:
+            network = build(weights=None, **shape)
+            keras_files.load_weights(network, opened, file.name)
     except ColdframeError:
         raise
     except Exception as error:  # h5py, zipfile and Keras raise many kinds on a wrong file

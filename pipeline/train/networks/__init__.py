@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.runtime import keras_files
 from pipeline.runtime.frameworks import load_keras, set_seed
 from pipeline.runtime.progress import Progress
 from pipeline.steps.settings import LARGEST_COUNT, LARGEST_SEED, check, parse_size, setting, show_size
 from pipeline.train.loop import OPTIMIZERS, Diverged
+from store import opening
 from store.errors import ColdframeError
 
 LEAST_SIDE = 16  # pixels: four poolings leave one
@@ -167,12 +169,14 @@ def opened(file: Path) -> Callable[[Pixels], npt.NDArray[np.float64]]:
         ColdframeError: no such file, or not a network; what is returned raises it for pictures of another size than the network
             was trained on.
     """
-    keras = load_keras()
-
     try:
-        network = keras.saving.load_model(file, compile=False)
+        with opening.open_regular(file) as held:
+            network = keras_files.load_network(held)
+    except ColdframeError:
+        raise
     except Exception as error:  # Keras, zipfile and h5py raise many kinds on a wrong file
-        raise ColdframeError(f"{file}: not a network that coldframe trained ({error}): train it again") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ColdframeError(f"{file}: not a network that coldframe trained ({reason}): train it again") from error
     wanted = tuple(network.input_shape[1:])
 
     def predict(pictures: Pixels) -> npt.NDArray[np.float64]:
