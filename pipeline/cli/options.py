@@ -60,12 +60,23 @@ def type_of(one: Declared) -> Any:
     if float in one.kinds:
         low, high = what.least if what.above is None else what.above, what.most if what.below is None else what.below
         is_open = {"min_open": what.above is not None, "max_open": what.below is not None}
-        return float if low is None and high is None else click.FloatRange(low, high, **is_open)
+        return float if low is None and high is None else Range(low, high, **is_open)
     if int in one.kinds:
         most = None if what.most is None or what.most >= LARGEST_COUNT else int(what.most)
         least = None if what.least is None else int(what.least)
         return click.INT if least is None and most is None else click.IntRange(least, most)
     return str
+
+
+class Range(click.FloatRange):
+    """A range of numbers, of which ``nan`` is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number of a text."""
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
 
 
 class _Parsed(click.ParamType):  # type: ignore[type-arg]

@@ -7,7 +7,7 @@ import functools
 import click
 
 from pipeline.cli.app import Common, command
-from pipeline.cli.options import format_option, pairs
+from pipeline.cli.options import Range, format_option, pairs
 from pipeline.runtime import terminal
 from pipeline.steps.config import parse_bytes
 from pipeline.steps.settings import LARGEST_COUNT
@@ -21,7 +21,7 @@ LEAST_MEMORY = 64_000_000  # bytes that a query needs
 @click.option("--at", type=click.IntRange(1), help="Ask an earlier moment of the store.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, 1e6),
+    type=Range(0, 1e6),
     default=300.0,
     show_default=True,
     help="Seconds that the query and its answer may take; 0: any number.",

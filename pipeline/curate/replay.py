@@ -21,6 +21,7 @@ from pipeline.steps.records import NEVER, Record
 from store import digests, queries
 from store.errors import ColdframeError
 from store.matrices import Vectors
+from store.rows import json_of
 from store.schemas import SCHEMAS, TRAIN, as_text
 from store.store import Snapshot, Store
 
@@ -329,7 +330,10 @@ class _State:
         for row in self._snapshot.rows("steps/curate/plan_stages", plan=self._plan.name):
             if (row["kind"], row["name"]) != ("split", stage.name) or self._reassign or not self._is_same_seed():
                 continue
-            before, now = json.loads(row["settings"]).get("by"), stage.settings.get("by")
+            before, now = (
+                json_of(row["settings"], f"the settings of split {stage.name}").get("by"),
+                stage.settings.get("by"),
+            )
             if before != now:
                 raise ColdframeError(
                     f"split {stage.name}: it kept {before or 'nothing but equal files'} together, now {now or 'nothing else'}: "

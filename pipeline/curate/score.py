@@ -50,7 +50,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
             raise ColdframeError(
                 f"{name}: the feature set {embedder!r} is empty; run 'coldframe embed {embedder}' first"
             )
-        set_row = snapshot.rows("steps/embed/feature_set", embedder=embedder)[0]
+        set_row = feature_sets.row_of(snapshot, embedder)
         feature_set = scorers.FeatureSet(
             embedder, set_row["network"], json.loads(set_row["settings"]), json.loads(set_row["source"])
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from store.errors import ColdframeError
+from store.rows import json_of
 from store.schemas import as_text
 from store.store import Snapshot
 
@@ -20,7 +19,11 @@ def of_rows(snapshot: Snapshot, plan: str, image_ids: npt.NDArray[np.str_]) -> n
     links = [snapshot.query("steps/train/unit_links", plan=plan)]
     kept = set(links[0]["image_id"].to_pylist())
     for row in snapshot.rows("steps/curate/plan_stages", plan=plan):
-        by = json.loads(row["settings"]).get("by") if row["kind"] == "split" else None
+        by = (
+            json_of(row["settings"], f"the settings of split {row['name']}").get("by")
+            if row["kind"] == "split"
+            else None
+        )
         if by is None:
             continue
         if by not in snapshot.columns("images"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from pipeline.ingest import images
@@ -47,7 +48,7 @@ def tell(story: dict[str, Any]) -> list[str]:
         stale = " (stale: the bytes have changed since)" if verdict["is_stale"] else ""
         stands = "stands" if verdict["stands"] else "replaced by a later one"
         lines.append(
-            f"verdict {verdict['verdict']} of {verdict['created_at']:%Y-%m-%d %H:%M}: {verdict['why']} ({stands}){stale}"
+            f"verdict {verdict['verdict']} of {_day(verdict['created_at'])}: {verdict['why']} ({stands}){stale}"
         )
     for row in story["embeddings"]:
         views = f", and {row['views']} augmented views of it" if row["views"] else ""
@@ -82,3 +83,8 @@ def _in_or_out(row: dict[str, Any]) -> str:
     settings = {name: value for name, value in given.items() if value is not None}
     told = f" with {', '.join(f'{name} = {value}' for name, value in settings.items())}" if settings else ""
     return f"plan {row['plan']}: out by rule {row['rule']}, stage {row['position']}{told}, pass {row['pass']}{numbers}"
+
+
+def _day(moment: datetime | None) -> str:
+    """A moment to the minute; a store of somebody else may have none."""
+    return f"{moment:%Y-%m-%d %H:%M}" if moment is not None else "an unknown day"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pipeline.embed.filling import picture_or_reason
 from pipeline.ingest.pictures import image_root, ingested_max_pixels
 from store import whole
 from store.errors import ColdframeError
+from store.rows import json_of
 from store.schemas import DEFAULT_PLAN
 from store.store import Snapshot
 
@@ -86,7 +86,10 @@ def _settings(snapshot: Snapshot, asked: str | None) -> tuple[str | None, Augmen
     """The feature set whose settings to use, if any; them, and how many views to show."""
     if asked is not None:
         feature_sets.choose(snapshot, asked)
-    made = {row["embedder"]: json.loads(row["settings"]) for row in snapshot.rows("steps/embed/all_settings")}
+    made = {
+        row["embedder"]: json_of(row["settings"], f"the settings of the feature set {row['embedder']!r}")
+        for row in snapshot.rows("steps/embed/all_settings")
+    }
     found = {
         name: (how, settings["views"])
         for name, settings in made.items()

@@ -28,6 +28,7 @@ from pipeline.steps.records import NEVER, Record
 from store import digests
 from store.compaction import compact
 from store.errors import ColdframeError
+from store.rows import json_of
 from store.schemas import FILE_FACTS, SCHEMAS, failure_columns
 from store.store import Snapshot, Store
 
@@ -191,12 +192,16 @@ class _Work:
         existing = self.before.rows("steps/embed/feature_set", embedder=name)
         # the set, what it was made with and how many views it has of what augmentation; empty if there is none yet
         self._row: dict[str, Any] = existing[0] if existing else {}
-        self._made: dict[str, Any] = json.loads(self._row["settings"]) if existing else {}
+        self._made: dict[str, Any] = (
+            json_of(self._row["settings"], f"the settings of the feature set {name!r}") if existing else {}
+        )
         self._made_views: int = self._made.pop("views", 0)
         self._made_augmentation: dict[str, Any] = {}
         if self._made_views:
             self._made_augmentation, self._made["augmentation"] = self._made["augmentation"], NONE
-        self._recorded_source = json.loads(self._row["source"]) if existing else {}
+        self._recorded_source = (
+            json_of(self._row["source"], f"the source of the feature set {name!r}") if existing else {}
+        )
         self._source = embedders.Options(self.settings.weights, settings.height_width, settings.seed)
         self.note = ""
         self.network = self._load()
@@ -325,7 +330,7 @@ class _Work:
             commit.replace("feature_sets", pa.Table.from_pylist([row], SCHEMAS["feature_sets"]), key=self._name)
             # the copy in the record of the step, where there is one, is to know of the views before the first of them is there
             for record in self.before.rows("steps/status/step", step="embed", name=self._name):
-                inputs = json.loads(record["inputs"]) | _copy_of(row)
+                inputs = json_of(record["inputs"], f"the inputs of step {STEP} {self._name}") | _copy_of(row)
                 record |= {"inputs": json.dumps(inputs, sort_keys=True)}
                 commit.replace("steps", pa.Table.from_pylist([record], SCHEMAS["steps"]), key=f"embed/{self._name}")
 
