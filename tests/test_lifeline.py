@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.conftest import REPOSITORY, Coldframe, environment
 LONG = "select count(*) from range(1000000) a, range(1000000) b where hash(a.range, b.range) = 1"
 PARENT = """
 import sys
+import tempfile
 from pathlib import Path
 from pipeline.cli.app import Common, coldframe
 sys.exit(coldframe(Common(store=Path(sys.argv[1])), ["sql", sys.argv[2]]))
@@ -91,13 +93,13 @@ def test_what_was_spilled_goes_though_the_one_who_removes_it_is_killed(
     assert done.returncode == -signal.SIGKILL, done.stderr
     folder = Path(done.stdout.strip())
     assert folder.exists()
-    monkeypatch.setattr(spill.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     spill.remove_leftovers()
     assert not folder.exists()
 
 
 def test_an_empty_folder_that_nobody_had_time_to_mark_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spill.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for name in ("coldframe-spill-abcd1234", "coldframe-spill-mine"):
         (tmp_path / name).mkdir(0o700)
     (tmp_path / "coldframe-spill-efgh5678").mkdir(0o700)
