@@ -117,8 +117,8 @@ def extended(tmp_path: Path, ready: Coldframe) -> Coldframe:
 def test_an_embedder_a_scorer_a_rule_and_a_head_are_added_by_one_file_each(extended: Coldframe, tmp_path: Path) -> None:
     where = {"PYTHONPATH": str(tmp_path / "code"), "PATH": "/usr/bin:/bin"}
     extended.process("embed", "brightness", env=where)
-    extended.process("score", "norm", "--embedder", "brightness", env=where)
-    extended.process("filter", "tiny", "--set", "side=31", env=where)
+    extended.process("score", "norm", "--embedder", "brightness", "--power", "2", env=where)
+    extended.process("filter", "tiny", "--side", "31", env=where)
     assert extended.value("select count(*) from embeddings where embedder = 'brightness'") == 24
     assert extended.value("select count(*) from scores where scorer = 'norm' and value > 0") == 24
     assert extended.value("select count(*) from exclusions where rule = 'tiny' and threshold = 31 and value = 30") == 24
@@ -127,3 +127,21 @@ def test_an_embedder_a_scorer_a_rule_and_a_head_are_added_by_one_file_each(exten
     extended.process("evaluate", "nearest", env=where)
     assert extended.value("select accuracy from evaluations") >= 0.8
     assert isinstance(extended.store, Store)
+
+
+def test_what_is_added_shows_its_settings(extended: Coldframe, tmp_path: Path) -> None:
+    where = {"PYTHONPATH": str(tmp_path / "code"), "PATH": "/usr/bin:/bin", "COLUMNS": "100"}
+    said = extended.process("score", "norm", "--help", env=where).stdout
+    assert re.search(r"--embedder SET +Feature set to measure\.\n", said)
+    assert re.search(r"--power FLOAT RANGE +2 for the Euclidean length\. +\[default: 2\] +\[x>=1\]\n", said)
+    said = extended.process("filter", "tiny", "--help", env=where).stdout
+    assert re.search(r"--side FLOAT +Least side, in pixels, of a picture that stays\. +\[default: 64\]\n", said)
+    assert "norm" in extended.process("score", "--help", env=where).stdout
+    assert "norm: power = 0.5, expected at least 1" in _with_recipe(extended, tmp_path, "[score.norm]\npower = 0.5\n")
+
+
+def _with_recipe(extended: Coldframe, tmp_path: Path, text: str) -> str:
+    recipe = tmp_path / "other.toml"
+    recipe.write_text(text)
+    where = {"PYTHONPATH": str(tmp_path / "code"), "PATH": "/usr/bin:/bin"}
+    return extended.process("-c", recipe, "score", "norm", "--embedder", "mean-colour", env=where, code=1).stderr

@@ -53,7 +53,7 @@ class Settings:
     """What ``finetune`` can be told. ``run`` is the run to begin with, None for the newest head; it is an argument of the
     command."""
 
-    run: str | None = None
+    run: str | None = setting(None, is_option=False)
     layers: int = setting(
         5, "Last layers of the backbone to unfreeze, those of BatchNormalization apart.", least=1, most=LARGEST_COUNT
     )

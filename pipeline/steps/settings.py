@@ -158,7 +158,7 @@ def declared(kind: type) -> tuple[Declared, ...]:
     """The settings of a dataclass, in order."""
     hints = typing.get_type_hints(kind)
     return tuple(
-        Declared(one.name, hints[one.name], one.default, one.metadata.get("setting", Setting(is_option=False)))
+        Declared(one.name, hints[one.name], one.default, one.metadata.get("setting", Setting()))
         for one in dataclasses.fields(kind)
     )
 

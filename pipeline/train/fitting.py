@@ -53,8 +53,8 @@ class Settings(heads.Settings):
     memory_share: float = setting(
         0.25, "A larger matrix than this share of the memory lies on disk.", least=0, most=1, incidental=True
     )
-    chosen_on: str | None = None
-    chosen_by: str | None = None
+    chosen_on: str | None = setting(None, is_option=False)
+    chosen_by: str | None = setting(None, is_option=False)
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
