@@ -144,7 +144,8 @@ def run(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> p
 
     Named parameters the query does not mention are left out; one it mentions and does not get is NULL.
     """
-    return con.sql(sql, params=_values(con, sql, given) or None).to_arrow_table()
+    with _decoding():
+        return con.sql(sql, params=_values(con, sql, given) or None).to_arrow_table()
 
 
 def stream(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> Iterator[pa.Table]:
@@ -155,7 +156,8 @@ def stream(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -
 
 def reader(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any], rows: int) -> pa.RecordBatchReader:
     """Like :func:`run`, but the rows come in batches of so many."""
-    return con.sql(sql, params=_values(con, sql, given) or None).to_arrow_reader(rows)
+    with _decoding():
+        return con.sql(sql, params=_values(con, sql, given) or None).to_arrow_reader(rows)
 
 
 def create_table(con: duckdb.DuckDBPyConnection, table: str, sql: str, values: Mapping[str, Any]) -> None:
@@ -170,6 +172,15 @@ def parameters(con: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
 
 def _values(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: given.get(name) for name in parameters(con, sql)}
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Raise DuckDB's error where Python cannot: DuckDB may cut its message inside a character."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise duckdb.Error(error.object.decode(errors="replace")) from error
 
 
 @contextmanager

@@ -75,8 +75,7 @@ def judged(con: duckdb.DuckDBPyConnection, sql: str) -> Query:
     found = _statements(con, sql)
     if len(found) != 1:
         raise QueryRefused(f"expected one query, got {len(found) or 'none'}: ask one at a time")
-    kind = found[0].type
-    if kind == duckdb.StatementType.EXPLAIN:
+    if _kind(found[0]) == duckdb.StatementType.EXPLAIN:
         how, explained = _explained(sql)
         return _checked(con, explained, f"{how} {explained}")
     return _checked(con, sql, sql)
@@ -87,6 +86,14 @@ def _statements(con: duckdb.DuckDBPyConnection, sql: str) -> list[duckdb.Stateme
         return con.extract_statements(sql)
     except duckdb.Error as error:
         raise QueryRefused(f"the query cannot be read: {str(error).splitlines()[0][:300]}") from error
+
+
+def _kind(statement: duckdb.Statement) -> duckdb.StatementType | None:
+    """What a statement is; None where Python has no name for it, though DuckDB has."""
+    try:
+        return statement.type
+    except ValueError:
+        return None
 
 
 def _explained(sql: str) -> tuple[str, str]:
@@ -117,7 +124,7 @@ def _word(text: bytes, at: int) -> str:
 def _checked(con: duckdb.DuckDBPyConnection, sql: str, whole: str) -> Query:
     """``whole``, with what its query ``sql`` names; raises as :func:`judged`."""
     found = _statements(con, sql)
-    kind = found[0].type if len(found) == 1 else None
+    kind = _kind(found[0]) if len(found) == 1 else None
     if kind == duckdb.StatementType.MULTI:
         raise QueryRefused("PIVOT needs its values named here: pivot … on column in (value, …) using …")
     if kind != duckdb.StatementType.SELECT:

@@ -8,6 +8,8 @@ import hashlib
 import io
 import json
 import os
+import py_compile
+import re
 import shutil
 import signal
 import socket
@@ -35,7 +37,7 @@ from markdown_it import MarkdownIt
 from pipeline.deploy import artefact, drafts, export, formats, fresh_process, model_card
 from pipeline.deploy.predict import open_model
 from pipeline.embed.embedders.keras_applications import backbone
-from pipeline.runs import runs, taxonomy
+from pipeline.runs import neighbours, runs, taxonomy
 from pipeline.runs.evaluations import Evaluation
 from pipeline.runs.neighbours import Neighbours
 from pipeline.runs.runs import Run
@@ -257,7 +259,7 @@ def test_a_folder_that_only_looks_like_a_draft_stays(tmp_path: Path, name: str) 
     notes: list[str] = []
     with drafts.beside(tmp_path / "backup", notes):
         pass
-    assert {one: data for one, data in inside(tmp_path).items() if one.startswith(folder.name)} == before
+    assert inside(tmp_path) == before
     told = {"20240101": "if it is a draft of an earlier coldframe", f"{10:032x}.old": "move it back to"}
     expected = {"1": told["20240101"], "7-old": told["20240101"], **told}.get(name)
     assert [expected in note for note in notes if expected] == [True] * len(notes)
@@ -674,6 +676,76 @@ def test_a_file_larger_than_memory_is_not_read(tmp_path: Path) -> None:
         arrays.read(file)
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "decoding.py", "neighbours.npz"])
+def test_a_file_of_an_artefact_with_holes_is_said(tmp_path: Path, name: str) -> None:
+    folder = planted(tmp_path / "given")
+    os.truncate(folder / name, 1 << 43)  # with no bytes on the disk
+    with pytest.raises(ColdframeError, match=rf"{name}: cannot be read \(its 8796093022208 bytes are more than this"):
+        artefact.read(folder)
+    assert artefact.foreign(folder) is not None
+
+
+def test_training_images_are_no_more_than_an_export_writes(tmp_path: Path) -> None:
+    count = neighbours.MOST
+    for more in (0, 1):
+        many: dict[str, Any] = {
+            "image_ids": np.full(count + more, "a"),
+            "labels": np.full(count + more, "moth"),
+            "vectors": np.ones((count + more, 1), np.float16),
+        }
+        folder = given_training(tmp_path / str(more), **many)
+        if not more:
+            assert artefact.read(folder).neighbours() is not None
+            continue
+        with pytest.raises(
+            ColdframeError, match=f"{count + 1} training images, and no export writes more than {count}"
+        ):
+            artefact.read(folder).neighbours()
+
+
+def given_training(folder: Path, **other: Any) -> Path:
+    """An artefact with these training images."""
+    planted(folder)
+    (folder / "neighbours.npz").write_bytes(saved(**training(**other)))
+    card = json.loads((folder / "card.json").read_text())
+    card["files"]["neighbours.npz"] = digest(folder / "neighbours.npz")
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder
+
+
+def test_training_images_fit_into_half_of_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are in the file, and beside that as float32."""
+    folder = given_training(tmp_path / "given", vectors=np.ones((3, 500_000), np.float16))
+    given, size = artefact.read(folder), (folder / "neighbours.npz").stat().st_size
+    tracemalloc.start()
+    try:
+        assert given.neighbours() is not None
+        assert tracemalloc.get_traced_memory()[1] < 3.2 * size
+    finally:
+        tracemalloc.stop()
+    monkeypatch.setattr(arrays, "memory_bytes", lambda: 6 * size - 6)
+    with pytest.raises(ColdframeError, match=r"neighbours\.npz: cannot be read .*more than this machine can hold"):
+        given.neighbours()
+    monkeypatch.setattr(arrays, "memory_bytes", lambda: 6 * size + 6)
+    assert given.neighbours() is not None
+
+
+def test_a_long_label_makes_no_class_longer(tmp_path: Path) -> None:
+    """NumPy would give each of many classes the width of the label."""
+    folder = given_training(tmp_path / "given", labels=np.array([*CLASSES[:2], "x" * 100_000]))
+    card = json.loads((folder / "card.json").read_text())
+    card["classes"] = sorted({*CLASSES, *(f"{number:04d}" for number in range(2000))})
+    (folder / "card.json").write_text(json.dumps(card))
+    given = artefact.read(folder)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ColdframeError, match="a label that is no class of the model"):
+            given.neighbours()
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
 def test_what_numpy_writes_is_read(tmp_path: Path) -> None:
     held = {
         "columns first": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
@@ -923,7 +995,7 @@ def test_runs_of_other_types_are_one_sentence(tmp_path: Path, columns: dict[str,
     store = Store.create(tmp_path / "store")
     with store.commit("train") as commit:
         commit.added.append(("runs", write_table(store.root, "runs", "a", run)))
-    with pytest.raises(ColdframeError, match=r"not (what|such as) coldframe writes"):
+    with pytest.raises(ColdframeError, match=r"not (what|such as) coldframe writes|coldframe did not write"):
         Run.find(store.snapshot(), None)
 
 
@@ -1085,7 +1157,16 @@ def test_any_text_is_shown_as_it_is(name: str) -> None:
 
 
 INJECTED = "1 |\n\n# pwn <img src=x onerror=alert(1)> [a](http://evil.example) "
-FIGURES = ("rows", "accuracy", "accuracy_low", "accuracy_high", "f1_macro", "f1_macro_low", "f1_macro_high", "top5")
+FIGURES: tuple[str, ...] = (
+    "rows",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "f1_macro",
+    "f1_macro_low",
+    "f1_macro_high",
+    "top5",
+)
 FIGURES += ("rows_trained_on", "rows_selected_on")
 
 
@@ -1133,6 +1214,66 @@ def test_the_card_of_an_export_is_such_a_card(exported: Coldframe, name: str) ->
     assert "a program that came with this folder" in text
     assert "from pipeline.ingest.decoding import decode, resize" in text
     assert formats.use(name, (64, 64)) in text
+
+
+TRAPS = (
+    "pipeline",
+    "store",
+    "onnxruntime",
+    "openvino",
+    "numpy",
+    "PIL",
+    "pathlib",
+    "runpy",
+    "decoding",
+    "imagehash",
+    "json",
+)
+
+
+@pytest.mark.parametrize("place", ["another", "the same"])
+@pytest.mark.parametrize("decoder", ["of the folder", "of coldframe"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_sample_of_the_card_imports_nothing_from_the_folder(
+    exported: Coldframe, tmp_path: Path, name: str, decoder: str, place: str
+) -> None:
+    """As the card says it is run, and even where the working folder is that of the artefact."""
+    folder = shutil.copytree(exported.path.parent / name, tmp_path / "given")
+    marks = tmp_path / "marks"
+    for trap in TRAPS:
+        code = f"import os; open({str(marks)!r}, 'a').write({trap!r} + '\\n'); os._exit(1)\n"
+        if trap != "decoding":  # it is read before it is run, and so are no bytes of another file in its place
+            (folder / f"{trap}.py").write_text(code)
+        (folder / "__pycache__").mkdir(exist_ok=True)
+        (tmp_path / "trap.py").write_text(code)
+        compiled = folder / "__pycache__" / f"{trap}.{sys.implementation.cache_tag}.pyc"
+        py_compile.compile(
+            str(tmp_path / "trap.py"),
+            str(compiled),
+            doraise=True,
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
+    text = (folder / "MODEL_CARD.md").read_text()
+    sample = text.split("```python\n")[1].split("\n```")[0]
+    assert "python -P" in text
+    (line,) = (one for one in sample.splitlines() if "decoding.py" in one)
+    if decoder == "of coldframe":
+        sample = sample.replace(line, re.findall("`(from pipeline.*?)`", text)[0])
+    sample = sample.replace("/full/path/to/this/folder", str(folder))
+    picture("moth", 1).save(tmp_path / "photo.png")
+    sample = sample.replace("photo.jpg", str(tmp_path / "photo.png")) + "\nprint(probabilities.shape)"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "sample.py").write_text(sample)
+    done = subprocess.run(
+        [sys.executable, "-P", tmp_path / "elsewhere" / "sample.py"],
+        cwd=tmp_path / "elsewhere" if place == "another" else folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not marks.exists(), marks.read_text()
+    assert done.stdout == "(3,)\n", done.stderr
 
 
 # What leaves the machine

@@ -47,7 +47,7 @@ def test_a_set_goes_on_in_what_it_was_made_with(ready: Coldframe, tmp_path: Path
 def test_a_converted_network_needs_no_framework(ready: Coldframe) -> None:
     ready("embed", NAME, "--as", "first", *SMALL, *AUTO)
     code = (
-        "import sys; from pipeline import embedders; "
+        "import sys; from pipeline.embed import embedders; "
         f"embedders.load('{NAME}', embedders.Options('random', (48, 64), backend='openvino')); "
         "assert not {'tensorflow', 'torch', 'keras'} & set(sys.modules), 'a framework was loaded'"
     )
@@ -85,7 +85,7 @@ def test_clip_through_openvino_is_the_same_clip(ready: Coldframe, tmp_path: Path
 
 def test_keras_on_torch_leaves_tensorflow_alone(ready: Coldframe) -> None:
     code = (
-        "import sys, numpy as np; from pipeline import embedders; "
+        "import sys, numpy as np; from pipeline.embed import embedders; "
         f"network = embedders.load('{NAME}', embedders.Options('random', (48, 64), backend='torch', device='auto')); "
         "network.embed([np.zeros((48, 64, 3), np.uint8)]); "
         "assert 'tensorflow' not in sys.modules, 'TensorFlow was loaded beside torch'"

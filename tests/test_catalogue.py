@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.ingest import catalogue
+from pipeline.ingest import catalogue, decoding, ingest
 from store.errors import ColdframeError
 from tests.conftest import picture
 
@@ -129,3 +131,125 @@ def test_other_errors(tmp_path: Path) -> None:
     pq.write_table(pa.table({"path": [["a"]]}), tmp_path / "nested.parquet")
     with pytest.raises(ColdframeError, match=r"column 'path' holds list<.*expected text or numbers"):
         catalogue.read(tmp_path / "nested.parquet")
+
+
+def wide(first: str, count: int, delimiter: str = ",", last: str = "") -> str:
+    """A CSV of one row whose header begins and ends with something of its own."""
+    names = [first, *(f"c{number}" for number in range(count)), *[last] * bool(last)]
+    cells = [f"a{delimiter}b"] + ["1"] * (len(names) - 1)
+    return f"path{delimiter}{delimiter.join(names)}\n{delimiter.join(cells)}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (wide("label", 2000), 2002),
+        (wide('"x\n"', 2500), 2502),
+        (wide('"x\n\n,y"', 2500), 2502),
+        (wide('"x""\r\n"', 2500), 2502),
+        (wide('a"b', 2500, last='"d"'), 2503),
+        (wide('a"b', 2500), 2502),
+        (wide('"a"b"c', 2500), 2502),
+        (wide('"x\n"', 2500, ";"), 2502),
+        ("," * 900_000 + "\n", 900_001),
+    ],
+)
+def test_columns_are_counted_as_the_reader_does(tmp_path: Path, text: str, count: int) -> None:
+    with pytest.raises(ColdframeError, match=rf"metadata.csv: {count} columns, expected at most 2000"):
+        catalogue.read(write(tmp_path, text))
+
+
+def test_as_many_columns_as_may_be(tmp_path: Path) -> None:
+    names = catalogue.read_table(write(tmp_path, wide('"x\n"', 1997, last='a"b'))).column_names
+    assert (len(names), names[1], names[-1]) == (2000, "x\n", 'a"b')
+
+
+def test_fields_of_structures_are_columns_too(tmp_path: Path) -> None:
+    inner = pa.StructArray.from_arrays([pa.array(["1"])] * 2000, names=[f"c{number}" for number in range(2000)])
+    pq.write_table(pa.table({"path": ["a"], "s": pa.array([[inner[0]]], pa.list_(inner.type))}), tmp_path / "m.parquet")
+    with pytest.raises(ColdframeError, match=r"2001 columns, expected at most 2000 \(each field of a struct"):
+        catalogue.read(tmp_path / "m.parquet")
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.parquet"])
+@pytest.mark.parametrize(("make", "kind"), [(pipe, "a pipe"), (device, "a device")])
+@pytest.mark.parametrize("read", [catalogue.read, ingest.inputs_read])
+def test_what_is_no_file_is_refused_at_once(
+    tmp_path: Path, name: str, make: Callable[[Path], None], kind: str, read: Callable[[Path], object]
+) -> None:
+    make(tmp_path / name)
+    with pytest.raises(ColdframeError, match=rf"{name}: {kind}; expected a CSV, TSV or Parquet file, or a folder"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.parquet"])
+@pytest.mark.parametrize("read", [catalogue.read, ingest.inputs_read])
+def test_a_file_that_memory_cannot_hold_is_refused(
+    tmp_path: Path, name: str, read: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "memory_bytes", lambda: 2 * 10**9)
+    (tmp_path / name).touch()
+    os.truncate(tmp_path / name, 1_100_000_000)  # with nothing in it
+    with pytest.raises(ColdframeError, match=rf"{name}: it takes more than the 1.0 GB of memory that a catalogue may"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int32(), pa.string())])
+def test_rows_that_memory_cannot_hold_are_refused(
+    tmp_path: Path, kind: pa.DataType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little they take on disk."""
+    monkeypatch.setattr(catalogue, "memory_bytes", lambda: 200 * 10**6)
+    file = tmp_path / "m.parquet"
+    pq.write_table(pa.table({"path": pa.array(["x" * 10_000] * 30_000, pa.string()).cast(kind)}), file)
+    assert file.stat().st_size < 10**6
+    with pytest.raises(
+        ColdframeError, match=r"m.parquet: it takes more than the 0.1 GB of memory that a catalogue may"
+    ):
+        catalogue.read(file)
+
+
+def test_the_digest_of_a_file_is_taken_in_pieces(tmp_path: Path) -> None:
+    data = b"path\n" + b"x.png\n" * 5_000_000
+    file = write(tmp_path, data)
+    expected = decoding.content_id(data)
+    del data
+    tracemalloc.start()
+    try:
+        assert ingest.inputs_read(file) == {"metadata": expected}
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        ([], pa.struct([("x", pa.int8()), ("x", pa.int8())]), "holds struct<x: int8, x: int8>.*duplicate field"),
+        ([1 << 62], pa.duration("s"), r"holds duration\[s\].*too large"),
+        (None, pa.string(), "holds string.*UTF8"),
+    ],
+)
+def test_a_column_that_cannot_be_text_is_named(
+    tmp_path: Path, values: list[object] | None, kind: pa.DataType, message: str
+) -> None:
+    if values is None:
+        offsets, data = pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")
+        column = pa.Array.from_buffers(kind, 1, [None, offsets, data])
+    elif pa.types.is_struct(kind):
+        column = pa.StructArray.from_arrays([pa.array([1], pa.int8())] * 2, names=["x", "x"])
+    else:
+        column = pa.array(values, kind)
+    pq.write_table(pa.table({"path": ["a"], "odd": column}), tmp_path / "m.parquet")
+    with pytest.raises(
+        ColdframeError, match=rf"m.parquet: column 'odd' {message}.*leave the column out, or write it as"
+    ):
+        catalogue.read(tmp_path / "m.parquet")

@@ -108,8 +108,11 @@ def test_flag_beats_environment_beats_file_beats_default(
             "no setting 'size'; settings: share, by",
         ),
         ("[plans.default]\nstages = [{ rule = 'cmyk' }, { rule = 'cmyk' }]\n", "rule cmyk stands twice"),
-        ("[plans.default]\nstages = [{ rule = 'centroid', apply_to = 'test' }]\n", "expected 'train' or 'all'"),
-        ("[plans.default]\nstages = [{ rule = 'centroid', percentile = '95' }]\n", "percentile 95, expected a number"),
+        ("[plans.default]\nstages = [{ rule = 'centroid', apply_to = 'test' }]\n", "expected one of train, all"),
+        (
+            "[plans.default]\nstages = [{ rule = 'centroid', percentile = '95' }]\n",
+            "percentile = '95', expected a number between 0 and 100",
+        ),
         ("[plans.default]\nstages = [{ rule = 'centroid', leave_one_out = 'off' }]\n", "expected true or false"),
         (
             "[plans.default]\nstages = [{ split = 'test', share = 0.1, by = ['a'] }]\n",

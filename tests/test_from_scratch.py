@@ -41,17 +41,17 @@ held_out = (data["held_out"], data["held_out_targets"])
 settings = Settings(size=pictures.shape[1:3], epochs=8, batch=16, early_stopping=0, label_smoothing=0.1, seed=3)
 
 def fit():
-    return from_scratch.fit("cnn", pictures, targets, held_out, 4, settings, quiet=True)
+    return networks.fit("cnn", pictures, targets, held_out, 4, settings, quiet=True)
 
 first, again = fit(), fit()
 (folder / "first.keras").write_bytes(first.file)
 (folder / "again.keras").write_bytes(again.file)
-given = from_scratch.predict(folder / "first.keras", held_out[0])
+given = networks.predict(folder / "first.keras", held_out[0])
 order = np.random.default_rng(0).permutation(len(given))
 errors = []
 for call in (
-    lambda: from_scratch.predict(folder / "nosuch.keras", held_out[0]),
-    lambda: from_scratch.predict(folder / "first.keras", held_out[0][:, 1:]),
+    lambda: networks.predict(folder / "nosuch.keras", held_out[0]),
+    lambda: networks.predict(folder / "first.keras", held_out[0][:, 1:]),
 ):
     try:
         call()
@@ -67,12 +67,12 @@ print(json.dumps({
     "again": again.history,
     "given": given.tolist(),
     "dtype": str(given.dtype),
-    "given_again": from_scratch.predict(folder / "again.keras", held_out[0]).tolist(),
-    "same_in_any_order": bool(np.array_equal(from_scratch.predict(folder / "first.keras", held_out[0][order]), given[order])),
+    "given_again": networks.predict(folder / "again.keras", held_out[0]).tolist(),
+    "same_in_any_order": bool(np.array_equal(networks.predict(folder / "first.keras", held_out[0][order]), given[order])),
     "same_in_parts": all(
-        np.array_equal(from_scratch.predict(folder / "first.keras", held_out[0][i : i + 2]), given[i : i + 2]) for i in (0, 5)
+        np.array_equal(networks.predict(folder / "first.keras", held_out[0][i : i + 2]), given[i : i + 2]) for i in (0, 5)
     ),
-    "none": from_scratch.predict(folder / "first.keras", held_out[0][:0]).shape,
+    "none": networks.predict(folder / "first.keras", held_out[0][:0]).shape,
     "errors": errors,
 }))
 """
@@ -173,7 +173,7 @@ def test_what_training_needs_is_said() -> None:
         return str(caught.value)
 
     assert said("nosuch") == "no network 'nosuch'; available: cnn"
-    assert said(optimizer="lion") == "no optimiser 'lion'; available: adagrad, adam, adamw, sgd"
+    assert said(optimizer="lion") == "train from scratch: optimizer = 'lion', expected one of adagrad, adam, adamw, sgd"
     for name, wrong in (
         ("epochs", 0),
         ("batch", 0),

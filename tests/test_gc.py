@@ -79,8 +79,8 @@ def test_a_dry_run_says_the_same_and_removes_nothing(ready: Coldframe) -> None:
 def test_files_that_nothing_names_and_remains_of_broken_writes_go(ready: Coldframe) -> None:
     left = [
         ready.path / "parts" / "embeddings" / f"{'0' * 32}.parquet",
-        ready.path / "parts" / "embeddings" / "1.parquet.tmp",
-        ready.path / "manifests" / "2.tmp",
+        ready.path / "parts" / "embeddings" / f"{'1' * 32}.parquet.tmp",
+        ready.path / "manifests" / f"{'2' * 32}.tmp",
     ]
     for path in left:
         path.write_bytes(b"x" * 100_000)

@@ -6,6 +6,7 @@ import ast
 import io
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -24,15 +25,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.deploy import artefact, fresh_process, predict
+from pipeline.deploy import artefact, artefact_predictor, fresh_process, model_process, predict
 from pipeline.deploy.predict import open_model
 from pipeline.evaluate import predictors
 from pipeline.ingest import decoding
 from pipeline.ingest.decoding import UnreadableImage, decode
 from pipeline.runs.runs import Run
+from pipeline.runtime import quiet
 from pipeline.train import classifier
 from store import opening
 from store.errors import ColdframeError
+from store.memory import memory_bytes
+from tests import artefacts
 from tests.artefacts import CLASSES, put_card
 from tests.conftest import REPOSITORY, Catalogue, Coldframe, environment, picture
 
@@ -78,12 +82,13 @@ def nothing_runs(mark: str) -> bool:
 
 
 def run(
-    mark: str, *command: object, stdin: Any = subprocess.DEVNULL, **variables: str
+    mark: str, *command: object, stdin: Any = subprocess.DEVNULL, cwd: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """A process that ends, whatever it says, and leaves none behind."""
     process = subprocess.Popen(
         list(map(str, command)),
         stdin=stdin,
+        cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -461,8 +466,90 @@ def test_links_of_a_folder_lead_nowhere_else(tmp_path: Path, photo: Path) -> Non
     (folder / "round.png").symlink_to("round.png")
     os.mkfifo(folder / "pipe.png")
     found = predict.expand([str(folder)])
-    assert found == [str(folder / name) for name in ("a.png", "again.png", "in\nside/b.png")]
+    assert [str(one) for one in found] == [str(folder / name) for name in ("a.png", "again.png", "in\nside/b.png")]
     assert predict.expand(["a" * 5000]) == ["a" * 5000]
+    model = open_model(planted(tmp_path / "model"))
+    (tmp_path / "named").symlink_to(folder)
+    named = [str(folder / "away.png"), *predict.expand([str(tmp_path / "named")])]
+    answers = list(model.predict([*found, *named]))
+    assert [one.failed for one in answers] == [None] * 7
+    assert answers[-1].path == str(tmp_path / "named" / "in\nside" / "b.png")
+
+
+class Asking(predictors.Predictor):
+    """A model that would not have to compute what it knows, and knows nothing."""
+
+    name, classes, max_pixels, knows, size = "model", np.array(CLASSES), 2**31 - 1, True, (8, 6)
+
+    def prepare(self, image: Image.Image) -> Any:
+        return np.asarray(image)
+
+    def run(self, prepared: Sequence[Any]) -> predictors.Found:
+        return predictors.Found(np.full((len(prepared), 3), 1 / 3), None)
+
+    def taxonomy(self, asked: Any) -> Any:
+        return {}
+
+    def neighbours(self) -> None:
+        return None
+
+
+def swap_file(folder: Path, outside: Path) -> None:
+    (folder / "in" / "photo.png").unlink()
+    (folder / "in" / "photo.png").symlink_to(outside / "photo.png")
+
+
+def swap_file_for_a_way_up(folder: Path, outside: Path) -> None:
+    (folder / "in" / "photo.png").unlink()
+    (folder / "in" / "photo.png").symlink_to("../../outside/photo.png")
+
+
+def swap_folder(folder: Path, outside: Path) -> None:
+    (folder / "in").rename(folder / "was")
+    (folder / "in").symlink_to(outside)
+
+
+def swap_twice(folder: Path, outside: Path) -> None:
+    (folder / "deeper").symlink_to(outside)
+    (folder / "in" / "photo.png").unlink()
+    (folder / "in" / "photo.png").symlink_to("../deeper/photo.png")
+
+
+@pytest.mark.parametrize("knows", [True, False])
+@pytest.mark.parametrize("swap", [swap_file, swap_file_for_a_way_up, swap_folder, swap_twice])
+def test_a_link_that_is_put_into_a_folder_later_leads_nowhere_else(
+    tmp_path: Path, swap: Callable[[Path, Path], None], knows: bool
+) -> None:
+    folder, outside = tmp_path / "folder", tmp_path / "outside"
+    for one in (folder / "in", outside):
+        one.mkdir(parents=True)
+        picture("moth", 1).save(one / "photo.png")
+    picture("finch", 1).save(folder / "other.png")
+    model = predict.Model(Asking()) if knows else open_model(planted(tmp_path / "model"))
+    found = predict.expand([str(folder)])
+    swap(folder, outside)
+    first, second = model.predict(found)
+    assert (first.path, second.path) == (str(folder / "in" / "photo.png"), str(folder / "other.png"))
+    assert "leaves the image folder, by its path or through a link" in str(first.failed)
+    assert second.failed is None
+
+
+def test_what_is_not_of_an_artefact_is_said(tmp_path: Path, mark: str, photo: Path) -> None:
+    folder = planted(tmp_path / "model")
+    command = coldframe(tmp_path / "s", "predict", folder, photo)
+    assert "not part of the artefact" not in run(mark, *command).stderr
+    (folder / "pipeline").mkdir()
+    for name in ("pipeline/__init__.py", "onnxruntime.py", "two\nlines\x1b[2J.py"):
+        (folder / name).write_text("raise SystemExit('it ran')")
+    said = run(mark, *command, cwd=folder).stderr
+    assert "3 of its files are not part of the artefact" in said
+    assert "onnxruntime.py, pipeline" in said
+    assert "\x1b" not in said
+    for number in range(100):
+        (folder / f"{number:03d}.txt").touch()
+    said = run(mark, *command).stderr
+    assert "103 of its files are not part of the artefact, and were not looked at: 000.txt, " in said
+    assert "099.txt" not in said
 
 
 STDIN = (
@@ -555,6 +642,53 @@ def test_a_picture_that_takes_much_memory_fails_alone(
     answers = list(model.predict([photo, large, photo, large.read_bytes(), photo]))
     assert [bool(one.failed) for one in answers] == [False, True, False, True, False]
     assert all("memory" in str(one.failed) for one in answers if one.failed)
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 16 << 30, 1 << 40])
+def test_a_model_has_no_say_in_how_much_memory_pictures_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: int, photo: Path
+) -> None:
+    from pipeline.ingest import decoders, examine
+
+    monkeypatch.setattr(examine, "memory_bytes", lambda: memory)
+    given: list[int] = []
+
+    def memory_for(pixels: int) -> int:
+        given.append(pixels)
+        return examine.memory_for(pixels)
+
+    monkeypatch.setattr(decoders, "memory_for", memory_for)
+    model = open_model(planted(tmp_path / "model", max_pixels=2**31 - 1))
+    predict.Model(Asking())
+    usual = decoding.MAX_PIXELS * examine.MEMORY_BYTES_A_PIXEL  # which everybody may decode
+    assert all(one * examine.MEMORY_BYTES_A_PIXEL <= max(memory / 4, usual) for one in given)
+    assert min(given) >= decoding.MAX_PIXELS
+    with (tmp_path / "sparse.jpg").open("wb") as file:
+        file.truncate(decoding.most_bytes(max(given)) + 1)
+    found = [one.failed for one in model.predict([tmp_path / "sparse.jpg", photo])]
+    assert "over the limit of" in str(found[0])
+    assert found[1] is None
+
+
+def test_what_a_file_is_is_looked_up_within_the_same_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: Path
+) -> None:
+    """It is read in a process that can be ended, never in that of the command."""
+
+    def fail(*given: Any, **options: Any) -> Any:
+        raise AssertionError("read here")
+
+    monkeypatch.setattr(decoding, "_read", fail)
+    with (tmp_path / "large.jpg").open("wb") as file:
+        file.truncate(1 << 30)  # with no bytes on the disk
+    with (tmp_path / "larger.jpg").open("wb") as file:
+        file.truncate(1 << 40)
+    answers = list(predict.Model(Asking(), max_seconds=0.3).predict([tmp_path / "large.jpg", tmp_path / "larger.jpg"]))
+    assert answers[0].failed == "cannot be decoded: it took longer than 0.3 seconds"
+    assert "over the limit of" in str(answers[1].failed)
+    given: list[Any] = [photo, tmp_path / "gone.jpg", photo.read_bytes(), str(photo)]
+    answers = list(predict.Model(Asking()).predict(given))
+    assert [one.failed for one in answers] == [None, decoding.MISSING, None, None]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -1.0])
@@ -653,6 +787,97 @@ def test_a_model_that_is_swapped_after_its_check_is_said(tmp_path: Path, mark: s
     folder = planted(tmp_path / "model", files, format=fmt)
     swap = (f"file = {str(folder / name)!r}", "os.unlink(file)", put)
     assert f"{name}: cannot be read" in run(mark, *loading(folder, *swap)).stdout
+
+
+@pytest.mark.parametrize("fmt", ["onnx", "openvino", "keras"])
+@pytest.mark.parametrize("put", ["os.replace(other, file)", "shutil.copyfile(other, file)"])
+def test_another_model_in_its_place_is_not_loaded(tmp_path: Path, mark: str, fmt: str, put: str) -> None:
+    name = {"onnx": "model.onnx", "openvino": "model.bin", "keras": "model.keras"}[fmt]
+    folder = planted(tmp_path / "model", models_of(fmt, tmp_path)[0], format=fmt)
+    (tmp_path / name).write_bytes(models_of(fmt, tmp_path)[1][name])
+    swap = (f"file, other = {str(folder / name)!r}, {str(tmp_path / name)!r}", put)
+    assert f"{name}: damaged: export the run again" in run(mark, *loading(folder, *swap)).stdout
+
+
+def models_of(fmt: str, folder: Path) -> list[dict[str, bytes]]:
+    """The files of two models of a format that give other probabilities."""
+    if fmt == "keras":
+        given = []
+        for _ in range(2):
+            held = artefacts.members(artefacts.network(), folder)
+            given.append({"model.keras": artefacts.packed(held.items())})
+        return given
+    both = [saved_model(ends(), three=np.array([[0.01, more, 0]], np.float32)) for more in (0, 0.02)]
+    if fmt == "onnx":
+        return [{"model.onnx": one} for one in both]
+    openvino, given = pytest.importorskip("openvino"), []
+    for one in both:
+        openvino.save_model(openvino.Core().read_model(one), folder / "model.xml", compress_to_fp16=False)
+        given.append({name: (folder / name).read_bytes() for name in ("model.xml", "model.bin")})
+    return given
+
+
+@pytest.mark.parametrize("fmt", ["onnx", "openvino", "keras"])
+def test_what_was_checked_is_what_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fmt: str) -> None:
+    """Though another stands there as soon as the library is imported, which takes seconds."""
+    one, other = models_of(fmt, tmp_path)
+    folder = planted(tmp_path / "model", one, format=fmt)
+    given, pictures = artefact.read(folder), np.arange(144, dtype=np.uint8).reshape(1, 8, 6, 3)
+    expected, load = given.load()(pictures)[0], quiet.load
+
+    def swapping(name: str, *parts: str) -> Any:
+        for file, data in other.items():
+            (folder / file).write_bytes(data)
+        return load(name, *parts)
+
+    monkeypatch.setattr(quiet, "load", swapping)
+    assert np.array_equal(given.load()(pictures)[0], expected)
+    with pytest.raises(ColdframeError, match=r"model\.\w+: damaged: export the run again"):
+        given.load()
+
+
+def test_a_model_that_is_loaded_again_is_checked_again(tmp_path: Path, photo: Path) -> None:
+    white = tmp_path / "white.png"
+    Image.new("RGB", (8, 8), "white").save(white)
+    folder = planted(tmp_path / "model", endless_for_white())
+    model = open_model(folder, max_seconds=1)
+    with pytest.raises(ColdframeError, match="took longer than"):
+        list(model.predict([white]))
+    (folder / "model.onnx").write_bytes(saved_model(ends()))
+    with pytest.raises(ColdframeError, match=r"model\.onnx: damaged: export the run again"):
+        list(model.predict([photo]))
+
+
+def test_training_images_in_the_place_of_others_are_not_taken(tmp_path: Path, photo: Path) -> None:
+    def training(label: str) -> bytes:
+        held: dict[str, Any] = {
+            "training/image_ids": np.array(["a"]),
+            "training/labels": np.array([label]),
+            "training/vectors": np.ones((1, 4), np.float32),
+        }
+        buffer = io.BytesIO()
+        np.savez(buffer, **held)
+        return buffer.getvalue()
+
+    files = {"model.onnx": saved_model(ends()), "neighbours.npz": training("moth")}
+    model = open_model(planted(tmp_path / "model", files))
+    (tmp_path / "model" / "neighbours.npz").write_bytes(training("finch"))
+    with pytest.raises(ColdframeError, match=r"neighbours\.npz: damaged: export the run again"):
+        list(model.predict([photo]))
+    assert [one.failed for one in model.predict([photo], neighbours=0)] == [None]
+
+
+@pytest.mark.parametrize("fmt", ["onnx", "openvino", "keras"])
+def test_a_model_may_take_half_of_the_memory(tmp_path: Path, fmt: str) -> None:
+    if fmt == "keras" and any(Path(one).exists() for one in model_process.GPUS):
+        pytest.skip("drivers of GPUs set aside more addresses than there is memory")
+    model = open_model(planted(tmp_path / "model", models_of(fmt, tmp_path)[0], format=fmt))
+    predictor: Any = model._predictor
+    most, _ = predictor._process.call(resource.getrlimit, resource.RLIMIT_AS)
+    # 3 GB for libraries, more of them where there are more threads
+    assert memory_bytes() // 2 < most < memory_bytes() // 2 + (4 << 30) + (os.cpu_count() or 1) * (256 << 20)
+    answers = list(model.predict([encoded(picture("moth", 1), "PNG")] * 40))
+    assert [one.failed for one in answers] == [None] * 40
 
 
 def test_an_openvino_model_that_never_ends_is_ended(tmp_path: Path, mark: str, photo: Path) -> None:
@@ -776,16 +1001,59 @@ def test_a_number_that_is_none_is_a_row_with_its_reason(tmp_path: Path, photo: P
         assert not any(one.failed for one in open_model(folder).predict([dark, photo], neighbours=0))
 
 
-def test_a_model_is_loaded_again_after_it_was_ended(tmp_path: Path, photo: Path) -> None:
-    """It never ends with a bright picture alone."""
-    body = endless("trips", "is_bright")
+def endless_for_white() -> bytes:
+    """A model that never ends with a bright picture."""
     nodes = [
         node("ReduceMax", ["mean"], ["highest"], keepdims=0),
         node("Greater", ["highest", "bright"], ["is_bright"]),
-        body,
+        endless("trips", "is_bright"),
         *ends("looped"),
     ]
-    folder = planted(tmp_path / "model", saved_model(nodes, trips=2**62, bright=np.float32(250)))
+    return saved_model(nodes, trips=2**62, bright=np.float32(250))
+
+
+@pytest.mark.parametrize("pictures", [2, 16, 32])
+def test_a_model_that_never_ends_with_many_pictures_is_ended(tmp_path: Path, photo: Path, pictures: int) -> None:
+    """After the time that one may take, not that times their number."""
+    nodes = [
+        node("Shape", ["mean"], ["shape"]),
+        node("ReduceMax", ["shape"], ["highest"], keepdims=0),
+        node("GreaterOrEqual", ["highest", "many"], ["are_many"]),
+        endless("trips", "are_many"),
+        *ends("looped"),
+    ]
+    folder = planted(tmp_path / "model", saved_model(nodes, trips=2**62, many=np.int64(pictures)))
+    model, began = open_model(folder, max_seconds=1), time.monotonic()
+    with pytest.raises(ColdframeError, match=r"took longer than [0-9.]+ seconds and was ended"):
+        list(model.predict([photo] * 70))
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("takes", [0.0, 0.01, 5.0, 59.0])
+def test_a_batch_has_time_by_those_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes: float) -> None:
+    clock, asked = [0.0], []
+
+    def call(function: Any, *arguments: Any, seconds: float) -> Any:
+        if function is model_process.run:
+            asked.append((len(arguments[0]), seconds))
+            clock[0] += takes * len(arguments[0])
+            return np.ones((len(arguments[0]), 3), np.float32), np.ones((len(arguments[0]), 4), np.float32)
+        return None
+
+    monkeypatch.setattr(artefact_predictor, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    process: Any = SimpleNamespace(call=call)
+    given = artefact.read(planted(tmp_path / "model"))
+    predictor = artefact_predictor.of_artefact(given, max_seconds=60, process=process)
+    predictor.ask([np.zeros((8, 6, 3), np.uint8)] * 100)
+    assert [count for count, _ in asked] == [1, 2, 4, 8, 16, 32, 32, 5]
+    for count, seconds in asked:
+        assert takes * count < seconds <= 60 * count
+        assert seconds <= 60 + 4 * takes * count
+
+
+def test_a_model_is_loaded_again_after_it_was_ended(tmp_path: Path, photo: Path) -> None:
+    """It never ends with a bright picture alone."""
+    folder = planted(tmp_path / "model", endless_for_white())
     white = tmp_path / "white.png"
     Image.new("RGB", (8, 8), "white").save(white)
     model = open_model(folder, max_seconds=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -70,6 +71,10 @@ WRITES = [
     "export database 'BESIDE/new'",
     "select 1; copy (select 1) to 'STORE/x.csv'",
     "select write_log('x')",
+    "update extensions",
+    "update extensions (json)",
+    "explain update extensions",
+    "explain analyze update extensions",
 ]
 
 
@@ -250,6 +255,22 @@ def test_what_goes_wrong_late_or_before_is_said_of_the_query(untouched: Snapshot
         untouched.ask(query, {})
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        (f"select '{'é' * 60}'::json", "Malformed JSON.*é{20}\ufffd"),
+        (f"select '{'€' * 60}'::json", "Malformed JSON.*€{15}\ufffd"),
+        (f"select ['{'😀' * 60}']::json[]", "Malformed JSON.*😀{10}\ufffd"),
+        ("select '😀'::bit", "bit conversion: '\ufffd'"),
+        ("select strptime('a', '%é')", "Unrecognized format.*%\ufffd"),
+        ("select case when range < 200000 then null else '€'::bit end from range(300000)", "bit conversion"),
+    ],
+)
+def test_a_message_that_is_cut_inside_a_character_is_told(untouched: Snapshot, query: str, said: str) -> None:
+    with pytest.raises(QueryRefused, match=said):
+        untouched.ask(query, {})
+
+
 @pytest.mark.parametrize("fmt", ["ndjson", "csv", "json"])
 def test_the_limit_of_time_is_that_of_the_answer_too(world: Path, fmt: str) -> None:
     command = ("sql", "--timeout", 1, "--format", fmt, "select null as a from range(100000000)")
@@ -264,3 +285,34 @@ def test_pieces_are_the_whole(world: Path) -> None:
     rows = asked.store.snapshot().ask(query, {}).to_pylist()
     assert asked("sql", query, "--format", "json").stdout == json.dumps(rows, indent=1) + "\n"
     assert asked("sql", "select 1 as a where false", "--format", "json").stdout == "[]\n"
+
+
+NESTED = ("[{}]", "{{'a': {}}}", "map {{'a': {}}}", "{}::variant", "[{}::variant]", "[[{}, null]]")
+INNER = (
+    "date '2026-01-02'",
+    "1.5::decimal(4, 1)",
+    "'\\xff'::blob",
+    "'a'::blob",
+    "time '10:00'",
+    "1::hugeint",
+    "'nan'::double",
+)
+
+
+@pytest.mark.parametrize("inner", INNER)
+def test_csv_has_what_json_has(world: Path, inner: str) -> None:
+    """Of lists, structures, maps and variants of what JSON has no type for."""
+    asked = Coldframe(world / "store")
+    query = "select " + ", ".join(f"{outer.format(inner)} as a{number}" for number, outer in enumerate(NESTED))
+    names, cells = csv.reader(asked("sql", query, "--format", "csv").stdout.splitlines())
+    (row,) = asked.rows(query)
+    assert names == list(row)
+    for value, cell in zip(row.values(), cells, strict=True):
+        if isinstance(value, list | dict):
+            assert cell == json.dumps(value).replace("null", "NaN", "double" in inner), value
+
+
+def test_a_list_of_times_is_csv(world: Path) -> None:
+    said = Coldframe(world / "store")("sql", "select list(created_at) from steps", "--format", "csv").stdout
+    _, (times,) = csv.reader(said.splitlines())
+    assert all(time.endswith("+00:00") for time in json.loads(times))

@@ -424,6 +424,80 @@ def test_other_json_is_exact(strange: tuple[Coldframe, Catalogue]) -> None:
     assert {f"label{text}" for text, _ in STRANGE.values()} <= {row["label"] for row in classes}
 
 
+# --- encodings other than UTF-8, and no stdout
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_what_an_encoding_has_no_code_for_is_written_out(strange: tuple[Coldframe, Catalogue], encoding: str) -> None:
+    cf, _ = strange
+    variables = environment(PYTHONIOENCODING=f"{encoding}:strict")
+
+    def said(*arguments: object, code: int = 0) -> bytes:
+        done = subprocess.run(cf.command(*arguments), capture_output=True, env=variables, check=False)
+        assert done.returncode == code, done.stderr
+        assert b"unexpected" not in done.stderr
+        return done.stdout + done.stderr
+
+    text = "é…\u06db東\U0001f680"
+    shown = text.encode(encoding, "backslashreplace")
+    assert rb"\u06db\u6771\U0001f680" in shown
+    assert shown in said("sql", f"select '{text}' as a")
+    assert shown in said("sql", f'select 1 as "{text}"')
+    assert shown in said("sql", f'select "{text}" from images', code=1)
+    assert shown in said("why", text, code=1)
+    assert shown in said("-s", text, "status", code=1)
+    assert rb"\U0001f680" in said("why", "emoji")
+    assert b"largest_class" in said("inspect")
+    assert said("sql", "explain select 1").isascii() or encoding != "ascii"
+    for command in ("embed", "ingest", "sql"):
+        assert b"Usage" in said(command, "--help")
+
+
+@pytest.mark.parametrize("fmt", ["csv", "json", "ndjson"])
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-16"])
+def test_formats_for_programs_are_utf8(strange: tuple[Coldframe, Catalogue], encoding: str, fmt: str) -> None:
+    cf, _ = strange
+    command = cf.command("sql", "select 'é…東' as \"é\" from range(9000)", "--format", fmt)
+    variables = environment(PYTHONIOENCODING=f"{encoding}:strict")
+    written = subprocess.run(command, stdout=subprocess.PIPE, env=variables, check=True).stdout.decode()
+    if fmt == "csv":
+        rows = list(csv.DictReader(io.StringIO(written)))
+    else:
+        rows = json.loads(written) if fmt == "json" else [json.loads(line) for line in written.splitlines()]
+    assert rows == [{"é": "é…東"}] * 9000
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_csv_on_a_terminal_of_another_encoding(strange: tuple[Coldframe, Catalogue], encoding: str) -> None:
+    cf, _ = strange
+    command = cf.command("sql", "select '…\u06db' as a", "--format", "csv")
+    status, shown = on_terminal("env", f"PYTHONIOENCODING={encoding}:strict", *command)
+    assert (status, shown) == (0, "a\n\\u2026\\u06db\n")
+
+
+CLOSED: list[tuple[list[str], int]] = [
+    *((["sql", "select 1", "--format", fmt], 1) for fmt in ("table", "csv", "json", "ndjson", "parquet")),
+    (["predict", "centroid", "IMAGE", "--format", "csv"], 1),
+    (["inspect", "--format", "json"], 1),
+    (["why", "emoji", "--format", "json"], 1),
+    (["why", "emoji"], 0),  # a message, which nobody wants to read
+    (["status"], 0),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code"), CLOSED, ids=[" ".join(one) for one, _ in CLOSED])
+def test_without_stdout(strange: tuple[Coldframe, Catalogue], arguments: list[str], code: int) -> None:
+    cf, catalogue = strange
+    image = str(catalogue.images / catalogue.rows[0]["file_path"])
+    command = cf.command(*(image if one == "IMAGE" else one for one in arguments))
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, env=environment(), check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert (b"Error: standard output is closed, so a result has nowhere to go" in done.stderr) == bool(code)
+    assert b"unexpected" not in done.stderr
+
+
 def test_a_path_for_a_script_is_exact(
     capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -513,7 +587,7 @@ def test_everything_goes_through_one_module() -> None:
     assert not found, "use pipeline.runtime.terminal.echo, which escapes"
     exact = {
         one.name
-        for one in ast.parse((root / "output.py").read_text(encoding="utf-8")).body
+        for one in ast.parse((root / "runtime" / "output.py").read_text(encoding="utf-8")).body
         if isinstance(one, ast.FunctionDef) and list(writings(one))
     }
-    assert exact <= {"emit", "write_all", "write_json", "write_line"}
+    assert exact <= {"_see_stdout", "emit", "write_all", "write_json", "write_line"}

@@ -134,3 +134,14 @@ def test_rows_that_chose_the_settings_are_known_in_another_plan(split_up: Coldfr
     run = split_up.rows("select name, settings_chosen_on, settings from runs where head = 'knn'")[0]
     assert (run["name"], run["settings_chosen_on"], json.loads(run["settings"])["input"]) == ("knn", None, "l2")
     assert "that chose" not in split_up("evaluate", "knn").stderr
+
+
+def test_gc_removes_the_scores_of_searches_long_over(split_up: Coldframe) -> None:
+    split_up("tune", *SHORT)
+    assert scores(split_up)
+    foreign = scores(split_up)[0].with_name("notes.txt")
+    foreign.write_text("mine")
+    assert "caches" not in split_up("gc").stdout
+    assert "1 caches of scores of tune's trials" in split_up("gc", "--grace", "0s").stdout
+    assert not scores(split_up)
+    assert foreign.read_text() == "mine"

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import socket
 import stat
+import struct
+import tracemalloc
+import warnings
+import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.embed import allowed, embedders, pretrained
 from pipeline.embed.embedders import Options, clip
-from pipeline.embed.embedders.keras_applications import backbone
-from pipeline.runtime import openvino
+from pipeline.embed.embedders.keras_applications import NETWORKS, backbone, preprocessing
+from pipeline.runtime import keras_files, openvino
+from pipeline.runtime.frameworks import load_keras
 from pipeline.runtime.openvino import FILES
+from pipeline.train import networks
+from store import spill
 from store.errors import ColdframeError
 from store.parts import sha256_of
 from store.schemas import SCHEMAS
-from tests import small_network, tiny_clip
+from tests import artefacts, small_network, tiny_clip
+from tests.artefacts import described, layer, packed
 from tests.conftest import Catalogue, Coldframe, picture
 
 NAMED = "stranger/clip"  # a repository that only a store names
@@ -529,9 +542,7 @@ def test_weights_of_another_name_in_the_folder_are_read(tiny: Path, tmp_path: Pa
     assert known["other.safetensors"] == sha256_of(folder / "other.safetensors")
 
 
-def test_a_kind_of_model_that_names_a_repository_is_not_asked_for(
-    tiny: Path, tmp_path: Path, asked: list[str]
-) -> None:
+def test_a_kind_of_model_that_names_a_repository_is_not_asked_for(tiny: Path, tmp_path: Path, asked: list[str]) -> None:
     """As the tokenizer of one, whose settings would be fetched with it."""
     folder = tmp_path / "model"
     shutil.copytree(tiny, folder)
@@ -695,3 +706,434 @@ def test_embed_says_what_to_do(ready: Coldframe, kept: Path) -> None:
     assert said.startswith(
         f"Error: {kept}: everybody may write there, so the converted networks there are not to be trusted"
     )
+
+
+# Files of Keras: what they describe, what they are packed in, and what they hold.
+
+
+Held = dict[str, bytes]  # the members of a .keras file
+Config = dict[str, Any]  # the description of a network
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Held:
+    return artefacts.members(artefacts.network(), tmp_path_factory.mktemp("held"))
+
+
+def said_of(file: Path) -> str:
+    """Why the file of a network that was trained from scratch is not taken; nothing is left of it."""
+    before, unpacked = sorted(file.parent.iterdir()), Path(spill.new()).parent
+    with pytest.raises(ColdframeError) as refused:
+        networks.opened(file)
+    assert sorted(file.parent.iterdir()) == before
+    assert not [one for one in unpacked.iterdir() if one.is_dir()]
+    said = str(refused.value)
+    assert said.startswith(f"{file}: not a network that coldframe trained (")
+    assert said.endswith("): train it again")
+    assert said.isprintable()
+    return said
+
+
+def function(module: str, name: str) -> Config:
+    """A function, as Keras describes one."""
+    return {"module": module, "class_name": "function", "config": name, "registered_name": name}
+
+
+def thing(module: str, kind: str, /, **config: Any) -> Config:
+    """Anything else."""
+    return {"module": module, "class_name": kind, "config": config, "registered_name": None}
+
+
+def in_head(**values: Any) -> Callable[[Config], object]:
+    return lambda config: layer(config, "head")["config"].update(values)
+
+
+def in_place_of_vectors(module: str, kind: str, /, **values: Any) -> Callable[[Config], object]:
+    return lambda config: layer(config, "vectors").update(thing(module, kind, name="vectors", **values))
+
+
+def of_vectors(**entries: Any) -> Callable[[Config], object]:
+    return lambda config: layer(config, "vectors").update(entries)
+
+
+VGG = function("keras.applications.vgg16", "VGG16")
+LAMBDA = thing("keras.layers", "Lambda", name="inner", function=VGG)
+NAMING: dict[str, Callable[[Config], object]] = {
+    **{
+        f"{one['module']}.{one['config']} for an activation": in_head(activation=one)
+        for one in (
+            VGG,
+            function("keras.applications", "MobileNetV2"),
+            function("keras.datasets.mnist", "load_data"),
+            function("keras.datasets.reuters", "get_word_index"),
+            function("keras.utils", "plot_model"),
+            function("keras.utils", "get_file"),
+            function("keras.src.utils.file_utils", "get_file"),
+            function("keras.models", "clone_model"),
+            function("keras.activations", "relu"),
+            function("os", "system"),
+            function("builtins", "exec"),
+        )
+    },
+    "a function for an initialiser": in_head(kernel_initializer=VGG),
+    "a function for a regulariser": in_head(activity_regularizer=VGG),
+    "a function among what a layer is called with": lambda config: layer(config, "head")["inbound_nodes"][0][
+        "kwargs"
+    ].update(training=VGG),
+    "a function for all": lambda config: config.update(VGG),
+    "code": in_head(activation={"class_name": "__lambda__", "config": {"value": ["", None, None]}}),
+    "code for a layer": in_place_of_vectors("keras.layers", "Lambda", function=function("os", "system")),
+    "a function of a Lambda": in_place_of_vectors("keras.layers", "Lambda", function=VGG),
+    "the shape of a Lambda": in_place_of_vectors("keras.layers", "Lambda", function="relu", output_shape=VGG),
+    "the mask of a Lambda": in_place_of_vectors("keras.layers", "Lambda", function="relu", mask=VGG),
+    "a Lambda within": in_place_of_vectors("keras", "Sequential", layers=[LAMBDA]),
+    "a Lambda in a Lambda's clothes": in_place_of_vectors("keras.src.layers.core.lambda_layer", "Lambda", function=VGG),
+    "a layer around one": in_place_of_vectors("keras.layers", "TimeDistributed", layer=LAMBDA),
+    "words in a file": in_place_of_vectors("keras.layers", "StringLookup", vocabulary="/etc/passwd"),
+    "words to count": in_place_of_vectors("keras.layers", "TextVectorization", vocabulary="/etc/passwd"),
+    "a folder of TensorFlow": in_place_of_vectors("keras.layers", "TFSMLayer", filepath="/tmp"),
+    "a module of torch": in_place_of_vectors("keras.layers", "TorchModuleWrapper", module="x"),
+    "a function of JAX": in_place_of_vectors("keras.layers", "JaxLayer", call_fn="x"),
+    "a log": in_head(activation=thing("keras.callbacks", "CSVLogger", filename="/tmp/log")),
+    "a store of files": in_head(activation=thing("keras.src.saving.saving_lib", "DiskIOStore", root_path="/tmp/x")),
+    "a type": in_head(activation={**thing("tensorflow", "__typespec__"), "spec_name": "TensorSpec"}),
+    "something of another package": in_head(activation=thing("keras_hub.layers", "Anything")),
+    "something of no package": of_vectors(module=None),
+    "a module that is no name": of_vectors(module=["keras.layers"]),
+    "a class that is no name": of_vectors(class_name=["Lambda"]),
+    "what a program has added": of_vectors(registered_name="Custom>Identity"),
+    "something in clothes of a value": in_head(activation={**VGG, "class_name": "__numpy__"}),
+}
+
+
+@pytest.mark.parametrize("kind", NAMING)
+def test_what_does_more_than_compute_is_not_made(held: Held, tmp_path: Path, asked: list[str], kind: str) -> None:
+    file = tmp_path / "network.keras"
+    file.write_bytes(described(held, NAMING[kind]))
+    assert "only layers that do no more than compute are taken" in said_of(file)
+    assert not asked
+
+
+@pytest.mark.parametrize("kind", list(NAMING)[:3] + list(NAMING)[-3:])
+def test_nor_for_the_weights_of_a_backbone(held: Held, tmp_path: Path, asked: list[str], kind: str) -> None:
+    file = tmp_path / "weights.keras"
+    file.write_bytes(described(held, NAMING[kind]))
+    with pytest.raises(
+        ColdframeError, match=r"does not hold weights of this network .*\(it names .*expected those of Mob"
+    ):
+        backbone("mobilenet-v3-small", weights=str(file), size=(32, 32))
+    assert not asked
+
+
+def of_layers(config: Config) -> None:
+    """Some that neither we nor Keras Applications use, and that only compute."""
+    layer(config, "head")["config"]["kernel_regularizer"] = thing("keras.regularizers", "L2", l2=0.1)
+    layer(config, "head")["config"]["activation"] = thing("keras.layers", "LeakyReLU", negative_slope=0.1)
+    layer(config, "vectors").update(thing("keras.layers", "GaussianNoise", name="vectors", stddev=0.1))
+
+
+def trained_with(config: Config) -> None:
+    """How a network was compiled, which is not heeded, whatever it says."""
+    config["compile_config"] = {"optimizer": LAMBDA, "loss": VGG, "metrics": None}
+
+
+@pytest.mark.parametrize("change", [of_layers, trained_with, lambda config: None])
+def test_what_only_computes_is_taken(held: Held, tmp_path: Path, change: Callable[[Config], None]) -> None:
+    (tmp_path / "network.keras").write_bytes(described(held, change))
+    given = networks.opened(tmp_path / "network.keras")(np.zeros((2, 8, 6, 3), np.uint8))
+    assert given.shape == (2, 3)
+    assert not [one for one in Path(spill.new()).parent.iterdir() if one.is_dir()]
+
+
+FAMILIES = [
+    name for name in NETWORKS if name.endswith(("-tiny", "-121", "-b0", "-v2", "-v3", "mobilenet", "-small", "-50"))
+]
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "vgg-16", "xception"])
+def test_what_keras_applications_writes_is_taken(name: str) -> None:
+    keras = load_keras()
+    with keras.device("meta"):  # without weights, which would take their time
+        network = getattr(keras.applications, NETWORKS[name][1])(
+            weights=None, include_top=False, pooling="avg", input_shape=(96, 96, 3)
+        )
+    pictures = keras.Input((96, 96, 3), dtype="uint8")
+    vectors = network(preprocessing(name)(keras.ops.cast(pictures, "float32")), training=False)
+    keras_files._look_through(json.loads(keras.Model(pictures, vectors).to_json()))
+
+
+def test_what_trains_from_scratch_is_taken() -> None:
+    for name in networks.names():
+        keras_files._look_through(json.loads(networks.build(name, 3, (32, 32)).to_json()))
+
+
+def over_each_other(held: Held) -> bytes:
+    """Two members that are the same bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, data in held.items():
+            file.writestr(name, data)
+        again = copy.copy(file.getinfo("model.weights.h5"))
+        again.filename = again.orig_filename = "metadata.json"
+        file.filelist[file.filelist.index(file.getinfo("metadata.json"))] = again
+        file.start_dir = buffer.tell()
+    return buffer.getvalue()
+
+
+def twice(held: Held) -> bytes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return packed([*held.items(), ("config.json", held["config.json"])])
+
+
+ARCHIVES: dict[str, tuple[Callable[[Held], bytes], str]] = {
+    "compressed": (lambda held: packed(held.items(), zipfile.ZIP_DEFLATED), "in it is compressed"),
+    "packed tight": (lambda held: packed(held.items(), zipfile.ZIP_LZMA), "in it is compressed"),
+    "one more": (lambda held: packed([*held.items(), ("assets/x.txt", b"x")]), "it holds 'assets/x.txt'"),
+    "one that leads out": (lambda held: packed([*held.items(), ("../../x", b"x")]), r"it holds '\.\./\.\./x'"),
+    "a folder": (lambda held: packed([*held.items(), ("config.json/", b"")]), "it holds 'config.json/'"),
+    "twice": (twice, "two things of one name"),
+    "over each other": (over_each_other, "it claims more bytes than it has"),
+    "no weights": (lambda held: packed([*held.items()][:2]), "it lacks 'model.weights.h5'"),
+    "other weights": (
+        lambda held: packed([*[*held.items()][:2], ("model.weights.npz", b"x")]),
+        "it lacks 'model.weights.h5'|it holds 'model.weights.npz'",
+    ),
+    "a long description": (
+        lambda held: packed((held | {"config.json": b" " * (5 << 20) + held["config.json"]}).items()),
+        "config.json is larger than",
+    ),
+    "a deep description": (
+        lambda held: packed((held | {"config.json": b"[" * 200_000}).items()), "config.json is nested too deep",
+    ),
+    "a description of nothing": (lambda held: packed((held | {"config.json": b"null"}).items()), "it describes no network"),
+    "a description of a layer": (
+        lambda held: packed((held | {"config.json": json.dumps(thing("keras.layers", "ReLU")).encode()}).items()),
+        "it describes no network",
+    ),
+    "no archive": (lambda held: b"x" * 1000, "File is not a zip file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_archives_that_keras_does_not_write(held: Held, tmp_path: Path, kind: str) -> None:
+    make, said = ARCHIVES[kind]
+    (tmp_path / "network.keras").write_bytes(make(held))
+    assert re.search(said, said_of(tmp_path / "network.keras"))
+
+
+KERNEL = "layers/dense/vars/0"
+
+
+def with_kernel(change: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Remove the weights of the last layer, and put something else there."""
+
+    def changed(file: Any) -> None:
+        del file[KERNEL]
+        change(file)
+
+    return changed
+
+
+def virtual(file: Any) -> None:
+    import h5py
+
+    layout = h5py.VirtualLayout((3, 3), "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "x", (3, 3))
+    file.create_virtual_dataset(KERNEL, layout)
+
+
+def linked(file: Any, kind: str, *to: str) -> None:
+    import h5py
+
+    file[KERNEL] = getattr(h5py, kind)(*to)
+
+
+WIDE = (5000, 5000)  # 100 MB
+HDF5: dict[str, tuple[Callable[[Any], object], str]] = {
+    "compressed": (
+        with_kernel(lambda file: file.create_dataset(KERNEL, data=np.zeros((3, 3), "f4"), compression="gzip")),
+        "'0' in it is compressed",
+    ),
+    "a bomb": (
+        with_kernel(lambda file: file.create_dataset(KERNEL, WIDE, "f4", chunks=(1000, 1000), compression="gzip")),
+        "'0' in it is compressed",
+    ),
+    "shuffled": (
+        with_kernel(lambda file: file.create_dataset(KERNEL, data=np.zeros((3, 3), "f4"), chunks=(3, 3), shuffle=True)),
+        "'0' in it is compressed",
+    ),
+    "never written": (
+        with_kernel(lambda file: file.create_dataset(KERNEL, WIDE, "f4")), "claims 100000000 bytes, and has 0",
+    ),
+    "never written, in pieces": (
+        with_kernel(lambda file: file.create_dataset(KERNEL, WIDE, "f4", chunks=(1000, 1000), fillvalue=1)),
+        "claims 100000000 bytes, and has 0",
+    ),
+    "in another file": (
+        with_kernel(lambda file: file.create_dataset(KERNEL, (3, 3), "f4", external=[("raw.bin", 0, 36)])), "lies elsewhere",
+    ),
+    "virtual": (with_kernel(virtual), "lies elsewhere"),
+    "a link": (with_kernel(lambda file: linked(file, "SoftLink", "/layers/dense/vars/1")), "'0' in it is a link"),
+    "a link to another file": (
+        with_kernel(lambda file: linked(file, "ExternalLink", "other.h5", "/x")), "'0' in it is a link",
+    ),
+    "two names": (lambda file: file.__setitem__("again", file[KERNEL]), "is there under another name"),
+    "round": (lambda file: file["layers"].__setitem__("round", file["/"]), "is there under another name"),
+    "a type": (lambda file: file.__setitem__("type", np.dtype("f4")), "neither a group nor an array"),
+    "text": (with_kernel(lambda file: file.__setitem__(KERNEL, "x" * 100)), "holds no numbers"),
+    "records": (with_kernel(lambda file: file.__setitem__(KERNEL, np.zeros(3, [("a", "f4")]))), "holds no numbers"),
+    "nothing": (
+        with_kernel(lambda file: file.create_dataset(KERNEL, dtype="f4")), "holds no numbers|claims",
+    ),
+    "a type of many": (lambda file: file[KERNEL].attrs.__setitem__("dtype", np.zeros(100)), "has no type"),
+}  # fmt: skip
+
+
+def with_weights(held: Held, folder: Path, change: Callable[[Any], object]) -> Held:
+    """The members, of which the weights are changed."""
+    import h5py
+
+    (folder / "changed.h5").write_bytes(held["model.weights.h5"])
+    with h5py.File(folder / "changed.h5", "r+") as file:
+        change(file)
+    changed = held | {"model.weights.h5": (folder / "changed.h5").read_bytes()}
+    (folder / "changed.h5").unlink()
+    return changed
+
+
+@contextmanager
+def little_memory() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", HDF5)
+def test_weights_take_what_their_file_has(held: Held, tmp_path: Path, kind: str) -> None:
+    change, said = HDF5[kind]
+    changed = with_weights(held, tmp_path, change)
+    (tmp_path / "network.keras").write_bytes(packed(changed.items()))
+    with little_memory():
+        assert re.search(said, said_of(tmp_path / "network.keras"))
+    for name in ("x.weights.h5", "x.h5"):
+        with little_memory(), pytest.raises(keras_files.Unfit, match=said):
+            keras_files.load_weights(artefacts.network(), io.BytesIO(changed["model.weights.h5"]), name)
+
+
+def test_a_backbone_takes_no_more_either(tmp_path: Path) -> None:
+    import h5py
+
+    file = tmp_path / "own.weights.h5"
+    backbone("mobilenet-v3-small", weights="random", size=(32, 32)).save_weights(file)
+    with h5py.File(file, "r+") as opened:
+        del opened["layers/conv2d/vars/0"]
+        opened.create_dataset("layers/conv2d/vars/0", WIDE, "f4", chunks=(1000, 1000), compression="gzip")
+    with pytest.raises(ColdframeError, match=r"does not hold weights of this network .*'0' in it is compressed"):
+        backbone("mobilenet-v3-small", weights=str(file), size=(32, 32))
+
+
+@pytest.mark.parametrize("units", [4, 10_000, 2**33])
+def test_a_network_has_no_more_weights_than_its_file(held: Held, tmp_path: Path, units: int) -> None:
+    """They would be random, and take any memory."""
+    (tmp_path / "network.keras").write_bytes(described(held, in_head(units=units)))
+    with little_memory():
+        assert "have more weights than the 12 numbers that it holds" in said_of(tmp_path / "network.keras")
+
+
+def test_layers_that_others_make_meanwhile_are_not_counted() -> None:
+    keras = load_keras()
+    before = keras.layers.Layer.add_weight
+    with keras_files._no_more_weights_than(keras, 9), ThreadPoolExecutor(1) as other:
+        other.submit(keras.layers.Dense(10).build, (None, 10)).result()
+        keras.layers.Dense(3, use_bias=False).build((None, 3))
+        with pytest.raises(keras_files.Unfit, match="more weights than the 9 numbers"):
+            keras.layers.Dense(1).build((None, 1))
+    assert keras.layers.Layer.add_weight is before
+
+
+def test_a_network_that_lacks_weights_is_refused(held: Held, tmp_path: Path) -> None:
+    changed = with_weights(held, tmp_path, lambda file: file.move("layers/dense", "layers/other"))
+    (tmp_path / "network.keras").write_bytes(packed(changed.items()))
+    said_of(tmp_path / "network.keras")
+
+
+@pytest.mark.parametrize("name", ["network.keras", "own.weights.h5", "own.h5"])
+def test_a_file_with_holes_is_not_copied(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    os.truncate(tmp_path / name, 1 << 43)  # with no bytes on the disk
+    for backend in ("torch", openvino.NAME) if openvino.installed() else ("torch",):  # OpenVINO takes a checksum first
+        with pytest.raises(ColdframeError, match="its 8796093022208 bytes are more than this machine can hold"):
+            embedders.load("mobilenet-v3-small", Options(str(tmp_path / name), (32, 32), backend=backend))
+    if name.endswith("keras"):
+        said_of(tmp_path / name)
+
+
+def earlier(names: list[str], weights: list[str]) -> bytes:
+    """Weights of a layer as an earlier Keras writes them, under these names."""
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["layer_names"] = names
+        group = file.create_group("head")
+        group.attrs["weight_names"] = weights
+        group["kernel"], group["bias"] = np.ones((3, 3), np.float32), np.ones(3, np.float32)
+    return buffer.getvalue()
+
+
+def test_weights_of_both_kinds_are_loaded(tmp_path: Path) -> None:
+    network, other = artefacts.network(), artefacts.network()
+    network.save_weights(tmp_path / "x.weights.h5")
+    with (tmp_path / "x.weights.h5").open("rb") as file:
+        keras_files.load_weights(other, file, "x.weights.h5")
+    assert all(np.array_equal(*both) for both in zip(network.get_weights(), other.get_weights(), strict=True))
+    keras_files.load_weights(other, io.BytesIO(earlier(["head"], ["kernel", "bias"])), "x.h5")
+    assert all((one == 1).all() for one in other.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("names", "weights"),
+    [
+        (["head"], ["kernel"] * 100),
+        (["head"], ["kernel", "bias", "./kernel"]),
+        (["head", "head"], ["kernel", "bias"]),
+    ],
+)
+def test_weights_are_loaded_once(names: list[str], weights: list[str]) -> None:
+    with pytest.raises(keras_files.Unfit, match="have one twice"):
+        keras_files.load_weights(artefacts.network(), io.BytesIO(earlier(names, weights)), "x.h5")
+
+
+def test_names_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand names that stand for one text of a megabyte: a file of a megabyte would take a thousand."""
+    data = earlier(["x" * 1_000_000, *"y" * 1500], ["kernel", "bias"])
+    length, other = struct.pack("<I", 1_000_000), struct.pack("<I", 1)
+    at = next(one for one in range(len(data)) if data[one : one + 4] == length and data[one + 16 : one + 20] == other)
+    data = data[:at] + data[at : at + 16] * 1501 + data[at + 16 * 1501 :]
+    monkeypatch.setattr(keras_files, "NAMES_MEMORY", 1 << 30)
+    with pytest.raises(keras_files.Unfit, match="the names in it cannot be read, or take more memory"):
+        keras_files.load_weights(artefacts.network(), io.BytesIO(data), "x.h5")
+
+
+def test_no_room_to_unpack_is_said(held: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "network.keras").write_bytes(packed(held.items()))
+    for place in ("", str(tmp_path / "none" / "there")):
+        monkeypatch.setattr(spill, "new", lambda place=place: place)
+        with pytest.raises(ColdframeError, match=r"cannot be unpacked .*: make room in the temporary folder"):
+            networks.opened(tmp_path / "network.keras")
+
+
+def test_weights_in_half_precision_are_loaded(tmp_path: Path) -> None:
+    keras = load_keras()
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, dtype="bfloat16"), keras.layers.Dropout(0.5)])
+    network.compile("adam", "mse")
+    network.save(tmp_path / "half.keras")
+    with (tmp_path / "half.keras").open("rb") as file:
+        found = keras_files.load_network(file)
+    assert [one.dtype for one in found.weights[:2]] == ["bfloat16"] * 2
+    both = zip(network.get_weights(), found.get_weights(), strict=True)
+    assert all(np.array_equal(one.astype(np.float32), other.astype(np.float32)) for one, other in both)

@@ -10,7 +10,7 @@ import click
 from pipeline.cli.app import SOME_FAILED, Common, coldframe, command
 from pipeline.cli.options import settings_options, words_of
 from pipeline.embed import embed as step
-from pipeline.embed.settings import Settings
+from pipeline.embed.settings import STEP, Settings
 from pipeline.runtime import terminal
 
 
@@ -31,7 +31,7 @@ def embed(common: Common, names: tuple[str, ...], as_name: str | None, dry_run: 
     store = common.open()
     name = as_name or names[0]
     flags["embedder"] = names[0] if as_name else None
-    settings = common.config.settings(Settings, step.STEP, name, flags=flags)
+    settings = common.config.settings(Settings, STEP, name, flags=flags)
     if dry_run:
         ahead = step.forecast(store, name, settings)
         views = f" with {ahead.views} views" if settings.views else ""

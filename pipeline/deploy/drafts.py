@@ -26,7 +26,7 @@ _FORMER = re.compile("[0-9]{1,9}(-old)?")  # how earlier versions called both; o
 
 @contextmanager
 def beside(final: Path, notes: list[str]) -> Iterator[Path]:
-    """A new draft for a place, removed where the block fails; those of killed exports are removed first. ``notes`` gets a
+    """A new draft for a place, removed unless the block publishes it; those of killed exports are removed first. ``notes`` gets a
     sentence for each that has to stay.
 
     Raises:
@@ -48,6 +48,8 @@ def beside(final: Path, notes: list[str]) -> Iterator[Path]:
         if left is not None and isinstance(error, ColdframeError):
             raise type(error)(f"{error}; {left}") from error
         raise
+    else:
+        artefact.remove(folder)
     finally:
         os.close(held)
 

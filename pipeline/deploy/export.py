@@ -37,7 +37,7 @@ from pipeline.train.classifier import Parts
 from store import files
 from store.errors import ColdframeError
 from store.rows import not_ours
-from store.schemas import FILE_FACTS, SCHEMAS, TRAIN
+from store.schemas import FILE_FACTS, TRAIN
 from store.store import Snapshot, Store
 
 COMPARED = 64  # images that the written model has to agree on with the run
@@ -309,14 +309,10 @@ def _taxonomy(snapshot: Snapshot, run: Run, columns: Mapping[str, bool]) -> dict
 
 
 def _finetuned(snapshot: Snapshot, run: Run) -> dict[str, Any] | None:
-    """What fine-tuning did to the figures on validation rows; None for a run that is not fine-tuned.
-
-    Raises:
-        StoreDamaged: no fine-tuning has written its row.
-    """
+    """What fine-tuning did to the figures on validation rows; None for a run that is not fine-tuned."""
     if run.kind != FINETUNED:
         return None
-    return _rows_of(snapshot, run, "runs", "steps/train/finetuned")[0]
+    return snapshot.rows("steps/train/finetuned", run_id=run.run_id)[0]
 
 
 def _evaluations(snapshot: Snapshot, run: Run) -> list[dict[str, Any]]:
@@ -325,32 +321,11 @@ def _evaluations(snapshot: Snapshot, run: Run) -> list[dict[str, Any]]:
     Raises:
         StoreDamaged: no evaluation has written one of their rows.
     """
-    rows = _rows_of(snapshot, run, "evaluations", "steps/train/all_evaluations_of")
-    for row in rows:
+    rows = snapshot.rows("steps/train/all_evaluations_of", run_id=run.run_id)
+    for row in rows:  # whose columns are of the types that they should have
         if row["evaluation"] is None or row["split"] is None or row["rows"] is None or row["rows"] < 0:
             raise not_ours(f"the evaluations of the run {run.run_id}", "one is of no split, or of no rows")
     return [row for row in rows if Evaluation.parse(row["evaluation"]).exported_as is None]
-
-
-def _rows_of(snapshot: Snapshot, run: Run, dataset: str, query: str) -> list[dict[str, Any]]:
-    """What a query finds in a dataset about a run, each column of the type that it should have: the card tells these values.
-
-    Raises:
-        StoreDamaged: one has another type, for a store may come from a stranger.
-    """
-    import duckdb
-
-    where = f"the {dataset} of the run {run.run_id}"
-    try:
-        found = snapshot.query(query, run_id=run.run_id)
-    except duckdb.Error as error:
-        raise not_ours(where, ascii(str(error).split("\n", 1)[0])[:300]) from error
-    for column in found.schema:
-        expected = SCHEMAS[dataset].field(column.name).type
-        if column.type != expected:
-            raise not_ours(where, f"{column.name} is of the type {column.type}, expected {expected}")
-    rows: list[dict[str, Any]] = found.to_pylist()
-    return rows
 
 
 def _licences(snapshot: Snapshot, run: Run) -> dict[str, int]:

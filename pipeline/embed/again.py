@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pipeline.embed.embed import STEP, VIEWS_STEP
-from pipeline.embed.settings import OF_VIEWS, Settings
+from pipeline.embed.settings import OF_VIEWS, STEP, VIEWS_STEP, Settings
 from pipeline.steps.config import Config
 from pipeline.steps.records import Record
 from pipeline.steps.settings import from_json, incidental, options, show_size

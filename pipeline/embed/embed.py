@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pipeline.embed import embedders, pending
 from pipeline.embed.embedders import Embedder
 from pipeline.embed.filling import Filling
-from pipeline.embed.settings import STORE_TYPES, Settings, check, resolved
+from pipeline.embed.settings import STEP, STORE_TYPES, VIEWS_STEP, Settings, check, resolved
 from pipeline.ingest import decoding
 from pipeline.ingest.pictures import image_root, ingested_max_pixels
 from pipeline.runtime import openvino
@@ -34,7 +34,6 @@ from store.store import Snapshot, Store
 
 SAMPLED_BATCHES = 4
 FEATURE_SET = "feature set"  # among the inputs of the step
-STEP, VIEWS_STEP = "embed", "embed-views"
 NONE = "none"  # the augmentation of a picture as it is
 
 

@@ -20,7 +20,12 @@ FETCHED = ("*.json", "*.txt", "*.model", "model.safetensors", "model-*-of-*.safe
 PICKLED = ("pytorch_model.bin", "pytorch_model-*-of-*.bin")
 READ = (".json", ".txt", ".model", ".safetensors", ".bin")  # suffixes of files that are read
 CODE = ("auto_map", "custom_pipelines")  # entries of a configuration that name code to run
-IN_FOLDER = ("transformers_weights", "configuration_files", "fast_tokenizer_files", "gguf_file")  # those that name files
+IN_FOLDER = (
+    "transformers_weights",
+    "configuration_files",
+    "fast_tokenizer_files",
+    "gguf_file",
+)  # those that name files
 # Those that transformers takes for files wherever they are, for arguments in order, or for other names of entries.
 ANYWHERE = ("vocab", "merges", "merges_file", "init_inputs", "attribute_map")
 TOKENS = "special_tokens_map.json"
@@ -165,7 +170,9 @@ def _check_files(folder: Path, name: str, said: Any) -> None:
         ValueError: it does, or weights that it names are not there.
     """
     if name == "adapter_config.json":  # which names a model of its own, and Python modules
-        raise ValueError("these are the settings of an adapter; expected those of a whole model, with no adapter beside it")
+        raise ValueError(
+            "these are the settings of an adapter; expected those of a whole model, with no adapter beside it"
+        )
     if name.endswith(".index.json"):
         return _check_index(folder, said)
     if name == TOKENS and isinstance(said, dict):  # each of its entries would be an argument of the tokenizer

@@ -14,6 +14,7 @@ from pipeline.steps import settings as declared
 from pipeline.steps.settings import LARGEST_COUNT, LARGEST_SEED, parse_size, setting
 from store.schemas import DEFAULT_PLAN
 
+STEP, VIEWS_STEP = "embed", "embed-views"  # the records of its vectors of pictures as they are, and of augmented views
 STORE_TYPES = {"float32": np.float32, "float16": np.float16}
 
 

@@ -13,6 +13,7 @@ import json
 import math
 import re
 import shutil
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +72,8 @@ KNOWN: dict[str, frozenset[str]] = {
 # Plain values in the clothes of an object. Not among them: __lambda__, which is code, __bytes__ and __typespec__.
 VALUES = {"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__"}
 
+_counting = threading.Lock()  # of the weights of layers, one network at a time
+
 
 class Unfit(ValueError):
     """A file that is not taken; the message is the reason, without the file's name."""
@@ -85,7 +88,7 @@ def load_network(file: BinaryIO) -> Any:
         Exception: Keras cannot make a network of it, in words and kinds of its own.
     """
     keras = load_keras()
-    _check_size(file)
+    check_size(file)
     with _archive(file) as members:
         config = _config(members)
         with members.open(WEIGHTS) as weights, _private(weights, WEIGHTS) as path, _strict():
@@ -108,7 +111,7 @@ def load_weights(network: Any, file: BinaryIO, name: str) -> None:
         ColdframeError: there is no room for a copy.
         Exception: it holds no such weights, in Keras' words and kinds.
     """
-    _check_size(file)
+    check_size(file)
     is_earlier = not name.endswith(".weights.h5")
     with _private(file, "model.h5" if is_earlier else WEIGHTS) as path, _strict():
         _count_values(path)
@@ -117,7 +120,7 @@ def load_weights(network: Any, file: BinaryIO, name: str) -> None:
         network.load_weights(path)
 
 
-def _check_size(file: BinaryIO) -> None:
+def check_size(file: BinaryIO) -> None:
     """Raises:
     Unfit: a file, which may have holes, is larger than what the machine can hold.
     """
@@ -222,21 +225,24 @@ def _strict() -> Iterator[None]:
 
 @contextmanager
 def _no_more_weights_than(keras: Any, count: int) -> Iterator[None]:
-    """Let layers have no more weights than so many numbers: more than a file holds would be random, and take any memory."""
-    layer, made, left = keras.layers.Layer, keras.layers.Layer.add_weight, count
+    """Let the layers that this thread makes have no more weights than so many: others would be random, and take any memory."""
+    layer, owner, left = keras.layers.Layer, threading.get_ident(), count
 
     def add_weight(self: Any, shape: Any = None, *given: Any, **more: Any) -> Any:
         nonlocal left
-        left -= math.prod(shape or ())
-        if left < 0:
-            raise Unfit(f"its layers have more weights than the {count} numbers that it holds")
+        if threading.get_ident() == owner:
+            left -= math.prod(shape or ())
+            if left < 0:
+                raise Unfit(f"its layers have more weights than the {count} numbers that it holds")
         return made(self, shape, *given, **more)
 
-    layer.add_weight = add_weight
-    try:
-        yield
-    finally:
-        layer.add_weight = made
+    with _counting:
+        made = layer.add_weight
+        layer.add_weight = add_weight
+        try:
+            yield
+        finally:
+            layer.add_weight = made
 
 
 def _h5py() -> Any:

@@ -1,6 +1,7 @@
 """Results on stdout, in every format: table, csv, json, ndjson, parquet.
 
-A table is for reading: what a terminal would obey is written out in it. The others are exact, except on a terminal.
+A table is for reading: what a terminal would obey is written out in it, and so is what the encoding of stdout cannot say. The
+others are exact and in UTF-8, except on a terminal.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.runtime.terminal import escaped, is_shown, refuse_binary
+from pipeline.runtime.terminal import encodable, escaped, is_shown, refuse_binary
 from store.errors import ColdframeError
 
 if TYPE_CHECKING:
@@ -40,21 +41,43 @@ def write(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS) -> None:
 
 
 def emit(given: Iterable[str | bytes]) -> None:
-    """Write to stdout what :func:`pieces` gives."""
+    """Write to stdout what :func:`pieces` gives.
+
+    Raises:
+        ColdframeError: stdout is closed.
+    """
+    _see_stdout()
     for piece in given:
         if isinstance(piece, bytes):
+            sys.stdout.flush()
             sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
         else:
-            sys.stdout.write(piece)  # as it is: click would leave out what looks like colours
+            sys.stdout.write(encodable(piece))  # as it is: click would leave out what looks like colours
 
 
-def pieces(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS, shown: bool = False) -> Iterator[str | bytes]:
-    """A table in a format, piece by piece; ``shown`` on a terminal. Raises as :func:`write` does."""
+def _see_stdout() -> None:
+    if sys.stdout is None:
+        raise ColdframeError("standard output is closed, so a result has nowhere to go: send it to a file ('> FILE')")
+
+
+def pieces(
+    table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS, shown: bool = False, header: bool = True
+) -> Iterator[str | bytes]:
+    """A table in a format, piece by piece: bytes where they are exact, text where people read it.
+
+    Args:
+        shown: whether on a terminal.
+        header: whether csv begins with the names of the columns.
+
+    Raises:
+        ColdframeError: as :func:`write`.
+    """
     import pyarrow as pa
 
     try:
-        yield from _pieces(table, fmt, rows, shown)
+        for piece in _pieces(table, fmt, rows, shown, header):
+            yield piece if shown or fmt == "table" or isinstance(piece, bytes) else piece.encode()
     except (pa.ArrowException, OverflowError, ValueError) as error:
         raise ColdframeError(
             f"the result cannot be written as {fmt} ({error}): cast the column with ::varchar"
@@ -74,15 +97,12 @@ def write_all(tables: Iterable[pa.Table], fmt: str) -> None:
         whole = pa.concat_tables(tables)
         return write(whole, fmt, rows=len(whole))
     for number, table in enumerate(tables):
-        if fmt == "csv":
-            emit(_csv(table, header=not number, shown=is_shown()))
-        else:
-            write(table, fmt)
+        emit(pieces(table, fmt, shown=is_shown(), header=not number))
         sys.stdout.flush()
     return None
 
 
-def _pieces(table: pa.Table, fmt: str, rows: int, shown: bool) -> Iterator[str | bytes]:
+def _pieces(table: pa.Table, fmt: str, rows: int, shown: bool, header: bool) -> Iterator[str | bytes]:
     if fmt == "table":
         for line in as_text(table, rows=rows).split("\n"):
             yield f"{escaped(line, keep='')}\n"
@@ -94,7 +114,7 @@ def _pieces(table: pa.Table, fmt: str, rows: int, shown: bool) -> Iterator[str |
         buffer.seek(0)
         yield from iter(lambda: buffer.read(PIECE_BYTES), b"")
     elif fmt == "csv":
-        yield from _csv(table, header=True, shown=shown)
+        yield from _csv(table, header=header, shown=shown)
     elif fmt == "ndjson":
         for some in _rows(table):
             yield "".join(f"{to_json(row)}\n" for row in some)
@@ -103,13 +123,14 @@ def _pieces(table: pa.Table, fmt: str, rows: int, shown: bool) -> Iterator[str |
 
 
 def write_json(value: Any, *, indent: int | None = None) -> None:
-    """JSON on stdout: in ASCII without controls, so exact on a terminal too."""
+    """JSON on stdout: in ASCII without controls, so exact on a terminal too. Raises as :func:`emit`."""
+    _see_stdout()
     click.echo(to_json(value, indent=indent))
 
 
 def write_line(text: str) -> None:
     """A name or a path that a script reads from stdout: exact, bytes that are no text too, except on a terminal."""
-    click.echo(escaped(text, keep="") if is_shown() else os.fsencode(text))
+    click.echo(encodable(escaped(text, keep="")) if is_shown() else os.fsencode(text))
 
 
 def as_text(table: pa.Table, *, rows: int = TABLE_ROWS) -> str:
@@ -209,7 +230,7 @@ class _Lines(list[str]):
 
 
 def _csv_exact(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list | dict) else value
+    return json.dumps(value, default=_plain) if isinstance(value, list | dict) else value
 
 
 def _csv_shown(value: Any) -> Any:

@@ -6,6 +6,7 @@ the formats for programs (csv, json, ndjson, parquet) are exact and do not.
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
 import traceback
@@ -68,9 +69,19 @@ def _written_out(one: str) -> str:
     return one.encode("unicode_escape").decode("ascii")
 
 
+def encodable(text: str, err: bool = False) -> str:
+    """The text with what the encoding of stdout or stderr has no code for written out. UTF-8 has one for everything."""
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
 def echo(text: str, err: bool = False) -> None:
     """One line: what would end it is written out too."""
-    click.echo(escaped(text, keep=""), err=err)
+    click.echo(encodable(escaped(text, keep=""), err), err=err)
 
 
 def echo_lines(text: str, err: bool = False) -> None:
@@ -105,7 +116,12 @@ def traced(error: BaseException) -> str:
 
 
 def guard() -> None:
-    """Escape what Python itself prints on stderr: exceptions that nobody caught, and warnings."""
+    """Escape what Python itself prints on stderr: exceptions that nobody caught, and warnings.
+
+    Stdout writes out what its encoding has no code for, as stderr does, whoever prints it: a help text has such signs too.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.excepthook = _uncaught
     sys.unraisablehook = _unraisable
     threading.excepthook = _uncaught_in_thread

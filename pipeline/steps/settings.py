@@ -138,7 +138,8 @@ class Declared:
     @property
     def expected(self) -> str:
         """What a value has to be, as an error says it."""
-        return self.setting.expected or (readable(self.kinds[0]) if self.kinds else "")
+        kind = readable(self.kinds[0]) if self.kinds else "a value"
+        return self.setting.expected if self.setting.allowed else " ".join(filter(None, [kind, self.setting.expected]))
 
     def fits(self, value: Any) -> bool:
         """Whether a single value is of a type that it may have."""

@@ -50,9 +50,10 @@ def describe(waste: Waste) -> list[str]:
         lines.append(f"{len(paths)} parts of {dataset}, {megabytes(paths)} MB")
     if waste.temporary:
         lines.append(f"{len(waste.temporary)} temporary files, {megabytes(waste.temporary)} MB")
-    if waste.caches:
-        size = sum(garbage.size_of(folder) for folder in waste.caches) / 1e6
-        lines.append(f"{len(waste.caches)} caches of activations, {size:.1f} MB")
+    for kind, what in ((garbage.ACTIVATIONS, "activations"), (garbage.TUNING, "scores of tune's trials")):
+        folders = [folder for folder in waste.caches if folder.parent.name == kind]
+        if folders:
+            lines.append(f"{len(folders)} caches of {what}, {sum(map(garbage.size_of, folders)) / 1e6:.1f} MB")
     return lines
 
 

@@ -10,8 +10,8 @@ from pipeline.curate import replay, score
 from pipeline.deploy import export
 from pipeline.embed.again import again as embed_again
 from pipeline.embed.again import views_again
-from pipeline.embed.embed import STEP as EMBED
-from pipeline.embed.embed import VIEWS_STEP
+from pipeline.embed.settings import STEP as EMBED
+from pipeline.embed.settings import VIEWS_STEP
 from pipeline.evaluate import evaluate
 from pipeline.finetune import finetune
 from pipeline.ingest import ingest

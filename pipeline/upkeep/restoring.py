@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.curate import replay
-from pipeline.embed import embed
+from pipeline.embed.embed import FEATURE_SET
+from pipeline.embed.settings import STEP as EMBED
 from pipeline.upkeep.mending import LOST, Mending, recorded
 from store.schemas import SCHEMAS, conform
 from store.store import Snapshot
@@ -53,8 +54,8 @@ def restore_plans(mending: Mending) -> set[str]:
 
 def _set_row(rest: Snapshot, name: str) -> pa.Table | None:
     """The row of a feature set as the record of its embed keeps it, if it does."""
-    record = rest.rows("steps/status/step", step=embed.STEP, name=name)
-    kept = recorded((recorded(record[0]["inputs"]) or {}).get(embed.FEATURE_SET)) if record else None
+    record = rest.rows("steps/status/step", step=EMBED, name=name)
+    kept = recorded((recorded(record[0]["inputs"]) or {}).get(FEATURE_SET)) if record else None
     if kept is None or kept.get("embedder") != name:
         return None
     try:

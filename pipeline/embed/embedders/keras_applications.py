@@ -208,12 +208,14 @@ def _opened(name: str, file: Path, follow: bool) -> BufferedReader:
     """A file of weights, opened.
 
     Raises:
-        ColdframeError: there is none, or what is there is no regular file.
+        ColdframeError: there is none, or what is there is no regular file, or larger than the machine can hold.
     """
     found = ""
     if file.suffix in (".h5", ".keras"):
         try:
-            return opening.open_regular(file, follow=follow)
+            opened = opening.open_regular(file, follow=follow)
+            keras_files.check_size(opened)
+            return opened
         except (OSError, ValueError) as error:
             if not isinstance(error, FileNotFoundError):
                 found = f" ({getattr(error, 'strerror', None) or error})"
