@@ -219,9 +219,9 @@ def test_a_lost_model_is_tuned_again_by_the_command_that_repair_names(trained: C
     run = Run.find(cf.store.snapshot(), "lost")
     cf.store.snapshot().file("models", run.run_id).unlink()
     said = cf("repair").output
-    command = f"coldframe finetune {run.finetuned_from} --as lost --batch 4 --epochs 1 --mode cut"
+    command = f"finetune {run.finetuned_from} --as lost --epochs 1 --batch 4 --mode cut"
     assert command in said
-    cf(*command.split()[1:])
+    cf(*command.split())
     cf("evaluate", "lost")
 
 
@@ -230,10 +230,10 @@ def test_what_cannot_be_tuned_is_said(trained: Coldframe) -> None:
         (("mlp", "--layers", "1"), "the last 1 layers of efficientnetb0 have no weights to train"),
         (("mlp", "--layers", "9999"), "layers = 9999, expected from 1 to"),
         (("mlp", "--max-disk", "much"), "max_disk = 'much', expected a size such as 500MB or 20GB"),
-        (("mlp", "--lr", "0"), "learning_rate = 0.0, expected above 0"),
         (("mlp", "--augment", "--mode", "cut"), "--augment needs --mode whole"),
     ):
         assert said in trained("finetune", *arguments, code=1).stderr
+    assert "0.0 is not in the range x>0" in trained("finetune", "mlp", "--lr", "0", code=2).stderr
     trained("train", "--head", "knn", "--embedder", SET)
     assert "the head knn is no network, expected mlp, linear or logistic" in trained("finetune", "knn", code=1).stderr
     run = trained("finetune", "mlp", "--epochs", "1").stdout.strip()

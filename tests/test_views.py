@@ -117,7 +117,7 @@ def test_view_rows_all_needs_no_plan(ready: Coldframe) -> None:
     ready("embed", "mean-colour", "--views", 2, "--view-rows", "all")
     assert ready.value("select count(*) from embeddings where view > 0") == 48
     Path("coldframe.toml").write_text('[embed.mean-colour]\nviews = 2\nview_rows = "some"')
-    assert "view_rows = 'some', expected 'train' or 'all'" in ready("embed", "mean-colour", code=1).stderr
+    assert "view_rows = 'some', expected one of train, all" in ready("embed", "mean-colour", code=1).stderr
     Path("coldframe.toml").write_text("[embed.mean-colour]\nviews = -2")
     assert "views = -2, expected from 0 to" in ready("embed", "mean-colour", code=1).stderr
 
@@ -132,7 +132,7 @@ def test_views_of_another_augmentation_are_refused(split: Coldframe) -> None:
     split("embed", "mean-colour", "--views", 2, "--rotation", 30)
     split("embed", "mean-colour", "--as", "other", "--views", 2, "--view-seed", 5)
     assert not same(stored(split), stored(split, "other"))
-    assert "zoom = 0.7, expected from 0 to 0.5" in split("embed", "mean-colour", "--zoom", 0.7, code=1).stderr
+    assert "0.7 is not in the range 0" in split("embed", "mean-colour", "--zoom", 0.7, code=2).stderr
 
 
 def test_what_looks_at_pictures_looks_at_them_as_they_are(split: Coldframe) -> None:
@@ -226,8 +226,8 @@ def test_repair_says_how_views_are_made_again(split: Coldframe) -> None:
     said = split("repair").stdout
     again = [line.strip() for line in said.splitlines() if line.startswith("  coldframe ")]
     assert again == [
-        "coldframe embed mean-colour --as colours --views 0",
-        "coldframe embed mean-colour --as colours --views 2 --zoom 0.2",
+        f"coldframe --store {split.path} embed mean-colour --as colours --views 0",
+        f"coldframe --store {split.path} embed mean-colour --as colours --views 2 --zoom 0.2",
     ]
     for command in again:
         split(*command.split()[1:])
