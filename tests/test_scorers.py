@@ -37,5 +37,5 @@ def test_scores_are_shown_until_the_bytes_change(ready: Coldframe, catalogue: Ca
 
 def test_errors(ready: Coldframe) -> None:
     assert "no scorer 'nosuch'; available: clip-quality, knn" in ready("score", "nosuch", code=1).stderr
-    assert "knn has no --aggregate" in ready("score", "knn", "--aggregate", "best", code=2).stderr
+    assert "No such option '--aggregate'" in ready("score", "knn", "--aggregate", "best", code=2).stderr
     assert scorers.names() == ["clip-quality", "knn"]
