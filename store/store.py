@@ -305,12 +305,6 @@ class Snapshot:
         self.connection.execute("set threads = 1")
         self.connection.execute(f"set memory_limit = '{limit // 10**6}MB'")
 
-    def parameters(self, name: str, /) -> set[str]:
-        """The named parameters of ``sql/<name>.sql``."""
-        from store import connection
-
-        return connection.parameters(self.connection, queries.text(name))
-
     def ask(
         self, sql: str, parameters: dict[str, str], *, timeout: float | None = None, memory: int | None = None
     ) -> pa.Table:

@@ -202,7 +202,7 @@ class Command(click.Command):
         own: list[tuple[str, str]] = []
         common: list[tuple[str, str]] = []
         for one in self.get_params(ctx):
-            record = one.get_help_record(ctx)
+            record = one.get_help_record(ctx) if isinstance(one, click.Option) else None
             if record is not None:
                 (common if one.name in COMMON_NAMES else own).append(record)
         for title, records in (("Options", own), ("Options of every command", common)):

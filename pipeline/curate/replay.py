@@ -1,4 +1,4 @@
-"""Curation: a plan replayed from the top over images, scores and verdicts, committed as one snapshot."""
+"""Replay: a plan replayed from the top over images, scores and verdicts, committed as one snapshot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cutting: a backbone in two, where what fine-tuning changes begins.
+"""Cut: a backbone in two, where what fine-tuning changes begins.
 
 The layers below that place stay as they are, so what they give for a picture is computed once.
 """

@@ -1,4 +1,4 @@
-"""Examining files in processes of their own, each within limits: what a file is, or why it gives no picture."""
+"""Examine files in processes of their own, each within limits: what a file is, or why it gives no picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pixels: the pictures of contents at one size, decoded once and kept in memory, or in a file where they are too many."""
+"""Pictures: those of contents at one size, decoded once and kept in memory, or in a file where they are too many."""
 
 from __future__ import annotations
 

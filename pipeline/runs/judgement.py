@@ -1,4 +1,4 @@
-"""Judging: class probabilities of rows become predictions, and figures with what has to be known to read them."""
+"""Judgement: class probabilities of rows become predictions, and figures with what has to be known to read them."""
 
 from __future__ import annotations
 
