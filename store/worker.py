@@ -89,29 +89,9 @@ class Worker:
             self._is_prepared = False
 
     def _begin(self) -> None:
-        ours, theirs = (beside_standard(one.detach()) for one in socketpair())
-        line, held = lifeline.ends()
-        try:
-            places = without_working_folder(sys.path)
-            given = [str(theirs), str(line), "" if self._memory is None else str(self._memory)]
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", *flags(), *["-S"] * self._quick, BEGIN, "worker", *given, *places],
-                env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-                pass_fds=[theirs, line],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # what C libraries write
-                start_new_session=True,  # so that it can be ended with its children
-            )
-        except BaseException:
-            os.close(ours)
-            os.close(held)
-            raise
-        finally:
-            os.close(theirs)
-            os.close(line)
-        self._connection, self._owner = Connection(ours), os.getpid()
-        self._end = weakref.finalize(self, _end, self._process, self._connection, held, self._owner, self._lock)
+        process, connection, held = _start(self._memory, self._quick)
+        self._process, self._connection, self._owner = process, connection, os.getpid()
+        self._end = weakref.finalize(self, _end, process, connection, held, self._owner, self._lock)
 
     def call(self, function: Callable[..., Any], *arguments: Any, seconds: float | None = None) -> Any:
         """What ``function(*arguments)`` returns, or raises, in the process; all of them can be pickled.
@@ -133,10 +113,10 @@ class Worker:
             TookTooLong, Died: as :meth:`call`.
         """
         self.ask(_each, function, calls)
-        with self._whole():
+        with _all_taken(self):
             for _ in calls:
-                yield self._take(seconds)
-        self._take(None)
+                yield self.next_answer(seconds)
+        self.next_answer(None)
 
     def ask(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Begin a call. Its answers, one or as many as an iterator gives, are what :meth:`answers` gives.
@@ -150,10 +130,6 @@ class Worker:
             list(self.answers())
         self._send(function, arguments)
 
-    def next_answer(self, seconds: float | None = None) -> Any:
-        """The next answer to what was asked, of several, within ``seconds``; raises as :meth:`call`."""
-        return self._take(seconds)
-
     def answers(self, seconds: float | None = None) -> Iterator[Any]:
         """The answers to what was asked, those that were not taken yet; waiting for them takes at most ``seconds`` in all.
 
@@ -161,23 +137,14 @@ class Worker:
             TookTooLong, Died: as :meth:`call`.
         """
         left = math.inf if seconds is None else seconds
-        with self._whole():
+        with _all_taken(self):
             while True:
                 started = time.monotonic()
-                answer = self._take(None if left == math.inf else max(0.0, left))
+                answer = self.next_answer(None if left == math.inf else max(0.0, left))
                 left -= time.monotonic() - started
                 if answer is _END:
                     return
                 yield answer
-
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """End the process where its answers are not all taken: a later call must not take one for its own."""
-        try:
-            yield
-        except GeneratorExit:
-            self.end()
-            raise
 
     def end(self) -> None:
         """End the process, if there is one, and all its children."""
@@ -203,13 +170,13 @@ class Worker:
                 raise Died("its process ended") from error
             raise
 
-    def _take(self, seconds: float | None) -> Any:
-        """The next answer, or :data:`_END`."""
-        connection = self._connection
-        if connection is None:
+    def next_answer(self, seconds: float | None = None) -> Any:
+        """The next answer to what was asked, of several, within ``seconds``; raises as :meth:`call`. ``_END`` after the last."""
+        connection, process = self._connection, self._process
+        if connection is None or process is None:
             raise Died("its process ended")
         try:
-            if not self._is_answered(connection, seconds):
+            if not _is_answered(connection, process, seconds):
                 raise TookTooLong
             is_answer, value = connection.recv()
         except BaseException as error:
@@ -221,18 +188,59 @@ class Worker:
             raise value
         return value if is_answer else _END
 
-    def _is_answered(self, connection: Connection[Any, Any], seconds: float | None) -> bool:
-        """Whether there is something to take within so many seconds."""
-        deadline = math.inf if seconds is None else time.monotonic() + seconds
-        while True:
-            left = max(0.0, deadline - time.monotonic())
-            if connection.poll(min(left, _LOOK_AGAIN)):
-                return True
-            if left <= _LOOK_AGAIN:
-                return False
-            # a child that it left behind may hold the connection open
-            if self._process is None or not (_is_running(self._process) or connection.poll(0)):
-                raise Died("its process ended")
+
+@contextmanager
+def _all_taken(worker: Worker) -> Iterator[None]:
+    """End the process where its answers are not all taken: a later call must not take one for its own."""
+    try:
+        yield
+    except GeneratorExit:
+        worker.end()
+        raise
+
+
+def _start(memory: int | None, quick: bool) -> tuple[subprocess.Popen[bytes], Connection[Any, Any], int]:
+    """A new process, what connects with it, and the end of its lifeline that is held here."""
+    ours, theirs = (beside_standard(one.detach()) for one in socketpair())
+    line, held = lifeline.ends()
+    try:
+        places = without_working_folder(sys.path)
+        given = [str(theirs), str(line), "" if memory is None else str(memory)]
+        process = subprocess.Popen(
+            [sys.executable, "-P", *flags(), *["-S"] * quick, BEGIN, "worker", *given, *places],
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            pass_fds=[theirs, line],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # what C libraries write
+            start_new_session=True,  # so that it can be ended with its children
+        )
+    except BaseException:
+        os.close(ours)
+        os.close(held)
+        raise
+    finally:
+        os.close(theirs)
+        os.close(line)
+    return process, Connection(ours), held
+
+
+def _is_answered(connection: Connection[Any, Any], process: subprocess.Popen[bytes], seconds: float | None) -> bool:
+    """Whether there is something to take within so many seconds.
+
+    Raises:
+        Died: the process ended before.
+    """
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        if connection.poll(min(left, _LOOK_AGAIN)):
+            return True
+        if left <= _LOOK_AGAIN:
+            return False
+        # a child that it left behind may hold the connection open
+        if not (_is_running(process) or connection.poll(0)):
+            raise Died("its process ended")
 
 
 def _end(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.deploy import artefact
+from pipeline.deploy import cards
 from pipeline.ingest import decoding
 
 CLASSES = ["finch", "heron", "moth"]
@@ -19,7 +19,7 @@ CLASSES = ["finch", "heron", "moth"]
 def put_card(folder: Path, listed: list[str], **other: Any) -> Path:
     """Put a card for these files of a folder there, in which some values are others; the folder."""
     card = {
-        "card_version": artefact.VERSION,
+        "card_version": cards.VERSION,
         "decoding": decoding.RULES_VERSION,
         "format": "onnx",
         "size": [8, 6],
@@ -28,7 +28,7 @@ def put_card(folder: Path, listed: list[str], **other: Any) -> Path:
         "taxonomy": {},
         "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in listed},
     }
-    (folder / artefact.CARD).write_text(json.dumps(card | other))
+    (folder / cards.CARD).write_text(json.dumps(card | other))
     return folder
 
 

@@ -34,7 +34,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pipeline.deploy import artefact, drafts, export, formats, fresh_process, model_card
+from pipeline.deploy import artefact, card_facts, cards, drafts, export, formats, fresh_process, model_card, ownership
 from pipeline.deploy.predict import open_model
 from pipeline.embed.embedders.keras_applications import backbone
 from pipeline.runs import neighbours, runs, taxonomy
@@ -174,10 +174,10 @@ def test_what_a_planted_card_lists_is_not_removed(tmp_path: Path, put: Callable[
     (folder / "card.json").rename(folder / card)
     (folder / card).write_text(json.dumps(listed))
     before = inside(tmp_path)
-    assert artefact.foreign(folder) is not None
+    assert ownership.foreign(folder) is not None
     with pytest.raises(ColdframeError, match="there already, and no artefact or not that alone"):
         export._check_place(folder, force=True)
-    assert "left where it is" in str(artefact.remove(folder))
+    assert "left where it is" in str(ownership.remove(folder))
     assert inside(tmp_path) == before
 
 
@@ -197,7 +197,7 @@ def test_a_link_is_not_replaced(tmp_path: Path, target: str) -> None:
     before = inside(tmp_path)
     with pytest.raises(ColdframeError, match="final: a link, which is neither followed nor replaced"):
         export._check_place(tmp_path / "final", force=True)
-    assert "a link" in str(artefact.remove(tmp_path / "final"))
+    assert "a link" in str(ownership.remove(tmp_path / "final"))
     assert inside(tmp_path) == before
 
 
@@ -207,7 +207,7 @@ def draft_of(final: Path, number: int = 0, **other: Any) -> Path:
     (folder / "card.json").rename(folder / "card.draft.json")
     (folder / "rehearsal.json").write_text("{}")
     (folder / "model.keras").write_bytes(b"half a mod")
-    (folder / ".draft").write_bytes(artefact.mark(folder))
+    (folder / ".draft").write_bytes(ownership.mark(folder))
     return folder
 
 
@@ -218,22 +218,22 @@ def test_only_whole_drafts_of_killed_exports_are_removed(tmp_path: Path) -> None
         (draft / "model.keras").unlink()
         put(draft)
     (kept[5] / ".draft").unlink()
-    (kept[6] / ".draft").write_bytes(artefact.mark(kept[5]))
+    (kept[6] / ".draft").write_bytes(ownership.mark(kept[5]))
     shutil.rmtree(kept[7])
     kept[7].symlink_to(kept[6])
     gone = {killed.name, *(f"{killed.name}/{name}" for name in inside(killed))}
     before = inside(tmp_path)
     notes: list[str] = []
     with drafts.beside(final, notes) as made:
-        assert artefact.is_marked(made)
+        assert ownership.is_marked(made)
         now = inside(tmp_path)
         assert now == {name: data for name, data in before.items() if name not in gone} | {
             made.name: None,
-            f"{made.name}/.draft": artefact.mark(made),
+            f"{made.name}/.draft": ownership.mark(made),
         }
     assert len(notes) == len(kept)
     assert all(str(one) in note for one, note in zip(kept, notes, strict=True))
-    assert set(artefact.REHEARSAL) == {fresh_process.ASKED, fresh_process.ANSWERED}
+    assert set(ownership.REHEARSAL) == {fresh_process.ASKED, fresh_process.ANSWERED}
 
 
 def test_a_draft_that_an_export_fills_stays(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_a_folder_that_only_looks_like_a_draft_stays(tmp_path: Path, name: str) 
     folder.mkdir()
     (folder / "model.keras").write_text("years of work")
     (folder / "MODEL_CARD.md").write_text("about it")
-    (folder / ".draft").write_bytes(artefact.mark(folder))
+    (folder / ".draft").write_bytes(ownership.mark(folder))
     before = inside(tmp_path)
     notes: list[str] = []
     with drafts.beside(tmp_path / "backup", notes):
@@ -324,7 +324,7 @@ def test_what_is_put_aside_comes_back_or_goes(tmp_path: Path, monkeypatch: pytes
     drafts.publish(new(3), final, notes)
     assert (os.listdir(tmp_path), notes) == (["final"], [])
     assert artefact.read(final).card["max_pixels"] == 7
-    assert artefact.foreign(final) is None
+    assert ownership.foreign(final) is None
     a_file(final)  # a moment too late to be seen before
     drafts.publish(new(4), final, notes)
     (aside,) = tmp_path.glob(".final-*.old")
@@ -358,7 +358,7 @@ def test_a_card_makes_no_artefact_of_somebodys_files(
     before = inside(folder)
     with pytest.raises(ColdframeError, match=r"no artefact or not that alone .*: move it away"):
         export._check_place(folder, force=force)
-    assert "left where it is" in str(artefact.remove(folder))
+    assert "left where it is" in str(ownership.remove(folder))
     assert inside(folder) == before
 
 
@@ -382,7 +382,7 @@ def test_a_whole_card_of_other_files_makes_no_artefact_of_them(tmp_path: Path, k
     with pytest.raises(ColdframeError, match=r"no artefact or not that alone .*: move it away"):
         export._check_place(folder, force=True)
     before = inside(folder)
-    assert "left where it is" in str(artefact.remove(folder))
+    assert "left where it is" in str(ownership.remove(folder))
     assert inside(folder) == before
 
 
@@ -399,7 +399,7 @@ def test_an_artefact_is_replaced_only_by_force(tmp_path: Path, card: str, missin
     ):
         export._check_place(folder, force=False)
     export._check_place(folder, force=True)
-    assert artefact.remove(folder) is None
+    assert ownership.remove(folder) is None
     assert not folder.exists()
 
 
@@ -568,10 +568,10 @@ def test_no_pipe_is_waited_for_and_no_link_followed(tmp_path: Path, name: str, m
     (folder / name).unlink()
     make(folder / name)
     with pytest.raises(ColdframeError, match=f"{name}: .*expected a regular file.*: export the run again"):
-        artefact.read(folder, card=name if name.endswith("json") else artefact.CARD)
+        artefact.read(folder, card=name if name.endswith("json") else cards.CARD)
     with pytest.raises(ColdframeError, match="given"):
         open_model(folder)
-    assert artefact.foreign(folder) is not None
+    assert ownership.foreign(folder) is not None
 
 
 # Arrays
@@ -682,7 +682,7 @@ def test_a_file_of_an_artefact_with_holes_is_said(tmp_path: Path, name: str) -> 
     os.truncate(folder / name, 1 << 43)  # with no bytes on the disk
     with pytest.raises(ColdframeError, match=rf"{name}: cannot be read \(its 8796093022208 bytes are more than this"):
         artefact.read(folder)
-    assert artefact.foreign(folder) is not None
+    assert ownership.foreign(folder) is not None
 
 
 def test_training_images_are_no_more_than_an_export_writes(tmp_path: Path) -> None:
@@ -1207,10 +1207,10 @@ def test_the_card_of_an_export_is_such_a_card(exported: Coldframe, name: str) ->
     folder = exported.path.parent / name
     text = (folder / "MODEL_CARD.md").read_text()
     assert artefact.read(folder).classes.tolist() == sorted(HOSTILE.values())
-    assert set(os.listdir(folder)) <= artefact.written()
+    assert set(os.listdir(folder)) <= ownership.written()
     assert not any(kind in shape(text) for kind in ("link_open", "image", "html_inline", "html_block", "s_open"))
     assert HOSTILE["heron"] in shown(text)
-    assert artefact.foreign(folder) is None
+    assert ownership.foreign(folder) is None
     assert "a program that came with this folder" in text
     assert "from pipeline.ingest.decoding import decode, resize" in text
     assert formats.use(name, (64, 64)) in text
@@ -1301,7 +1301,7 @@ def test_columns_are_asked_for_by_name(exported: Coldframe) -> None:
     run = Run.find(snapshot, "linear")
 
     def columns(*asked: str) -> list[str]:
-        return list(export._columns(snapshot, run, export.Settings(column=asked)))
+        return list(card_facts.columns_of(snapshot, run, asked))
 
     assert columns() == ["phylum", "Genus", "habitat"]
     assert columns("observer") == ["phylum", "Genus", "observer", "habitat"]
@@ -1364,7 +1364,7 @@ def test_nothing_of_the_machine_is_in_an_artefact(exported: Coldframe, tmp_path:
         folder = tmp_path / "artefact"
         folder.mkdir()
         formats.write(name, keras.Model(pictures, [keras.layers.Dense(3)(vectors), vectors]), folder)
-    assert set(formats.files(name)) <= set(os.listdir(folder)) <= artefact.written()
+    assert set(formats.files(name)) <= set(os.listdir(folder)) <= ownership.written()
     private = {str(exported.path.parent), str(tmp_path.parent), str(Path.home()), socket.gethostname()}
     private |= {str(Path(__file__).parent.parent), sys.prefix, f"/{getpass.getuser()}/"}
     for file in folder.iterdir():

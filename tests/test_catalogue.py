@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.ingest import catalogue, decoding, ingest
+from pipeline.ingest import catalogue, catalogue_limits, decoding, ingest, tables
 from store.errors import ColdframeError
 from tests.conftest import picture
 
@@ -160,7 +160,7 @@ def test_columns_are_counted_as_the_reader_does(tmp_path: Path, text: str, count
 
 
 def test_as_many_columns_as_may_be(tmp_path: Path) -> None:
-    names = catalogue.read_table(write(tmp_path, wide('"x\n"', 1997, last='a"b'))).column_names
+    names = tables.read_table(write(tmp_path, wide('"x\n"', 1997, last='a"b'))).column_names
     assert (len(names), names[1], names[-1]) == (2000, "x\n", 'a"b')
 
 
@@ -195,7 +195,7 @@ def test_what_is_no_file_is_refused_at_once(
 def test_a_file_that_memory_cannot_hold_is_refused(
     tmp_path: Path, name: str, read: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalogue, "memory_bytes", lambda: 2 * 10**9)
+    monkeypatch.setattr(catalogue_limits, "memory_bytes", lambda: 2 * 10**9)
     (tmp_path / name).touch()
     os.truncate(tmp_path / name, 1_100_000_000)  # with nothing in it
     with pytest.raises(ColdframeError, match=rf"{name}: it takes more than the 1.0 GB of memory that a catalogue may"):
@@ -207,7 +207,7 @@ def test_rows_that_memory_cannot_hold_are_refused(
     tmp_path: Path, kind: pa.DataType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However little they take on disk."""
-    monkeypatch.setattr(catalogue, "memory_bytes", lambda: 200 * 10**6)
+    monkeypatch.setattr(catalogue_limits, "memory_bytes", lambda: 200 * 10**6)
     file = tmp_path / "m.parquet"
     pq.write_table(pa.table({"path": pa.array(["x" * 10_000] * 30_000, pa.string()).cast(kind)}), file)
     assert file.stat().st_size < 10**6

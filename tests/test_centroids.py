@@ -30,7 +30,7 @@ def test_centroids_and_distances(seed: int, count: int, classes: int) -> None:
 def test_leave_one_out_is_the_distance_to_the_centroid_of_the_others(seed: int, count: int, classes: int) -> None:
     matrix, rows, labels = data(seed, count, classes)
     means, sizes = centroids.class_centroids(matrix, rows, labels, classes)
-    found = centroids.leave_one_out(centroids.distances(matrix, rows, labels, means), sizes[labels])
+    found = centroids.without_itself(centroids.distances(matrix, rows, labels, means), sizes[labels])
     for position, (row, label) in enumerate(zip(rows, labels, strict=True)):
         others = matrix[rows[(labels == label) & (np.arange(count) != position)]].astype(np.float64)
         if len(others):

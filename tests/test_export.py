@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.deploy import artefact, export, formats
+from pipeline.deploy import artefact, cards, export, formats
 from pipeline.deploy.predict import open_model
 from pipeline.embed.embedders.keras_applications import backbone
 from store import files
@@ -221,7 +221,7 @@ def test_bad_requests_are_said(exported: Coldframe, catalogue_: Catalogue, tmp_p
     )
     (tmp_path / "mine").mkdir()
     (tmp_path / "other").mkdir()
-    for name in (artefact.CARD, artefact.DRAFT, "thesis.txt"):
+    for name in (cards.CARD, cards.DRAFT, "thesis.txt"):
         (tmp_path / "other" / name).write_text("{}")
     said = exported("export", "finetuned", "--output", tmp_path / "other", "--force", code=1).stderr
     assert "there already, and no artefact or not that alone (its card.json is not one that an export writes)" in said
@@ -306,7 +306,7 @@ def test_publishing_cut_short_at_any_of_its_operations_leaves_the_old_or_the_new
     for point in range(100):
         made, final = tmp_path / "made", tmp_path / "final"
         shutil.copytree(of(exported, "openvino"), made)
-        (made / artefact.CARD).rename(made / artefact.DRAFT)
+        (made / cards.CARD).rename(made / cards.DRAFT)
         counted = itertools.count()
         with monkeypatch.context() as patched:
             for name in operations:

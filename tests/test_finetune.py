@@ -18,7 +18,7 @@ from pipeline.embed.embedders.keras_applications import backbone
 from pipeline.finetune import cut as cutting
 from pipeline.finetune import loop
 from pipeline.finetune.inputs import CutInputs, Inputs, WholeInputs
-from pipeline.finetune.loop import Classifier, Examples, Fit, Schedule
+from pipeline.finetune.loop import Examples, Fit, Network, Schedule
 from pipeline.runs.runs import Run
 from pipeline.steps import config
 from pipeline.train import classifier
@@ -69,7 +69,7 @@ def tuned(cf: Coldframe, mode: str, kind: str = "float32") -> tuple[Fit, dict[st
         inputs = WholeInputs(snapshot, parts, "as asked", augment=None, memory_share=1.0, quiet=True)
     contents = np.array(sorted(set(snapshot.select("images", "content_id")["content_id"].to_pylist())))
     assert not inputs.prepare(contents.tolist())
-    network = Classifier(inputs.body, parts.head, seed=3)
+    network = Network(inputs.body, parts.head, seed=3)
     before = weights_of(parts.backbone) | of_head(parts.head.arrays)
     targets = np.arange(len(contents)) % 3
     rows = Examples(

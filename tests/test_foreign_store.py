@@ -803,14 +803,14 @@ def test_export_makes_nothing_of_figures_that_no_evaluation_wrote(
 @pytest.mark.parametrize("name", ["val_accuracy_before", "val_loss_after", "helped"])
 @pytest.mark.parametrize("kind", [pa.string(), pa.binary()])
 def test_export_makes_nothing_of_a_fine_tuning_that_was_none(foreign: Coldframe, name: str, kind: pa.DataType) -> None:
-    from pipeline.deploy import export
+    from pipeline.deploy import card_facts
     from pipeline.runs.runs import FINETUNED, Run
 
     run = replace(Run.find(foreign.store.snapshot(), "c"), kind=FINETUNED)
-    assert export._finetuned(foreign.store.snapshot(), run) is not None
+    assert card_facts._finetuned(foreign.store.snapshot(), run) is not None
     with_tables(foreign, "runs", lambda table: column(table, name, kind, "x"))
     with pytest.raises(ColdframeError, match="coldframe did not write"):
-        export._finetuned(foreign.store.snapshot(), run)
+        card_facts._finetuned(foreign.store.snapshot(), run)
 
 
 @pytest.mark.parametrize("is_absolute", [True, False])

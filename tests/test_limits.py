@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.deploy import artefact, artefact_predictor, fresh_process, model_process, predict
+from pipeline.deploy import artefact, artefact_predictor, cards, fresh_process, model_process, ownership, predict
 from pipeline.deploy.predict import open_model
 from pipeline.evaluate import predictors
 from pipeline.ingest import decoding
@@ -442,7 +442,7 @@ def test_a_file_takes_no_more_memory_than_it_has_bytes(photo: Path) -> None:
     import tracemalloc
 
     tracemalloc.start()
-    data = decoding.read_bytes(photo, most=decoding.most_bytes(artefact.MOST_PIXELS))
+    data = decoding.read_bytes(photo, most=decoding.most_bytes(cards.MOST_PIXELS))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert data == photo.read_bytes()
@@ -1281,4 +1281,4 @@ def test_a_rehearsal_imports_nothing_from_the_working_folder(
     assert asked["env"]["PYTHONSAFEPATH"] == "1"
     assert asked["env"]["PYTHONPATH"] in ("", "/elsewhere")
     assert os.environ["PYTHONPATH"] == given
-    assert [path.name for path in tmp_path.iterdir()] == [artefact.REHEARSAL[0]]
+    assert [path.name for path in tmp_path.iterdir()] == [ownership.REHEARSAL[0]]

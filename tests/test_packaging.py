@@ -109,3 +109,16 @@ def test_steps_meet_through_the_store() -> None:
         if place(module) not in CALLERS:
             wrong = [one for one in imported & STEPS if one != module and (module, one) not in ALLOWED]
             assert not wrong, f"{module} imports {wrong}"
+
+
+MOST_LINES = {"module": 350, "class": 150, "function": 60}
+
+
+def test_no_module_class_or_function_is_too_long() -> None:
+    for file in (path for root in ("pipeline", "store") for path in (REPOSITORY / root).rglob("*.py")):
+        text = file.read_text()
+        assert len(text.splitlines()) <= MOST_LINES["module"], file
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                most = MOST_LINES["class" if isinstance(node, ast.ClassDef) else "function"]
+                assert (node.end_lineno or 0) - node.lineno < most, f"{file}: {node.name}"

@@ -18,7 +18,7 @@ from pipeline.embed.again import again as embed_again
 from pipeline.evaluate import evaluate
 from pipeline.runs.evaluations import Evaluation
 from pipeline.steps.config import Config
-from pipeline.upkeep.holes import run_again
+from pipeline.upkeep.lost_runs import run_again
 from store import manifest
 from store.compaction import compact
 from store.parts import Part

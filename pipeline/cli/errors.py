@@ -34,6 +34,7 @@ class ToldErrors(click.Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
+        """Read the arguments; a usage error is shown with control characters escaped."""
         try:
             return super().make_context(info_name, args, parent, **extra)
         except click.ClickException as error:
@@ -43,6 +44,7 @@ class ToldErrors(click.Group):
             _interrupted()
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of it is shown with control characters escaped."""
         terminal.guard_logs()
         try:
             return super().invoke(ctx)

@@ -9,16 +9,17 @@ import click
 from pipeline.cli.app import Common, command
 from pipeline.cli.options import settings_options
 from pipeline.finetune import finetune as step
+from pipeline.finetune.settings import STEP, Settings
 from pipeline.runtime import output
 
 
 @command("finetune")
 @click.argument("run", required=False)
 @click.option("--as", "as_name", metavar="NAME", default="finetuned", show_default=True, help="Name of the new run.")
-@settings_options(step.Settings)
+@settings_options(Settings)
 def finetune(common: Common, run: str | None, as_name: str, **flags: Any) -> None:
     """Fine-tune the last backbone layers with a run's head (an id, the start of one, or a name; the newest if not given)."""
-    settings = common.config.settings(step.Settings, step.STEP, as_name, flags={**flags, "run": run})
+    settings = common.config.settings(Settings, STEP, as_name, flags={**flags, "run": run})
     done = step.finetune(common.open(), as_name, settings, tell=common.say, quiet=common.quiet)
     for note in done.notes:
         common.say(f"note: {note}")

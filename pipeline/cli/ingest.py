@@ -13,15 +13,16 @@ from pipeline.cli.options import format_option, settings_options
 from pipeline.embed import contact_sheet
 from pipeline.ingest import ingest as step
 from pipeline.ingest import inspection
+from pipeline.ingest.settings import Settings, wanted
 from pipeline.runtime import output, terminal
 
 
 @command("ingest")
 @click.argument("metadata", required=False, type=click.Path())
-@settings_options(step.Settings)
+@settings_options(Settings)
 def ingest(common: Common, **flags: Any) -> None:
     """Read a catalogue (CSV, TSV, Parquet, or a folder of class folders) and look at every image once."""
-    settings = step.wanted(common.config, flags)
+    settings = wanted(common.config, flags)
     reading = step.read(settings)  # before there is a store: a wrong name should not leave one behind
     outcome = step.ingest(common.create(), settings, reading, quiet=common.quiet)
     for note in outcome.notes:

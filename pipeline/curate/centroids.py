@@ -1,9 +1,13 @@
-"""Distances to class centroids, as pure functions on arrays."""
+"""Distances to class centroids, as pure functions on arrays and tables."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+
+from store.matrices import Vectors
+from store.schemas import TRAIN
 
 CHUNK_ROWS = 512  # whose differences fit into a core's own cache
 
@@ -45,7 +49,7 @@ def distances(
     return result
 
 
-def leave_one_out(distance: npt.NDArray[np.float64], size: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def without_itself(distance: npt.NDArray[np.float64], size: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Distance to the centroid of the *other* n - 1 members, from the distance d to that of all n.
 
     The centroid without x is (n c - x) / (n - 1), and x - (n c - x) / (n - 1) = (x - c) n / (n - 1), hence d n / (n - 1).
@@ -53,3 +57,38 @@ def leave_one_out(distance: npt.NDArray[np.float64], size: npt.NDArray[np.int64]
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(size > 1, distance * size / (size - 1), np.nan)
+
+
+def of_candidates(known: Vectors, candidates: pa.Table, *, leave_one_out: bool) -> tuple[pa.Table, int]:
+    """One row per candidate whose class has a centroid, of its training images; and how many candidates have no vector.
+
+    Args:
+        candidates: ``image_id, content_id, label, split``.
+        leave_one_out: training images are measured from the centroid of the others.
+
+    Returns:
+        ``image_id, label, split, distance, class_size``.
+    """
+    rows = known.positions(candidates["content_id"])
+    labels = candidates["label"].to_numpy(zero_copy_only=False)
+    has_vector = rows >= 0
+    usable = has_vector & np.array([label is not None for label in labels], bool)
+    ids, split = candidates["image_id"].to_numpy()[usable], candidates["split"].to_numpy()[usable]
+    names, classes = np.unique(labels[usable].astype(str), return_inverse=True)
+    rows = rows[usable]
+    in_train = split == TRAIN
+    means, sizes = class_centroids(known.matrix, rows[in_train], classes[in_train], len(names))
+    distance = distances(known.matrix, rows, classes, means)
+    if leave_one_out:
+        distance = np.where(in_train, without_itself(distance, sizes[classes]), distance)
+    defined = (sizes[classes] > 0) & np.isfinite(distance)
+    table = pa.table(
+        {
+            "image_id": pa.array(ids[defined], pa.string()),
+            "label": pa.array(names[classes][defined], pa.string()),
+            "split": pa.array(split[defined], pa.string()),
+            "distance": distance[defined],
+            "class_size": sizes[classes][defined],
+        }
+    )
+    return table, int((~has_vector).sum())

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from pipeline.demo.families import PLANS, invented_names, rng_of
 from pipeline.demo.faults import NOT_ANIMALS, SKETCH
-from pipeline.ingest import catalogue
+from pipeline.ingest import tables
 from store.errors import ColdframeError
 
 NEEDED = ("rare_species_id", "phylum", "family", "file_path")
@@ -104,7 +104,7 @@ def of_catalogue(metadata: Path) -> list[Row]:
     """
     if metadata.is_dir():
         raise ColdframeError(f"{metadata}: a folder; expected a CSV, TSV or Parquet file with {', '.join(NEEDED)}")
-    table = catalogue.read_table(metadata)
+    table = tables.read_table(metadata)
     for name in NEEDED:
         if name not in table.column_names:
             raise ColdframeError(f"{metadata}: no column {name!r}; expected at least the columns {', '.join(NEEDED)}")
@@ -117,7 +117,7 @@ def of_catalogue(metadata: Path) -> list[Row]:
         table.validate(full=True)
     except pa.ArrowInvalid as error:
         raise ColdframeError(f"{metadata}: not UTF-8 text ({error})") from error
-    for number, given in enumerate(table.to_pylist(), start=catalogue.first_row(metadata)):
+    for number, given in enumerate(table.to_pylist(), start=tables.first_row(metadata)):
         cells = {name: "" if cell is None else str(cell) for name, cell in given.items()}
         for name in NEEDED:
             if not cells[name]:

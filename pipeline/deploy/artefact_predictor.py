@@ -43,6 +43,7 @@ class ArtefactPredictor(Predictor):
         weakref.finalize(self, spill.remove, self._place)
 
     def get_ready(self) -> None:
+        """Load the model in its process, unless it is there."""
         if not self._is_loaded:  # or ended meanwhile
             given = self._given
             what = (given.folder.absolute(), given.card["format"], dict(given.card["files"]), self._place)
@@ -70,9 +71,11 @@ class ArtefactPredictor(Predictor):
             raise
 
     def prepare(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        """A picture as the model takes it, shape (height, width, 3)."""
         return np.asarray(decoding.resize(image, *self._given.size))
 
     def run(self, prepared: Sequence[Any]) -> Found:
+        """What the model says of pictures."""
         self.get_ready()
         found: list[tuple[FloatMatrix, FloatMatrix]] = []
         start = 0
@@ -91,11 +94,13 @@ class ArtefactPredictor(Predictor):
         return Found(probabilities.astype(np.float64), vectors)
 
     def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
+        """All that the card says of columns, whichever are asked for."""
         known: Mapping[str, taxonomy.ByValue] = self._given.card["taxonomy"]
         return known
 
     @functools.cache  # noqa: B019  (a predictor lives as long as its model)
     def neighbours(self) -> Neighbours | None:
+        """The training images that the artefact carries."""
         return self._given.neighbours()
 
 

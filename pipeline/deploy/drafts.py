@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.deploy import artefact
+from pipeline.deploy import artefact, cards, ownership
 from store import opening
 from store.errors import ColdframeError
 
@@ -38,18 +38,18 @@ def beside(final: Path, notes: list[str]) -> Iterator[Path]:
     try:
         held = _mark(folder)
     except BaseException:
-        (folder / artefact.MARK).unlink(missing_ok=True)
+        (folder / cards.MARK).unlink(missing_ok=True)
         folder.rmdir()
         raise
     try:
         yield folder
     except BaseException as error:
-        left = artefact.remove(folder)
+        left = ownership.remove(folder)
         if left is not None and isinstance(error, ColdframeError):
             raise type(error)(f"{error}; {left}") from error
         raise
     else:
-        artefact.remove(folder)
+        ownership.remove(folder)
     finally:
         os.close(held)
 
@@ -68,14 +68,14 @@ def publish(draft: Path, final: Path, notes: list[str]) -> None:
     try:
         artefact.publish(draft, final)
     except BaseException as error:
-        left = None if draft.exists() else artefact.remove(final)  # what else stands there now is not ours
+        left = None if draft.exists() else ownership.remove(final)  # what else stands there now is not ours
         if is_replaced and (left is not None or os.path.lexists(final)):
             left = left or f"{final}: something else stands there now"
             raise ColdframeError(f"{left}; what was there before is {old} now") from error
         if is_replaced:
             old.rename(final)
         raise
-    left = artefact.remove(old)
+    left = ownership.remove(old)
     if left is not None:
         notes.append(left)
 
@@ -96,10 +96,10 @@ def _remove_left(final: Path, notes: list[str]) -> None:
 def _remove_unless_filled(draft: Path) -> str | None:
     """Remove a draft that nobody fills any more; a sentence where it stays though nobody seems to."""
     try:
-        with opening.open_regular(draft / artefact.MARK) as opened:
+        with opening.open_regular(draft / cards.MARK) as opened:
             fcntl.flock(opened.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if artefact.is_marked(draft):
-                return artefact.remove(draft)
+            if ownership.is_marked(draft):
+                return ownership.remove(draft)
     except BlockingIOError:
         return None
     except OSError:  # no mark, or a system without locks
@@ -109,10 +109,10 @@ def _remove_unless_filled(draft: Path) -> str | None:
 
 def _mark(draft: Path) -> int:
     """Mark a draft; a descriptor that holds the lock of its mark."""
-    descriptor = os.open(draft / artefact.MARK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(draft / cards.MARK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     with suppress(OSError):  # a system without locks: nobody removes it there
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-    os.write(descriptor, artefact.mark(draft))  # now that it is held
+    os.write(descriptor, ownership.mark(draft))  # now that it is held
     return descriptor
 
 
@@ -121,4 +121,4 @@ def _looks_like_ours(folder: Path) -> bool:
     if folder.is_symlink() or not folder.is_dir():
         return False
     inside = os.listdir(folder)
-    return bool(inside) and artefact.written().issuperset(inside)
+    return bool(inside) and ownership.written().issuperset(inside)

@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.deploy import artefact
+from pipeline.deploy import artefact, cards, ownership
 from pipeline.ingest import pictures
 from pipeline.runtime.progress import Progress
 from store import importing
 from store.errors import ColdframeError
 from store.store import Store
 
-ASKED, ANSWERED = artefact.REHEARSAL
+ASKED, ANSWERED = ownership.REHEARSAL
 BATCH = 32
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     folder, root = Path(sys.argv[1]), Path(sys.argv[2])
     asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))
     contents: list[str] = asked["contents"]
-    given = artefact.read(folder, card=artefact.DRAFT)
+    given = artefact.read(folder, card=cards.DRAFT)
     run = given.load()
     snapshot = Store.open(root).snapshot()
     readable = np.ones(len(contents), bool)

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.deploy import artefact, artefact_predictor, model_process
+from pipeline.deploy import artefact, artefact_predictor, cards, model_process
 from pipeline.deploy.asking import Settings
 from pipeline.evaluate import predictors
 from pipeline.evaluate.predictors import Found, Predictor
@@ -245,7 +245,7 @@ def open_model(source: str | Path, *, store: str | Path | None = None, max_secon
     looks_like_a_path = os.sep in str(source).rstrip(os.sep)  # the name of a run has none in it
     if looks_like_a_path and folder.is_file():
         raise ColdframeError(f"{source}: a file; expected a run, or the folder of an artefact")
-    if artefact.is_one(folder) or (folder / artefact.DRAFT).is_file() or looks_like_a_path:
+    if artefact.is_one(folder) or (folder / cards.DRAFT).is_file() or looks_like_a_path:
         process = model_process.start(folder) if artefact.is_one(folder) else None
         try:
             given = artefact.read(folder)

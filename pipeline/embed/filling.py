@@ -63,8 +63,7 @@ class Filling:
         self.retried: list[str] = []
         self._failed_before = failed_before
         self._ready: list[tuple[str, int, npt.NDArray[Any]]] = []  # content, view, what the network takes
-        self._done: list[tuple[str, int]] = []  # content and view of each vector
-        self._vectors: list[npt.NDArray[np.floating]] = []  # theirs, a batch at a time
+        self._made = _Vectors()
         self._commits = 0
 
     def fill(
@@ -82,7 +81,7 @@ class Filling:
         with Progress(total, f"embed {self._name}", quiet=quiet) as progress:
             for count in self._batches(pages):
                 progress.advance(count, failed=len(self.failed))
-                if time.monotonic() - last_commit > commit_seconds or self._pending_bytes() > COMMIT_BYTES:
+                if time.monotonic() - last_commit > commit_seconds or self._made.bytes > COMMIT_BYTES:
                     self._commit()
                     last_commit = time.monotonic()
                 if self._too_many(max_failure_rate):
@@ -99,9 +98,6 @@ class Filling:
         sum(self._batches([todo]))
         self._embed_ready(least=1)
         return (time.monotonic() - started) / max(views_in(todo), 1)
-
-    def _pending_bytes(self) -> int:
-        return sum(vectors.nbytes for vectors in self._vectors)
 
     def _too_many(self, max_failure_rate: float | None) -> bool:
         judged = self.tried >= LEAST_JUDGED
@@ -163,12 +159,12 @@ class Filling:
             is_finite = np.isfinite(stored).all(axis=1)
             for (content_id, view, _), is_kept, vector in zip(batch, is_finite, vectors, strict=True):
                 if is_kept:
-                    self._done.append((content_id, view))
+                    self._made.of.append((content_id, view))
                     self.embedded += view == 0
                     self.views += view > 0
                 else:
                     self.failed.setdefault(content_id, f"{_of_view(view)}{self._why_not_kept(vector)}")
-            self._vectors.append(stored[is_finite])
+            self._made.batches.append(stored[is_finite])
 
     def _why_not_kept(self, vector: npt.NDArray[np.floating]) -> str:
         if np.isfinite(vector).all():
@@ -176,23 +172,38 @@ class Filling:
         return "the network gave a vector that is not finite"
 
     def _commit(self) -> None:
-        if not self._done:
+        if not self._made.of:
             return
-        vectors = pa.chunked_array([from_matrix(some) for some in self._vectors])
-        table = pa.table(
-            {
-                "content_id": pa.array([content_id for content_id, _ in self._done]),
-                "embedder": pa.array([self._name] * len(self._done)),
-                "view": pa.array([view for _, view in self._done], pa.int32()),
-                "vector": vectors,
-            }
-        )
         with self._store.commit("embed") as commit:
-            commit.append("embeddings", table, key=self._name)
-        self._done, self._vectors = [], []
+            commit.append("embeddings", self._made.table(self._name), key=self._name)
+        self._made = _Vectors()
         self._commits += 1
         if self._commits % COMPACT_EVERY == 0:
             compact(self._store, "embeddings", self._name, more_to_come=True)
+
+
+class _Vectors:
+    """Vectors that are made and not committed yet."""
+
+    def __init__(self) -> None:
+        self.of: list[tuple[str, int]] = []  # content and view of each
+        self.batches: list[npt.NDArray[np.floating]] = []
+
+    @property
+    def bytes(self) -> int:
+        """What they take."""
+        return sum(batch.nbytes for batch in self.batches)
+
+    def table(self, embedder: str) -> pa.Table:
+        """As rows of ``embeddings``."""
+        return pa.table(
+            {
+                "content_id": pa.array([content_id for content_id, _ in self.of]),
+                "embedder": pa.array([embedder] * len(self.of)),
+                "view": pa.array([view for _, view in self.of], pa.int32()),
+                "vector": pa.chunked_array([from_matrix(batch) for batch in self.batches]),
+            }
+        )
 
 
 def views_in(todo: pa.Table) -> int:

@@ -62,18 +62,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: boo
     for given in (*settings.mask_by, *settings.group_by):
         if given not in snapshot.columns("images"):
             raise ColdframeError(f"no column {given!r} in images; columns: {', '.join(snapshot.columns('images'))}")
-    views = _views(snapshot, run) if settings.tta else 0
-    rows = load_rows(snapshot, plan, run.reads_vectors, settings.split, views=views, memory_share=settings.memory_share)
-    if not len(rows):
-        known = ", ".join(row["split"] for row in snapshot.rows("steps/train/split_sizes", plan=plan))
-        raise ColdframeError(
-            f"plan {plan!r} has no labelled rows with vectors in split {settings.split!r}; splits: {known}"
-        )
-    if settings.tta and rows.without_view == len(rows):
-        raise ColdframeError(
-            f"no row of split {settings.split!r} has augmented views to average: 'coldframe embed {run.embedders[0]} --views "
-            f"{views} --view-rows all' makes them"
-        )
+    rows = _rows(snapshot, run, plan, settings)
     classes, groups = run.class_names, units.of_rows(snapshot, plan, rows.image_ids)
     found = predictors.of_run(snapshot, run).of_rows(rows, quiet=quiet)
     flattered = leakage.rows_seen(snapshot, run, rows)
@@ -113,6 +102,27 @@ def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: boo
             rows_out=len(rows),
         )
     return done
+
+
+def _rows(snapshot: Snapshot, run: Run, plan: str, settings: Settings) -> Rows:
+    """The rows of the split, with their vectors and the augmented views that are averaged.
+
+    Raises:
+        ColdframeError: there are none, or none of them has views to average.
+    """
+    views = _views(snapshot, run) if settings.tta else 0
+    rows = load_rows(snapshot, plan, run.reads_vectors, settings.split, views=views, memory_share=settings.memory_share)
+    if not len(rows):
+        known = ", ".join(row["split"] for row in snapshot.rows("steps/train/split_sizes", plan=plan))
+        raise ColdframeError(
+            f"plan {plan!r} has no labelled rows with vectors in split {settings.split!r}; splits: {known}"
+        )
+    if settings.tta and rows.without_view == len(rows):
+        raise ColdframeError(
+            f"no row of split {settings.split!r} has augmented views to average: 'coldframe embed {run.embedders[0]} --views "
+            f"{views} --view-rows all' makes them"
+        )
+    return rows
 
 
 def inputs_read(snapshot: Snapshot, run: Run, settings: Settings) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,7 @@ from store.schemas import as_text
 from store.store import Snapshot
 
 DEFAULT_SORT = "created_at"
+Texts = npt.NDArray[np.str_]
 FLATTERED = ("rows_trained_on", "rows_selected_on")
 
 
@@ -106,55 +107,10 @@ def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluati
         ColdframeError: no such run, or no rows in common.
     """
     runs = [Run.find(snapshot, name) for name in (first, second)]
-    both = []
-    for run in runs:
-        rows = snapshot.query("steps/train/predictions_of", run_id=run.run_id, evaluation=evaluation, split=split)
-        if not len(rows):
-            raise ColdframeError(
-                f"{run.run_id} has no predictions of {evaluation} on {split}: 'coldframe evaluate {run.run_id} "
-                f"--split {split}' makes them"
-            )
-        both.append(rows)
-    ids = [rows["image_id"].to_numpy(zero_copy_only=False).astype(str) for rows in both]
-    common, at, other_at = np.intersect1d(*ids, return_indices=True)
-    if not len(common):
-        raise ColdframeError(f"{runs[0].run_id} and {runs[1].run_id} have predicted no row of {split} in common")
-
-    def column(rows: pa.Table, name: str, places: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
-        values: npt.NDArray[np.str_] = rows[name].to_numpy(zero_copy_only=False).astype(str)[places]
-        return values
-
-    labels, labels_then = column(both[0], "label", at), column(both[1], "label", other_at)
-    predicted = column(both[0], "predicted", at), column(both[1], "predicted", other_at)
-    same = labels == labels_then
-    if not same.any():
-        raise ColdframeError(
-            f"all {len(common)} rows of {split} that both have predicted had another label when the other was evaluated: "
-            "'coldframe evaluate' both again"
-        )
+    common = _in_common(snapshot, runs, split=split, evaluation=evaluation)
     plan = Evaluation.parse(evaluation).plan or runs[0].plan
-    unit = units.of_rows(snapshot, plan, common[same])
-    found = metrics.paired(labels[same], predicted[0][same], predicted[1][same], unit)
-    table = pa.Table.from_pylist(
-        [
-            {
-                "measure": "accuracy",
-                "first": float(np.mean(predicted[0][same] == labels[same])),
-                "second": float(np.mean(predicted[1][same] == labels[same])),
-                "difference": found.accuracy_difference,
-                "difference_low": found.accuracy.low,
-                "difference_high": found.accuracy.high,
-            },
-            {
-                "measure": "f1_macro",
-                "first": found.f1_macro_first,
-                "second": found.f1_macro_first - found.f1_macro_difference,
-                "difference": found.f1_macro_difference,
-                "difference_low": found.f1_macro.low,
-                "difference_high": found.f1_macro.high,
-            },
-        ]
-    )
+    unit = units.of_rows(snapshot, plan, common.image_ids)
+    found = metrics.paired(common.labels, *common.predicted, unit)
     notes = [
         f"first is {runs[0].run_id}, second {runs[1].run_id}; {evaluation} on {found.rows} common rows of {split}, "
         f"macro F1 over {found.classes} classes",
@@ -167,9 +123,82 @@ def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluati
             for name, what in zip(FLATTERED, ("it was trained on", "chose its epoch or settings"), strict=True):
                 if row[name]:
                     notes.append(f"{row[name]} rows of {run.run_id} are rows that {what}: its figures flatter")
-    dropped = len(ids[0]) + len(ids[1]) - 2 * len(common)
-    if dropped:
-        notes.append(f"{dropped} rows that only one of them predicted are left out")
-    if not same.all():
-        notes.append(f"{int((~same).sum())} rows had another label when the other run was evaluated and are left out")
-    return table, notes
+    if common.of_one:
+        notes.append(f"{common.of_one} rows that only one of them predicted are left out")
+    if common.relabelled:
+        notes.append(f"{common.relabelled} rows had another label when the other run was evaluated and are left out")
+    return _differences(common, found), notes
+
+
+@dataclass(frozen=True)
+class _Common:
+    """Rows that two runs have predicted with the same label, and how many others either of them has."""
+
+    image_ids: Texts
+    labels: Texts
+    predicted: tuple[Texts, Texts]
+    of_one: int
+    relabelled: int
+
+
+def _in_common(snapshot: Snapshot, runs: Sequence[Run], *, split: str, evaluation: str) -> _Common:
+    """Raises:
+    ColdframeError: a run has no such predictions, or they have no row, or none of the same label, in common.
+    """
+    both = []
+    for run in runs:
+        rows = snapshot.query("steps/train/predictions_of", run_id=run.run_id, evaluation=evaluation, split=split)
+        if not len(rows):
+            raise ColdframeError(
+                f"{run.run_id} has no predictions of {evaluation} on {split}: 'coldframe evaluate {run.run_id} "
+                f"--split {split}' makes them"
+            )
+        both.append(rows)
+    ids, labels, predicted = ([_texts(rows, name) for rows in both] for name in ("image_id", "label", "predicted"))
+    common, *at = np.intersect1d(ids[0], ids[1], return_indices=True)
+    if not len(common):
+        raise ColdframeError(f"{runs[0].run_id} and {runs[1].run_id} have predicted no row of {split} in common")
+    labels, predicted = (
+        [column[places] for column, places in zip(one, at, strict=True)] for one in (labels, predicted)
+    )
+    same = labels[0] == labels[1]
+    if not same.any():
+        raise ColdframeError(
+            f"all {len(common)} rows of {split} that both have predicted had another label when the other was evaluated: "
+            "'coldframe evaluate' both again"
+        )
+    return _Common(
+        common[same],
+        labels[0][same],
+        (predicted[0][same], predicted[1][same]),
+        of_one=len(ids[0]) + len(ids[1]) - 2 * len(common),
+        relabelled=int((~same).sum()),
+    )
+
+
+def _texts(rows: pa.Table, name: str) -> Texts:
+    values: Texts = rows[name].to_numpy(zero_copy_only=False).astype(str)
+    return values
+
+
+def _differences(common: _Common, found: metrics.Paired) -> pa.Table:
+    """A row for each measure: of the first, of the second, and the difference with its interval."""
+    accuracy = [float(np.mean(one == common.labels)) for one in common.predicted]
+    f1 = [found.f1_macro_first, found.f1_macro_first - found.f1_macro_difference]
+    rows = (
+        ("accuracy", accuracy, found.accuracy_difference, found.accuracy),
+        ("f1_macro", f1, found.f1_macro_difference, found.f1_macro),
+    )
+    return pa.Table.from_pylist(
+        [
+            {
+                "measure": measure,
+                "first": of_each[0],
+                "second": of_each[1],
+                "difference": difference,
+                "difference_low": interval.low,
+                "difference_high": interval.high,
+            }
+            for measure, of_each, difference, interval in rows
+        ]
+    )

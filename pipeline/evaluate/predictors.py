@@ -133,6 +133,7 @@ class RunPredictor(Predictor):
         """
 
     def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
+        """Classes by value of each column of the catalogue; filled for those asked for."""
         columns = dict.fromkeys(asked)
         return {
             name: taxonomy.of_column(self._snapshot, self._run, name) if name in columns else {}
@@ -141,6 +142,7 @@ class RunPredictor(Predictor):
 
     @functools.cache  # noqa: B019
     def neighbours(self) -> Neighbours | None:
+        """Training images of the run with their vectors; None where it has none."""
         return self._find_neighbours()
 
     def _find_neighbours(self) -> Neighbours | None:
@@ -174,10 +176,12 @@ class HeadPredictor(RunPredictor):
             raise other_classes(self.name, len(self.classes), found[1:])
 
     def of_rows(self, rows: Rows, *, quiet: bool = False) -> Probabilities:
+        """Probabilities of stored vectors, averaged over views."""
         found: Probabilities = np.mean([self._head.predict(view) for view in rows.views], axis=0)
         return found
 
     def known(self, content_ids: Sequence[str]) -> dict[str, Any]:
+        """The stored vectors of contents that have one in each feature set, end to end."""
         self._snapshot.register("wanted", pa.table({"content_id": pa.array(dict.fromkeys(content_ids), pa.string())}))
         found: list[dict[str, FloatMatrix]] = []
         for name in self._run.embedders:
@@ -187,12 +191,15 @@ class HeadPredictor(RunPredictor):
         return {content: np.concatenate([one[content] for one in found]) for content in in_all}
 
     def get_ready(self) -> None:
+        """Load the networks of the feature sets."""
         self._networks = self._networks or [load_network(self._snapshot, name) for name in self._run.embedders]
 
     def prepare(self, image: Image.Image) -> list[npt.NDArray[Any]]:
+        """A picture as each network takes it."""
         return [network.prepare(image) for network in self._networks]
 
     def run(self, prepared: Sequence[Any]) -> Found:
+        """What the head says of pictures, by way of the networks, and of vectors that are given as they are."""
         vectors = np.empty((len(prepared), self._head.dimensions), np.float32)
         pictures = [row for row, one in enumerate(prepared) if isinstance(one, list)]
         for row, one in enumerate(prepared):
@@ -217,6 +224,7 @@ class _PicturePredictor(RunPredictor):
     size: tuple[int, int]
 
     def of_rows(self, rows: Rows, *, quiet: bool = False) -> Probabilities:
+        """Probabilities of stored vectors, averaged over views."""
         pictures = load_pictures(self._snapshot, rows.content_ids, self.size, quiet=quiet)
         if pictures.failed:
             content, reason = next(iter(pictures.failed.items()))
@@ -228,6 +236,7 @@ class _PicturePredictor(RunPredictor):
         return np.concatenate([self.ask(list(pictures.array[at : at + BATCH])).probabilities for at in starts])
 
     def prepare(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        """A picture as each network takes it."""
         return np.asarray(decoding.resize(image, *self.size))
 
 
@@ -240,6 +249,7 @@ class FinetunedPredictor(_PicturePredictor):
         self._model, self.size = classifier.assemble(self._parts), self._parts.size
 
     def run(self, prepared: Sequence[Any]) -> Found:
+        """What the backbone and the head on it say of pictures."""
         probabilities, vectors = self._model.predict_on_batch(np.stack(prepared))
         return Found(np.asarray(probabilities, np.float64), np.asarray(vectors, np.float32))
 
@@ -257,6 +267,7 @@ class NetworkPredictor(_PicturePredictor):
         self._predict: Callable[[npt.NDArray[np.uint8]], Probabilities] = networks.opened(self._file)
 
     def run(self, prepared: Sequence[Any]) -> Found:
+        """What the network says of pictures; it has no vectors."""
         return Found(self._predict(np.stack(prepared)), None)
 
 

@@ -15,72 +15,31 @@ from typing import Any
 import numpy as np
 
 from pipeline.embed.augmentation import Augmentation
-from pipeline.finetune import activations, cut, loop
+from pipeline.finetune import cut, loop
 from pipeline.finetune.inputs import CutInputs, Inputs, WholeInputs
-from pipeline.finetune.loop import Classifier, Examples, Figures, Fit, Schedule
-from pipeline.ingest import pictures
+from pipeline.finetune.loop import Examples, Figures, Fit, Network, Schedule
+from pipeline.finetune.settings import STEP, Settings, begins_with, inputs_read
 from pipeline.runs import judgement, keeping, neighbours, runs
 from pipeline.runs.neighbours import Neighbours
 from pipeline.runs.rows import Rows, load_rows
-from pipeline.runs.runs import FINETUNED, HEAD, Run, is_id, name_in
+from pipeline.runs.runs import FINETUNED, Run, is_id, name_in
 from pipeline.runtime.progress import Progress
 from pipeline.steps.config import Config, parse_bytes
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import (
-    LARGEST_COUNT,
-    LARGEST_SEED,
     as_json,
     check,
     from_json,
     incidental,
     options,
-    setting,
 )
 from pipeline.train import classifier, fitting
 from pipeline.train.classifier import Parts
 from pipeline.train.heads import Head
-from pipeline.train.loop import OPTIMIZERS, PLATEAU
+from pipeline.train.loop import PLATEAU
 from store.errors import ColdframeError
 from store.schemas import TRAIN, VALIDATION
 from store.store import Snapshot, Store
-
-STEP = "finetune"
-MODES = (CutInputs.mode, WholeInputs.mode)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What ``finetune`` can be told. ``run`` is the run to begin with, None for the newest head; it is an argument of the
-    command."""
-
-    run: str | None = setting(None, is_option=False)
-    layers: int = setting(
-        5, "Last layers of the backbone to unfreeze, those of BatchNormalization apart.", least=1, most=LARGEST_COUNT
-    )
-    learning_rate: float = setting(1e-7, "Size of the steps of training.", above=0, spellings=("--lr",))
-    epochs: int = setting(6, "Most passes over the training rows.", least=1, most=LARGEST_COUNT)
-    optimizer: str = setting("adam", "What takes the steps of training.", choices=OPTIMIZERS)
-    batch: int = setting(32, "Pictures a step.", least=1, most=LARGEST_COUNT)
-    early_stopping: int = setting(
-        3, "Stop after so many epochs without improvement; 0 for never.", least=0, most=LARGEST_COUNT
-    )
-    mode: str | None = setting(
-        None,
-        "cut: keep what the frozen layers give; whole: all of the network in every epoch.",
-        choices=MODES,
-        default_text="cut, unless --augment",
-    )
-    augment: bool = setting(False, "With the whole network: mirror, turn and zoom in every epoch.")
-    cache_as: str = setting("float16", "How activations are kept.", choices=activations.TYPES)
-    max_disk: str = setting("20GB", "What activations may take in the store.", metavar="SIZE", incidental=True)
-    memory_share: float = setting(
-        pictures.MEMORY_SHARE,
-        "With the whole network: a larger array of pictures than this share of the memory lies on disk.",
-        least=0,
-        most=1,
-        incidental=True,
-    )
-    seed: int = setting(0, "Another seed, another order.", least=0, most=LARGEST_SEED)
 
 
 @dataclass(frozen=True)
@@ -129,14 +88,8 @@ def finetune(
     tell(inputs.how)
     read = inputs_read(snapshot, run)
     notes: list[str] = []
-    rows, val_rows = (_rows(snapshot, run, split, notes) for split in (TRAIN, VALIDATION))
-    failed = inputs.prepare([*rows.content_ids.tolist(), *val_rows.content_ids.tolist()])
-    rows, val_rows = (_readable(one, failed, notes) for one in (rows, val_rows))
-    if not len(rows):
-        raise ColdframeError(f"plan {run.plan!r} has no training row whose picture can be read: see 'coldframe status'")
-    if not len(val_rows):
-        notes.append("no validation row says whether fine-tuning helps: 'coldframe split val 0.10' makes some")
-    network = Classifier(inputs.body, parts.head, seed=settings.seed)
+    rows, val_rows = _load(snapshot, run, inputs, notes)
+    network = Network(inputs.body, parts.head, seed=settings.seed)
     fitted = _fit(network, inputs, run, rows, val_rows, settings, quiet=quiet)
     arrays = {
         **network.head_arrays(parts.head),
@@ -146,47 +99,14 @@ def finetune(
     head = Head(parts.head.name, parts.head.scaling, arrays)
     helped = _is_better(fitted.after, fitted.before) if len(val_rows) else None
     seconds = time.monotonic() - started
-    made = {**asdict(settings), "mode": inputs.mode, "run": run.run_id}
-    new_id, created_at = runs.new_id(name, made)
-    with store.commit("finetune") as commit:
-        keeping.keep(
-            commit,
-            new_id,
-            created_at,
-            {
-                "head": run.head,
-                "embedder": run.embedder,
-                "embedders": list(run.embedders),
-                "plan": run.plan,
-                "classes": list(run.classes),
-                "settings_chosen_on": run.settings_chosen_on,
-                "kind": FINETUNED,
-                "features_digest": rows.digest()[:16] + val_rows.digest()[:16],
-                "parameters": int(parts.backbone.count_params()) + parts.head.parameters,
-                "seconds": seconds,
-                "seed": settings.seed,
-                "views": 0,
-                "finetuned_from": run.run_id,
-                "helped": helped,
-                **(_figures(fitted) if len(val_rows) else {}),
-            },
-            file=head.to_bytes(),
-            suffix=".npz",
-            settings=made,
-            history=fitted.history,
-            seen=[rows, *([val_rows] if len(val_rows) else [])],
-        )
-        commit.record_step(
-            STEP,
-            name,
-            settings=asdict(settings),
-            inputs=read,
-            seconds=seconds,
-            rows_in=len(rows) + len(val_rows),
-            rows_out=len(rows),
-        )
+    settled = {**asdict(settings), "mode": inputs.mode, "run": run.run_id}
+    facts = {**_facts(run, parts, rows, val_rows, helped), "seed": settings.seed, **_figures(fitted, val_rows)}
+    seen = [rows, *([val_rows] if len(val_rows) else [])]
+    run_id, created_at = runs.new_id(name, settled)
+    made = keeping.Made(run_id, created_at, facts, head.to_bytes(), ".npz", settled, fitted.history, seen, seconds)
+    keeping.keep(store, STEP, made, asked=asdict(settings), inputs=read)
     return Outcome(
-        new_id,
+        run_id,
         run.run_id,
         len(rows),
         len(val_rows),
@@ -198,25 +118,6 @@ def finetune(
         seconds,
         tuple(notes),
     )
-
-
-def begins_with(snapshot: Snapshot, settings: Settings) -> Run:
-    """The run that settings name.
-
-    Raises:
-        ColdframeError: there is none, or it is fine-tuned already.
-    """
-    if settings.run is None:
-        return Run.newest(snapshot, kind=HEAD) or Run.find(snapshot, None)
-    run = Run.find(snapshot, settings.run)
-    if run.kind == FINETUNED:
-        raise ColdframeError(f"{run.run_id} is fine-tuned already: name the head it began with, {run.finetuned_from}")
-    return run
-
-
-def inputs_read(snapshot: Snapshot, run: Run) -> dict[str, str]:
-    """The run, and a digest of each column of the training and validation rows; the pictures are known by their content."""
-    return fitting.rows_read(snapshot, run.plan) | {"run": run.run_id}
 
 
 def _check(settings: Settings) -> None:
@@ -261,6 +162,22 @@ def _inputs(
     )
 
 
+def _load(snapshot: Snapshot, run: Run, inputs: Inputs, notes: list[str]) -> tuple[Rows, Rows]:
+    """Training and validation rows of classes that the run knows, whose pictures can be read.
+
+    Raises:
+        ColdframeError: there is no such training row.
+    """
+    rows, val_rows = (_rows(snapshot, run, split, notes) for split in (TRAIN, VALIDATION))
+    failed = inputs.prepare([*rows.content_ids.tolist(), *val_rows.content_ids.tolist()])
+    rows, val_rows = (_readable(one, failed, notes) for one in (rows, val_rows))
+    if not len(rows):
+        raise ColdframeError(f"plan {run.plan!r} has no training row whose picture can be read: see 'coldframe status'")
+    if not len(val_rows):
+        notes.append("no validation row says whether fine-tuning helps: 'coldframe split val 0.10' makes some")
+    return rows, val_rows
+
+
 def _rows(snapshot: Snapshot, run: Run, split: str, notes: list[str]) -> Rows:
     """The rows of a split of the run's plan, of classes that the run knows."""
     rows = load_rows(snapshot, run.plan, [], split)
@@ -282,7 +199,7 @@ def _readable(rows: Rows, failed: Mapping[str, str], notes: list[str]) -> Rows:
 
 
 def _fit(
-    network: Classifier,
+    network: Network,
     inputs: Inputs,
     run: Run,
     rows: Rows,
@@ -319,7 +236,7 @@ def _examples(inputs: Inputs, rows: Rows, classes: Any) -> Examples:
     )
 
 
-def _neighbours(network: Classifier, inputs: Inputs, rows: Rows, settings: Settings) -> Neighbours:
+def _neighbours(network: Network, inputs: Inputs, rows: Rows, settings: Settings) -> Neighbours:
     """Training images as they are, with the vectors that the backbone gives for them now."""
     some = neighbours.sample(len(rows), settings.seed)
     contents = rows.content_ids[some]
@@ -333,7 +250,28 @@ def _is_better(after: Figures, before: Figures) -> bool:
     return (after.accuracy, before.loss - after.loss) > (before.accuracy, PLATEAU)
 
 
-def _figures(fitted: Fit) -> dict[str, float]:
+def _facts(run: Run, parts: Parts, rows: Rows, val_rows: Rows, helped: bool | None) -> dict[str, Any]:
+    """What ``runs`` says of a fine-tuned run, beside what every run has."""
+    return {
+        "head": run.head,
+        "embedder": run.embedder,
+        "embedders": list(run.embedders),
+        "plan": run.plan,
+        "classes": list(run.classes),
+        "settings_chosen_on": run.settings_chosen_on,
+        "kind": FINETUNED,
+        "features_digest": rows.digest()[:16] + val_rows.digest()[:16],
+        "parameters": int(parts.backbone.count_params()) + parts.head.parameters,
+        "views": 0,
+        "finetuned_from": run.run_id,
+        "helped": helped,
+    }
+
+
+def _figures(fitted: Fit, val_rows: Rows) -> dict[str, float]:
+    """Those of the validation rows before and after; nothing where there are none."""
+    if not len(val_rows):
+        return {}
     return {
         "val_loss_before": fitted.before.loss,
         "val_loss_after": fitted.after.loss,

@@ -95,6 +95,7 @@ class CutInputs(Inputs):
         )
 
     def prepare(self, content_ids: Sequence[str]) -> dict[str, str]:
+        """Compute the activations that are not kept yet."""
         return activations.fill(
             self._store,
             self._snapshot,
@@ -120,6 +121,7 @@ class CutInputs(Inputs):
         return lambda pictures: self._below.predict_on_batch(self._preprocess(pictures.astype(np.float32)))
 
     def take(self, content_ids: Contents, epoch: int) -> npt.NDArray[np.float32]:
+        """Activations at the cut, the same in every epoch."""
         return self._cache.take(content_ids.tolist())
 
 
@@ -149,6 +151,7 @@ class WholeInputs(Inputs):
         self.how = f"whole, {why}"
 
     def prepare(self, content_ids: Sequence[str]) -> dict[str, str]:
+        """Decode the pictures, into memory or onto disk."""
         wanted = np.array(list(dict.fromkeys(content_ids)))
         found = load_pictures(self._snapshot, wanted, self._size, memory_share=self._share, quiet=self._quiet)
         self._pictures = found.array
@@ -156,6 +159,7 @@ class WholeInputs(Inputs):
         return found.failed
 
     def take(self, content_ids: Contents, epoch: int) -> npt.NDArray[np.uint8]:
+        """Pictures, augmented anew in each epoch after 0 where that is asked for."""
         contents = content_ids.tolist()
         pictures: npt.NDArray[np.uint8] = self._pictures[[self._places[content] for content in contents]]
         if self._augment is None or not epoch:

@@ -74,7 +74,7 @@ class Fit:
     history: dict[str, list[float]] = field(default_factory=dict)
 
 
-class Classifier:
+class Network:
     """A body, which gives vectors, and a head's layers on it, to be trained together.
 
     Args:
@@ -132,7 +132,7 @@ class Classifier:
 
 
 def fit(
-    network: Classifier,
+    network: Network,
     training: Examples,
     validation: Examples | None,
     classes: int,
@@ -191,7 +191,7 @@ def fit(
     return found
 
 
-def judge(network: Classifier, rows: Examples, schedule: Schedule) -> Figures:
+def judge(network: Network, rows: Examples, schedule: Schedule) -> Figures:
     """The figures of rows as they are, in inference."""
     loss, right = 0.0, 0
     for start in range(0, len(rows), schedule.batch):

@@ -7,67 +7,32 @@ change in one commit at the end, so that a reader never sees half a catalogue an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pipeline.ingest import catalogue, decoding
+from pipeline.ingest import catalogue, catalogue_limits, decoding
 from pipeline.ingest.examine import Facts, examine
-from pipeline.ingest.limits import MAX_SECONDS
+from pipeline.ingest.settings import STEP, Settings, image_folder, resolved, wanted
 from pipeline.runtime.progress import Progress
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
-from pipeline.steps.settings import LARGEST_COUNT, as_json, check, from_json, incidental, options, setting
+from pipeline.steps.settings import as_json, check, from_json, incidental, options
 from store import digests
-from store.errors import ColdframeError, TooLittleMemory
+from store.errors import TooLittleMemory
 from store.parts import sha256_of
 from store.schemas import SCHEMAS, as_text, failure_columns
 from store.store import Snapshot, Store
 
-STEP = "ingest"
 REASONS = pa.schema([("path", pa.string()), ("reason", pa.string())])
 FOUND = pa.schema([("path", pa.string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64())])
 Result = TypeVar("Result")
 ROWS_AT_ONCE = 4096  # as Python objects, which take several times what a column does
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What ``ingest`` can be told. Paths are as given; the store remembers them absolute."""
-
-    metadata: str = setting("", holds_path=True, is_option=False)  # an argument of the command
-    images: str | None = setting(
-        None,
-        "Folder the catalogue's paths count from.",
-        metavar="DIR",
-        holds_path=True,
-        default_text="the catalogue's own folder",
-    )
-    id: str | None = setting(None, "Column with a unique id.", metavar="COL", default_text="the path")
-    path: str | None = setting(
-        None, "Column with the path of each image.", metavar="COL", default_text=", ".join(catalogue.PATH_COLUMNS)
-    )
-    label: str | None = setting(
-        None, "Column with the class of each image.", metavar="COL", default_text=" or ".join(catalogue.LABEL_COLUMNS)
-    )
-    prune: bool = setting(False, "Remove rows the catalogue no longer has.")
-    rehash: bool = setting(False, "Read every file again, even where size and mtime are the same.", incidental=True)
-    max_pixels: int = setting(decoding.MAX_PIXELS, "Largest picture to decode.", least=1, most=LARGEST_COUNT)
-    max_seconds: float = setting(MAX_SECONDS, "Longest that one file may take to decode.", least=1e-3, incidental=True)
-    workers: int | None = setting(
-        None,
-        "Processes that decode.",
-        least=1,
-        most=LARGEST_COUNT,
-        default_text="the number of cores",
-        incidental=True,
-    )
-    commit_seconds: float = setting(5.0, "Seconds of work a kill may cost.", least=0, incidental=True)
 
 
 @dataclass(frozen=True)
@@ -102,7 +67,7 @@ def read(settings: Settings) -> Reading:
     """
     check("ingest", settings)
     source = Path(settings.metadata)
-    root = _image_root(source, settings.images)
+    root = image_folder(source, settings.images)
     inputs = inputs_read(source)
     listed = catalogue.read(source, id_column=settings.id, path_column=settings.path, label_column=settings.label)
     return Reading(listed, root, inputs)
@@ -166,25 +131,6 @@ def _sparingly(work: Callable[[bool], Result]) -> Result:
         return work(False)
 
 
-def resolved(settings: Settings) -> Settings:
-    """The settings with absolute paths, as a store remembers them."""
-    source = Path(settings.metadata)
-    root = _image_root(source, settings.images)
-    return replace(settings, metadata=str(source.resolve()), images=str(root.resolve()))
-
-
-def wanted(config: Config, flags: Mapping[str, Any]) -> Settings:
-    """The settings of an ingest.
-
-    Raises:
-        ColdframeError: neither a flag nor the file names the catalogue.
-    """
-    settings = config.settings(Settings, STEP, flags=flags)
-    if not settings.metadata:
-        raise ColdframeError("which catalogue? Give METADATA, or 'metadata' under [ingest] in coldframe.toml")
-    return settings
-
-
 def out_of_date(moment: Snapshot | None, config: Config) -> str | None:
     """Why the catalogue has to be read again; None where it need not."""
     settings = wanted(config, {})
@@ -215,7 +161,7 @@ def inputs_read(source: Path) -> dict[str, str]:
     """A digest of the catalogue: of the file's bytes, or of the names in the folder."""
     if source.is_dir():
         return {"metadata": digests.of_json(catalogue.read(source).rows["path"].to_pylist())}
-    catalogue.check_file(source)
+    catalogue_limits.check_file(source)
     return {"metadata": sha256_of(source)[: 2 * decoding.CONTENT_ID_BYTES]}  # in hex, as of a picture's content
 
 
@@ -238,14 +184,6 @@ def _changed_since(root: Path, path: str | None, moment: float) -> bool:
         return decoding.locate(root, path or "").stat().st_ctime > moment
     except (decoding.UnreadableImage, OSError):
         return False
-
-
-def _image_root(source: Path, images: str | None) -> Path:
-    root = Path(images) if images else source
-    if not root.is_dir():
-        what = "no such folder" if images else "no image folder given"
-        raise ColdframeError(f"{root}: {what}; name the folder the catalogue's paths start from with --images DIR")
-    return root
 
 
 def _look_up(root: Path, paths: pa.Array | pa.ChunkedArray) -> tuple[pa.Table, pa.Table]:

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from pipeline.runs import metrics
 from pipeline.runs.rows import Rows
+from store.commits import Commit
 from store.schemas import SCHEMAS, TRAIN, VALIDATION, as_text
-from store.store import Commit, Snapshot
+from store.store import Snapshot
 
 
 @dataclass(frozen=True)

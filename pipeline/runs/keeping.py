@@ -1,11 +1,11 @@
-"""Keep a run: put what training has made into a commit."""
+"""Keep a run: what training has made becomes a run of the store, with the record of its step."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,9 +18,45 @@ from pipeline.runs.judgement import Judgement
 from pipeline.runs.rows import Rows
 from pipeline.runs.runs import name_in
 from store.schemas import SCHEMAS
-from store.store import Commit
+from store.store import Store
 
 LIBRARIES = ("coldframe", "keras", "tensorflow", "torch", "numpy", "scikit-learn", "duckdb", "pyarrow", "pillow")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What training has made.
+
+    Attributes:
+        facts: the columns of ``runs`` that only its maker knows.
+        file, suffix: the trained head or network, and the ending of its name in the store.
+        settings: those that made it, which may say more than those that were asked for.
+        history: one value an epoch of each measure.
+        seen: the rows it learned from, then those that had another say in it.
+        seconds: of wall time, without the commit.
+        judgements: evaluations that came with its making.
+    """
+
+    run_id: str
+    created_at: datetime
+    facts: Mapping[str, Any]
+    file: bytes
+    suffix: str
+    settings: Mapping[str, Any]
+    history: Mapping[str, list[float]]
+    seen: Sequence[Rows]
+    seconds: float
+    judgements: Sequence[Judgement] = ()
+
+    @property
+    def train_rows(self) -> int:
+        """How many rows it learned from."""
+        return len(self.seen[0])
+
+    @property
+    def val_rows(self) -> int:
+        """How many others had a say in it."""
+        return sum(len(rows) for rows in self.seen[1:])
 
 
 @dataclass(frozen=True)
@@ -38,6 +74,21 @@ class Outcome:
     by_epoch: bool = False
     folds: Judgement | None = None
 
+    @classmethod
+    def of(cls, made: Made, notes: Iterable[str], *, by_epoch: bool) -> Outcome:
+        """What there is to say of a run that training has made."""
+        return cls(
+            made.run_id,
+            made.train_rows,
+            made.val_rows,
+            len(made.facts["classes"]),
+            dict(made.history),
+            made.seconds,
+            tuple(notes),
+            by_epoch,
+            *made.judgements,
+        )
+
     @property
     def epochs(self) -> int:
         """Passes over the training rows; 0 for a head that is not trained so."""
@@ -52,45 +103,40 @@ class Outcome:
         return values[int(np.argmin(watched)) if self.by_epoch else -1]
 
 
-def keep(
-    commit: Commit,
-    run_id: str,
-    created_at: datetime,
-    facts: Mapping[str, Any],
-    *,
-    file: bytes,
-    suffix: str,
-    settings: Mapping[str, Any],
-    history: Mapping[str, list[float]],
-    seen: Sequence[Rows],
-    judgements: Sequence[Judgement] = (),
-) -> None:
-    """Put a run into a commit.
+def keep(store: Store, step: str, made: Made, *, asked: dict[str, Any], inputs: dict[str, str]) -> None:
+    """Commit a run, and the record of the step that made it with the settings asked for and what it read."""
+    with store.commit(step) as commit:
+        commit.add_file("models", made.file, key=made.run_id, suffix=made.suffix)
+        commit.append("runs", pa.Table.from_pylist([_row(made)], SCHEMAS["runs"]), key=made.run_id)
+        commit.append("run_rows", _rows(made.run_id, made.seen), key=made.run_id)
+        for one in made.judgements:
+            judgement.keep_judgement(commit, one)
+        commit.record_step(
+            step,
+            name_in(made.run_id),
+            settings=asked,
+            inputs=inputs,
+            seconds=made.seconds,
+            rows_in=made.train_rows + made.val_rows,
+            rows_out=made.train_rows,
+        )
 
-    Args:
-        facts: the columns of ``runs`` that only its maker knows.
-        file: the trained head or network.
-        seen: the rows it learned from, then those that had another say in it.
-        judgements: evaluations that came with its making.
-    """
-    row = {
+
+def _row(made: Made) -> dict[str, Any]:
+    return {
         **dict.fromkeys(SCHEMAS["runs"].names),
-        **facts,
-        "run_id": run_id,
-        "created_at": created_at,
-        "name": name_in(run_id),
-        "train_rows": len(seen[0]),
-        "val_rows": sum(len(rows) for rows in seen[1:]),
-        "epochs": len(history.get("loss", [])),
-        "settings": json.dumps(settings, sort_keys=True),
-        "history": json.dumps(history),
+        **made.facts,
+        "run_id": made.run_id,
+        "created_at": made.created_at,
+        "name": name_in(made.run_id),
+        "train_rows": made.train_rows,
+        "val_rows": made.val_rows,
+        "epochs": len(made.history.get("loss", [])),
+        "seconds": made.seconds,
+        "settings": json.dumps(made.settings, sort_keys=True),
+        "history": json.dumps(made.history),
         "versions": json.dumps(_versions()),
     }
-    commit.add_file("models", file, key=run_id, suffix=suffix)
-    commit.append("runs", pa.Table.from_pylist([row], SCHEMAS["runs"]), key=run_id)
-    commit.append("run_rows", _rows(run_id, seen), key=run_id)
-    for one in judgements:
-        judgement.keep_judgement(commit, one)
 
 
 def _rows(run_id: str, seen: Sequence[Rows]) -> pa.Table:

@@ -43,27 +43,7 @@ def in_workers(
         memory: bytes of address space that a process may have.
         prepare: called in each process first; its time counts for no item.
     """
-    stopped = threading.Event()
-    everyone: list[Worker] = []
-    own = threading.local()
-
-    def work(some: list[Item], results: SimpleQueue[Any]) -> None:
-        if not hasattr(own, "worker"):
-            own.worker = Worker(memory=memory, prepare=prepare)
-            everyone.append(own.worker)
-        done = 0
-        while done < len(some) and not stopped.is_set():
-            try:
-                for result in own.worker.each(function, [(one,) for one in some[done:]], seconds=seconds):
-                    results.put(result)
-                    done += 1
-            except (TookTooLong, Died, MemoryError) as error:
-                results.put(error)
-                done += 1
-            except BaseException as error:  # of the function itself
-                results.put(_Raised(error))
-                return
-
+    processes = _Processes(function, seconds, lambda: Worker(memory=memory, prepare=prepare))
     source = iter(items)
     with ThreadPoolExecutor(workers) as pool:
         ahead: deque[tuple[list[Item], SimpleQueue[Any]]] = deque()
@@ -71,7 +51,7 @@ def in_workers(
             while True:
                 while len(ahead) < workers * CHUNKS_AHEAD and (some := list(islice(source, CHUNK))):
                     ahead.append((some, SimpleQueue()))
-                    pool.submit(work, *ahead[-1])
+                    pool.submit(processes.work, *ahead[-1])
                 if not ahead:
                     return
                 some, results = ahead.popleft()
@@ -81,12 +61,49 @@ def in_workers(
                         raise result.error
                     yield item, result
         finally:
-            stopped.set()
-            for worker in everyone:
-                worker.kill()
+            processes.kill()
             pool.shutdown(cancel_futures=True)
-            for worker in everyone:
-                worker.end()
+            processes.end()
+
+
+class _Processes:
+    """Processes that work on items, one for each thread that asks."""
+
+    def __init__(self, function: Callable[[Any], Any], seconds: float | None, start: Callable[[], Worker]) -> None:
+        self._function, self._seconds, self._start = function, seconds, start
+        self._stopped = threading.Event()
+        self._everyone: list[Worker] = []
+        self._own = threading.local()
+
+    def work(self, some: list[Any], results: SimpleQueue[Any]) -> None:
+        """Put what comes of each item into ``results``."""
+        if not hasattr(self._own, "worker"):
+            self._own.worker = self._start()
+            self._everyone.append(self._own.worker)
+        done = 0
+        while done < len(some) and not self._stopped.is_set():
+            calls = [(one,) for one in some[done:]]
+            try:
+                for result in self._own.worker.each(self._function, calls, seconds=self._seconds):
+                    results.put(result)
+                    done += 1
+            except (TookTooLong, Died, MemoryError) as error:
+                results.put(error)
+                done += 1
+            except BaseException as error:  # of the function itself
+                results.put(_Raised(error))
+                return
+
+    def kill(self) -> None:
+        """Have all of them stop what they do."""
+        self._stopped.set()
+        for worker in self._everyone:
+            worker.kill()
+
+    def end(self) -> None:
+        """Wait until all of them are gone."""
+        for worker in self._everyone:
+            worker.end()
 
 
 class _Raised:

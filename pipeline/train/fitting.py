@@ -255,6 +255,7 @@ def selects(settings: Settings) -> bool:
 
 
 def named(classes: npt.NDArray[np.str_]) -> str:
+    """The names of some classes, a few of many."""
     return ", ".join(classes[:SHOWN].tolist()) + (", …" if len(classes) > SHOWN else "")
 
 
@@ -287,7 +288,7 @@ def inputs_read(snapshot: Snapshot, settings: Settings) -> dict[str, str]:
     return inputs
 
 
-def facts(data: Data, settings: Settings, head: Head, seconds: float) -> dict[str, Any]:
+def facts(data: Data, settings: Settings, head: Head) -> dict[str, Any]:
     """What ``runs`` says of a head, beside what every run has."""
     assert isinstance(settings.embedder, tuple)
     return {
@@ -299,7 +300,6 @@ def facts(data: Data, settings: Settings, head: Head, seconds: float) -> dict[st
         "features_digest": data.digest,
         "classes": data.classes.tolist(),
         "parameters": head.parameters,
-        "seconds": seconds,
         "seed": settings.seed,
         "views": settings.views,
         "settings_chosen_on": settings.chosen_on,

@@ -77,42 +77,15 @@ def train(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         "features_digest": digest,
         "classes": classes.tolist(),
         "parameters": fitted.parameters,
-        "seconds": seconds,
         "seed": settings.seed,
         "views": 0,
         "settings_chosen_on": None,
     }
-    with store.commit("train") as commit:
-        keeping.keep(
-            commit,
-            run_id,
-            created_at,
-            facts,
-            file=fitted.file,
-            suffix=".keras",
-            settings=asdict(settings),
-            history=fitted.history,
-            seen=seen,
-        )
-        commit.record_step(
-            STEP,
-            name,
-            settings=asdict(settings),
-            inputs=inputs,
-            seconds=seconds,
-            rows_in=sum(len(rows) for rows in seen),
-            rows_out=len(training),
-        )
-    return Outcome(
-        run_id,
-        len(training),
-        len(validation),
-        len(classes),
-        fitted.history,
-        seconds,
-        tuple(notes),
-        by_epoch=bool(settings.early_stopping),
+    made = keeping.Made(
+        run_id, created_at, facts, fitted.file, ".keras", asdict(settings), fitted.history, seen, seconds
     )
+    keeping.keep(store, STEP, made, asked=asdict(settings), inputs=inputs)
+    return Outcome.of(made, notes, by_epoch=bool(settings.early_stopping))
 
 
 def inputs_read(snapshot: Snapshot, settings: Settings) -> dict[str, str]:

@@ -48,39 +48,20 @@ def train(store: Store, name: str, settings: Settings) -> Outcome:
     head, fitted = fitting.fit(data.training, data.validation, data.classes, resolved, texts)
     seen = data.seen(resolved)
     seconds = time.monotonic() - started
-    with store.commit("train") as commit:
-        keeping.keep(
-            commit,
-            run_id,
-            created_at,
-            fitting.facts(data, resolved, head, seconds),
-            file=head.to_bytes(),
-            suffix=".npz",
-            settings=asdict(resolved),
-            history=fitted.history,
-            seen=seen,
-            judgements=[folds] if folds else [],
-        )
-        commit.record_step(
-            STEP,
-            name,
-            settings=asdict(resolved),
-            inputs=inputs,
-            seconds=seconds,
-            rows_in=sum(len(rows) for rows in seen),
-            rows_out=len(data.training),
-        )
-    return Outcome(
+    made = keeping.Made(
         run_id,
-        len(data.training),
-        sum(len(rows) for rows in seen[1:]),
-        len(data.classes),
+        created_at,
+        fitting.facts(data, resolved, head),
+        head.to_bytes(),
+        ".npz",
+        asdict(resolved),
         fitted.history,
+        seen,
         seconds,
-        (*data.notes, *fold_notes, *fitted.notes),
-        by_epoch=bool(resolved.early_stopping),
-        folds=folds,
+        [folds] if folds else [],
     )
+    keeping.keep(store, STEP, made, asked=asdict(resolved), inputs=inputs)
+    return Outcome.of(made, (*data.notes, *fold_notes, *fitted.notes), by_epoch=bool(resolved.early_stopping))
 
 
 def _out_of_fold(

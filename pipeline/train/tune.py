@@ -125,28 +125,11 @@ def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) ->
     head, fitted = trials.fit(chosen)
     run_id, created_at = runs.new_id(name, [asdict(chosen), data.digest])
     seconds = time.monotonic() - started
-    seen = data.seen(chosen)
-    with store.commit("tune") as commit:
-        keeping.keep(
-            commit,
-            run_id,
-            created_at,
-            fitting.facts(data, chosen, head, seconds),
-            file=head.to_bytes(),
-            suffix=".npz",
-            settings=asdict(chosen),
-            history=fitted.history,
-            seen=seen,
-        )
-        commit.record_step(
-            STEP,
-            name,
-            settings=asdict(resolved),
-            inputs=inputs,
-            seconds=seconds,
-            rows_in=sum(len(rows) for rows in seen),
-            rows_out=len(data.training),
-        )
+    facts, seen = fitting.facts(data, chosen, head), data.seen(chosen)
+    made = keeping.Made(
+        run_id, created_at, facts, head.to_bytes(), ".npz", asdict(chosen), fitted.history, seen, seconds
+    )
+    keeping.keep(store, STEP, made, asked=asdict(resolved), inputs=inputs)
     best_score = max(trials.scores.values())
     return Outcome(
         run_id,

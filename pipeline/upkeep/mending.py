@@ -14,12 +14,13 @@ from typing import Any
 import pyarrow as pa
 
 from store import compaction, files, garbage, manifest, opening, parts
+from store.commits import Commit
 from store.errors import StoreDamaged
 from store.manifest import Manifest
 from store.parts import Part
 from store.rows import json_of
 from store.schemas import SCHEMAS, conform
-from store.store import Commit, Snapshot, Store
+from store.store import Snapshot, Store
 
 FOLDER = "damaged"
 LOST = "rows that repair took out"  # among the inputs of a step: it is out of date

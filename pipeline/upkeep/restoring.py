@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.curate import replay
-from pipeline.embed.embed import FEATURE_SET
+from pipeline.embed.made import FEATURE_SET
 from pipeline.embed.settings import STEP as EMBED
 from pipeline.upkeep.mending import LOST, Mending, recorded
 from store.schemas import SCHEMAS, conform

@@ -129,7 +129,7 @@ def opened(root: str) -> tuple[Any, Any, Any, Any]:
 def an_epoch(inputs: Any, parts: Any, contents: Any, epochs: int) -> float:
     """Seconds of an epoch: from batch to batch, but for the first, which builds the graph."""
     from pipeline.finetune import loop
-    from pipeline.finetune.loop import Classifier, Examples, Schedule
+    from pipeline.finetune.loop import Examples, Network, Schedule
 
     random = np.random.default_rng(0)
     rows = Examples(
@@ -138,7 +138,7 @@ def an_epoch(inputs: Any, parts: Any, contents: Any, epochs: int) -> float:
         np.ones(len(contents), np.float32),
     )
     times: list[float] = []
-    network = Classifier(inputs.body, parts.head, seed=0)
+    network = Network(inputs.body, parts.head, seed=0)
     schedule = Schedule("adam", 1e-7, BATCH, epochs, 0, 0.0, 0)
     loop.fit(network, rows, None, CLASSES, schedule, lambda count: times.append(time.monotonic()))
     return (times[-1] - times[0]) / (len(times) - 1) * len(contents) / BATCH

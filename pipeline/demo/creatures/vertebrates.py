@@ -66,29 +66,11 @@ def quadruped(layer: Layer, family: Family, rng: Rng) -> None:
 
 def bird(layer: Layer, family: Family, rng: Rng) -> None:
     """A bird that perches."""
-    body, leg, neck, head, beak, tail, crest, wing, *_ = family.traits
+    body, leg, neck, *_ = family.traits
     half = between(body, 0.17, 0.27)
-    length = between(leg, 0.12, 0.5)
     tilt = rng.uniform(-0.12, 0.25)
-    shank = mix(family.accent, (220, 150, 40), 0.6)
-    for x in (-0.04, 0.08):
-        step = 0.05 * rng.normal()
-        layer.tube(
-            [(x, half * 0.6), (x - 0.02, half + length * 0.5), (x + step, half + length)], [0.03, 0.014, 0.012], shank
-        )
-        for toe in (-0.06, 0.04, 0.09):
-            layer.line([(x + step, half + length), (x + step + toe, half + length + 0.02)], 0.016, shank)
-    reach = between(tail, 0.25, 0.75)
-    for fan in (-0.08, 0.0, 0.08):
-        layer.tube(
-            [
-                (-0.3, 0.02),
-                (-0.4 - reach * 0.6, 0.1 + tilt * 0.4 + fan),
-                (-0.36 - reach, 0.16 + tilt * 0.7 + fan * 1.6),
-            ],
-            [0.06, 0.05, 0.03],
-            darker(family.accent if crest > 0.5 else family.base, 0.2 + abs(fan)),
-        )
+    _legs(layer, family, half, between(leg, 0.12, 0.5), rng)
+    _tail(layer, family, tilt)
     stretch = between(neck, 0.08, 0.42)
     top = (0.3 + stretch * 0.35, -half * 0.6 - stretch)
     barrel = closed(
@@ -104,6 +86,41 @@ def bird(layer: Layer, family: Family, rng: Rng) -> None:
     throat = tube([(0.16, -0.05), (0.28, -half * 0.5), top], [half * 0.7, half * 0.5, half * 0.38])
     skin(layer, family, barrel, throat, belly=0.45)
     lift = rng.uniform(-0.08, 0.05)
+    _wing(layer, family, half, lift)
+    _bird_head(layer, family, top)
+
+
+def _legs(layer: Layer, family: Family, half: float, length: float, rng: Rng) -> None:
+    """Two legs with toes, below a body of this half height."""
+    shank = mix(family.accent, (220, 150, 40), 0.6)
+    for x in (-0.04, 0.08):
+        step = 0.05 * rng.normal()
+        layer.tube(
+            [(x, half * 0.6), (x - 0.02, half + length * 0.5), (x + step, half + length)], [0.03, 0.014, 0.012], shank
+        )
+        for toe in (-0.06, 0.04, 0.09):
+            layer.line([(x + step, half + length), (x + step + toe, half + length + 0.02)], 0.016, shank)
+
+
+def _tail(layer: Layer, family: Family, tilt: float) -> None:
+    """Three feathers."""
+    tail, crest = family.traits[5:7]
+    reach = between(tail, 0.25, 0.75)
+    for fan in (-0.08, 0.0, 0.08):
+        layer.tube(
+            [
+                (-0.3, 0.02),
+                (-0.4 - reach * 0.6, 0.1 + tilt * 0.4 + fan),
+                (-0.36 - reach, 0.16 + tilt * 0.7 + fan * 1.6),
+            ],
+            [0.06, 0.05, 0.03],
+            darker(family.accent if crest > 0.5 else family.base, 0.2 + abs(fan)),
+        )
+
+
+def _wing(layer: Layer, family: Family, half: float, lift: float) -> None:
+    """A folded wing with rows of feathers."""
+    wing = family.traits[7]
     feathers = darker(family.base, 0.3) if wing < 0.5 else mix(family.accent, family.base, 0.25)
     layer.polygon(
         closed(
@@ -125,6 +142,11 @@ def bird(layer: Layer, family: Family, rng: Rng) -> None:
             0.012,
             darker(feathers, 0.3),
         )
+
+
+def _bird_head(layer: Layer, family: Family, top: tuple[float, float]) -> None:
+    """A skull with a beak, an eye and sometimes a crest."""
+    _, _, _, head, beak, _, crest, *_ = family.traits
     skull = between(head, 0.1, 0.16)
     bill = mix((230, 170, 50), family.accent, 0.35)
     point = between(beak, 0.1, 0.5)

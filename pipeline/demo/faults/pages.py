@@ -7,8 +7,11 @@ import math
 import numpy as np
 from PIL import Image
 
-from pipeline.demo.canvas import Rng, closed, darker, grained, hsv, lighter, mix, smooth
+from pipeline.demo.canvas import Layer, Rng, closed, darker, grained, hsv, lighter, mix, smooth
 from pipeline.demo.faults.paper import INK, WORDS, Size, arrow, flat, lines, paper_colour, rectangle, sheet, write
+
+Point = tuple[float, float]
+STROKE = 0.011  # of the height
 
 
 def document(size: Size, rng: Rng) -> Image.Image:
@@ -39,75 +42,95 @@ def diagram(size: Size, rng: Rng) -> Image.Image:
     paper = lighter(paper_colour(rng), 0.3)
     layer, width, height = sheet(size, paper)
     hue = rng.random()
-    labels: list[tuple[float, float]] = []
     style = rng.choice(["boxes", "bars", "curve", "cycle"])
-    stroke = height * 0.011
     if style == "boxes":
-        rows, columns = int(rng.integers(2, 4)), int(rng.integers(2, 4))
-        wide, tall = width / columns, height / rows
-        for row in range(rows):
-            for column in range(columns):
-                left, top = column * wide + wide * 0.16, row * tall + tall * 0.22
-                rectangle(layer, left, top, wide * 0.68, tall * 0.5, INK)
-                fill = hsv(hue + 0.13 * (row + column), 0.4, 0.93)
-                rectangle(layer, left + stroke, top + stroke, wide * 0.68 - 2 * stroke, tall * 0.5 - 2 * stroke, fill)
-                labels.append((left + wide * 0.1, top + tall * 0.14))
-                if column + 1 < columns:
-                    arrow(
-                        layer,
-                        (left + wide * 0.7, top + tall * 0.25),
-                        (left + wide * 0.98, top + tall * 0.25),
-                        stroke,
-                        INK,
-                    )
-                if row + 1 < rows and rng.random() < 0.7:
-                    arrow(
-                        layer,
-                        (left + wide * 0.34, top + tall * 0.52),
-                        (left + wide * 0.34, top + tall * 0.96),
-                        stroke,
-                        INK,
-                    )
-    elif style in ("bars", "curve"):
-        left, bottom = width * 0.14, height * 0.84
-        arrow(layer, (left, bottom), (left, height * 0.1), stroke, INK)
-        arrow(layer, (left, bottom), (width * 0.94, bottom), stroke, INK)
-        count = int(rng.integers(4, 9))
-        tops = bottom - height * rng.uniform(0.1, 0.65, count)
-        step = width * 0.74 / count
-        for number, top in enumerate(tops):
-            if style == "bars":
-                colour = hsv(hue + 0.09 * number * (rng.random() < 0.6), 0.6, 0.85)
-                rectangle(layer, left + step * (number + 0.3), float(top), step * 0.62, bottom - float(top), colour)
-        if style == "curve":
-            for number in range(int(rng.integers(1, 4))):
-                heights = bottom - height * rng.uniform(0.1, 0.65, count)
-                points = [(left + step * (at + 0.5), float(y)) for at, y in enumerate(heights)]
-                colour = hsv(hue + 0.3 * number, 0.75, 0.75)
-                layer.line(smooth(points, 40), stroke * 1.6, colour)
-                for point in points:
-                    layer.ellipse(point, (stroke * 2, stroke * 2), colour)
-        labels += [(width * 0.35, height * 0.88), (width * 0.3, height * 0.03)]
+        labels = _boxes(layer, width, height, hue, rng)
+    elif style == "cycle":
+        labels = _cycle(layer, width, height, hue, rng)
     else:
-        count, radius = int(rng.integers(3, 7)), height * 0.33
-        for number in range(count):
-            angle, after = (2 * math.pi * (number + part) / count for part in (0.22, 0.78))
-            arrow(
-                layer,
-                (width / 2 + radius * 1.25 * math.cos(angle), height / 2 + radius * math.sin(angle)),
-                (width / 2 + radius * 1.25 * math.cos(after), height / 2 + radius * math.sin(after)),
-                stroke,
-                INK,
-            )
-            angle = 2 * math.pi * number / count
-            centre = (width / 2 + radius * 1.25 * math.cos(angle), height / 2 + radius * math.sin(angle))
-            layer.ellipse(centre, (height * 0.115, height * 0.1), INK)
-            layer.ellipse(centre, (height * 0.103, height * 0.088), hsv(hue + 0.12 * number, 0.45, 0.93))
-            labels.append((centre[0] - height * 0.08, centre[1] - height * 0.03))
+        labels = _chart(layer, width, height, hue, rng, style)
     picture = flat(layer)
     for label in labels:
         write(picture, label, str(rng.choice(WORDS)), height * 0.045, INK)
     return grained(picture, rng)
+
+
+def _boxes(layer: Layer, width: float, height: float, hue: float, rng: Rng) -> list[Point]:
+    """Labelled boxes with arrows between them; where their labels go."""
+    labels: list[Point] = []
+    stroke = height * STROKE
+    rows, columns = int(rng.integers(2, 4)), int(rng.integers(2, 4))
+    wide, tall = width / columns, height / rows
+    for row in range(rows):
+        for column in range(columns):
+            left, top = column * wide + wide * 0.16, row * tall + tall * 0.22
+            rectangle(layer, left, top, wide * 0.68, tall * 0.5, INK)
+            fill = hsv(hue + 0.13 * (row + column), 0.4, 0.93)
+            rectangle(layer, left + stroke, top + stroke, wide * 0.68 - 2 * stroke, tall * 0.5 - 2 * stroke, fill)
+            labels.append((left + wide * 0.1, top + tall * 0.14))
+            if column + 1 < columns:
+                arrow(
+                    layer,
+                    (left + wide * 0.7, top + tall * 0.25),
+                    (left + wide * 0.98, top + tall * 0.25),
+                    stroke,
+                    INK,
+                )
+            if row + 1 < rows and rng.random() < 0.7:
+                arrow(
+                    layer,
+                    (left + wide * 0.34, top + tall * 0.52),
+                    (left + wide * 0.34, top + tall * 0.96),
+                    stroke,
+                    INK,
+                )
+    return labels
+
+
+def _chart(layer: Layer, width: float, height: float, hue: float, rng: Rng, style: str) -> list[Point]:
+    """Bars or curves over two axes; where labels go."""
+    stroke = height * STROKE
+    left, bottom = width * 0.14, height * 0.84
+    arrow(layer, (left, bottom), (left, height * 0.1), stroke, INK)
+    arrow(layer, (left, bottom), (width * 0.94, bottom), stroke, INK)
+    count = int(rng.integers(4, 9))
+    tops = bottom - height * rng.uniform(0.1, 0.65, count)
+    step = width * 0.74 / count
+    for number, top in enumerate(tops):
+        if style == "bars":
+            colour = hsv(hue + 0.09 * number * (rng.random() < 0.6), 0.6, 0.85)
+            rectangle(layer, left + step * (number + 0.3), float(top), step * 0.62, bottom - float(top), colour)
+    if style == "curve":
+        for number in range(int(rng.integers(1, 4))):
+            heights = bottom - height * rng.uniform(0.1, 0.65, count)
+            points = [(left + step * (at + 0.5), float(y)) for at, y in enumerate(heights)]
+            colour = hsv(hue + 0.3 * number, 0.75, 0.75)
+            layer.line(smooth(points, 40), stroke * 1.6, colour)
+            for point in points:
+                layer.ellipse(point, (stroke * 2, stroke * 2), colour)
+    return [(width * 0.35, height * 0.88), (width * 0.3, height * 0.03)]
+
+
+def _cycle(layer: Layer, width: float, height: float, hue: float, rng: Rng) -> list[Point]:
+    """Discs in a circle with arrows between them; where their labels go."""
+    labels: list[Point] = []
+    stroke = height * STROKE
+    count, radius = int(rng.integers(3, 7)), height * 0.33
+    for number in range(count):
+        angle, after = (2 * math.pi * (number + part) / count for part in (0.22, 0.78))
+        arrow(
+            layer,
+            (width / 2 + radius * 1.25 * math.cos(angle), height / 2 + radius * math.sin(angle)),
+            (width / 2 + radius * 1.25 * math.cos(after), height / 2 + radius * math.sin(after)),
+            stroke,
+            INK,
+        )
+        angle = 2 * math.pi * number / count
+        centre = (width / 2 + radius * 1.25 * math.cos(angle), height / 2 + radius * math.sin(angle))
+        layer.ellipse(centre, (height * 0.115, height * 0.1), INK)
+        layer.ellipse(centre, (height * 0.103, height * 0.088), hsv(hue + 0.12 * number, 0.45, 0.93))
+        labels.append((centre[0] - height * 0.08, centre[1] - height * 0.03))
+    return labels
 
 
 def map_(size: Size, rng: Rng) -> Image.Image:

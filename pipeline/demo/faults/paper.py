@@ -40,10 +40,12 @@ def sheet(size: Size, colour: Colour) -> tuple[Layer, float, float]:
 
 
 def flat(layer: Layer) -> Image.Image:
+    """A layer as a picture."""
     return layer.finished()[0].convert("RGB")
 
 
 def write(picture: Image.Image, at: tuple[float, float], text: str, size: float, colour: Colour) -> None:
+    """Write text with its upper left corner at a place."""
     ImageDraw.Draw(picture).text(at, text, fill=colour, font=_font(max(round(size), 6)))
 
 
@@ -64,10 +66,12 @@ def lines(layer: Layer, rng: Rng, box: tuple[float, float, float, float], spacin
 
 
 def rectangle(layer: Layer, left: float, top: float, width: float, height: float, colour: Colour) -> None:
+    """Fill a rectangle."""
     layer.polygon([(left, top), (left + width, top), (left + width, top + height), (left, top + height)], colour)
 
 
 def arrow(layer: Layer, start: tuple[float, float], end: tuple[float, float], width: float, colour: Colour) -> None:
+    """A line with a head at its end."""
     layer.line([start, end], width, colour)
     along = np.array(end) - np.array(start)
     along = along / max(float(np.hypot(*along)), 1e-6) * width * 4

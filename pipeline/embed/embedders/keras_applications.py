@@ -132,6 +132,7 @@ def load(name: str, options: Options) -> Embedder:
 
 
 def preprocessing(name: str) -> Any:
+    """The function of Keras that scales pictures for a network."""
     return importlib.import_module(f"keras.applications.{NETWORKS[name][0]}").preprocess_input
 
 

@@ -119,21 +119,13 @@ def fit(
     _check_rows("training", pictures, targets, classes, settings.size)
     if validation is not None:
         _check_rows("validation", *validation, classes, settings.size)
-    if len(np.unique(targets)) < 2:
-        raise ColdframeError(
-            f"{name}: {len(targets)} training pictures of {len(np.unique(targets))} classes; expected at least two classes"
-        )
+    _check_classes(name, targets)
     keras = load_keras()
     from sklearn.utils.class_weight import compute_sample_weight
 
     set_seed(keras, settings.seed)
     network = build(name, classes, settings.size)
-    model = keras.Sequential([keras.Input((*settings.size, 3)), *_augmentation(keras, settings), network])
-    optimizer = keras.optimizers.get(
-        {"class_name": settings.optimizer, "config": {"learning_rate": settings.learning_rate}}
-    )
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
-    model.compile(optimizer, loss, metrics=["accuracy"])
+    model = _compiled(keras, network, settings)
     weights = compute_sample_weight("balanced", targets) if settings.class_weights else np.ones(len(targets))
     batches = _batches(keras, pictures, targets, classes, settings.batch, weights, seed=settings.seed)
     with Progress(settings.epochs * len(batches), f"train {name}", quiet=quiet) as progress:
@@ -154,6 +146,28 @@ def fit(
         int(network.count_params()),
         {key: [float(value) for value in values] for key, values in history.items()},
     )
+
+
+def _check_classes(name: str, targets: Targets) -> None:
+    """Raises:
+    ColdframeError: there is nothing to tell apart.
+    """
+    count = len(np.unique(targets))
+    if count < 2:
+        raise ColdframeError(
+            f"{name}: {len(targets)} training pictures of {count} classes; expected at least two classes"
+        )
+
+
+def _compiled(keras: Any, network: Any, settings: Settings) -> Any:
+    """The network behind its augmentation, ready to be fitted."""
+    model = keras.Sequential([keras.Input((*settings.size, 3)), *_augmentation(keras, settings), network])
+    optimizer = keras.optimizers.get(
+        {"class_name": settings.optimizer, "config": {"learning_rate": settings.learning_rate}}
+    )
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    return model
 
 
 def opened(file: Path) -> Callable[[Pixels], npt.NDArray[np.float64]]:

@@ -1,0 +1,163 @@
+"""The images while a plan is replayed: rules take them out, splits move them."""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.curate import centroids, rules, scorers, units
+from pipeline.curate.plans import Plan, Stage, from_store, percentiles
+from pipeline.embed import feature_sets
+from store import queries
+from store.errors import ColdframeError
+from store.matrices import Vectors
+from store.rows import json_of
+from store.schemas import as_text
+from store.store import Snapshot
+
+
+class State:
+    """The images while a plan is replayed, in temporary tables that the SQL of rules and splits reads.
+
+    ``state`` has every ready image and where it stands; ``candidates`` those the stages so far have left, made anew for
+    each pass. A rule may also read ``centroid_distances``, and what it selects is ``hits``. A split reads ``groups`` (of
+    ``by``), ``units`` (images that stay together), ``assigned`` and ``assigned_elsewhere`` (where they were before), and makes
+    ``split_units``, ``split_quotas`` and ``carved``, one after the other.
+    """
+
+    def __init__(self, snapshot: Snapshot, plan: Plan, *, reassign: bool) -> None:
+        self._snapshot, self._plan, self._reassign = snapshot, plan, reassign
+        self._vectors: dict[str, Vectors] = {}
+        self.assignments: list[pa.Table] = []
+        self.stage_rows: list[tuple[int, int]] = []
+        self.notes: list[str] = []
+        snapshot.materialise("state", "steps/curate/replay_start")
+
+    def _find_candidates(self) -> int:
+        """Make ``candidates`` anew; how many there are."""
+        self._snapshot.materialise("candidates", "steps/curate/candidates")
+        return self._left()
+
+    def _left(self) -> int:
+        """How many images the stages so far have left."""
+        return int(self._snapshot.value("steps/curate/candidates_count"))
+
+    def apply_rule(self, stage: Stage) -> None:
+        """Take out what a rule hits, pass by pass."""
+        rows_in = 0
+        for number, percentile in enumerate(percentiles(stage.settings), start=1):
+            candidates = self._find_candidates()
+            rows_in = rows_in or candidates
+            self._prepare(stage, candidates)
+            settings = dict(stage.settings) | {rules.PASSES: percentile}
+            try:
+                self._snapshot.materialise("hits", rules.file(stage.name), **settings)
+                self._check_hits(stage)
+                self._snapshot.materialise("state", "steps/curate/replay_exclude", rule=stage.name, **{"pass": number})
+            except duckdb.Error as error:
+                raise ColdframeError(
+                    f"rule {stage.name} (sql/{rules.file(stage.name)}.sql) failed: {error}; a rule selects image_id, value, "
+                    "threshold"
+                ) from error
+        self.stage_rows.append((rows_in, self._left()))
+
+    def _prepare(self, stage: Stage, candidates: int) -> None:
+        """Provide what a rule's SQL reads besides ``candidates``; scores and vectors that are missing are an error."""
+        text = rules.text(stage.name)
+        if queries.uses(text, rules.CENTROIDS):
+            self._snapshot.register(rules.CENTROIDS, self._centroid_distances(stage))
+        if queries.uses(text, "scores"):
+            # a rule named after a scorer reads that one; another may read any
+            scorer = stage.name if stage.name in scorers.names() else None
+            scored = self._snapshot.value("steps/curate/candidates_scored", scorer=scorer)
+            if not scored:
+                raise ColdframeError(
+                    f"rule {stage.name}: no scores yet; run 'coldframe score {scorer or 'NAME'}' first"
+                )
+            self._note_missing(stage, candidates - scored, "score")
+
+    def _check_hits(self, stage: Stage) -> None:
+        for row in self._snapshot.rows("steps/curate/wrong_hits"):
+            raise ColdframeError(
+                f"rule {stage.name} (sql/{rules.file(stage.name)}.sql) gave {row['image_id']!r} {row['hits']} times"
+                f"{'' if row['is_candidate'] else ', which is no candidate'}: a rule gives each candidate at most once"
+            )
+
+    def _note_missing(self, stage: Stage, missing: int, what: str) -> None:
+        if missing:
+            self.notes.append(f"rule {stage.name}: {missing} images have no {what} yet and stay in")
+
+    def _centroid_distances(self, stage: Stage) -> pa.Table:
+        """One row per candidate whose class has a centroid: ``image_id, label, split, distance, class_size``."""
+        name = feature_sets.choose(self._snapshot, stage.settings.get("embedder"))
+        if name not in self._vectors:
+            self._vectors[name] = feature_sets.vectors(self._snapshot, name)
+        known, candidates = self._vectors[name], self._snapshot.query("steps/curate/candidate_rows")
+        table, missing = centroids.of_candidates(
+            known, candidates, leave_one_out=bool(stage.settings.get("leave_one_out"))
+        )
+        self._note_missing(stage, missing, f"embedding in {name}")
+        return table
+
+    def carve(self, stage: Stage) -> None:
+        """Move whole units out of train into a split."""
+        candidates = self._find_candidates()
+        by = stage.settings.get("by")
+        self._snapshot.register("groups", self._groups(stage, by))
+        links = self._snapshot.query("steps/curate/unit_links")
+        self._snapshot.register("units", units.connected(links))
+        self._check_same_units(stage)
+        place = {"plan": self._plan.name, "stage": stage.name, "seed": self._plan.seed}
+        share = float(stage.settings["share"])
+        others = [] if self._reassign else [one.name for one in self._plan.stages if one.kind == "split"]
+        remembered = {**place, "seed": None} if self._reassign else place
+        self._snapshot.materialise("assigned", "steps/curate/assigned", **remembered)
+        self._snapshot.materialise("assigned_elsewhere", "steps/curate/assigned_elsewhere", stages=others, **remembered)
+        self._snapshot.materialise("split_units", "steps/curate/split_units", share=share)
+        self._snapshot.materialise("split_quotas", "steps/curate/split_quotas", share=share, seed=self._plan.seed)
+        self._snapshot.materialise("carved", "steps/curate/carve", seed=self._plan.seed)
+        self.assignments.append(self._snapshot.query("steps/curate/assignments", share=share, **place))
+        for row in self._snapshot.rows("steps/curate/mixed_units"):
+            self.notes.append(
+                f"split {stage.name}: {row['image_id']} and its copies have several labels ({', '.join(row['labels'])}) and "
+                "count for the most frequent"
+            )
+        shortfall = self._snapshot.value("steps/curate/split_shortfall")
+        if shortfall:
+            self.notes.append(
+                f"split {stage.name}: {shortfall} units short of its share, since units placed before stay: new images fill "
+                "it, --reassign draws anew"
+            )
+        self._snapshot.materialise("state", "steps/curate/replay_split", split=stage.name)
+        self.stage_rows.append((candidates, candidates))
+
+    def _check_same_units(self, stage: Stage) -> None:
+        """Another ``by`` makes other units: those placed before could not all stay where they are."""
+        for row in self._snapshot.rows("steps/curate/plan_stages", plan=self._plan.name):
+            if (row["kind"], row["name"]) != ("split", stage.name) or self._reassign or not self._is_same_seed():
+                continue
+            before, now = (
+                json_of(row["settings"], f"the settings of split {stage.name}").get("by"),
+                stage.settings.get("by"),
+            )
+            if before != now:
+                raise ColdframeError(
+                    f"split {stage.name}: it kept {before or 'nothing but equal files'} together, now {now or 'nothing else'}: "
+                    "units placed before would have to move; add --reassign to draw anew"
+                )
+
+    def _is_same_seed(self) -> bool:
+        before = from_store(self._snapshot, self._plan.name)
+        return before is not None and before.seed == self._plan.seed
+
+    def _groups(self, stage: Stage, by: str | None) -> pa.Table:
+        """The group of each image for ``--by``: ``image_id, group_value``."""
+        columns = self._snapshot.columns("images")
+        if by is None:
+            return pa.table({"image_id": pa.array([], pa.string()), "group_value": pa.array([], pa.string())})
+        if by not in columns:
+            raise ColdframeError(
+                f"split {stage.name}: no column {by!r} to keep together; columns: {', '.join(columns)}"
+            )
+        images = self._snapshot.select("images", "image_id", by)
+        return pa.table({"image_id": images["image_id"], "group_value": as_text(images[by])})

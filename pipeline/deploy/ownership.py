@@ -1,0 +1,128 @@
+"""Whose files are in a folder: only what an export wrote is ever replaced or removed.
+
+What is removed is ours by more than its name: each file is what the card says, to the byte, or lies in a draft that bears our
+mark."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from pathlib import Path
+
+from pipeline.deploy import artefact, cards, formats
+from store import opening
+from store.errors import ColdframeError
+
+REHEARSAL = ("rehearsal.json", "rehearsal.npz")  # in a draft, while it is asked in a process of its own
+CARDS = (cards.CARD, cards.DRAFT, cards.READABLE_CARD)
+DRAFTS = re.compile(r"\..+-(?P<id>[0-9a-f]{32})\.part", re.DOTALL)  # how the folders of drafts are called
+_MARK = re.compile(rb"coldframe export made this draft: (?P<id>[0-9a-f]{32})\n")
+
+
+def written() -> frozenset[str]:
+    """The names of all files that exports write, into an artefact or a draft of one."""
+    of_formats = (name for one in formats.names() for name in formats.files(one))
+    return frozenset((*of_formats, cards.DECODING, cards.NEIGHBOURS, *CARDS, *REHEARSAL, cards.MARK))
+
+
+def mark(folder: Path) -> bytes:
+    """What the mark of a draft in this folder says."""
+    found = DRAFTS.fullmatch(folder.name)
+    return f"coldframe export made this draft: {found['id'] if found else ''}\n".encode()
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether a folder is a draft by its name, which is random, and by its mark."""
+    said = _mark_in(folder)
+    return said is not None and DRAFTS.fullmatch(folder.name) is not None and said == mark(folder)
+
+
+def _mark_in(folder: Path) -> bytes | None:
+    """The mark in a folder; None where there is none such as a draft has."""
+    try:
+        said = opening.read_regular(folder / cards.MARK, most=200)
+    except (OSError, ValueError):
+        return None
+    return said if _MARK.fullmatch(said) else None
+
+
+def foreign(folder: Path) -> str | None:
+    """Why a folder is not an export's alone; None where all in it is an artefact's, or an unfinished one's.
+
+    In a draft, which nobody else names or marks so, those are regular files of names that an export writes. In any other folder
+    they are a card such as an export writes, and files that are what that card says.
+    """
+    inside = sorted(os.listdir(folder))
+    if is_marked(folder):
+        ours = written()
+        return next((_has(name) for name in inside if name not in ours or not _is_regular(name, folder)), None)
+    card = cards.CARD if artefact.is_one(folder) else cards.DRAFT
+    if card not in inside:
+        return f"it has no {cards.CARD}"
+    try:
+        said = cards.parse(folder / card)
+        cards.check_kind(folder / card, said)
+        cards.check(folder / card, said)
+    except (ColdframeError, OSError):
+        return f"its {card} is not one that an export writes"
+    listed = {**said["files"], cards.READABLE_CARD: said.get("readable_card")}
+    own = {card} if _mark_in(folder) is None else {card, cards.MARK}  # which was killed as it got its place
+    strange = next((name for name in inside if name not in own and name not in listed), None)
+    if strange is not None:
+        return _has(strange)
+    changed = next((name for name in inside if name in listed and not _is_as_said(folder / name, listed[name])), None)
+    return None if changed is None else f"its {changed} is not the one that {card} says"
+
+
+def _has(name: str) -> str:
+    return f"it has {artefact.shown(name)}"
+
+
+def _is_as_said(file: Path, digest: str | None) -> bool:
+    """Whether a file is a regular one with this SHA-256."""
+    try:
+        with opening.open_regular(file) as opened:
+            formats.size_of(opened)
+            return hashlib.file_digest(opened, "sha256").hexdigest() == digest
+    except OSError:
+        return False
+
+
+def remove(folder: Path) -> str | None:
+    """Remove a folder that holds nothing but files of an export; where it holds anything else, nothing is removed.
+
+    Returns:
+        A sentence that says why it is still there; None where it is not.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        what = "a link" if folder.is_symlink() else error.strerror
+        return f"{folder}: left where it is ({what}, expected a folder of an export)"
+    try:
+        inside = sorted(
+            os.listdir(descriptor), key=lambda name: name == cards.MARK
+        )  # last: as long as it is there, it is ours
+        strange = foreign(folder)  # which sees whatever has come since, too
+        if strange is not None:
+            return f"{folder}: left where it is, for not all in it is of an export ({strange})"
+        for name in inside:
+            os.unlink(name, dir_fd=descriptor)
+        folder.rmdir()
+    except OSError as error:
+        return f"{folder}: not removed ({error.strerror})"
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _is_regular(name: str, folder: Path) -> bool:
+    """Whether a name in a folder is that of a regular file and of no link."""
+    try:
+        return stat.S_ISREG((folder / name).lstat().st_mode)
+    except OSError:
+        return False

@@ -1,0 +1,76 @@
+"""The settings of fine-tuning, the run that it begins with, and what it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.finetune import activations
+from pipeline.finetune.inputs import CutInputs, WholeInputs
+from pipeline.ingest import pictures
+from pipeline.runs.runs import FINETUNED, HEAD, Run
+from pipeline.steps.settings import (
+    LARGEST_COUNT,
+    LARGEST_SEED,
+    setting,
+)
+from pipeline.train import fitting
+from pipeline.train.loop import OPTIMIZERS
+from store.errors import ColdframeError
+from store.store import Snapshot
+
+STEP = "finetune"
+MODES = (CutInputs.mode, WholeInputs.mode)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``finetune`` can be told. ``run`` is the run to begin with, None for the newest head; it is an argument of the
+    command."""
+
+    run: str | None = setting(None, is_option=False)
+    layers: int = setting(
+        5, "Last layers of the backbone to unfreeze, those of BatchNormalization apart.", least=1, most=LARGEST_COUNT
+    )
+    learning_rate: float = setting(1e-7, "Size of the steps of training.", above=0, spellings=("--lr",))
+    epochs: int = setting(6, "Most passes over the training rows.", least=1, most=LARGEST_COUNT)
+    optimizer: str = setting("adam", "What takes the steps of training.", choices=OPTIMIZERS)
+    batch: int = setting(32, "Pictures a step.", least=1, most=LARGEST_COUNT)
+    early_stopping: int = setting(
+        3, "Stop after so many epochs without improvement; 0 for never.", least=0, most=LARGEST_COUNT
+    )
+    mode: str | None = setting(
+        None,
+        "cut: keep what the frozen layers give; whole: all of the network in every epoch.",
+        choices=MODES,
+        default_text="cut, unless --augment",
+    )
+    augment: bool = setting(False, "With the whole network: mirror, turn and zoom in every epoch.")
+    cache_as: str = setting("float16", "How activations are kept.", choices=activations.TYPES)
+    max_disk: str = setting("20GB", "What activations may take in the store.", metavar="SIZE", incidental=True)
+    memory_share: float = setting(
+        pictures.MEMORY_SHARE,
+        "With the whole network: a larger array of pictures than this share of the memory lies on disk.",
+        least=0,
+        most=1,
+        incidental=True,
+    )
+    seed: int = setting(0, "Another seed, another order.", least=0, most=LARGEST_SEED)
+
+
+def begins_with(snapshot: Snapshot, settings: Settings) -> Run:
+    """The run that settings name.
+
+    Raises:
+        ColdframeError: there is none, or it is fine-tuned already.
+    """
+    if settings.run is None:
+        return Run.newest(snapshot, kind=HEAD) or Run.find(snapshot, None)
+    run = Run.find(snapshot, settings.run)
+    if run.kind == FINETUNED:
+        raise ColdframeError(f"{run.run_id} is fine-tuned already: name the head it began with, {run.finetuned_from}")
+    return run
+
+
+def inputs_read(snapshot: Snapshot, run: Run) -> dict[str, str]:
+    """The run, and a digest of each column of the training and validation rows; the pictures are known by their content."""
+    return fitting.rows_read(snapshot, run.plan) | {"run": run.run_id}

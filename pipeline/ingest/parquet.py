@@ -1,0 +1,164 @@
+"""Reading a catalogue out of Parquet: each column as it is, where DuckDB and Python can both hold it, else as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.ingest import catalogue_limits
+from store.errors import ColdframeError
+from store.schemas import as_text
+
+ROWS_AT_ONCE, ROW_BYTES = 4096, 8  # of Parquet, and what a row takes beside its values
+PIECE_ROWS = 16_384  # of a column, as Python objects
+BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+SHOWN_CHARACTERS = 200  # of a type: one of many fields is long
+
+
+def read(source: Path) -> pa.Table:
+    """The rows of a Parquet file.
+
+    Raises:
+        ColdframeError: it cannot be read, is too large, or has a value that no text can say.
+    """
+    try:
+        with pq.ParquetFile(source) as file:
+            catalogue_limits.check_columns(source, file.metadata.num_columns)  # those within structures each
+            table = _held(source, file)
+    except MemoryError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise ColdframeError(f"{source}: not a readable Parquet file ({error})") from error
+    columns = [_usable(source, name, column) for name, column in zip(table.column_names, table.columns, strict=True)]
+    return pa.table(columns, table.column_names)
+
+
+def _held(source: Path, file: pq.ParquetFile) -> pa.Table:
+    """All rows, each value as often as it comes. What takes little on disk may take all the memory there is.
+
+    Raises:
+        ColdframeError: they take more than there is for them.
+    """
+    schema = pa.schema([(field.name, _of_each(field.type)) for field in file.schema_arrow])
+    batches, taken, most = [], 0, catalogue_limits.most_bytes()
+    for coded in file.iter_batches(ROWS_AT_ONCE):
+        columns = [one.dictionary_decode() if pa.types.is_dictionary(one.type) else one for one in coded.columns]
+        batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
+        taken += batches[-1].nbytes + ROW_BYTES * coded.num_rows
+        if taken > most:
+            raise ColdframeError(f"{source}: {catalogue_limits.too_large()}")
+    return pa.Table.from_batches(batches, schema)
+
+
+def _of_each(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _usable(source: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column as it is where DuckDB and Python both have a word for each of its values, else as text.
+
+    Raises:
+        ColdframeError: it cannot be text either, such as text that is not UTF-8, or a time beyond the calendar.
+    """
+    kind = column.type
+    is_plain = _is_plain(kind)
+    try:
+        column.validate(full=True)
+        if is_plain and not (pa.types.is_temporal(kind) or _has_parts(kind)):
+            return column
+        texts = []
+        for piece in _pieces(column):
+            text, fits = _said(piece)
+            texts.append(text)
+            is_plain = is_plain and fits and _fits(piece, text)
+        if is_plain:
+            return column
+        told = map(_told, _pieces(column), texts)
+        return pa.chunked_array([chunk for piece in told for chunk in piece.chunks], pa.string())
+    except MemoryError:
+        raise
+    except Exception as error:  # of Arrow's kinds and Python's
+        raise ColdframeError(
+            f"{source}: column {name!r} holds {str(kind)[:SHOWN_CHARACTERS]}, and a value that cannot be taken "
+            f"({error}): leave the column out, or write it as text"
+        ) from error
+
+
+def _pieces(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
+    return (column.slice(start, PIECE_ROWS) for start in range(0, len(column), PIECE_ROWS))
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether DuckDB has a type for this one and gives it back as it was."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _is_plain(kind.storage_type)
+    if pa.types.is_struct(kind):
+        names = [field.name.lower() for field in kind]
+        is_named = all(names) and len(set(names)) == len(names) and not any("\0" in name for name in names)
+        return is_named and all(_is_plain(field.type) for field in kind)
+    if pa.types.is_map(kind):
+        return _is_plain(kind.key_type) and _is_plain(kind.item_type)
+    if hasattr(kind, "value_type"):  # lists of each kind
+        return _is_plain(kind.value_type)
+    return not (pa.types.is_duration(kind) or pa.types.is_float16(kind) or pa.types.is_decimal256(kind))
+
+
+def _said(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
+    """Some values as text, and whether that is what the rows that fail would have of them as they are."""
+    kind = values.type
+    if pa.types.is_duration(kind) and kind.unit == "ns":  # which Python cannot hold; neither can SQL
+        values = values.cast(pa.duration("us"), safe=False)
+    try:
+        return as_text(values), True
+    except (pa.ArrowException, ValueError, OverflowError):  # bytes, or what Python has no word for
+        if pa.types.is_duration(kind):
+            raise
+    with suppress(duckdb.Error, pa.ArrowException):
+        return _by_duckdb(values), False
+    said = [None if one is None else str(one) for one in values.to_pylist()]
+    return pa.chunked_array([pa.array(said, pa.string())]), False
+
+
+def _fits(values: pa.ChunkedArray, text: pa.ChunkedArray) -> bool:
+    """Whether Python and DuckDB can hold some values, and DuckDB beside the text that they have in rows that fail."""
+    try:
+        values.to_pylist(maps_as_pydicts="strict")
+        if _has_parts(values.type):  # DuckDB makes structures of text where there are both
+            both = "select c from given union all select c from said"
+            _asked(f"select max(hash(c)) from ({both})", given=values, said=text)
+    except (duckdb.Error, pa.ArrowException, KeyError, TypeError, ValueError, OverflowError):
+        return False  # a key twice, a time beyond the calendar, text that is no structure
+    return True
+
+
+def _told(values: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Some values as text: structures as DuckDB tells them, where it can, since it can read that again."""
+    if _has_parts(values.type):
+        with suppress(duckdb.Error, pa.ArrowException):
+            return _by_duckdb(values)
+    return text
+
+
+def _by_duckdb(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    return _asked("select c::varchar as c from given", given=values)["c"]
+
+
+def _asked(query: str, **columns: pa.ChunkedArray) -> pa.Table:
+    """What DuckDB makes of columns, each of them ``c`` of a table of its own."""
+    with duckdb.connect() as con:  # a new one: some values leave it unusable
+        con.execute("set enable_progress_bar = false")
+        con.execute("set autoinstall_known_extensions = false")
+        con.execute("set timezone = 'UTC'")
+        for name, column in columns.items():
+            con.register(name, pa.table({"c": column}))
+        return con.sql(query).to_arrow_table()
+
+
+def _has_parts(kind: pa.DataType) -> bool:
+    """Whether a type is made of others, or of bytes."""
+    return pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType) or any(is_kind(kind) for is_kind in BYTES)

@@ -1,0 +1,82 @@
+"""The settings of an ingest, from flags and coldframe.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.ingest import catalogue, decoding
+from pipeline.ingest.limits import MAX_SECONDS
+from pipeline.steps.config import Config
+from pipeline.steps.settings import LARGEST_COUNT, setting
+from store.errors import ColdframeError
+
+STEP = "ingest"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``ingest`` can be told. Paths are as given; the store remembers them absolute."""
+
+    metadata: str = setting("", holds_path=True, is_option=False)  # an argument of the command
+    images: str | None = setting(
+        None,
+        "Folder the catalogue's paths count from.",
+        metavar="DIR",
+        holds_path=True,
+        default_text="the catalogue's own folder",
+    )
+    id: str | None = setting(None, "Column with a unique id.", metavar="COL", default_text="the path")
+    path: str | None = setting(
+        None, "Column with the path of each image.", metavar="COL", default_text=", ".join(catalogue.PATH_COLUMNS)
+    )
+    label: str | None = setting(
+        None, "Column with the class of each image.", metavar="COL", default_text=" or ".join(catalogue.LABEL_COLUMNS)
+    )
+    prune: bool = setting(False, "Remove rows the catalogue no longer has.")
+    rehash: bool = setting(False, "Read every file again, even where size and mtime are the same.", incidental=True)
+    max_pixels: int = setting(decoding.MAX_PIXELS, "Largest picture to decode.", least=1, most=LARGEST_COUNT)
+    max_seconds: float = setting(MAX_SECONDS, "Longest that one file may take to decode.", least=1e-3, incidental=True)
+    workers: int | None = setting(
+        None,
+        "Processes that decode.",
+        least=1,
+        most=LARGEST_COUNT,
+        default_text="the number of cores",
+        incidental=True,
+    )
+    commit_seconds: float = setting(5.0, "Seconds of work a kill may cost.", least=0, incidental=True)
+
+
+def resolved(settings: Settings) -> Settings:
+    """The settings with absolute paths, as a store remembers them."""
+    source = Path(settings.metadata)
+    root = image_folder(source, settings.images)
+    return replace(settings, metadata=str(source.resolve()), images=str(root.resolve()))
+
+
+def wanted(config: Config, flags: Mapping[str, Any]) -> Settings:
+    """The settings of an ingest.
+
+    Raises:
+        ColdframeError: neither a flag nor the file names the catalogue.
+    """
+    settings = config.settings(Settings, STEP, flags=flags)
+    if not settings.metadata:
+        raise ColdframeError("which catalogue? Give METADATA, or 'metadata' under [ingest] in coldframe.toml")
+    return settings
+
+
+def image_folder(source: Path, images: str | None) -> Path:
+    """The folder that the paths of a catalogue count from.
+
+    Raises:
+        ColdframeError: there is none.
+    """
+    root = Path(images) if images else source
+    if not root.is_dir():
+        what = "no such folder" if images else "no image folder given"
+        raise ColdframeError(f"{root}: {what}; name the folder the catalogue's paths start from with --images DIR")
+    return root
