@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-handover bench-head bench-heads bench-lab bench-predict bench-scale clean
+.PHONY: install demo test check docs lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-handover bench-head bench-heads bench-lab bench-predict bench-scale clean
 
 install: .venv/installed
 
@@ -17,6 +17,14 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest tests
+
+# The quick loop for those who change the code: lint, types, and the tests that take no framework and no minutes.
+check: lint
+	$(BIN)/python -m pytest tests -m "not slow"
+
+# The reference of commands, made of their help.
+docs: install
+	$(BIN)/python -P -m pipeline.cli.reference > docs/commands.md
 
 lint: install
 	$(BIN)/ruff check .
@@ -52,7 +60,7 @@ bench-head: install
 bench-heads: install
 	$(BIN)/python -m tests.benchmarks.heads
 
-# Every head on real photographs, over five split seeds: the README's table (half an hour; needs ../shared). Other photographs
+# Every head on real photographs, over five split seeds: the table in docs/head-lab.md (half an hour; needs ../shared). Other photographs
 # and weights, and CLIP's for zero-shot: make bench-lab LAB="FOLDER WEIGHTS CLIP".
 bench-lab: install
 	$(BIN)/python -m tests.benchmarks.lab $(LAB)
