@@ -96,7 +96,7 @@ def show(
                 if only is None or name in only.views:
                     con.execute(f"create view {name} as {select}")
             if only is None or only.macros:
-                con.execute(queries.text("macros"))
+                con.execute(queries.macros())
         except duckdb.BinderException as error:
             raise StoreDamaged(
                 f"{root}: a part has not the columns it should have ({_first_line(error)}): 'coldframe verify' says more"

@@ -14,7 +14,7 @@ from store.errors import ColdframeError
 
 @functools.cache
 def folder() -> Path:
-    """The folder that holds ``views``, ``rules``, ``steps`` and ``checks``."""
+    """The folder that holds ``views``, ``macros``, ``rules``, ``steps`` and ``checks``."""
     here = Path(__file__).resolve().parent
     for candidate in (here / "sql", here.parent / "sql"):
         if candidate.is_dir():
@@ -55,15 +55,20 @@ def views() -> list[tuple[str, str]]:
 
 
 @functools.cache
-def table_macros() -> frozenset[str]:
-    """The names of the macros in ``sql/macros.sql`` that give a table."""
-    return frozenset(re.findall(r"create macro (\w+)\([^)]*\) as table", text("macros")))
+def macros() -> str:
+    """The text of all files in ``sql/macros``, where those of the steps alone are in ``internal``."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted((folder() / "macros").rglob("*.sql")))
 
 
 @functools.cache
-def macros() -> frozenset[str]:
-    """The names of all macros in ``sql/macros.sql``."""
-    return frozenset(re.findall(r"create macro (\w+)\(", text("macros")))
+def table_macros() -> frozenset[str]:
+    """The names of the macros that give a table."""
+    return frozenset(re.findall(r"create macro (\w+)\([^)]*\) as table", macros()))
+
+
+@functools.cache
+def _names_of_macros() -> frozenset[str]:
+    return frozenset(re.findall(r"create macro (\w+)\(", macros()))
 
 
 @dataclass(frozen=True)
@@ -77,14 +82,14 @@ class Needed:
 
 def needed(relations: Collection[str], functions: Collection[str]) -> Needed:
     """What a query needs that names these relations, in lower case, and calls these functions."""
-    is_calling = not macros().isdisjoint(functions)
+    is_calling = not _names_of_macros().isdisjoint(functions)
     selects = dict(views())
     found: set[str] = set()
-    todo = {name for name in selects if name in relations or (is_calling and uses(text("macros"), name))}
+    todo = {name for name in selects if name in relations or (is_calling and uses(macros(), name))}
     while todo:
         name = todo.pop()
         found.add(name)
         todo |= {other for other in selects if other not in found and uses(selects[name], other)}
-    texts = [selects[name] for name in found] + [text("macros")] * is_calling
+    texts = [selects[name] for name in found] + [macros()] * is_calling
     datasets = {name for one in texts for name in re.findall(r"\bdata\.(\w+)", one)} | set(relations)
     return Needed(frozenset(found), frozenset(datasets), is_calling)

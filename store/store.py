@@ -178,7 +178,7 @@ class Snapshot:
         return names
 
     def select(self, view: str, *columns: str) -> pa.Table:
-        """Some columns of a view, which it must have; no columns give their types alone."""
+        """Some columns of a view or a table of this snapshot, which it must have; no columns give their types alone."""
         import duckdb
 
         from store import connection

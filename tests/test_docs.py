@@ -18,7 +18,6 @@ from pipeline.cli.app import FILES, cli
 from pipeline.curate import plans
 from pipeline.steps import config
 from pipeline.train import fitting
-from store.store import Store
 from tests.conftest import REPOSITORY, Catalogue, Coldframe, command_of
 
 PAGES = {path: path.read_text() for path in [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]}
@@ -100,6 +99,8 @@ def test_each_view_and_macro_is_written_about() -> None:
     page = PAGES[REPOSITORY / "docs" / "sql.md"]
     for view in (path.stem for path in (REPOSITORY / "sql" / "views").glob("*.sql")):
         assert re.search(rf"^\| .*`{view}`.* \|.*\|$", page, re.MULTILINE), view
+    for macro in (path.stem for path in (REPOSITORY / "sql" / "macros").glob("*.sql")):
+        assert f"`{macro}(" in page, macro
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -163,7 +164,6 @@ def test_an_embedder_a_scorer_a_rule_and_a_head_are_added_by_one_file_each(exten
     extended.process("train", "--plan", "whole", "--head", "nearest", "--embedder", "mean-colour", env=where)
     extended.process("evaluate", "nearest", env=where)
     assert extended.value("select accuracy from evaluations") >= 0.8
-    assert isinstance(extended.store, Store)
 
 
 def test_what_is_added_shows_its_settings(extended: Coldframe, tmp_path: Path) -> None:

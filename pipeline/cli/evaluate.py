@@ -32,11 +32,11 @@ def evaluate(common: Common, run: str | None, per_class: bool, confusion: bool, 
     key = {"run_id": done[0].run_id, "split": settings.split}
     names = {"evaluations": [one.evaluation for one in done]}
     tables = {
-        "steps/train/worst_classes": per_class,
-        "steps/train/confused": confusion,
-        "steps/train/groups_of": bool(flags["group_by"]),
+        "steps/evaluate/worst_classes": per_class,
+        "steps/evaluate/confused": confusion,
+        "steps/evaluate/groups_of": bool(flags["group_by"]),
     }
-    table = next((name for name, is_asked in tables.items() if is_asked), "steps/train/evaluations_of")
+    table = next((name for name, is_asked in tables.items() if is_asked), "steps/evaluate/evaluations_of")
     output.write(snapshot.query(table, **key, **names), fmt)
     for one in done:
         for note in judgement.describe(one):

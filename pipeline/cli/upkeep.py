@@ -80,7 +80,7 @@ def _check(common: Common, *, deep: bool) -> None:
 def _recompute(common: Common, count: int, embedder: str | None) -> None:
     store = common.open()
     if embedder is None:
-        sets = [row["embedder"] for row in store.snapshot().rows("steps/embed/feature_sets")]
+        sets = feature_sets.names(store.snapshot())
         if len(sets) > 1:
             # one process each: two frameworks in one are trouble
             codes = [coldframe(common, ["verify", "--recompute", str(count), "--embedder", one]) for one in sets]

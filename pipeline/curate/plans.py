@@ -148,7 +148,7 @@ def from_store(snapshot: Snapshot, name: str) -> Plan | None:
     rows = snapshot.rows("steps/curate/plan_stages", plan=name)
     if not rows:
         return None
-    record = snapshot.rows("steps/status/step", step="curate", name=name)
+    record = snapshot.rows("steps/steps/step", step="curate", name=name)
     where = f"plan {name!r}"
     seed = json_of(record[0]["settings"], f"the settings of the last replay of {where}").get("seed") if record else 0
     stages = []

@@ -122,7 +122,7 @@ def what_if(snapshot: Snapshot, plan: Plan, *, reassign: bool = False) -> tuple[
     Compared with the plan as it was last replayed, or with nothing left out where it never was.
     """
     snapshot.materialise("before", "steps/curate/curation_now", plan=plan.name)
-    if not snapshot.value("steps/curate/rows_before"):
+    if not snapshot.value("steps/curate/count_before"):
         snapshot.register("before", replay(snapshot, Plan(plan.name)).curation)
     result = replay(snapshot, plan, reassign=reassign)
     snapshot.register("after", result.curation)

@@ -55,7 +55,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
             embedder, set_row["network"], json.loads(set_row["settings"]), json.loads(set_row["source"])
         )
         values = scorers.module(name).score(known, settings, feature_set)
-        images = snapshot.query("steps/images/contents")
+        images = snapshot.select("images", "image_id", "content_id").sort_by("image_id")
         rows = known.positions(images["content_id"])
         has_vector = rows >= 0
         table = images.filter(pa.array(has_vector))

@@ -40,7 +40,7 @@ class State:
 
     def _left(self) -> int:
         """How many images the stages so far have left."""
-        return int(self._snapshot.value("steps/curate/candidates_count"))
+        return int(self._snapshot.value("steps/curate/count_candidates"))
 
     def apply_rule(self, stage: Stage) -> None:
         """Take out what a rule hits, pass by pass."""
@@ -69,7 +69,7 @@ class State:
         if queries.uses(text, "scores"):
             # a rule named after a scorer reads that one; another may read any
             scorer = stage.name if stage.name in scorers.names() else None
-            scored = self._snapshot.value("steps/curate/candidates_scored", scorer=scorer)
+            scored = self._snapshot.value("steps/curate/count_scored", scorer=scorer)
             if not scored:
                 raise ColdframeError(
                     f"rule {stage.name}: no scores yet; run 'coldframe score {scorer or 'NAME'}' first"
@@ -92,9 +92,9 @@ class State:
         name = feature_sets.choose(self._snapshot, stage.settings.get("embedder"))
         if name not in self._vectors:
             self._vectors[name] = feature_sets.vectors(self._snapshot, name)
-        known, candidates = self._vectors[name], self._snapshot.query("steps/curate/candidate_rows")
+        candidates = self._snapshot.select("candidates", "image_id", "content_id", "label", "split").sort_by("image_id")
         table, missing = centroids.of_candidates(
-            known, candidates, leave_one_out=bool(stage.settings.get("leave_one_out"))
+            self._vectors[name], candidates, leave_one_out=bool(stage.settings.get("leave_one_out"))
         )
         self._note_missing(stage, missing, f"embedding in {name}")
         return table

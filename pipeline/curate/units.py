@@ -16,7 +16,7 @@ from store.store import Snapshot
 def of_rows(snapshot: Snapshot, plan: str, image_ids: npt.NDArray[np.str_]) -> npt.NDArray[np.int64]:
     """The number of the unit of each image, shape (n,): equal content, known copies, and the groups that the plan's splits
     keep together. An image that the plan does not keep is a unit of its own."""
-    links = [snapshot.query("steps/train/unit_links", plan=plan)]
+    links = [snapshot.query("steps/curate/links_of_plan", plan=plan)]
     kept = set(links[0]["image_id"].to_pylist())
     for row in snapshot.rows("steps/curate/plan_stages", plan=plan):
         by = (

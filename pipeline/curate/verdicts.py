@@ -35,7 +35,7 @@ def judge(store: Store, config: Config, given: list[str], verdict: str, why: str
     with replay.lock(store):
         snapshot = store.snapshot()
         image_ids = find_images(snapshot, given)
-        contents = {row["image_id"]: row["content_id"] for row in snapshot.rows("steps/images/contents")}
+        contents = dict(zip(*snapshot.select("images", "image_id", "content_id").to_pydict().values(), strict=True))
         now = datetime.now(UTC)
         rows = [
             {"image_id": one, "content_id": contents[one], "verdict": verdict, "why": why, "created_at": now}

@@ -19,17 +19,17 @@ def why(snapshot: Snapshot, given: str) -> dict[str, Any]:
     Raises:
         ColdframeError: no row of the catalogue has this id or path.
     """
-    failures = snapshot.rows("steps/images/find_failure", name=given)
+    failures = snapshot.rows("steps/ingest/find_failure", name=given)
     try:
         image_id = images.find_images(snapshot, [given])[0]
     except ColdframeError:
         if not failures:
             raise
         return {"image": {"image_id": failures[0]["image_id"], "path": failures[0]["path"]}, "failures": failures}
-    story: dict[str, Any] = {"image": snapshot.rows("steps/why/image", image_id=image_id)[0]}
-    story["failures"] = snapshot.rows("steps/images/find_failure", name=image_id)
+    story: dict[str, Any] = {"image": snapshot.rows("steps/curate/why/image", image_id=image_id)[0]}
+    story["failures"] = snapshot.rows("steps/ingest/find_failure", name=image_id)
     for section in SECTIONS:
-        story[section] = snapshot.rows(f"steps/why/{section}", image_id=image_id)
+        story[section] = snapshot.rows(f"steps/curate/why/{section}", image_id=image_id)
     return story
 
 

@@ -46,7 +46,7 @@ def facts(snapshot: Snapshot, run: Run, parts: Parts, format: str, columns: Mapp
         "max_pixels": min(ingested_max_pixels(snapshot), cards.MOST_PIXELS),
         "classes": list(run.classes),
         "taxonomy": _taxonomy(snapshot, run, columns),
-        "training_images": snapshot.query("steps/train/run_labels", run_id=run.run_id, split=TRAIN).num_rows,
+        "training_images": snapshot.query("steps/runs/run_labels", run_id=run.run_id, split=TRAIN).num_rows,
         "evaluations": _evaluations(snapshot, run),
         "image_licences": _licences(snapshot, run),
         "versions": {name: importlib.metadata.version(name) for name in ("keras", "numpy", "pillow")},
@@ -74,7 +74,7 @@ def columns_of(snapshot: Snapshot, run: Run, asked: Sequence[str]) -> dict[str, 
 def _taxonomy(snapshot: Snapshot, run: Run, columns: Mapping[str, bool]) -> dict[str, taxonomy.ByValue]:
     """For each of some columns the classes that occur with each value. One that was not asked for has to be a group of rows."""
     types = snapshot.select("images").schema
-    rows = snapshot.query("steps/train/run_labels", run_id=run.run_id, split=TRAIN).num_rows
+    rows = snapshot.query("steps/runs/run_labels", run_id=run.run_id, split=TRAIN).num_rows
     found = {}
     for column, is_asked in columns.items():
         kind = types.field(column).type
@@ -92,7 +92,7 @@ def _finetuned(snapshot: Snapshot, run: Run) -> dict[str, Any] | None:
     """What fine-tuning did to the figures on validation rows; None for a run that is not fine-tuned."""
     if run.kind != FINETUNED:
         return None
-    return snapshot.rows("steps/train/finetuned", run_id=run.run_id)[0]
+    return snapshot.rows("steps/deploy/finetuned", run_id=run.run_id)[0]
 
 
 def _evaluations(snapshot: Snapshot, run: Run) -> list[dict[str, Any]]:
@@ -101,7 +101,7 @@ def _evaluations(snapshot: Snapshot, run: Run) -> list[dict[str, Any]]:
     Raises:
         StoreDamaged: no evaluation has written one of their rows.
     """
-    rows = snapshot.rows("steps/train/all_evaluations_of", run_id=run.run_id)
+    rows = snapshot.rows("steps/deploy/all_evaluations_of", run_id=run.run_id)
     for row in rows:  # whose columns are of the types that they should have
         if row["evaluation"] is None or row["split"] is None or row["rows"] is None or row["rows"] < 0:
             raise not_ours(f"the evaluations of the run {run.run_id}", "one is of no split, or of no rows")
@@ -114,5 +114,5 @@ def _licences(snapshot: Snapshot, run: Run) -> dict[str, int]:
     if column is None:
         return {}
     value_of = values_by_id(snapshot, column)
-    trained = snapshot.query("steps/train/run_labels", run_id=run.run_id, split=TRAIN)["image_id"].to_pylist()
+    trained = snapshot.query("steps/runs/run_labels", run_id=run.run_id, split=TRAIN)["image_id"].to_pylist()
     return dict(sorted(Counter(value_of.get(one) or "not stated" for one in trained).items()))

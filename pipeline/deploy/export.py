@@ -130,7 +130,7 @@ def _check_split(snapshot: Snapshot, run: Run, split: str) -> None:
     """Raises:
     ColdframeError: the plan of the run has no such split. The default need not be there.
     """
-    splits = [row["split"] for row in snapshot.rows("steps/train/split_sizes", plan=run.plan)]
+    splits = [row["split"] for row in snapshot.rows("steps/evaluate/split_sizes", plan=run.plan)]
     if split not in (*splits, Settings.split):
         raise ColdframeError(f"export: no split {split!r} in plan {run.plan!r}; splits: {', '.join(splits)}")
 
@@ -171,7 +171,7 @@ def _check_place(final: Path, *, force: bool) -> None:
 
 def _to_compare(snapshot: Snapshot, parts: Parts, model: Any, rows: Rows) -> tuple[list[str], npt.NDArray[np.float32]]:
     """Some contents, those of the split first, and the probabilities that the run gives them."""
-    others = snapshot.query("steps/images/some_contents", count=10 * COMPARED)["content_id"].to_pylist()
+    others = snapshot.query("steps/deploy/some_contents", count=10 * COMPARED)["content_id"].to_pylist()
     wanted = [
         *dict.fromkeys(
             [*rows.content_ids[np.linspace(0, len(rows) - 1, min(COMPARED, len(rows))).astype(int)].tolist(), *others]

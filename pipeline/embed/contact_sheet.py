@@ -49,7 +49,7 @@ def contact_sheet(snapshot: Snapshot, embedder: str | None = None, plan: str = D
     name, how, count = _settings(snapshot, embedder)
     root, max_pixels = image_root(snapshot), ingested_max_pixels(snapshot)
     rows: list[tuple[str, list[Image.Image]]] = []
-    for row in snapshot.query("steps/inspect/examples", plan=plan, seed=how.seed).to_pylist():
+    for row in snapshot.query("steps/ingest/inspect/examples", plan=plan, seed=how.seed).to_pylist():
         picture = picture_or_reason(root, row["content_id"], [row["path"]], max_pixels=max_pixels)
         if isinstance(picture, Image.Image):
             draws = [augmentation.draw(how, row["content_id"], view) for view in range(1, count + 1)]
@@ -88,7 +88,7 @@ def _settings(snapshot: Snapshot, asked: str | None) -> tuple[str | None, Augmen
         feature_sets.choose(snapshot, asked)
     made = {
         row["embedder"]: json_of(row["settings"], f"the settings of the feature set {row['embedder']!r}")
-        for row in snapshot.rows("steps/embed/all_settings")
+        for row in snapshot.select("feature_sets", "embedder", "settings").sort_by("embedder").to_pylist()
     }
     found = {
         name: (how, settings["views"])

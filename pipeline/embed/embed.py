@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.embed import pending
 from pipeline.embed.filling import Filling
@@ -122,7 +121,7 @@ def _finish(store: Store, work: Work, filling: Filling, seconds: float, *, is_do
     name = work.name
     with store.commit("embed") as commit:
         failures = _failures(work.before, name, filling.failed, filling.retried)
-        if len(failures) or work.before.query("steps/images/failures_of", step="embed", name=name).num_rows:
+        if len(failures) or work.before.query("steps/ingest/failures_of", step="embed", name=name).num_rows:
             commit.replace("failures", failures, key=f"embed/{name}")
         if is_done:
             commit.record_step(
@@ -180,8 +179,8 @@ def _failures(before: Snapshot, name: str, failed: dict[str, str], retried: list
     kept = before.query("steps/embed/failures_kept", embedder=name)
     if not failed:
         return kept
-    images = before.query("steps/images/all")
-    rows = images.filter(pc.is_in(images["content_id"], pa.array(list(failed), pa.string())))
+    before.register("failed_now", pa.table({"content_id": pa.array(list(failed), pa.string())}))
+    rows = before.query("steps/embed/failed_images")
     reasons = [failed[content_id] for content_id in rows["content_id"].to_pylist()]
     rows = failure_columns(rows.drop_columns(["label", *(fact for fact, _ in FILE_FACTS)]))
     for column, values in (("step", ["embed"] * len(rows)), ("name", [name] * len(rows)), ("reason", reasons)):

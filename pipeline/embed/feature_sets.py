@@ -18,13 +18,18 @@ from store.store import Snapshot
 DEFAULT_EMBEDDER = "efficientnet-b4"
 
 
+def names(snapshot: Snapshot) -> list[str]:
+    """Those of all feature sets, sorted."""
+    return sorted(snapshot.select("feature_sets", "embedder")["embedder"].to_pylist())
+
+
 def choose(snapshot: Snapshot, asked: str | None) -> str:
     """The feature set asked for; else ``efficientnet-b4`` if the store has it, else the only one there is.
 
     Raises:
         ColdframeError: no such set, none at all, or several to choose from.
     """
-    available = [row["embedder"] for row in snapshot.rows("steps/embed/feature_sets")]
+    available = names(snapshot)
     if asked is not None and asked in available:
         return asked
     if asked is None and DEFAULT_EMBEDDER in available:
@@ -137,5 +142,5 @@ def column_digests(snapshot: Snapshot, columns: list[str]) -> dict[str, str]:
     """A digest of each column of ``images`` over all rows; a path rename does not change that of ``label``."""
     if not columns:
         return {}
-    found = {row["name"]: row["digest"] for row in snapshot.rows("steps/images/column_digests", columns=columns)}
+    found = {row["name"]: row["digest"] for row in snapshot.rows("steps/embed/column_digest", columns=columns)}
     return {name: found.get(name, "empty") for name in columns}

@@ -46,9 +46,9 @@ class Work:
         self._wanted = json.loads(json.dumps(set_settings(settings, name, self.network)))
         by_prefix = pending.missing_by_prefix(self.before, name, settings)
         as_they_are, views = (sum(row[what] for row in by_prefix) for what in ("pictures", "views"))
-        self.contents: int = self.before.value("steps/embed/contents")
+        self.contents: int = self.before.value("steps/embed/count_contents")
         self.cached = self.contents - as_they_are
-        with_views = self.before.value("steps/embed/with_views", view_rows=settings.view_rows, plan=settings.plan)
+        with_views = self.before.value("steps/embed/count_with_views", view_rows=settings.view_rows, plan=settings.plan)
         self.views_wanted: int = with_views * settings.views
         self.views_cached = self.views_wanted - (views - as_they_are)
         failed_ids = self.before.query("steps/embed/failed_contents", embedder=name)["content_id"].to_pylist()
@@ -152,7 +152,7 @@ class Work:
         with self._store.commit("embed") as commit:
             commit.replace("feature_sets", pa.Table.from_pylist([row], SCHEMAS["feature_sets"]), key=self.name)
             # the copy in the record of the step, where there is one, is to know of the views before the first of them is there
-            for record in self.before.rows("steps/status/step", step="embed", name=self.name):
+            for record in self.before.rows("steps/steps/step", step="embed", name=self.name):
                 inputs = json_of(record["inputs"], f"the inputs of step {STEP} {self.name}") | copy_of(row)
                 record |= {"inputs": json.dumps(inputs, sort_keys=True)}
                 commit.replace("steps", pa.Table.from_pylist([record], SCHEMAS["steps"]), key=f"embed/{self.name}")

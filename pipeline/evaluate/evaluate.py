@@ -113,7 +113,7 @@ def _rows(snapshot: Snapshot, run: Run, plan: str, settings: Settings) -> Rows:
     views = _views(snapshot, run) if settings.tta else 0
     rows = load_rows(snapshot, plan, run.reads_vectors, settings.split, views=views, memory_share=settings.memory_share)
     if not len(rows):
-        known = ", ".join(row["split"] for row in snapshot.rows("steps/train/split_sizes", plan=plan))
+        known = ", ".join(row["split"] for row in snapshot.rows("steps/evaluate/split_sizes", plan=plan))
         raise ColdframeError(
             f"plan {plan!r} has no labelled rows with vectors in split {settings.split!r}; splits: {known}"
         )
@@ -128,7 +128,7 @@ def _rows(snapshot: Snapshot, run: Run, plan: str, settings: Settings) -> Rows:
 def inputs_read(snapshot: Snapshot, run: Run, settings: Settings) -> dict[str, str]:
     """The run, and a digest of each column of the rows evaluated and of each column masked or grouped by."""
     plan = settings.plan or run.plan
-    rows = snapshot.rows("steps/train/labelled_rows_digests", plan=plan, splits=[settings.split])
+    rows = snapshot.rows("steps/train/labelled_rows_digest", plan=plan, splits=[settings.split])
     inputs = {f"{row['name']} of plan {plan}": row["digest"] for row in rows}
     for embedder in run.reads_vectors:
         inputs[f"embeddings of {embedder}"] = snapshot.value(
@@ -150,7 +150,7 @@ def other_plan(settings: Settings, run: Run) -> str | None:
 def _grouped_by(snapshot: Snapshot, one: Judgement, settings: Settings) -> list[str]:
     """The columns asked for, and those there were figures by before."""
     key = {"run_id": one.run_id, "split": one.split, "evaluations": [one.evaluation]}
-    before = [row["column"] for row in snapshot.rows("steps/train/grouped_by", **key)]
+    before = [row["column"] for row in snapshot.rows("steps/evaluate/grouped_by", **key)]
     return list(dict.fromkeys([*settings.group_by, *(one for one in before if one in snapshot.columns("images"))]))
 
 

@@ -50,7 +50,7 @@ class Selection:
 
 def board(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selection) -> tuple[pa.Table, list[str]]:
     """One row per run with its figures of one evaluation on a split, and what has to be said beside them."""
-    table = selection.of(snapshot.query("steps/train/leaderboard", split=split, evaluation=evaluation))
+    table = selection.of(snapshot.query("steps/evaluate/leaderboard", split=split, evaluation=evaluation))
     notes = [
         f"{_figures(split, evaluation)}; _low and _high are 95 % bootstrap intervals of units of copies, stratified by class",
         *_flattered(table),
@@ -64,7 +64,7 @@ def board(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selecti
 def by_seeds(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selection) -> tuple[pa.Table, list[str]]:
     """One row per settings, with mean and spread over its seeds, each a measurement of its own, and what has to be said."""
     undrawn = [name for name in heads.names() if not heads.draws(name)]
-    name = "steps/train/leaderboard_by_seeds"
+    name = "steps/evaluate/leaderboard_by_seeds"
     table = selection.of(snapshot.query(name, split=split, evaluation=evaluation, undrawn=undrawn))
     notes = [
         _figures(split, evaluation),
@@ -119,7 +119,7 @@ def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluati
     ]
     for run in runs:
         key = {"run_id": run.run_id, "split": split, "evaluations": [evaluation]}
-        for row in snapshot.rows("steps/train/evaluations_of", **key):
+        for row in snapshot.rows("steps/evaluate/evaluations_of", **key):
             for name, what in zip(FLATTERED, ("it was trained on", "chose its epoch or settings"), strict=True):
                 if row[name]:
                     notes.append(f"{row[name]} rows of {run.run_id} are rows that {what}: its figures flatter")
@@ -147,7 +147,7 @@ def _in_common(snapshot: Snapshot, runs: Sequence[Run], *, split: str, evaluatio
     """
     both = []
     for run in runs:
-        rows = snapshot.query("steps/train/predictions_of", run_id=run.run_id, evaluation=evaluation, split=split)
+        rows = snapshot.query("steps/evaluate/predictions_of", run_id=run.run_id, evaluation=evaluation, split=split)
         if not len(rows):
             raise ColdframeError(
                 f"{run.run_id} has no predictions of {evaluation} on {split}: 'coldframe evaluate {run.run_id} "

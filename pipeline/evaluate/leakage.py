@@ -27,5 +27,5 @@ def _seen(snapshot: Snapshot, run: Run, rows: Rows, split: str) -> int:
     ids = [one.run_id for one in runs]
     if split == VALIDATION:
         ids += [chosen_by for one in runs if (chosen_by := one.settings.get("chosen_by"))]
-    seen = snapshot.query("steps/train/run_contents", run_ids=ids, split=split)["content_id"].to_pylist()
+    seen = snapshot.query("steps/evaluate/run_contents", run_ids=ids, split=split)["content_id"].to_pylist()
     return int(np.isin(rows.content_ids, seen).sum())

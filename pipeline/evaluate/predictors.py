@@ -185,7 +185,7 @@ class HeadPredictor(RunPredictor):
         self._snapshot.register("wanted", pa.table({"content_id": pa.array(dict.fromkeys(content_ids), pa.string())}))
         found: list[dict[str, FloatMatrix]] = []
         for name in self._run.embedders:
-            stored = self._snapshot.query("steps/images/vectors_of", embedder=name)
+            stored = self._snapshot.query("steps/evaluate/vectors_of", embedder=name)
             found.append(dict(zip(stored["content_id"].to_pylist(), to_matrix(stored["vector"]), strict=True)))
         in_all = set(found[0]).intersection(*found[1:])
         return {content: np.concatenate([one[content] for one in found]) for content in in_all}

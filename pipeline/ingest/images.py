@@ -14,9 +14,9 @@ def find_images(snapshot: Snapshot, given: list[str]) -> list[str]:
     """
     found = []
     for name in given:
-        rows = snapshot.rows("steps/images/find_image", name=name)
+        rows = snapshot.rows("steps/ingest/find_image", name=name)
         if not rows:
-            failures = snapshot.rows("steps/images/find_failure", name=name)
+            failures = snapshot.rows("steps/ingest/find_failure", name=name)
             if failures:
                 raise ColdframeError(f"{name}: not readable, so there is nothing to judge ({failures[0]['reason']})")
             raise ColdframeError(f"{name}: no image with this id or path; expected one of the catalogue's ids or paths")

@@ -170,8 +170,8 @@ def changed_on_disk(moment: Snapshot, root: Path, max_pixels: int) -> str | None
     known = moment.query("steps/ingest/known_files", decoding=decoding.RULES_VERSION)
     found, _ = _look_up(root, known["path"])
     changed = len(_to_examine(moment, found, max_pixels=max_pixels)) + len(known) - len(found)
-    failed = moment.query("steps/images/failures_of", step="ingest", name="")["path"].to_pylist()
-    last = moment.rows("steps/status/step", step="ingest", name="")[0]["created_at"].timestamp()
+    failed = moment.query("steps/ingest/failures_of", step="ingest", name="")["path"].to_pylist()
+    last = moment.rows("steps/steps/step", step="ingest", name="")[0]["created_at"].timestamp()
     mended = sum(_changed_since(root, path, last) for path in failed)
     if not changed and not mended:
         return None

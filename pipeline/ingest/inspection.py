@@ -11,4 +11,4 @@ SECTIONS = ("overview", "classes", "sizes", "modes", "copies", "failures")
 
 def inspect(snapshot: Snapshot) -> dict[str, pa.Table]:
     """One table per section: totals and imbalance, classes, sizes, modes, copies, failures."""
-    return {section: snapshot.query(f"steps/inspect/{section}") for section in SECTIONS}
+    return {section: snapshot.query(f"steps/ingest/inspect/{section}") for section in SECTIONS}

@@ -93,7 +93,7 @@ def stream_pictures(
     """
     root, max_pixels = image_root(snapshot), ingested_max_pixels(snapshot)
     snapshot.register("wanted", pa.table({"content_id": pa.array(content_ids, pa.string())}))
-    paths = {row["content_id"]: row["paths"] for row in snapshot.rows("steps/images/paths")}
+    paths = {row["content_id"]: row["paths"] for row in snapshot.rows("steps/ingest/paths")}
 
     def decode(content_id: str) -> Pixels | str:
         try:
@@ -151,7 +151,7 @@ def ingested_max_pixels(snapshot: Snapshot) -> int:
 
 
 def _ingest_settings(snapshot: Snapshot) -> dict[str, Any]:
-    records = snapshot.rows("steps/status/step", step="ingest", name="")
+    records = snapshot.rows("steps/steps/step", step="ingest", name="")
     if not records:
         raise ColdframeError(f"{snapshot.root}: no catalogue yet; start with 'coldframe ingest METADATA --images DIR'")
     where = "the settings of the last ingest"

@@ -107,7 +107,7 @@ def check(arrays: Arrays) -> None:
 
 def of_run(snapshot: Snapshot, run: Run) -> Neighbours | None:
     """The training images of a run on cached features, with their vectors out of the store; None where none has one."""
-    trained = snapshot.query("steps/train/run_labels", run_id=run.run_id, split=TRAIN)
+    trained = snapshot.query("steps/runs/run_labels", run_id=run.run_id, split=TRAIN)
     label_of = dict(zip(trained["image_id"].to_pylist(), trained["label"].to_pylist(), strict=True))
     ids = np.array(sorted(label_of))
     rows = rows_of_images(snapshot, run.embedders, ids[sample(len(ids), 0)].tolist())

@@ -105,7 +105,7 @@ def load_rows(
     Raises:
         ColdframeError: vectors that are not finite, or feature sets that have no row in common, unless there may be none.
     """
-    table = snapshot.query("steps/train/labelled_rows", plan=plan, splits=[split])
+    table = snapshot.query("steps/runs/labelled_rows", plan=plan, splits=[split])
     rows = _with_vectors(snapshot, table, embedders, views=views, memory_share=memory_share)
     if len(table) and not len(rows) and len(embedders) > 1 and not may_be_empty:
         counts = ", ".join(f"{len(table) - count} in {name}" for name, count in rows.without_vector.items())
@@ -121,7 +121,7 @@ def rows_of_images(
 ) -> Rows:
     """The images among ``image_ids`` that are still in the store and that every one of ``embedders`` has a vector for."""
     snapshot.register("wanted_images", pa.table({"image_id": pa.array(image_ids, pa.string())}))
-    table = snapshot.query("steps/images/rows_of")
+    table = snapshot.query("steps/runs/rows_of")
     return _with_vectors(snapshot, table, embedders, views=0, memory_share=memory_share)
 
 

@@ -138,7 +138,7 @@ def _rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     import duckdb  # not for artefacts
 
     try:
-        return snapshot.rows("steps/train/runs")
+        return snapshot.rows("steps/runs/runs")
     except duckdb.Error as error:  # a column of another type
         reason = ascii(str(error).split("\n", 1)[0])[:300]
         raise ColdframeError(

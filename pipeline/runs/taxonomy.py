@@ -26,7 +26,7 @@ def is_rank(column: str) -> bool:
 
 def of_column(snapshot: Snapshot, run: Run, column: str) -> ByValue:
     """The classes that the rows a run was trained on have with each value of a column, values and classes ascending."""
-    trained = snapshot.query("steps/train/run_labels", run_id=run.run_id, split=TRAIN)
+    trained = snapshot.query("steps/runs/run_labels", run_id=run.run_id, split=TRAIN)
     value_of = judgement.values_by_id(snapshot, column)
     found: dict[str, set[str]] = {}
     for image_id, label in zip(trained["image_id"].to_pylist(), trained["label"].to_pylist(), strict=True):

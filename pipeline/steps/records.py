@@ -30,7 +30,7 @@ class Record:
         Raises:
             StoreDamaged: no step of coldframe has written it.
         """
-        rows = moment.rows("steps/status/step", step=step, name=name) if moment else []
+        rows = moment.rows("steps/steps/step", step=step, name=name) if moment else []
         if not rows:
             return None
         where = f"step {' '.join(filter(None, (step, name)))}"

@@ -269,7 +269,7 @@ def texts(snapshot: Snapshot, settings: Settings) -> Callable[[Sequence[str]], F
 
 def rows_read(snapshot: Snapshot, plan: str) -> dict[str, str]:
     """A digest of each column of a plan's training and validation rows that a run depends on."""
-    rows = snapshot.rows("steps/train/labelled_rows_digests", plan=plan, splits=[TRAIN, VALIDATION])
+    rows = snapshot.rows("steps/train/labelled_rows_digest", plan=plan, splits=[TRAIN, VALIDATION])
     return {f"{row['name']} of plan {plan}": row["digest"] for row in rows}
 
 

@@ -61,7 +61,7 @@ class Holes:
         mending = self._mending
         is_lost = mending.lost_keys("files", "images") or mending.lost_records(INGEST)
         if is_lost or ("failures", INGEST) in mending.lost:
-            if self._rest.rows("steps/status/step", step=INGEST, name=""):
+            if self._rest.rows("steps/steps/step", step=INGEST, name=""):
                 self._commands.say(lambda: ingest.again(self._rest, self._config), "the catalogue")
             else:
                 mending.outcome.commands.append(

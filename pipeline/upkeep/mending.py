@@ -160,7 +160,7 @@ class Mending:
         """Note in the record of a step that it has to be done again."""
         key = f"{step}/{name}"
         old = self.rest.manifest.parts("steps", key)
-        rows = self.rest.rows("steps/status/step", step=step, name=name)
+        rows = self.rest.rows("steps/steps/step", step=step, name=name)
         if rows and not any(change.dataset == "steps" and change.key == key for change in self.changes):
             inputs = (recorded(rows[0]["inputs"]) or {}) | {LOST: str(datetime.now(UTC))}
             row = {**rows[0], "inputs": json.dumps(inputs, sort_keys=True)}

@@ -54,7 +54,7 @@ def restore_plans(mending: Mending) -> set[str]:
 
 def _set_row(rest: Snapshot, name: str) -> pa.Table | None:
     """The row of a feature set as the record of its embed keeps it, if it does."""
-    record = rest.rows("steps/status/step", step=EMBED, name=name)
+    record = rest.rows("steps/steps/step", step=EMBED, name=name)
     kept = recorded((recorded(record[0]["inputs"]) or {}).get(FEATURE_SET)) if record else None
     if kept is None or kept.get("embedder") != name:
         return None
@@ -67,12 +67,12 @@ def _set_row(rest: Snapshot, name: str) -> pa.Table | None:
 
 def _plan_settings(rest: Snapshot, plan: str) -> dict[str, Any] | None:
     """Seed and stages of a plan, from its record or else from its stages and the seed of its splits."""
-    record = rest.rows("steps/status/step", step=replay.STEP, name=plan)
+    record = rest.rows("steps/steps/step", step=replay.STEP, name=plan)
     settings = recorded(record[0]["settings"]) if record else None
     if settings is not None and _is_replay(settings):
         return settings
     rows = rest.rows("steps/curate/plan_stages", plan=plan)
-    seed = rest.value("steps/repair/seed", plan=plan)
+    seed = rest.value("steps/upkeep/seed", plan=plan)
     if not rows or (seed is None and any(row["kind"] == "split" for row in rows)):
         return None
     stages = [{**(recorded(row["settings"]) or {}), row["kind"]: row["name"]} for row in rows]
@@ -96,7 +96,7 @@ def _assignments(rest: Snapshot, plan: str, settings: dict[str, Any]) -> pa.Tabl
     for position, one in enumerate(splits, start=1):
         later = [other["split"] for other in splits[position:]]
         place = {"plan": plan, "stage": one["split"], "seed": settings["seed"], "share": one["share"]}
-        tables.append(conform("assignments", rest.query("steps/repair/assignments", later=later, **place)))
+        tables.append(conform("assignments", rest.query("steps/upkeep/assignments", later=later, **place)))
     return pa.concat_tables(tables)
 
 

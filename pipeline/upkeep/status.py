@@ -27,9 +27,9 @@ def status(snapshot: Snapshot, config: Config) -> Status:
     """Everything ``coldframe status`` prints."""
     return Status(
         snapshot.manifest.number,
-        snapshot.query("steps/status/books"),
-        snapshot.query("steps/status/splits"),
-        snapshot.query("steps/status/coverage"),
-        snapshot.query("steps/status/steps"),
+        snapshot.query("steps/upkeep/books"),
+        snapshot.query("steps/upkeep/splits"),
+        snapshot.query("steps/upkeep/coverage"),
+        snapshot.query("steps/upkeep/steps"),
         recipe.stale(snapshot, config),
     )
