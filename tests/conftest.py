@@ -1,27 +1,14 @@
-"""Small drawn catalogues, and two ways to run a command: in this process, or in one of its own."""
+"""Fixtures: a drawn catalogue, and ``coldframe`` on a store."""
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-import subprocess
-import sys
-from dataclasses import dataclass
+import shutil
 from pathlib import Path
-from typing import Any
 
-import click
-import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from PIL import Image
 
-from pipeline.cli.app import cli
-from store.store import Store
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-SHARED = REPOSITORY.parent / "shared"
+from tests.support.coldframe import SHARED, Catalogue, Coldframe, drawn, moved
 
 # Heads are trained by torch in this process, so Keras runs on it here too: what needs TensorFlow has a process of its own.
 os.environ["KERAS_BACKEND"] = "torch"
@@ -29,14 +16,6 @@ os.environ["KERAS_BACKEND"] = "torch"
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-
-COLOURS = {"finch": (200, 60, 40), "heron": (40, 90, 200), "moth": (60, 180, 70)}
-PHYLUM = {"finch": "chordata", "heron": "chordata", "moth": "arthropoda"}
-
-
-def environment(**more: str) -> dict[str, str]:
-    """The variables of a process of its own, in which Keras runs on what it runs on by default."""
-    return {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"} | more
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,114 +37,24 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _own_env
     monkeypatch.chdir(tmp_path)
 
 
-def picture(label: str, seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
-    """A noisy patch of the class's colour."""
-    noise = np.random.default_rng(seed).normal(0, 40, (size[1], size[0], 3))
-    return Image.fromarray((np.array(COLOURS[label]) + noise).clip(0, 255).astype(np.uint8))
+@pytest.fixture(scope="session")
+def _drawn(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    return drawn(tmp_path_factory.mktemp("drawn") / "catalogue")
 
 
-@dataclass
-class Catalogue:
-    """A metadata file and an image folder that a test may add to."""
-
-    folder: Path
-    rows: list[dict[str, str]]
-
-    @property
-    def metadata(self) -> Path:
-        """The CSV."""
-        return self.folder / "metadata.csv"
-
-    @property
-    def images(self) -> Path:
-        """The image folder."""
-        return self.folder / "images"
-
-    def add(self, image_id: str, label: str, image: Image.Image | None = None, name: str = "") -> Path:
-        """One more row, with its picture if one is given."""
-        path = name or f"{label}/{image_id}.png"
-        self.rows.append({"id": image_id, "file_path": path, "label": label, "phylum": PHYLUM.get(label, "")})
-        file = self.images / path
-        if image is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            image.save(file)
-        return file
-
-    def write(self, rows: list[dict[str, str]] | None = None) -> Path:
-        """Write the CSV, of all rows or of those given."""
-        with self.metadata.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["id", "file_path", "label", "phylum"])
-            writer.writeheader()
-            writer.writerows(self.rows if rows is None else rows)
-        return self.metadata
-
-
-def drawn(folder: Path, per_class: int = 8) -> Catalogue:
-    """A catalogue of ``per_class`` pictures of each class."""
-    catalogue = Catalogue(folder, [])
-    for label in COLOURS:
-        for number in range(per_class):
-            seed = 1000 * list(COLOURS).index(label) + number
-            catalogue.add(f"{label}-{number:02d}", label, picture(label, seed))
-    catalogue.write()
-    return catalogue
+@pytest.fixture(scope="session")
+def _embedded(_drawn: Catalogue) -> Coldframe:
+    cf = Coldframe(_drawn.folder.parent / "store")
+    cf.ingest(_drawn)
+    cf("embed", "mean-colour")
+    return cf
 
 
 @pytest.fixture
-def catalogue(tmp_path: Path) -> Catalogue:
+def catalogue(tmp_path: Path, _drawn: Catalogue) -> Catalogue:
     """24 pictures of three classes."""
-    return drawn(tmp_path / "catalogue")
-
-
-def command_of(name: str) -> click.Command:
-    """A command of ``coldframe``."""
-    found = cli.get_command(click.Context(cli), name)
-    assert found is not None, name
-    return found
-
-
-class Coldframe:
-    """Runs ``coldframe`` against one store."""
-
-    def __init__(self, store: Path) -> None:
-        self.path = store
-
-    def __call__(self, *arguments: object, code: int = 0) -> Result:
-        """Run a command in this process and check its exit code."""
-        result = CliRunner().invoke(cli, ["-s", str(self.path), *map(str, arguments)])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, f"{arguments}: exit code {result.exit_code}\n{result.output}"
-        return result
-
-    def process(self, *arguments: object, code: int = 0, **more: Any) -> subprocess.CompletedProcess[str]:
-        """Run a command in a process of its own, in which Keras runs on what it runs on by default."""
-        more.setdefault("env", environment())
-        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False, **more)
-        assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
-        return done
-
-    def command(self, *arguments: object) -> list[str]:
-        """The command line of a process."""
-        return [sys.executable, "-P", "-m", "pipeline", "-s", str(self.path), *map(str, arguments)]
-
-    def rows(self, query: str, *options: object) -> list[dict[str, Any]]:
-        """The rows of a query."""
-        rows: list[dict[str, Any]] = json.loads(self("sql", query, "--format", "json", *options).stdout)
-        return rows
-
-    def value(self, query: str) -> Any:
-        """The only value of a query."""
-        return next(iter(self.rows(query)[0].values()))
-
-    def ingest(self, catalogue: Catalogue, *options: object, code: int = 0) -> Result:
-        """Ingest a test's catalogue by its id column."""
-        return self("ingest", catalogue.metadata, "--images", catalogue.images, "--id", "id", *options, code=code)
-
-    @property
-    def store(self) -> Store:
-        """The store itself."""
-        return Store(self.path)
+    shutil.copytree(_drawn.folder, tmp_path / "catalogue")
+    return Catalogue(tmp_path / "catalogue", [dict(row) for row in _drawn.rows])
 
 
 @pytest.fixture
@@ -175,10 +64,10 @@ def cf(tmp_path: Path) -> Coldframe:
 
 
 @pytest.fixture
-def ready(cf: Coldframe, catalogue: Catalogue) -> Coldframe:
+def ready(cf: Coldframe, catalogue: Catalogue, _drawn: Catalogue, _embedded: Coldframe) -> Coldframe:
     """``coldframe`` on a store with the drawn catalogue, embedded by its colours."""
-    cf.ingest(catalogue)
-    cf("embed", "mean-colour")
+    shutil.copytree(_embedded.path, cf.path)
+    moved(cf.store, _drawn.folder, catalogue.folder)
     return cf
 
 

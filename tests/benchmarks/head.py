@@ -274,7 +274,7 @@ def make_store(root: Path) -> None:
     from store.matrices import from_matrix
     from store.schemas import SCHEMAS
     from store.store import Store
-    from tests.synthetic import FACTS
+    from tests.support.synthetic import FACTS
 
     store = Store.create(root)
     (matrix, targets), (val_matrix, val_targets), _ = synthetic()

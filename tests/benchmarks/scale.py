@@ -29,7 +29,7 @@ from store.matrices import from_matrix
 from store.schemas import SCHEMAS
 from store.store import Store
 from tests.benchmarks.memory import Peak
-from tests.synthetic import FACTS
+from tests.support.synthetic import FACTS
 
 CLASSES, DIMENSIONS, FEW = 200, 512, 10
 TURNS = 3

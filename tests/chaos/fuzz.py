@@ -10,7 +10,7 @@ from typing import Any
 from tests.chaos import forks
 from tests.chaos.trials import Settings, Trial
 from tests.chaos.worlds import SET, World
-from tests.fuzzing import broken
+from tests.support.fuzzing import broken
 
 FILES, THIN_FILES, AT_ONCE = 1000, 100, 50
 SECONDS = 120.0  # that a few dozen small files may take

@@ -26,6 +26,6 @@ def _throw(world: World, folder: Path) -> list[str]:
     world.place_after("embed", store)
     (store.parent / "outside.csv").write_text("a\n1\n")
     # in a process of its own: DuckDB has threads, and what has threads cannot be forked for the other trials
-    command = [sys.executable, "-P", "-W", "ignore", "-m", "tests.statements", str(store), str(SECONDS)]
+    command = [sys.executable, "-P", "-W", "ignore", "-m", "tests.support.statements", str(store), str(SECONDS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     return [f"{done.stdout[-400:]}{done.stderr[-800:]}"] if done.returncode else []

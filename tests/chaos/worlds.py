@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.chaos import forks
-from tests.conftest import Catalogue, drawn, picture
+from tests.support.coldframe import Catalogue, drawn, picture
 
 SET = "mean-colour"
 PLAN = """

@@ -1,0 +1,246 @@
+"""The command line as a whole: quick, honest about its options, and quiet about frameworks."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from pipeline.cli.app import FILES, Common
+from store.errors import ColdframeError
+from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe, command_of, picture
+
+FRAMEWORKS = "tensorflow, torch, keras, sklearn, duckdb, pyarrow, numpy"
+
+
+def loaded(code: str, names: str) -> str:
+    script = f"import sys\n{code}\nprint([name for name in '{names}'.split(', ') if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    return done.stdout.splitlines()[-1]
+
+
+def invoking(arguments: list[str]) -> str:
+    invoke = f"result = CliRunner().invoke(cli, {arguments})"
+    return (
+        f"from click.testing import CliRunner\nfrom pipeline.cli.app import cli\n{invoke}\nassert result.exit_code == 0"
+    )
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert loaded(invoking(["--help"]), FRAMEWORKS) == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["sql", "select 1"], ["status"], ["verify"], ["inspect"], ["why", "moth-00"], ["runs"], ["repair"], ["gc"]],
+)
+def test_questions_load_no_framework(ready: Coldframe, arguments: list[str]) -> None:
+    assert (
+        loaded(invoking(["-s", str(ready.path), *arguments]), "tensorflow, torch, keras, transformers, sklearn") == "[]"
+    )
+
+
+def test_every_command_and_option_has_help() -> None:
+    for name in FILES:
+        command = command_of(name)
+        assert command.help, name
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{name} {parameter.opts}"
+
+
+def test_common_options_stand_before_or_after_the_command(ready: Coldframe, tmp_path: Path) -> None:
+    for arguments in (["-s", ready.path, "sql", "select 1"], ["sql", "select 1", "--store", ready.path]):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "pipeline", *map(str, arguments)], check=False, capture_output=True
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_flag_beats_environment_beats_file_beats_default(
+    monkeypatch: pytest.MonkeyPatch, cf: Coldframe, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    assert Common().root == Path("coldframe-store")
+    Path("coldframe.toml").write_text(
+        f'store = "from-file"\n[ingest]\nmetadata = "{catalogue.metadata}"\nlabel = "phylum"\n'
+    )
+    assert Common().root == Path("from-file")
+    cf("ingest", "--images", catalogue.images, "--id", "id")
+    assert cf.value("select count(distinct label) from images") == 2
+    monkeypatch.setenv("COLDFRAME_INGEST_LABEL", "id")
+    cf("ingest", "--images", catalogue.images, "--id", "id")
+    assert cf.value("select count(distinct label) from images") == 24
+    cf("ingest", "--images", catalogue.images, "--id", "id", "--label", "label")
+    assert cf.value("select count(distinct label) from images") == 3
+    monkeypatch.setenv("COLDFRAME_INGEST_MAX_PIXELS", "many")
+    assert "COLDFRAME_INGEST_MAX_PIXELS=many: expected a whole number" in cf("run", code=1).stderr
+    monkeypatch.setenv("COLDFRAME_STORE", str(tmp_path / "from-environment"))
+    assert cf.value("select count(*) from images") == 24  # -s before the command still counts
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[train.mlp", "coldframe.toml: not readable as TOML"),
+        ("[trian]\n", "coldframe.toml: no section 'trian'; sections: store, ingest, embed"),
+        ("[train.mlp]\nepoch = 3\n", r"[train.mlp]: no setting 'epoch'; settings: input, units"),
+        ("[train.mlp]\nepochs = 'x'\n", r"[train.mlp]: epochs = 'x', expected a whole number"),
+        ("train = 3\n", "[train] should be a table of settings"),
+        (
+            "[finetune]\nlayers = 3\n",
+            "'layers' stands right under [finetune]: it belongs under a name, as [finetune.NAME]",
+        ),
+        ("[plans.default]\nstages = 3\n", "stages should be a list of tables"),
+        ("[plans.default]\nstages = [{ rule = 'a', split = 'b' }]\n", "a stage is { rule = NAME, … }"),
+        ("[plans.default]\nseed = 'x'\n", "seed = 'x', expected a whole number"),
+        ("[plans.default]\nsteps = []\n", "no setting 'steps'; settings: seed, stages"),
+        ("[plans.default]\nstages = [{ split = 'test' }]\n", "share None, expected a number between 0 and 1"),
+        (
+            "[plans.default]\nstages = [{ split = 'test', share = 0.1, size = 3 }]\n",
+            "no setting 'size'; settings: share, by",
+        ),
+        ("[plans.default]\nstages = [{ rule = 'cmyk' }, { rule = 'cmyk' }]\n", "rule cmyk stands twice"),
+        ("[plans.default]\nstages = [{ rule = 'centroid', apply_to = 'test' }]\n", "expected one of train, all"),
+        (
+            "[plans.default]\nstages = [{ rule = 'centroid', percentile = '95' }]\n",
+            "percentile = '95', expected a number between 0 and 100",
+        ),
+        ("[plans.default]\nstages = [{ rule = 'centroid', leave_one_out = 'off' }]\n", "expected true or false"),
+        (
+            "[plans.default]\nstages = [{ split = 'test', share = 0.1, by = ['a'] }]\n",
+            "expected the name of one column",
+        ),
+        ("[plans.default]\nseed = 9223372036854775808\n", "expected a whole number of at most 63 bits"),
+        ("store = 3\n", "store = 3, expected the path of a folder"),
+    ],
+)
+def test_a_file_that_is_wrong_is_said_where(ready: Coldframe, text: str, message: str) -> None:
+    Path("coldframe.toml").write_text(text)
+    common = Common()
+    with pytest.raises(ColdframeError) as error:  # noqa: PT012
+        _ = common.root
+        from pipeline.curate import plans
+        from pipeline.train import fitting
+
+        common.config.settings(fitting.Settings, "train", "mlp", flags={})
+        plans.from_config(common.config, "default")
+    assert message in str(error.value)
+
+
+def test_a_named_file_must_exist(ready: Coldframe) -> None:
+    assert "gone.toml: no such file; 'coldframe run --init' writes" in ready("-c", "gone.toml", "status", code=1).stderr
+
+
+def test_filter_keeps_the_file_in_step_and_its_comments(ready: Coldframe) -> None:
+    Path("coldframe.toml").write_text(
+        "# my recipe\n[plans.default]\nseed = 3\nstages = [\n"
+        "    { rule = 'greyscale' },  # sketches\n    # then carve\n    { split = 'test', share = 0.2 },\n]\n"
+    )
+    ready("curate")
+    assert "plan 'default' brought up to date" in ready("filter", "centroid", "--percentile", 90).stderr
+    ready("split", "test", 0.25, "--seed", 4)
+    text = Path("coldframe.toml").read_text()
+    for kept in ("# my recipe", "# sketches", "# then carve", "seed = 4"):
+        assert kept in text, text
+    ready("curate")
+    assert [row["name"] for row in ready.rows("select name from stages")] == ["greyscale", "test", "centroid"]
+    assert ready.value("select settings from stages where name = 'test'") == '{"share": 0.25}'
+
+
+def test_a_plan_of_tables_is_kept_in_step_too(ready: Coldframe) -> None:
+    Path("coldframe.toml").write_text("[[plans.default.stages]]\nrule = 'greyscale'\n")
+    ready("filter", "cmyk")
+    ready("curate")
+    assert [row["name"] for row in ready.rows("select name from stages")] == ["greyscale", "cmyk"]
+
+
+def test_status_says_what_is_missing_and_still_shows_the_books(ready: Coldframe) -> None:
+    Path("coldframe.toml").write_text("[plans.default]\nstages = [{ rule = 'centroid', embedder = 'clip' }]\n")
+    ready("split", "test", 0.25, "--plan", "other")
+    status = ready("status").stdout
+    assert "out of date: curate --plan default: never run" in status
+    assert "mean-colour" in status
+
+
+def test_embed_of_several_ends_with_the_worst_exit_code(cf: Coldframe, catalogue: Catalogue) -> None:
+    catalogue.add("late", "moth", picture("moth", 5))
+    catalogue.write()
+    cf.ingest(catalogue)
+    (catalogue.images / "moth/late.png").unlink()
+    cf.process("embed", "nosuch", "mean-colour", code=1)
+    assert cf.value("select count(*) from embeddings") == 24
+
+
+def test_inspect(ready: Coldframe) -> None:
+    shown = ready("inspect").stdout
+    for section in ("overview", "classes", "sizes", "modes", "copies", "failures"):
+        assert section in shown
+    assert ready("inspect", "classes", "--format", "csv").stdout.splitlines()[1].startswith("finch,8,33.33")
+    assert '"classes"' in ready("inspect", "--format", "json").stdout
+    assert "no section 'colour'; sections: overview" in ready("inspect", "colour", code=2).stderr
+    assert "--format csv needs one section" in ready("inspect", "--format", "csv", code=2).stderr
+
+
+def test_status_prints_the_books(ready: Coldframe) -> None:
+    assert "24" in ready("status").stdout
+    ready("split", "test", 0.25)
+    status = ready("status").stdout
+    books = json.loads(ready("status", "--format", "json").stdout)["books"][0]
+    assert books["catalogue"] == books["ready"] + books["failed"] == 24
+    assert books["ready"] == books["kept"] + books["out"] + books["not_yet_curated"]
+    assert "everything is up to date" in status
+    assert "mean-colour" in status
+    ready("drop", "moth-00", "--why", "x")
+    assert ready.rows("select count(*) n from exclusions") == [{"n": 1}]
+    assert '"catalogue": 24' in ready("status", "--format", "json").stdout
+
+
+def test_verify_finds_damage(ready: Coldframe) -> None:
+    ready("split", "test", 0.25)
+    assert "FAILED" not in ready("verify", "--deep").stdout
+    part = ready.path / ready.store.snapshot().manifest.parts("curation", "default")[0].path
+    whole = part.read_bytes()
+    part.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    assert "FAILED files-deep" in ready("verify", "--deep", code=4).stdout
+    part.write_bytes(whole[:-1])
+    assert "bytes, expected" in ready("verify", code=4).stdout
+    part.unlink()
+    assert "missing, 24 rows of curation are lost" in ready("verify", code=4).stdout
+    for question in (["sql", "select 1"], ["status"], ["curate"]):
+        assert "a part cannot be read" in ready(*question, code=1).stderr
+        assert "'coldframe verify --deep' says which" in ready(*question, code=1).stderr
+
+
+def test_a_store_without_a_manifest_is_no_empty_store(ready: Coldframe) -> None:
+    for file in (ready.path / "manifests").iterdir():
+        file.unlink()
+    assert "no manifest there; restore one from a backup" in ready("status", code=1).stderr
+
+
+def test_quiet_and_verbose(ready: Coldframe) -> None:
+    assert ready("-q", "ingest", "--help").stdout
+    assert ready("embed", "mean-colour", "-q").stderr == ""
+    assert "Traceback" not in ready("embed", "nosuch", code=1).stderr
+    assert "Traceback" in ready("-v", "embed", "nosuch", code=1).stderr
+
+
+def test_an_interrupt_is_exit_code_130(cf: Coldframe, catalogue: Catalogue) -> None:
+    cf.ingest(catalogue)
+    query = "select count(*) from range(1000000000) a, range(1000000) b"
+    process = subprocess.Popen(cf.command("sql", query), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    time.sleep(2.5)
+    process.send_signal(signal.SIGINT)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, said
+    assert "what was committed before is safe" in said

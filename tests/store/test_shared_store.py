@@ -1,0 +1,173 @@
+"""A store that somebody else may write to while our commands run: no link that they put there is followed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from store import files, garbage, parts, places
+from store.connection import connect
+from store.errors import Locked
+from tests.support.coldframe import Coldframe
+
+NAME = f"{'0' * 31}1.parquet"
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A person's folder with a file that has a name such as parts have."""
+    folder = tmp_path / "private"
+    folder.mkdir()
+    (folder / NAME).write_bytes(b"precious")
+    return folder
+
+
+@pytest.fixture
+def shared(ready: Coldframe, tmp_path: Path) -> Coldframe:
+    """A copy of a store of our own."""
+    shutil.copytree(ready.path, tmp_path / "shared")
+    return Coldframe(tmp_path / "shared")
+
+
+def swap(folder: Path, outside: Path) -> None:
+    """What another user does at the worst moment."""
+    folder.rename(folder.with_name("was"))
+    folder.symlink_to(outside)
+
+
+def untouched(outside: Path) -> bool:
+    return [path.name for path in outside.iterdir()] == [NAME] and (outside / NAME).read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("swapped", ["parts/verdicts", "parts"])
+def test_nothing_outside_is_removed(shared: Coldframe, outside: Path, swapped: str) -> None:
+    (shared.path / "parts" / "verdicts" / NAME).write_bytes(b"waste")
+    if swapped == "parts":
+        (outside / "verdicts").mkdir()
+        (outside / NAME).rename(outside / "verdicts" / NAME)
+    store = shared.store
+    waste = garbage.find(store.root, time.time() + 1)
+    assert any(path.name == NAME for path in waste.all_parts())
+    swap(shared.path / swapped, outside)
+    with pytest.raises(places.NotRegular, match="which is a link or no folder"):
+        garbage.remove_parts(waste)
+    assert (outside / "verdicts" / NAME if swapped == "parts" else outside / NAME).read_bytes() == b"precious"
+
+
+def rename(store: Path) -> None:
+    files.rename(store / "parts" / "verdicts" / NAME, store / "parts" / "images" / NAME)
+
+
+def link(store: Path) -> None:
+    files.link(store / "parts" / "verdicts" / NAME, store / "damaged.parquet")
+
+
+def write(store: Path) -> None:
+    files.write(store / "parts" / "verdicts" / f"{'2' * 32}.parquet", lambda file: file.write(b"ours"))
+
+
+def make(store: Path) -> None:
+    files.make_folder(store / "parts" / "verdicts" / "more")
+
+
+def sync(store: Path) -> None:
+    files.sync(store / "parts" / "verdicts" / NAME)
+
+
+def sync_folder(store: Path) -> None:
+    files.sync_folder(store / "parts" / "verdicts")
+
+
+def remove(store: Path) -> None:
+    files.remove(store / "parts" / "verdicts" / NAME)
+
+
+def digest(store: Path) -> None:
+    parts.sha256_of(store / "parts" / "verdicts" / NAME)
+
+
+@pytest.mark.parametrize("operation", [rename, link, write, make, sync, sync_folder, remove, digest])
+def test_no_operation_goes_through_a_link(shared: Coldframe, outside: Path, operation: Callable[[Path], None]) -> None:
+    root = shared.store.root
+    swap(root / "parts" / "verdicts", outside)
+    with pytest.raises(OSError, match="link or no folder"):
+        operation(root)
+    assert untouched(outside)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775])
+def test_a_part_that_becomes_a_link_is_not_read(shared: Coldframe, tmp_path: Path, mode: int) -> None:
+    for folder in (shared.path, shared.path / "parts", *(shared.path / "parts").iterdir()):
+        folder.chmod(mode)
+        os.chown(folder, -1, 1)  # a group of others
+    assert places.is_shared(shared.path)
+    snapshot = shared.store.snapshot()
+    live = next(part for part in snapshot.manifest.parts("images") if part.rows)
+    before = snapshot.connection.sql("select count(*) from images").fetchall()
+    assert before == [(24,)]
+    con = connect(shared.path, snapshot.manifest)  # which has seen that all is well
+    secret = tmp_path / "secret.parquet"
+    shutil.copy(shared.path / live.path, secret)
+    (shared.path / live.path).unlink()
+    (shared.path / live.path).symlink_to(secret)
+    with pytest.raises(Exception, match="link"):
+        con.sql("select * from images").fetchall()
+
+
+def test_every_step_works_on_a_shared_store(shared: Coldframe) -> None:
+    for folder in (shared.path, shared.path / "parts", *(shared.path / "parts").iterdir()):
+        folder.chmod(0o777)
+    shared("split", "test", "0.3")
+    shared("filter", "centroid", "--percentile", "90", "--embedder", "mean-colour")
+    shared("train", "--head", "centroid")
+    shared("evaluate", "centroid")
+    shared("verify", "--deep")
+    shared("gc", "--grace", "0s")
+    assert shared.value("select count(*) from runs") == 1
+
+
+def test_a_store_of_ones_own_is_not_shared(ready: Coldframe) -> None:
+    assert not places.is_shared(ready.path)
+
+
+def test_a_part_that_gc_took_meanwhile_is_not_committed(shared: Coldframe) -> None:
+    """A writer that stood still between writing and committing."""
+    committing = shared.store.commit("test")
+    commit = committing.__enter__()
+    commit.create_datasets()
+    shared("gc", "--grace", "0s")
+    with pytest.raises(Locked, match="removed before it was committed"):
+        committing.__exit__(None, None, None)
+    shared("verify")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "parts/images/2024.parquet", "parts/images/beef.parquet", "parts/images/0.parquet.tmp", "manifests/1.tmp",
+        f"parts/images/{'0' * 32}.npz", f"parts/models/{'0' * 32}.parquet", "parts/models/1.keras", "manifests/abc.tmp",
+        f"parts/images/{'A' * 32}.parquet", f"parts/images/{'0' * 33}.parquet",
+    ],
+)  # fmt: skip
+def test_files_whose_names_are_none_of_ours_stay(shared: Coldframe, name: str) -> None:
+    (shared.path / name).parent.mkdir(exist_ok=True)
+    (shared.path / name).write_text("mine")
+    shared("gc", "--grace", "0s")
+    assert (shared.path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["a second name", "a folder"])
+def test_a_strange_lock_fails_verify(shared: Coldframe, tmp_path: Path, kind: str) -> None:
+    lock = shared.path / "locks" / "curation.lock"
+    lock.unlink(missing_ok=True)
+    if kind == "a folder":
+        lock.mkdir()
+    else:
+        (tmp_path / "other").touch()
+        os.link(tmp_path / "other", lock)
+    assert str(lock) in shared("verify", code=4).stdout
