@@ -23,6 +23,7 @@ from click.core import ParameterSource
 from pipeline.cli.errors import ToldErrors
 from pipeline.embed import allowed
 from pipeline.runtime import quiet, terminal
+from pipeline.steps.config import DEFAULT_FILE
 from store import importing, lifeline
 from store.errors import ColdframeError
 
@@ -178,7 +179,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
             expose_value=False,
             callback=_set("config_file"),
             envvar="COLDFRAME_CONFIG",
-            help="Settings file.  [default: ./coldframe.toml if it exists]",
+            help=f"Settings file.  [default: ./{DEFAULT_FILE} if it exists]",
         ),
         click.option(
             "-s",
@@ -187,7 +188,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
             expose_value=False,
             callback=_set("store"),
             envvar="COLDFRAME_STORE",
-            help="Folder of the store.  [default: ./coldframe-store]",
+            help=f"Folder of the store.  [default: ./{DEFAULT_STORE}]",
         ),
     ):
         function = option(function)

@@ -46,7 +46,11 @@ def evaluate(common: Common, run: str | None, per_class: bool, confusion: bool, 
 @command("runs")
 @click.option("--split", default=step.Settings.split, show_default=True, help="The rows whose figures to show.")
 @click.option("--evaluation", default=PLAIN, show_default=True, help="plain, masked:COL, tta, folds:N, ….")
-@click.option("--sort", metavar="COL", help="Sort by a column, the largest or newest first.  [default: created_at]")
+@click.option(
+    "--sort",
+    metavar="COL",
+    help=f"Sort by a column, the largest or newest first.  [default: {leaderboard.DEFAULT_SORT}]",
+)
 @click.option("--ascending", is_flag=True, help="Sort the other way round.")
 @click.option("--where", metavar="COL=VALUE", multiple=True, help="Only runs with this value in a column; repeatable.")
 @click.option(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pipeline import recipe
 from pipeline.cli.app import SOME_FAILED, Common, coldframe, command
+from pipeline.cli.options import settings_options
 from pipeline.demo import summary, world
 from pipeline.runtime import terminal
 from pipeline.steps import config
@@ -17,7 +19,9 @@ from store.errors import ColdframeError
 
 @command("run")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("--init", is_flag=True, help="Write the reference recipe to FILE (default coldframe.toml), and stop.")
+@click.option(
+    "--init", is_flag=True, help=f"Write the reference recipe to FILE ({config.DEFAULT_FILE} if not given), and stop."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; run nothing.")
 def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
     """Run every step of a coldframe.toml that is out of date, in order, and say why."""
@@ -48,38 +52,23 @@ def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
 
 
 @command("demo")
-@click.argument("folder", metavar="[DIR]", default="coldframe-demo", type=click.Path(path_type=Path))
-@click.option("--rows", type=click.IntRange(120), help="Pictures to draw.  [default: 1000]")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Another seed, other creatures."
-)
-@click.option(
-    "--catalogue", metavar="METADATA", type=click.Path(path_type=Path), help="Draw a picture for each row of this file."
-)
-@click.option(
-    "--plant",
-    type=click.Choice(["sample", "report", "none"]),
-    help="Faults to plant: a fifth of the rows, the report's own counts, or none.  [default: sample; none with --catalogue]",
-)
+@click.argument("folder", metavar="[DIR]", default=world.FOLDER, type=click.Path(path_type=Path))
+@settings_options(world.Settings)
 @click.option("--draw-only", is_flag=True, help="Draw the pictures and write the recipe; run no step.")
 def demo(
     common: Common,
     folder: Path,
-    rows: int | None,
-    seed: int,
-    catalogue: Path | None,
-    plant: str | None,
     draw_only: bool,
+    **flags: Any,
 ) -> None:
-    """Draw a sample catalogue into DIR (default ./coldframe-demo) and run every step on it, offline.
+    """Draw a sample catalogue into DIR (./coldframe-demo if not given) and run every step on it, offline.
 
     The store is DIR/coldframe-store and the settings are DIR/coldframe.toml, whatever --store and --config say.
     """
-    if rows is not None and catalogue is not None:
+    given = {name: value for name, value in flags.items() if value is not None}
+    if given.keys() >= {"rows", "catalogue"}:
         raise click.UsageError("--rows is for an invented catalogue; with --catalogue every row is drawn")
-    settings = world.Settings(
-        rows or world.Settings.rows, seed, catalogue, plant or ("none" if catalogue else "sample")
-    )
+    settings = world.Settings(**({"plant": world.PLANT_NONE} if "catalogue" in given else {}) | given)
     drawn = world.prepare(folder, settings, quiet=common.quiet)
     common.say(f"{folder}: {drawn.drawn} of {len(drawn.rows)} pictures drawn in {drawn.seconds:.1f} s")
     if draw_only:

@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 from pipeline.demo import planting
 from pipeline.demo.faults import NOT_ANIMALS, UNTRAINED
-from pipeline.demo.world import REPORT_PLAN, World
+from pipeline.demo.world import PLANT_NONE, PLANT_REPORT, REPORT_PLAN, World
 from pipeline.runtime.output import as_text
 from pipeline.runtime.terminal import escaped
 from store.schemas import DEFAULT_PLAN
@@ -127,9 +127,9 @@ def tell(snapshot: Snapshot, world: World) -> Iterator[str]:
     """The summary, paragraph by paragraph; values are escaped in it."""
     yield f"{escaped(str(world.folder), keep='')}: {len(world.rows):,} rows, {len({row.family for row in world.rows})} families\n"
     yield as_text(steps(snapshot, world)) + "\n"
-    if world.plant != "none":
+    if world.plant != PLANT_NONE:
         yield from _findings(with_truth(snapshot, world))
-    if world.plant == "report":
+    if world.plant == PLANT_REPORT:
         yield as_text(rehearsal(snapshot)) + "\n"
     yield as_text(accuracies(snapshot)) + "\n"
     yield from _next(snapshot, world)

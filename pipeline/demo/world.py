@@ -16,11 +16,15 @@ from pipeline.demo.files import PART, put
 from pipeline.demo.planting import Row
 from pipeline.demo.prompts import BAD_PROMPTS, threshold
 from pipeline.demo.sheet import contact_sheet
+from pipeline.steps.settings import LARGEST_COUNT, setting
 from store import digests
 from store.errors import ColdframeError
 from store.schemas import DEFAULT_PLAN
 from store.store import Store
 
+FOLDER = "coldframe-demo"
+PLANT_SAMPLE, PLANT_REPORT, PLANT_NONE = PLANTS = ("sample", "report", "none")
+LEAST_ROWS = 120  # of which each kind of fault finds some
 REPORT_PLAN = "report"
 SHEET = "pictures.jpg"
 
@@ -122,10 +126,15 @@ class World:
 class Settings:
     """What to draw: ``rows`` of an invented catalogue or all of ``catalogue``, with the faults that ``plant`` names."""
 
-    rows: int = 1000
-    seed: int = 0
-    catalogue: Path | None = None
-    plant: str = "sample"
+    rows: int = setting(1000, "Pictures to draw.", least=LEAST_ROWS, most=LARGEST_COUNT)
+    seed: int = setting(0, "Another seed, other creatures.", least=0, most=2**63 - 1)
+    catalogue: str | None = setting(None, "Draw a picture for each row of this file.", metavar="METADATA")
+    plant: str = setting(
+        PLANT_SAMPLE,
+        "Faults to plant: a fifth of the rows, the report's own counts, or none.",
+        choices=PLANTS,
+        default_text=f"{PLANT_SAMPLE}; {PLANT_NONE} with --catalogue",
+    )
 
 
 def prepare(folder: Path, settings: Settings, *, quiet: bool = False) -> World:
@@ -153,10 +162,10 @@ def _rows(settings: Settings) -> list[Row]:
     if settings.catalogue is None:
         rows = planting.sample(settings.rows, settings.seed)
     else:
-        rows = planting.of_catalogue(settings.catalogue)
-    if settings.plant == "report":
+        rows = planting.of_catalogue(Path(settings.catalogue))
+    if settings.plant == PLANT_REPORT:
         return planting.plant_report(rows, settings.seed)
-    return planting.plant_sample(rows, settings.seed) if settings.plant == "sample" else rows
+    return planting.plant_sample(rows, settings.seed) if settings.plant == PLANT_SAMPLE else rows
 
 
 def _claim(folder: Path, settings: Settings, rows: list[Row]) -> None:
@@ -194,10 +203,10 @@ def _claim(folder: Path, settings: Settings, rows: list[Row]) -> None:
 
 def recipe(settings: Settings) -> str:
     """The text of the world's ``coldframe.toml``: one plan, or two where the report's counts are rehearsed."""
-    copies = COPIES if settings.plant == "sample" else ""
+    copies = COPIES if settings.plant == PLANT_SAMPLE else ""
     plan = functools.partial(PLAN.format, seed=settings.seed, threshold=threshold())
     plans = [plan(plan=DEFAULT_PLAN, suffix="", apply_to="train", copies=copies)]
-    if settings.plant == "report":
+    if settings.plant == PLANT_REPORT:
         plans.append(plan(plan=REPORT_PLAN, suffix="-report", apply_to="all", copies=""))
     plans += [LINEAR, TUNED]
     bad = "\n".join(f'    "{prompt}",' for prompt in BAD_PROMPTS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +15,16 @@ import click
 import pytest
 
 from pipeline.cli.app import FILES, Common
+from pipeline.cli.options import default_text
+from pipeline.demo import world
+from pipeline.deploy import asking, export
+from pipeline.embed import settings as embed_settings
+from pipeline.evaluate import evaluate
+from pipeline.finetune import settings as finetune_settings
+from pipeline.ingest import settings as ingest_settings
+from pipeline.steps import config
+from pipeline.steps.settings import declared
+from pipeline.train import fitting, tune
 from store.errors import ColdframeError
 from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe, command_of, picture
 
@@ -244,3 +256,45 @@ def test_an_interrupt_is_exit_code_130(cf: Coldframe, catalogue: Catalogue) -> N
         process.kill()
     assert process.returncode == 130, said
     assert "what was committed before is safe" in said
+
+
+DESCRIBED = r"(the|each|half) "  # what a default is where no value says it
+
+
+def test_each_default_that_the_help_shows_is_a_value_of_the_code() -> None:
+    """No file of the command line writes one a second time, in a help text or beside an option of a setting."""
+    for file in (REPOSITORY / "pipeline" / "cli").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and not isinstance(node.value, bytes):
+                for told in re.findall(r"\[default: (?!\{)(.*)", node.value):
+                    assert re.match(DESCRIBED, told) or told in ("", "./"), f"{file}: {told}"
+
+
+SETTINGS = {
+    "demo": world.Settings,
+    "ingest": ingest_settings.Settings,
+    "embed": embed_settings.Settings,
+    "train": fitting.Settings,
+    "tune": tune.Settings,
+    "evaluate": evaluate.Settings,
+    "finetune": finetune_settings.Settings,
+    "export": export.Settings,
+    "predict": asking.Settings,
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_each_option_of_a_setting_has_the_default_that_is_declared(name: str) -> None:
+    """The option itself has none: what is not given is left to the setting. Its help says the declared one."""
+    options = {one.name: one for one in command_of(name).params if isinstance(one, click.Option)}
+    with_options = [one for one in declared(SETTINGS[name]) if one.setting.is_option and one.name in options]
+    assert len(with_options) >= 3
+    for one in with_options:
+        option = options[one.name]
+        assert option.get_default(click.Context(command_of(name))) in (None, ()), one.name
+        if name not in ("train", "tune") and (told := default_text(one)):  # whose help says those of each head
+            assert f"[default: {told}]" in (option.help or ""), one.name
+
+
+def test_the_settings_of_each_section_are_looked_at() -> None:
+    assert {*SETTINGS, "score", "store", "plans"} >= set(config.SECTIONS)
