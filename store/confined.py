@@ -21,11 +21,10 @@ import pyarrow as pa
 
 from store import connection, judge, queries
 from store.asking import NARROW
-from store.connection import STORE
 from store.errors import TooLittleMemory
 from store.manifest import Manifest
 from store.memory import memory_bytes
-from store.part_files import PartFiles
+from store.part_files import STORE, PartFiles
 from store.schemas import SCHEMAS, unique_names
 from store.store import Store
 
@@ -56,12 +55,12 @@ def answer(
     memory = memory_bytes() // 2 if memory is None else memory
     readable = PartFiles(root, moment)
     yield None
-    con = connection.opened(spill, readable)
+    con = connection.opened(readable, spill)
     try:
         _confine(con, memory)  # before anything that was sent is so much as parsed
         with _address_space(JUDGE_BYTES):
             query = judge.judged(con, sql)
-        connection.show(con, root, moment, by_file_system=True, only=_needed(query))
+        connection.show(con, root, moment, only=_needed(query))
         with _address_space(memory + BESIDE_BYTES):
             _show_parts_by_path(con, root, query.relations)
             table = _rows(connection.reader(con, query.sql, parameters, ANSWER_ROWS), memory)

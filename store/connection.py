@@ -13,13 +13,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from store import parts, places, queries, spill
+from store import parts, queries, spill
 from store.errors import ColdframeError, QueryRefused, StoreDamaged, TooLittleMemory
 from store.manifest import Manifest
+from store.memory import memory_bytes
+from store.part_files import STORE, PartFiles
 from store.parts import Part
 from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS, is_like
-
-STORE = "store://"  # before the paths of parts where a connection has them from :mod:`store.part_files`
 
 # The kinds of error that Parquet files cause; DuckDB has no kind of its own for a file that makes no sense.
 _DAMAGE = (duckdb.IOException, duckdb.InvalidInputException, duckdb.Error)
@@ -35,29 +35,24 @@ def connect(
     manifest: Manifest,
     *,
     spill_to: str | None = None,
-    file_system: Any = None,
 ) -> duckdb.DuckDBPyConnection:
     """An in-memory database whose views show ``manifest``, as :func:`opened` and :func:`show` make it."""
-    if file_system is None and places.is_shared(root):
-        from store.part_files import PartFiles  # slower than DuckDB's own reading
-
-        file_system = PartFiles(root, manifest)
-    con = opened(spill_to, file_system)
-    show(con, root, manifest, by_file_system=file_system is not None)
+    con = opened(PartFiles(root, manifest), spill_to)
+    show(con, root, manifest)
     return con
 
 
-def opened(spill_to: str | None = None, file_system: Any = None) -> duckdb.DuckDBPyConnection:
-    """An empty in-memory database.
+def opened(files: PartFiles, spill_to: str | None = None) -> duckdb.DuckDBPyConnection:
+    """An empty in-memory database that has some parts.
 
     Args:
+        files: the parts. DuckDB itself would take a path for a pattern, and follow links.
         spill_to: the folder for what does not fit into memory, of this connection alone; None for a new one.
-        file_system: one of fsspec's that has the parts at "store://" and their paths; None for the files themselves.
     """
     con = duckdb.connect(config={"temp_directory": spill.new() if spill_to is None else spill_to})
-    if file_system is not None:
-        con.register_filesystem(file_system)
+    con.register_filesystem(files)
     con.execute("set enable_progress_bar = false")
+    con.execute(f"set memory_limit = '{memory_bytes() // 2_000_000}MB'")
     con.execute("set timezone = 'UTC'")
     con.execute("set python_enable_replacements = false")  # a name in a query is never one of our variables
     return con
@@ -68,13 +63,11 @@ def show(
     root: Path,
     manifest: Manifest,
     *,
-    by_file_system: bool = False,
     only: queries.Needed | None = None,
 ) -> None:
     """Make views of a moment: the raw parts in the schema ``data``, what a user may rely on in the main schema.
 
     Args:
-        by_file_system: whether the connection has the parts from a file system of ours.
         only: what a query needs of all this, None for everything: each view takes its time.
 
     Raises:
@@ -84,12 +77,10 @@ def show(
     with explaining(root):
         for dataset in SCHEMAS:
             live = manifest.parts(dataset)
-            paths = _paths(root, live)  # whose places are checked in any case
+            _check_places(root, live)
             if only is not None and dataset not in only.datasets:
                 continue
-            if by_file_system:
-                paths = [f"{STORE}{part.path}" for part in live]
-            _create_dataset(con, dataset, paths)
+            _create_dataset(con, dataset, [f"{STORE}{part.path}" for part in live])
             _check_types(con, root, dataset)
         try:
             for name, select in queries.views():
@@ -103,9 +94,9 @@ def show(
             ) from error
 
 
-def _paths(root: Path, live: tuple[Part, ...]) -> list[str]:
+def _check_places(root: Path, live: tuple[Part, ...]) -> None:
     try:
-        return parts.paths(root, live)
+        parts.paths(root, live)
     except OSError as error:
         raise cannot_read(root, error) from error
 

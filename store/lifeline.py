@@ -8,6 +8,7 @@ import select
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 PATIENCE = 30.0  # seconds that a process may take to end when it is asked to
 
@@ -35,6 +36,24 @@ def kill_group_with_parent(line: int) -> None:
 def stop_with_parent(line: int) -> None:
     """Stop this process as an interrupt does when the parent is gone; one that does not stop is ended."""
     _tell(line, os.getpid(), signal.SIGTERM)
+
+
+def end_when_asked(notice: Callable[[], object]) -> None:
+    """End this process some time after it was asked to stop, if it has not: a library may be busy for minutes, or wait for good.
+
+    To be called in the main thread, once the signals that ask have handlers. ``notice`` says it to the user.
+    """
+    read, write = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(beside_standard(write), warn_on_full_buffer=False)
+    threading.Thread(target=_end, args=(beside_standard(read), notice), daemon=True).start()
+
+
+def _end(asked: int, notice: Callable[[], object]) -> None:
+    os.read(asked, 1)
+    time.sleep(PATIENCE)
+    notice()
+    os._exit(130)
 
 
 def _tell(line: int, whom: int, what: signal.Signals) -> None:

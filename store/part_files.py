@@ -1,4 +1,7 @@
-"""The parts of a moment as a file system of fsspec, each opened without following a link: DuckDB itself opens by name."""
+"""The parts of a moment as a file system of fsspec, each opened without following a link.
+
+DuckDB itself opens by name: it follows links, waits for pipes, and takes a path with ``[``, ``*`` or ``?`` for a pattern.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from typing import Any
 from fsspec import AbstractFileSystem
 
 from store import opening
-from store.connection import STORE
 from store.manifest import Manifest
 from store.parts import Part
+
+STORE = "store://"  # before the path of a part
 
 
 class PartFiles(AbstractFileSystem):  # type: ignore[misc]

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-STORES: set[Path] = set()  # the stores that this process has opened, as their paths are written everywhere
+STORES: set[Path] = set()  # the stores that this process has opened, under each path by which it may name them
 # Without waiting: a pipe that nobody writes to is opened at once, and refused then.
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _ENTER = READ | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -71,31 +70,3 @@ def holding(path: Path, top: Path | None = None) -> Iterator[tuple[str, int | No
         yield path.name, folder
     finally:
         os.close(folder)
-
-
-def is_shared(store: Path) -> bool:
-    """Whether somebody else may put a link in place of a folder or a part of a store: where they own a folder of it, or may
-    write there."""
-    top = store / "parts"
-    try:
-        folders = [store, top, *(one for one in top.iterdir() if one.is_dir())]
-        found = [one.stat() for one in folders]
-    except OSError:
-        return True
-    return any(
-        one.st_uid not in (os.geteuid(), 0)
-        or one.st_mode & stat.S_IWOTH
-        or (one.st_mode & stat.S_IWGRP and not _is_of_one(one.st_gid))
-        for one in found
-    )
-
-
-def _is_of_one(group: int) -> bool:
-    """Whether a group is the one that many systems make for each user, of the user's own name."""
-    import grp
-    import pwd
-
-    try:
-        return grp.getgrgid(group).gr_name == pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return False

@@ -10,6 +10,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 import tempfile
 import uuid
 from contextlib import suppress
@@ -59,13 +60,21 @@ def remove_leftovers() -> None:
         held = _hold(path)
         if held is None:
             continue
-        if (path / MARK).exists():
+        if _is_marked(held):
             _remove(path, held, os.getpid())
             continue
         with suppress(OSError):
             if _OURS.fullmatch(path.name):
                 path.rmdir()  # which removes nothing but an empty folder
         os.close(held)
+
+
+def _is_marked(held: int) -> bool:
+    try:
+        os.stat(MARK, dir_fd=held, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def _hold(path: Path) -> int | None:
@@ -86,25 +95,19 @@ def _hold(path: Path) -> int | None:
 
 
 def _remove(path: Path, held: int | None, process: int) -> None:
-    if process == os.getpid():  # a forked child leaves it to its parent
-        # the mark goes last: with it, the next process goes on where a killed one was
-        for inside in [one for one in _names(path) if one.name != MARK]:
-            shutil.rmtree(inside, ignore_errors=True) if inside.is_dir() and not inside.is_symlink() else _unlink(
-                inside
-            )
+    if process != os.getpid():  # a forked child leaves it to its parent
+        return
+    if held is None:
         shutil.rmtree(path, ignore_errors=True)
-        if held is not None:
-            with suppress(OSError):
-                os.close(held)
-
-
-def _names(path: Path) -> list[Path]:
-    try:
-        return list(path.iterdir())
-    except OSError:
-        return []
-
-
-def _unlink(path: Path) -> None:
+        return
+    with suppress(OSError):  # all by the descriptor: another folder may have got the name meanwhile
+        # the mark goes last: with it, the next process goes on where a killed one was
+        for name in sorted(os.listdir(held), key=lambda one: one == MARK):
+            if stat.S_ISDIR(os.stat(name, dir_fd=held, follow_symlinks=False).st_mode):
+                shutil.rmtree(name, ignore_errors=True, dir_fd=held)
+            else:
+                os.unlink(name, dir_fd=held)
     with suppress(OSError):
-        path.unlink()
+        path.rmdir()  # which removes nothing but an empty folder
+    with suppress(OSError):
+        os.close(held)

@@ -24,7 +24,7 @@ from pipeline.cli.errors import ToldErrors
 from pipeline.embed import allowed
 from pipeline.runtime import quiet, terminal
 from pipeline.steps.config import DEFAULT_FILE
-from store import importing, lifeline
+from store import importing, lifeline, memory
 from store.errors import ColdframeError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ DEFAULT_STORE = "coldframe-store"
 WIDTH = 100  # columns of a help text, at most
 COMMON_NAMES = ("store", "config", "quiet", "verbose", "help")
 SOME_FAILED = 3
+NOT_STOPPED = "did not stop by itself in time, and was ended; what was committed before is safe"
 LINE = "COLDFRAME_LINE"  # the variable that names a child's end of the pipe which tells it that its parent is gone
 STOPS_BY_ITSELF = 2.0  # seconds after which a command that was not interrupted with us is asked to stop
 
@@ -104,7 +105,11 @@ class Common:
         given = self.config.tables.get("store")
         if self.store is None and given is not None and not isinstance(given, str):
             raise ColdframeError(f"{self.config.path}: store = {given!r}, expected the path of a folder")
-        return self.store or Path(self.config.locate(given) if given else DEFAULT_STORE)
+        if self.store is not None or given:
+            return self.store or Path(self.config.locate(given or ""))
+        if Path(DEFAULT_STORE).is_symlink():  # it may have come with what else is in the working folder
+            raise ColdframeError(f"{DEFAULT_STORE}: a link; name the store that it leads to with --store")
+        return Path(DEFAULT_STORE)
 
     def weights_named(self) -> set[str]:
         """The weights that the recipe names under [embed], which may be fetched whoever else names them."""
@@ -292,6 +297,10 @@ def main() -> None:
     quiet.own_process()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else 'nohup' wants it to go on
+        signal.signal(signal.SIGHUP, _interrupt)
+    lifeline.end_when_asked(lambda: terminal.echo(f"Error: {NOT_STOPPED}", err=True))
+    memory.leave_some_to_others()
     terminal.guard()
     cli()
 

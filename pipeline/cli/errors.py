@@ -40,6 +40,11 @@ class ToldErrors(click.Group):
         except click.ClickException as error:
             _tell_escaped(error)
             raise
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            terminal.echo(f"Error: {error.strerror or error}", err=True)
+            sys.exit(1)
         except KeyboardInterrupt:
             _interrupted()
 

@@ -80,6 +80,8 @@ def split_stage(name: str, settings: Mapping[str, Any]) -> Stage:
         raise ColdframeError(f"split {name}: by = {by!r}, expected the name of one column")
     if share is None or not _is_number(share) or not 0 < share < 1:
         raise ColdframeError(f"split {name}: share {share!r}, expected a number between 0 and 1, such as 0.15")
+    if "/" in name:  # which parts the name of an evaluation from that of its split
+        raise ColdframeError(f"split {name!r}: a name with a slash: choose another")
     if name == TRAIN or not name:
         raise ColdframeError(f"split {name!r}: splits are carved out of train: choose another name")
     return Stage("split", name, {key: value for key, value in settings.items() if value is not None})

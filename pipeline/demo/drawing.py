@@ -15,7 +15,7 @@ from PIL import Image, ImageEnhance
 
 from pipeline.demo.families import family, rng_of
 from pipeline.demo.faults import SKETCH
-from pipeline.demo.files import put
+from pipeline.demo.files import is_there, make_folder, put
 from pipeline.demo.pictures import picture
 from pipeline.demo.planting import EXACT_COPY, NEAR_COPY, TRUNCATED, Row
 from pipeline.runtime.processes import cores, in_workers
@@ -26,15 +26,19 @@ from store.errors import ColdframeError
 VERSION = 2
 
 
-def draw(rows: Sequence[Row], folder: Path, seed: int, *, quiet: bool = False) -> int:
-    """Draw the files that ``folder`` does not have yet; how many those were."""
-    todo = [row for row in rows if not (folder / row.path).exists()]
+def draw(rows: Sequence[Row], folder: Path, seed: int, *, top: Path, quiet: bool = False) -> int:
+    """Draw the files that ``folder``, which is below ``top``, does not have yet; how many those were.
+
+    Raises:
+        ColdframeError: a link stands where one of them belongs or on the way to it, or a process ended.
+    """
+    todo = [row for row in rows if not is_there(folder / row.path)]
     if not todo:
         return 0
     for parent in {(folder / row.path).parent for row in todo}:
-        parent.mkdir(parents=True, exist_ok=True)
+        make_folder(parent, top)
     workers = min(cores(), len(todo))
-    drawing = in_workers(partial(_draw, folder=folder, seed=seed), todo, workers)
+    drawing = in_workers(partial(_draw, folder=folder, seed=seed, top=top), todo, workers)
     with Progress(len(todo), "draw", quiet=quiet) as progress, closing(drawing):
         for row, ended in drawing:
             if ended is not None:
@@ -43,8 +47,8 @@ def draw(rows: Sequence[Row], folder: Path, seed: int, *, quiet: bool = False) -
     return len(todo)
 
 
-def _draw(row: Row, folder: Path, seed: int) -> None:
-    put(folder / row.path, encoded(row, seed))
+def _draw(row: Row, folder: Path, seed: int, top: Path) -> None:
+    put(folder / row.path, encoded(row, seed), top)
 
 
 def encoded(row: Row, seed: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.demo import MODELS, drawing, planting
-from pipeline.demo.files import PART, put
+from pipeline.demo.files import is_there, is_unfinished, make_folder, put
 from pipeline.demo.planting import Row
 from pipeline.demo.prompts import BAD_PROMPTS, threshold
 from pipeline.demo.sheet import contact_sheet
 from pipeline.steps.settings import LARGEST_COUNT, setting
-from store import digests
+from store import digests, opening
 from store.errors import ColdframeError
 from store.schemas import DEFAULT_PLAN
 from store.store import Store
@@ -27,6 +28,7 @@ PLANT_SAMPLE, PLANT_REPORT, PLANT_NONE = PLANTS = ("sample", "report", "none")
 LEAST_ROWS = 120  # of which each kind of fault finds some
 REPORT_PLAN = "report"
 SHEET = "pictures.jpg"
+MOST_MARK = 1 << 16  # bytes
 
 RECIPE = """\
 # The reference recipe, on drawn pictures with two small models of the demo's own.
@@ -146,15 +148,15 @@ def prepare(folder: Path, settings: Settings, *, quiet: bool = False) -> World:
     rows = _rows(settings)
     _claim(folder, settings, rows)
     started = time.monotonic()
-    drawn = drawing.draw(rows, folder / "images", settings.seed, quiet=quiet)
+    drawn = drawing.draw(rows, folder / "images", settings.seed, top=folder, quiet=quiet)
     seconds = time.monotonic() - started
-    if not (folder / SHEET).exists():
+    if not is_there(folder / SHEET):
         sheet = io.BytesIO()
         contact_sheet(rows, folder / "images").save(sheet, "JPEG", quality=85)
-        put(folder / SHEET, sheet.getvalue())
+        put(folder / SHEET, sheet.getvalue(), folder)
     world = World(folder, tuple(rows), settings.plant, drawn, seconds)
-    if not world.config.exists():
-        put(world.config, recipe(settings).encode())
+    if not is_there(world.config):
+        put(world.config, recipe(settings).encode(), folder)
     return world
 
 
@@ -174,11 +176,12 @@ def _claim(folder: Path, settings: Settings, rows: list[Row]) -> None:
     metadata, truth = planting.metadata_csv(rows), planting.truth_csv(rows)
     described: dict[str, Any] = {"rows": len(rows), "seed": settings.seed, "plant": settings.plant}
     described["drawing"] = digests.of_json([drawing.VERSION, metadata, truth])
-    if folder.exists() and not folder.is_dir():
-        raise ColdframeError(f"{folder}: a file, expected a folder for the demo: name another DIR")
-    if mark.exists():
+    if os.path.lexists(folder) and not opening.is_plain_folder(folder):
+        what = "a link" if folder.is_symlink() else "a file"
+        raise ColdframeError(f"{folder}: {what}, expected a folder for the demo: name another DIR")
+    if os.path.lexists(mark):
         try:
-            there = dict(json.loads(mark.read_text(encoding="utf-8")))
+            there = dict(json.loads(opening.read_regular(mark, most=MOST_MARK)))
         except (OSError, ValueError, TypeError) as error:
             raise ColdframeError(f"{mark}: not a demo's ({error}): name another DIR") from error
         if there != described:
@@ -186,19 +189,19 @@ def _claim(folder: Path, settings: Settings, rows: list[Row]) -> None:
             raise ColdframeError(
                 f"{folder}: holds another demo ({was}, or of another catalogue or version): name another DIR, or remove this one"
             )
-    elif folder.is_dir() and any(path.suffix != PART for path in folder.iterdir()):
+    elif folder.is_dir() and not all(map(is_unfinished, folder.iterdir())):
         raise ColdframeError(f"{folder}: not empty, and not a demo's folder: name another DIR")
     folder.mkdir(parents=True, exist_ok=True)
     # first of all: by it a demo that was stopped is known again
-    put(mark, (json.dumps(described, indent=1) + "\n").encode())
+    put(mark, (json.dumps(described, indent=1) + "\n").encode(), folder)
     for name, text in (("metadata.csv", metadata), ("truth.csv", truth)):
-        if not (folder / name).exists():
-            put(folder / name, text.encode())
+        if not is_there(folder / name):
+            put(folder / name, text.encode(), folder)
     for file in (path for path in MODELS.rglob("*") if path.is_file()):
         target = folder / "models" / file.relative_to(MODELS)
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            put(target, file.read_bytes())
+        if not is_there(target):
+            make_folder(target.parent, folder)
+            put(target, file.read_bytes(), folder)
 
 
 def recipe(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.deploy import formats
 from pipeline.ingest import decoding
-from pipeline.runs.runs import is_size
+from pipeline.steps.settings import is_size
 from store import opening
 from store.errors import ColdframeError
 from store.parts import sha256_of

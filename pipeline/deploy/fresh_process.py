@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from pipeline.deploy import artefact, cards, ownership
 from pipeline.ingest import pictures
+from pipeline.runtime import terminal
 from pipeline.runtime.progress import Progress
-from store import importing
+from store import importing, lifeline
 from store.errors import ColdframeError
 from store.store import Store
 
@@ -43,13 +44,13 @@ def rehearse(folder: Path, store: Path, content_ids: Sequence[str], *, quiet: bo
         ColdframeError: it cannot be loaded there, or cannot run.
     """
     (folder / ASKED).write_text(json.dumps({"contents": list(content_ids), "quiet": quiet}), encoding="utf-8")
-    command = [*importing.command("pipeline.deploy.fresh_process"), str(folder), str(store)]
+    command = [*importing.command("pipeline.deploy.fresh_process"), str(folder.absolute()), str(store.absolute())]
     environment = dict(os.environ)
     importing.keep_children_out(environment)
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=None, env=environment, check=False)
-    if done.returncode:
+    code = _wait_for(command, environment)
+    if code:
         raise ColdframeError(
-            f"the exported model cannot be used in a fresh process (exit code {done.returncode}); what it said stands above"
+            f"the exported model cannot be used in a fresh process (exit code {code}); what it said stands above"
         )
     with np.load(folder / ANSWERED) as held:
         answers = Answers(held["probabilities"], held["readable"])
@@ -58,9 +59,28 @@ def rehearse(folder: Path, store: Path, content_ids: Sequence[str], *, quiet: bo
     return answers
 
 
+def _wait_for(command: list[str], environment: dict[str, str]) -> int:
+    """The exit code of a process that ends with this one, however this one ends."""
+    line, held = lifeline.ends()
+    try:
+        process = subprocess.Popen(
+            [*command, str(line)],
+            stdout=subprocess.DEVNULL,
+            env=environment,
+            pass_fds=[line],
+            start_new_session=True,
+        )
+        os.close(line)
+        return process.wait()
+    finally:
+        os.close(held)  # by which it is told
+
+
 def main() -> None:
-    """Answer for the folder and the store that the command line names."""
+    """Answer for the folder and the store that the command line names; it also names what tells that the parent is gone."""
     folder, root = Path(sys.argv[1]), Path(sys.argv[2])
+    lifeline.kill_group_with_parent(int(sys.argv[3]))
+    os.chdir("/")  # where a library finds nothing of the working folder
     asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))
     contents: list[str] = asked["contents"]
     given = artefact.read(folder, card=cards.DRAFT)
@@ -83,7 +103,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    terminal.guard()
+    terminal.guard_logs()
     try:
         main()
     except ColdframeError as error:
-        sys.exit(f"Error: {error}")
+        terminal.echo(f"Error: {error}", err=True)
+        sys.exit(1)

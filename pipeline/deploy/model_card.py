@@ -17,7 +17,8 @@ SHOWN = 12
 NO_FIGURE = "–"
 # What Markdown gives a meaning, GitHub's included. As references, for what would end a cell or begin an element even behind a
 # backslash, or what readers make links of: addresses, @names and #numbers. With a backslash, the other marks.
-_REFERENCES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", **{one: f"&#{ord(one)};" for one in "\\|@#:"}}
+_REFERENCES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", **{one: f"&#{ord(one)};" for one in "\\|#:"}}
+_REFERENCES["@"] = "&#64;&#8203;"  # with a space of no width: GitHub takes an address for a link, written out or not
 _MARKS = {one: f"\\{one}" for one in "`*_[]!~$^."}
 _BACKSLASH = _REFERENCES["\\"]
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, what turns the direction of text, and the ends of lines

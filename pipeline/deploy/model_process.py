@@ -16,14 +16,13 @@ from typing import Any
 
 from store import opening
 from store.errors import ColdframeError
-from store.memory import memory_bytes
+from store.memory import GPUS, memory_bytes
 from store.worker import Worker, limit_memory
 
 MOST_DIMENSIONS = 1 << 20  # of the vectors that a model may give
 LARGEST_CARD = 16 << 20  # bytes
 # Address space that a library sets aside as it begins to work, most of which it never uses: its own, and that of threads.
 MEMORY_BESIDE, MEMORY_A_CORE = 1 << 30, 128 << 20
-GPUS = ("/dev/nvidiactl", "/dev/kfd")  # of drivers
 
 _early: dict[str, Worker] = {}
 _loaded: list[Any] = []  # the model, in the process
@@ -63,6 +62,7 @@ def load(folder: Path, name: str, digests: Mapping[str, str], place: str) -> Non
     """
     from pipeline.deploy import formats
 
+    os.chdir("/")  # OpenVINO would take a file called ".bin" in the working folder for the weights
     if place:
         Path(place).mkdir(exist_ok=True)
         tempfile.tempdir = place

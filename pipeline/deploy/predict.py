@@ -243,6 +243,11 @@ def open_model(source: str | Path, *, store: str | Path | None = None, max_secon
         raise ColdframeError(f"predict: max_seconds = {max_seconds}, expected a number from 0.001 on")
     folder = Path(source)
     looks_like_a_path = os.sep in str(source).rstrip(os.sep)  # the name of a run has none in it
+    if not looks_like_a_path and artefact.is_one(folder) and _is_run(store, str(source)):
+        raise ColdframeError(
+            f"{source}: both an artefact in this folder and a run of the store: say .{os.sep}{source} for the artefact, or the "
+            "id of the run ('coldframe runs')"
+        )
     if looks_like_a_path and folder.is_file():
         raise ColdframeError(f"{source}: a file; expected a run, or the folder of an artefact")
     if artefact.is_one(folder) or (folder / cards.DRAFT).is_file() or looks_like_a_path:
@@ -261,6 +266,17 @@ def open_model(source: str | Path, *, store: str | Path | None = None, max_secon
         raise ColdframeError(f"{source}: no artefact there; a run needs its store")
     snapshot = Store.open(Path(store)).snapshot()
     return Model(predictors.of_run(snapshot, Run.find(snapshot, str(source))), max_seconds=max_seconds)
+
+
+def _is_run(store: str | Path | None, name: str) -> bool:
+    """Whether a store has a run that goes by a name."""
+    if store is None or not Path(store).is_dir():
+        return False
+    try:
+        Run.find(Store.open(Path(store)).snapshot(), name)
+    except ColdframeError:
+        return False
+    return True
 
 
 def _of_others(given: artefact.Artefact) -> list[str]:

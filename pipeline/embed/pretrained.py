@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from store.errors import ColdframeError
 # What is fetched of a repository: tensors, and in their place pickled ones where there are none, but no code.
 FETCHED = ("*.json", "*.txt", "*.model", "model.safetensors", "model-*-of-*.safetensors")
 PICKLED = ("pytorch_model.bin", "pytorch_model-*-of-*.bin")
-READ = (".json", ".txt", ".model", ".safetensors", ".bin")  # suffixes of files that are read
+READ = (".json", ".jinja", ".txt", ".model", ".safetensors", ".bin")  # suffixes of files that are read
 CODE = ("auto_map", "custom_pipelines")  # entries of a configuration that name code to run
 IN_FOLDER = (
     "transformers_weights",
@@ -30,6 +30,11 @@ IN_FOLDER = (
 ANYWHERE = ("vocab", "merges", "merges_file", "init_inputs", "attribute_map")
 TOKENS = "special_tokens_map.json"
 LARGEST_CONFIG = 64 * 2**20  # bytes
+TENSORS = (".safetensors", ".bin")  # suffixes of files of tensors
+MOST_LAYERS, MOST_WIDTH = (
+    1000,
+    10_000_000,
+)  # in a configuration: of anything that counts layers, and of any other number
 PARTS = "config.json, model.safetensors, tokenizer and preprocessor files"
 
 
@@ -47,6 +52,8 @@ class Pretrained:
         Raises:
             ColdframeError: it cannot be had, or is not in the Hugging Face format.
         """
+        for file in sorted(self.folder.glob("*.bin")):
+            _check_pickle(self.name, self.weights, file)
         try:
             return kind.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False, **options)
         except Exception as error:  # safetensors, JSON and transformers each raise their own kinds
@@ -68,19 +75,75 @@ class Pretrained:
             raise ColdframeError(_not_had(self.name, self.weights, f" ({place}: {_why(error)})")) from error
         return said.get(entry) if isinstance(said, dict) else None
 
+    def check_config(self, kind: Any, make: Callable[[Any], Any]) -> None:
+        """See that the network which config.json describes has no more numbers than the files of tensors have bytes.
 
-def find(name: str, weights: str, *, fetch: bool) -> Pretrained:
+        Args:
+            kind: the class of its configuration.
+            make: what makes the network of it.
+
+        Raises:
+            ColdframeError: it has, or it cannot be had.
+        """
+        import torch
+
+        config = self.load(kind, attn_implementation="eager")  # whatever it asks for, which may be code from elsewhere
+        for key, value in _entries(config.to_dict()):
+            if isinstance(value, int) and not isinstance(value, bool) and value > _most(key):
+                raise ColdframeError(_not_had(self.name, self.weights, f" (config.json: {key} = {value} is too large)"))
+        with torch.device("meta"):  # where tensors have shapes and take no memory
+            wanted = sum(one.numel() for one in make(config).parameters())
+        there = sum(file.stat().st_size for file in self.folder.iterdir() if file.suffix in TENSORS)
+        if wanted > there > 0:
+            raise ColdframeError(
+                _not_had(
+                    self.name,
+                    self.weights,
+                    f" (config.json describes {wanted} numbers, and the files have {there} bytes)",
+                )
+            )
+
+
+def _most(key: str) -> int:
+    return MOST_LAYERS if "layers" in key else MOST_WIDTH
+
+
+def _check_pickle(name: str, weights: str, file: Path) -> None:
+    """See that no tensor of a pickle has more numbers than the file has bytes: one may show a single number again and again.
+
+    Raises:
+        ColdframeError: one has.
+    """
+    import torch
+
+    try:
+        with opening.open_regular(file, follow=True):
+            held = torch.load(file, map_location="meta", weights_only=True)
+    except Exception as error:  # pickles raise every kind
+        raise ColdframeError(_not_had(name, weights, f" ({file}: {_short(error)})")) from error
+    size = file.stat().st_size
+    tensors = [one for one in held.values() if isinstance(one, torch.Tensor)] if isinstance(held, dict) else []
+    if sum(one.numel() for one in tensors) > size:
+        raise ColdframeError(_not_had(name, weights, f" ({file}: its tensors have more numbers than it has bytes)"))
+
+
+def find(name: str, weights: str, *, fetch: bool, is_own: bool = False) -> Pretrained:
     """The folder of ``weights``, a local one or the name of a repository of the hub.
+
+    A folder that only a store names counts from the root alone: one of that name in the working folder may be anybody's.
 
     Args:
         name: whom the weights are for, in errors.
         fetch: whether they may be fetched; else a repository is taken as it is on this machine.
+        is_own: whether they are our own default, which is never a folder here.
 
     Raises:
         ColdframeError: there is none, it may not be fetched, it asks to run code, or holds what is no regular file.
     """
     place = Path(weights)
-    if place.is_dir():
+    if is_own or not (fetch or place.is_absolute()):
+        folder = _of_hub(name, weights, fetch=fetch)
+    elif place.is_dir():
         folder = place
         if not fetch and not opening.is_plain_folder(place):
             raise ColdframeError(f"{name}: the store names weights at {weights}, which is a link: expected a folder")

@@ -43,6 +43,7 @@ class Work:
         self.network = self._load()
         if settings.batch:
             self.network.batch = settings.batch
+            embedders.check_batch(self.network)
         self._wanted = json.loads(json.dumps(set_settings(settings, name, self.network)))
         by_prefix = pending.missing_by_prefix(self.before, name, settings)
         as_they_are, views = (sum(row[what] for row in by_prefix) for what in ("pictures", "views"))

@@ -148,7 +148,9 @@ def _from_folder(folder: Path) -> Catalogue:
         raise ColdframeError(f"{error.filename}: this folder cannot be listed: {error.strerror}") from error
 
     known = suffixes()
-    paths, skipped = [], Counter[str]()
+    paths: list[str] = []
+    unsayable: list[str] = []
+    skipped = Counter[str]()
     for where, folders, files in os.walk(folder, onerror=cannot_list):
         skipped["linked folders"] += sum((Path(where) / name).is_symlink() for name in folders)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -157,10 +159,16 @@ def _from_folder(folder: Path) -> Catalogue:
                 continue
             if Path(name).suffix.lower() in known:
                 path = (Path(where) / name).relative_to(folder).as_posix()
-                # a name that is not UTF-8 cannot be stored as it is: it becomes a row that fails
-                paths.append(path.encode(errors="surrogateescape").decode(errors="backslashreplace"))
+                (paths if _is_utf8(path) else unsayable).append(path)
             else:
                 skipped[Path(name).suffix.lower() or "no ending"] += 1
+    taken = set(paths)
+    for path in unsayable:  # it cannot be stored as it is: it becomes a row that fails, under a name that no file has
+        said = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        while said in taken:
+            said += "?"
+        taken.add(said)
+        paths.append(said)
     if not paths:
         raise ColdframeError(f"{folder}: no image files in it; expected folders named after the classes, with images")
     labels = [path.split("/", 1)[0] if "/" in path else None for path in paths]
@@ -168,3 +176,11 @@ def _from_folder(folder: Path) -> Catalogue:
     rows = pa.table({"image_id": ids, "path": ids, "label": pa.array(labels, pa.string())})
     kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(skipped.items()) if count)
     return Catalogue(rows, (f"{folder}: left out what is no image by its name: {kinds}",) if kinds else ())
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -13,22 +14,25 @@ KINDS = "a CSV, TSV or Parquet file, or a folder of class folders"
 MOST_COLUMNS = 2000
 
 
-def check_file(source: Path) -> None:
-    """See that a catalogue is a file that can be read as one, and that there is memory for it, before it is read.
+def opened(source: Path) -> io.BufferedReader:
+    """The file of a catalogue, opened for reading once it is known that there is memory for it.
+
+    No reader gets its path: one would wait for a pipe that was put there meanwhile, or unpack a file by the ending of its name.
 
     Raises:
         ColdframeError: it is not there, is a pipe or a device, or is larger than what it may take of the memory.
     """
     try:
-        with opening.open_regular(source, follow=True) as file:
-            size = os.fstat(file.fileno()).st_size
+        file = opening.open_regular(source, follow=True)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise ColdframeError(f"{source}: no such file; expected {KINDS}") from error
     except opening.NotRegular as error:
         found = str(error.strerror).removesuffix(", expected a regular file")
         raise ColdframeError(f"{source}: {found}; expected {KINDS}") from error
-    if size > most_bytes():
+    if os.fstat(file.fileno()).st_size > most_bytes():
+        file.close()
         raise ColdframeError(f"{source}: {too_large()}")
+    return file
 
 
 def most_bytes() -> int:

@@ -6,6 +6,7 @@ change in one commit at the end, so that a reader never sees half a catalogue an
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -25,7 +26,6 @@ from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import as_json, check, from_json, incidental, options
 from store import digests
 from store.errors import TooLittleMemory
-from store.parts import sha256_of
 from store.schemas import SCHEMAS, as_text, failure_columns
 from store.store import Snapshot, Store
 
@@ -161,8 +161,9 @@ def inputs_read(source: Path) -> dict[str, str]:
     """A digest of the catalogue: of the file's bytes, or of the names in the folder."""
     if source.is_dir():
         return {"metadata": digests.of_json(catalogue.read(source).rows["path"].to_pylist())}
-    catalogue_limits.check_file(source)
-    return {"metadata": sha256_of(source)[: 2 * decoding.CONTENT_ID_BYTES]}  # in hex, as of a picture's content
+    with catalogue_limits.opened(source) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"metadata": digest[: 2 * decoding.CONTENT_ID_BYTES]}  # in hex, as of a picture's content
 
 
 def changed_on_disk(moment: Snapshot, root: Path, max_pixels: int) -> str | None:

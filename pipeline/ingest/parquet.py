@@ -8,13 +8,15 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.ingest import catalogue_limits
 from store.errors import ColdframeError
 from store.schemas import as_text
 
-ROWS_AT_ONCE, ROW_BYTES = 4096, 8  # of Parquet, and what a row takes beside its values
+ROWS_AT_ONCE, BATCH_BYTES = 4096, 1 << 26  # of Parquet
+ROW_BYTES, VALUE_BYTES = 8, 4  # that a row takes beside its values, and each of those at least
 PIECE_ROWS = 16_384  # of a column, as Python objects
 BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
 SHOWN_CHARACTERS = 200  # of a type: one of many fields is long
@@ -27,9 +29,14 @@ def read(source: Path) -> pa.Table:
         ColdframeError: it cannot be read, is too large, or has a value that no text can say.
     """
     try:
-        with pq.ParquetFile(source) as file:
+        with catalogue_limits.opened(source) as opened, pq.ParquetFile(opened) as file:
             catalogue_limits.check_columns(source, file.metadata.num_columns)  # those within structures each
-            table = _held(source, file)
+            _check_count(source, file.metadata)
+            # text as numbers of distinct values: a file of a few hundred bytes may hold a long one a million times
+            leaves = map(file.schema.column, range(len(file.schema)))
+            texts = [column.path for column in leaves if column.physical_type == "BYTE_ARRAY"]
+            with pq.ParquetFile(opened, read_dictionary=texts) as coded:
+                table = _held(source, coded, file.schema_arrow, _rows_at_once(file.schema))
     except MemoryError:
         raise
     except (pa.ArrowException, OSError) as error:
@@ -38,21 +45,62 @@ def read(source: Path) -> pa.Table:
     return pa.table(columns, table.column_names)
 
 
-def _held(source: Path, file: pq.ParquetFile) -> pa.Table:
+def _check_count(source: Path, said: pq.FileMetaData) -> None:
+    """Raises:
+    ColdframeError: it has more values than there is memory for, however little each of them takes in the file.
+    """
+    chunks = (
+        said.row_group(group).column(at) for group in range(said.num_row_groups) for at in range(said.num_columns)
+    )
+    if VALUE_BYTES * sum(chunk.num_values for chunk in chunks) > catalogue_limits.most_bytes():
+        raise ColdframeError(f"{source}: {catalogue_limits.too_large()}")
+
+
+def _rows_at_once(schema: pq.ParquetSchema) -> int:
+    """Fewer where each row is wide by its type."""
+    columns = [schema.column(at) for at in range(len(schema))]
+    width = sum(max(column.length or 0, 0) for column in columns if column.physical_type == "FIXED_LEN_BYTE_ARRAY")
+    return max(1, min(ROWS_AT_ONCE, BATCH_BYTES // max(width, 1)))
+
+
+def _held(source: Path, coded: pq.ParquetFile, kinds: pa.Schema, rows: int) -> pa.Table:
     """All rows, each value as often as it comes. What takes little on disk may take all the memory there is.
 
     Raises:
         ColdframeError: they take more than there is for them.
     """
-    schema = pa.schema([(field.name, _of_each(field.type)) for field in file.schema_arrow])
+    schema = pa.schema([(field.name, _of_each(field.type)) for field in kinds])
     batches, taken, most = [], 0, catalogue_limits.most_bytes()
-    for coded in file.iter_batches(ROWS_AT_ONCE):
-        columns = [one.dictionary_decode() if pa.types.is_dictionary(one.type) else one for one in coded.columns]
-        batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
-        taken += batches[-1].nbytes + ROW_BYTES * coded.num_rows
+    for batch in coded.iter_batches(rows):
+        taken += sum(map(_bytes_of, batch.columns)) + ROW_BYTES * batch.num_rows
         if taken > most:
             raise ColdframeError(f"{source}: {catalogue_limits.too_large()}")
+        columns = [_decoded(one, field.type) for one, field in zip(batch.columns, schema, strict=True)]
+        batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
     return pa.Table.from_batches(batches, schema)
+
+
+def _decoded(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """A column with each value as often as it comes."""
+    plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return plain if plain.type == kind else plain.cast(kind)
+
+
+def _bytes_of(column: pa.Array) -> int:
+    """What the values of a column take where each stands as often as it comes."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        if not pa.types.is_string(kind.value_type) and not pa.types.is_binary(kind.value_type):
+            return 2 * int(column.indices.nbytes)
+        lengths = pc.binary_length(column.dictionary).take(column.indices)
+        return int(pc.sum(lengths).as_py() or 0) + int(column.indices.nbytes)
+    if pa.types.is_struct(kind):
+        return sum(map(_bytes_of, column.flatten()))
+    if pa.types.is_map(kind):
+        return _bytes_of(column.keys) + _bytes_of(column.items)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return int(column.nbytes - column.values.nbytes) + _bytes_of(column.flatten())
+    return int(column.nbytes)
 
 
 def _of_each(kind: pa.DataType) -> pa.DataType:

@@ -26,7 +26,7 @@ class Settings:
         "Folder the catalogue's paths count from.",
         metavar="DIR",
         holds_path=True,
-        default_text="the catalogue's own folder",
+        default_text="METADATA, where that is a folder",
     )
     id: str | None = setting(None, "Column with a unique id.", metavar="COL", default_text="the path")
     path: str | None = setting(

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from pipeline.ingest import catalogue_limits, parquet
-from store import opening
 from store.errors import ColdframeError
 
 PARQUET_ENDINGS = (".parquet", ".pq")
@@ -26,7 +25,6 @@ def read_table(source: Path) -> pa.Table:
     Raises:
         ColdframeError: no such file, or not readable as what its name says.
     """
-    catalogue_limits.check_file(source)
     try:
         return parquet.read(source) if source.suffix.lower() in PARQUET_ENDINGS else _read_delimited(source)
     except MemoryError as error:
@@ -46,14 +44,15 @@ def _read_delimited(source: Path) -> pa.Table:
         catalogue_limits.check_columns(source, len(next(filter(None, rows), [])))
         read = pa_csv.ReadOptions(block_size=BLOCK_BYTES)
         parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-        names = pa_csv.open_csv(
-            source, read, parse, convert_options=pa_csv.ConvertOptions(check_utf8=False)
-        ).schema.names
+        with catalogue_limits.opened(source) as file:
+            unchecked = pa_csv.ConvertOptions(check_utf8=False)
+            names = pa_csv.open_csv(file, read, parse, convert_options=unchecked).schema.names
         catalogue_limits.check_columns(source, len(names))
         convert = pa_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
         )
-        return pa_csv.read_csv(source, read, parse, convert)
+        with catalogue_limits.opened(source) as file:
+            return pa_csv.read_csv(file, read, parse, convert)
     except UnicodeDecodeError as error:
         raise ColdframeError(f"{source}: not UTF-8 text; save it as CSV with UTF-8 encoding") from error
     except csv.Error as error:
@@ -73,7 +72,7 @@ def _read_delimited(source: Path) -> pa.Table:
 
 def _beginning(source: Path) -> str:
     """The text of the first block of a CSV."""
-    with opening.open_regular(source, follow=True) as file:
+    with catalogue_limits.opened(source) as file:
         return codecs.getincrementaldecoder("utf-8-sig")().decode(file.read(BLOCK_BYTES))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.embed import feature_sets
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix, allocate, to_matrix
 from store.store import Snapshot
@@ -168,7 +169,7 @@ def _with_vectors(
 
 
 def _dimensions(snapshot: Snapshot, embedder: str) -> int:
-    return int(snapshot.rows("steps/embed/feature_set", embedder=embedder)[0]["dimensions"])
+    return int(feature_sets.row_of(snapshot, embedder)["dimensions"])
 
 
 def _fill(snapshot: Snapshot, embedder: str, view: int, contents: Strings, block: FloatMatrix) -> npt.NDArray[np.bool_]:

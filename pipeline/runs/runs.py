@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.steps.settings import is_size
 from store import digests
 from store.errors import ColdframeError
 from store.store import Snapshot
@@ -21,7 +22,6 @@ from store.store import Snapshot
 # Kinds of runs: a head on cached features, a network from scratch on pixels, a head with its backbone's last layers fine-tuned.
 HEAD, NETWORK, FINETUNED = "head", "network", "finetuned"
 MOST_NAME = 150  # bytes of a run's name: its id, and what is made of it, is the name of a folder
-MOST_SIDE = 8192  # pixels of a picture as a network takes it
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}-(?P<name>.+)-[0-9a-f]{6}", re.DOTALL)
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they show a name as another
 
@@ -202,13 +202,6 @@ def _wrong_in(run: Mapping[str, Any]) -> str | None:
     if run["kind"] == NETWORK and not is_size(settings.get("size")):
         return "its settings have no size of pictures"
     return None
-
-
-def is_size(given: Any) -> bool:
-    """Whether this is the [height, width] in pixels of what a network takes, out of JSON."""
-    return (
-        isinstance(given, list) and len(given) == 2 and all(type(one) is int and 1 <= one <= MOST_SIDE for one in given)
-    )
 
 
 def new_id(name: str, made_of: Any) -> tuple[str, datetime]:

@@ -154,7 +154,8 @@ def _config(members: ZipFile) -> Any:
 
 
 def _look_through(config: Any) -> None:
-    """See that a description names nothing but what only computes, and take out how to train it, which nobody here does.
+    """See that a description names nothing but what only computes, and take out how to train it, which nobody here does, and what
+    its layers are said to have been given, which need not be so.
 
     Raises:
         Unfit: it names something else.
@@ -165,7 +166,8 @@ def _look_through(config: Any) -> None:
         if isinstance(one, dict):
             if "class_name" in one:
                 _check_object(one)
-                one.pop("compile_config", None)
+                for told in ("compile_config", "build_config"):  # layers are built by what they are given
+                    one.pop(told, None)
             rest += one.values()
         elif isinstance(one, list):
             rest += one

@@ -19,6 +19,7 @@ from store.errors import ColdframeError
 
 LARGEST_COUNT = 2**31 - 1  # of a setting that counts: what every library behind them takes
 LARGEST_SEED = 2**32 - 1
+MOST_SIDE = 8192  # pixels of a picture as a network takes it
 
 
 @dataclass(frozen=True)
@@ -275,3 +276,10 @@ def parse_size(text: str) -> tuple[int, int]:
 def show_size(size: tuple[int, int]) -> str:
     """(height, width) as ``380x380``."""
     return f"{size[0]}x{size[1]}"
+
+
+def is_size(given: Any) -> bool:
+    """Whether this is the [height, width] in pixels of what a network takes, out of JSON."""
+    return (
+        isinstance(given, list) and len(given) == 2 and all(type(one) is int and 1 <= one <= MOST_SIDE for one in given)
+    )

@@ -19,11 +19,13 @@ from pipeline.embed import feature_sets
 from pipeline.embed.embedders import Options, keras_applications, weights_digest
 from pipeline.runs.runs import NETWORK, Run
 from pipeline.runtime.frameworks import load_keras
+from pipeline.steps.settings import is_size
 from pipeline.train.heads import Head
 from pipeline.train.layers import LAYERS, fill_keras, from_text, to_keras
 from pipeline.train.outputs import VECTORS
 from pipeline.train.scaling import Scaling
 from store.errors import ColdframeError
+from store.rows import not_ours
 from store.store import Snapshot
 
 TUNED = "backbone/"  # before the names of a backbone's changed weights, in the file of a run
@@ -68,7 +70,9 @@ def parts(snapshot: Snapshot, run: Run) -> Parts:
             f"{run.run_id} is on {row['network']}, expected a head on a feature set of a Keras Applications network"
         )
     source, made = Options.from_json(json.loads(row["source"])), json.loads(row["settings"])
-    size = (int(made["size"][0]), int(made["size"][1]))
+    if not is_size(made["size"]):
+        raise not_ours(f"the settings of the feature set {row['embedder']!r}", "its pictures are of no size")
+    size = (made["size"][0], made["size"][1])
     backbone = keras_applications.backbone(
         row["network"], weights=source.weights or "imagenet", size=size, seed=source.seed, follow=source.fetch
     )

@@ -20,10 +20,17 @@ class Commands:
     def __init__(self, outcome: Outcome, flags: Sequence[str]) -> None:
         self._outcome, self._flags = outcome, flags
 
-    def say(self, make: Callable[[], list[str] | None], what: str) -> None:
-        """Say a command, made of what is recorded; the records of a stranger's store may say nothing."""
+    def say(self, make: Callable[[], list[str] | None], what: str, name: str = "") -> None:
+        """Say a command, made of what is recorded; the records of a stranger's store may say nothing.
+
+        Args:
+            what: the command makes again.
+            name: which the command says, and which must not be taken for an option.
+        """
         outcome = self._outcome
         try:
+            if name.startswith("-"):
+                raise ValueError(name)
             words = make()
             command = shlex.join(["coldframe", *self._flags, *words]) if words else ""
         except LookupError as error:

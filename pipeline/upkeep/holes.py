@@ -80,14 +80,16 @@ class Holes:
         lost = self._mending.lost_keys("embeddings", "feature_sets")
         for name in sorted({*lost, *failed, *self._mending.lost_records(EMBED)}):
             row = self._row_of_set(name)
-            self._commands.say(lambda: embed_again(self._rest, self._config, name, row), f"the feature set {name}")  # noqa: B023
+            self._commands.say(
+                lambda: embed_again(self._rest, self._config, name, row), f"the feature set {name}", name
+            )  # noqa: B023
 
     def _views(self) -> None:
         """After the plans, whose training rows have the views."""
         lost = self._mending.lost_keys("embeddings", "feature_sets")
         for name in sorted({*lost, *self._mending.lost_records(VIEWS_STEP)}):
             row = self._row_of_set(name)
-            self._commands.say(lambda: views_again(self._rest, self._config, name, row), f"the views of {name}")  # noqa: B023
+            self._commands.say(lambda: views_again(self._rest, self._config, name, row), f"the views of {name}", name)  # noqa: B023
 
     def _row_of_set(self, name: str) -> dict[str, Any] | None:
         rows = self._rest.rows("steps/embed/feature_set", embedder=name)
@@ -95,7 +97,7 @@ class Holes:
 
     def _scores(self) -> None:
         for name in self._mending.lost_keys("scores"):
-            self._commands.say(lambda: score.again(self._rest, self._config, name), f"the scores of {name}")  # noqa: B023
+            self._commands.say(lambda: score.again(self._rest, self._config, name), f"the scores of {name}", name)  # noqa: B023
             self._mending.mark(score.STEP, name)
 
     def _curations(self) -> None:
@@ -110,5 +112,5 @@ class Holes:
             )
         lost = mending.lost_keys("curation", "stages", "assignments")
         for plan in sorted({*self._plans, *lost, *mending.lost_records(replay.STEP)}):
-            self._commands.say(lambda: replay.again(plan), f"plan {plan}")  # noqa: B023
+            self._commands.say(lambda: replay.again(plan), f"plan {plan}", plan)  # noqa: B023
             mending.mark(replay.STEP, plan)

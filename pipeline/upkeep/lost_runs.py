@@ -75,7 +75,7 @@ class LostRuns:
             name = name_in(run_id)
             run = name if run_id in unusable else run_id
             for words in self._evaluated_again(run, name, split, evaluations):
-                self._commands.say(lambda: words(), f"the evaluations of {run_id}")  # noqa: B023
+                self._commands.say(lambda: words(), f"the evaluations of {run_id}", run)  # noqa: B023
             self._mending.mark(evaluate.STEP, record_name(name, split, plan))
 
     def _evaluated_again(

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from store import garbage, manifest, opening, parts, queries
+from pipeline.upkeep import inside
+from store import garbage, manifest, parts, queries
 from store.errors import StoreDamaged
-from store.parts import Part
-from store.schemas import GROWN_DATASETS, SCHEMAS
+from store.schemas import SCHEMAS
 from store.store import Store
 
 EXAMPLES = 5
@@ -77,48 +74,14 @@ def _check_files(store: Store, moment: manifest.Manifest, *, deep: bool) -> list
 
 
 def _check_columns(store: Store, moment: manifest.Manifest, *, deep: bool) -> Finding:
-    """Whether each part holds the columns and as many rows as it should, with ``deep`` whether its text is text."""
+    """What is wrong inside the parts, see :mod:`pipeline.upkeep.inside`."""
     problems = []
     for dataset in SCHEMAS:
         for part in moment.parts(dataset):
-            problem = _problem_inside(store, dataset, part, deep=deep)
+            problem = inside.problem(store.root, dataset, part, deep=deep)
             if problem:
                 problems.append(f"{store.root / part.path}: {problem}")
     return Finding("columns", _some(problems[:EXAMPLES], len(problems)), TAKE_AGAIN)
-
-
-def _problem_inside(store: Store, dataset: str, part: Part, *, deep: bool) -> str | None:
-    try:
-        with opening.open_regular(store.root / part.path, below=store.root) as opened, pq.ParquetFile(opened) as file:
-            if file.metadata.num_rows != part.rows:
-                return f"{file.metadata.num_rows} rows, expected {part.rows}"
-            found = file.schema_arrow
-            for field in SCHEMAS[dataset]:
-                count = found.names.count(field.name)
-                if count > 1 or (not count and dataset not in GROWN_DATASETS):
-                    return f"{count or 'no'} columns called {field.name}, expected one"
-                if count and not _fits(field.type, found.field(field.name).type):
-                    return f"its {field.name} is {found.field(field.name).type}, expected {field.type}"
-            texts = [field.name for field in found if pa.types.is_string(field.type)]
-            for number in range(file.num_row_groups if deep else 0):
-                file.read_row_group(number, columns=texts).validate(full=True)
-    except FileNotFoundError:  # replaced, and collected, since
-        return None
-    except Exception as error:  # the reader of a file that makes no sense raises kinds of its own
-        return f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-    return None
-
-
-def _fits(expected: pa.DataType, found: pa.DataType) -> bool:
-    """Whether a column can be read as it should be; numbers may be wider or narrower."""
-    types = pa.types
-    if types.is_list(expected):
-        is_list = types.is_list(found) or types.is_fixed_size_list(found) or types.is_large_list(found)
-        return is_list and _fits(expected.value_type, found.value_type)
-    for kind in (types.is_integer, types.is_floating, types.is_string, types.is_boolean, types.is_timestamp):
-        if kind(expected):
-            return bool(kind(found))
-    return bool(expected == found)
 
 
 def _some(problems: list[str], count: int) -> tuple[str, ...]:

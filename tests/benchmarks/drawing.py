@@ -22,7 +22,7 @@ def main() -> None:
     rows = planting.plant_sample(planting.sample(int(sys.argv[1]) if len(sys.argv) > 1 else 2000, 0), 0)
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        drawn = drawing.draw(rows, Path(folder), 0, quiet=True)
+        drawn = drawing.draw(rows, Path(folder), 0, top=Path(folder), quiet=True)
         seconds = time.monotonic() - started
     print(json.dumps({"pictures": drawn, "cores": os.cpu_count(), "pictures_per_second": round(drawn / seconds, 1)}))
 

@@ -188,7 +188,7 @@ def test_the_files_are_what_the_truth_says() -> None:
 
 def test_a_seed_draws_the_same_in_another_process_and_another_seed_does_not(tmp_path: Path) -> None:
     rows = planting.plant_sample(planting.sample(120, 5), 5)[:12]
-    drawing.draw(rows, tmp_path, 5, quiet=True)
+    drawing.draw(rows, tmp_path, 5, top=tmp_path, quiet=True)
     for row in rows:
         assert (tmp_path / row.path).read_bytes() == drawing.encoded(row, 5)
         assert (tmp_path / row.path).read_bytes() != drawing.encoded(row, 6)

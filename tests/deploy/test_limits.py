@@ -33,7 +33,7 @@ from pipeline.ingest.decoding import UnreadableImage, decode
 from pipeline.runs.runs import Run
 from pipeline.runtime import quiet
 from pipeline.train import classifier
-from store import opening
+from store import memory, opening
 from store.errors import ColdframeError
 from store.memory import memory_bytes
 from tests.support import artefacts
@@ -869,7 +869,7 @@ def test_training_images_in_the_place_of_others_are_not_taken(tmp_path: Path, ph
 
 @pytest.mark.parametrize("fmt", ["onnx", "openvino", "keras"])
 def test_a_model_may_take_half_of_the_memory(tmp_path: Path, fmt: str) -> None:
-    if fmt == "keras" and any(Path(one).exists() for one in model_process.GPUS):
+    if fmt == "keras" and any(Path(one).exists() for one in memory.GPUS):
         pytest.skip("drivers of GPUs set aside more addresses than there is memory")
     model = open_model(planted(tmp_path / "model", models_of(fmt, tmp_path)[0], format=fmt))
     predictor: Any = model._predictor

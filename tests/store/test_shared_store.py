@@ -13,7 +13,7 @@ import pytest
 from store import files, garbage, parts, places
 from store.connection import connect
 from store.errors import Locked
-from tests.support.coldframe import Coldframe
+from tests.support.coldframe import Catalogue, Coldframe
 
 NAME = f"{'0' * 31}1.parquet"
 
@@ -100,12 +100,11 @@ def test_no_operation_goes_through_a_link(shared: Coldframe, outside: Path, oper
     assert untouched(outside)
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o775])
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o700])
 def test_a_part_that_becomes_a_link_is_not_read(shared: Coldframe, tmp_path: Path, mode: int) -> None:
+    """Whoever may write there: a list of users on a folder, or a folder above, may let others in unseen."""
     for folder in (shared.path, shared.path / "parts", *(shared.path / "parts").iterdir()):
         folder.chmod(mode)
-        os.chown(folder, -1, 1)  # a group of others
-    assert places.is_shared(shared.path)
     snapshot = shared.store.snapshot()
     live = next(part for part in snapshot.manifest.parts("images") if part.rows)
     before = snapshot.connection.sql("select count(*) from images").fetchall()
@@ -131,8 +130,32 @@ def test_every_step_works_on_a_shared_store(shared: Coldframe) -> None:
     assert shared.value("select count(*) from runs") == 1
 
 
-def test_a_store_of_ones_own_is_not_shared(ready: Coldframe) -> None:
-    assert not places.is_shared(ready.path)
+def test_a_part_that_becomes_a_pipe_is_not_waited_for(shared: Coldframe) -> None:
+    snapshot = shared.store.snapshot()
+    live = next(part for part in snapshot.manifest.parts("images") if part.rows)
+    con = connect(shared.path, snapshot.manifest)
+    (shared.path / live.path).unlink()
+    os.mkfifo(shared.path / live.path)
+    with pytest.raises(Exception, match="a pipe"):
+        con.sql("select * from images").fetchall()
+
+
+@pytest.mark.parametrize("sign", ["cat[1]", "c*t", "ca?", "{cat,dog}", "x=1"])
+def test_a_path_of_a_store_is_no_pattern(ready: Coldframe, catalogue: Catalogue, tmp_path: Path, sign: str) -> None:
+    """Other stores lie where the path would lead as a pattern, and hold other rows."""
+    catalogue.write(catalogue.rows[:5])
+    other = Coldframe(tmp_path / "cat1" / "store")
+    other.path.parent.mkdir()
+    other.ingest(catalogue)
+    for name, store in (("cat", other), ("dog", other), (sign, ready)):
+        shutil.copytree(store.path, tmp_path / name / "store")
+    cf = Coldframe(tmp_path / sign / "store")
+    assert cf.value("select count(*) from images") == 24
+    assert cf.store.snapshot().rows("steps/upkeep/coverage")
+    assert cf.store.snapshot().select("images", "image_id").num_rows == 24
+    cf("split", "test", 0.25)
+    assert cf.value("select count(*) from splits") == 24
+    cf("verify", "--deep")
 
 
 def test_a_part_that_gc_took_meanwhile_is_not_committed(shared: Coldframe) -> None:

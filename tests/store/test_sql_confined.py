@@ -17,7 +17,6 @@ import pytest
 
 from store import confined, connection, spill
 from store.errors import ColdframeError, QueryRefused, TooLittleMemory
-from store.part_files import PartFiles
 from store.store import Snapshot
 from tests.support.coldframe import Coldframe, drawn, environment
 from tests.support.statements import snapshot, throw
@@ -88,8 +87,7 @@ def test_what_would_write_is_refused(untouched: Snapshot, query: str) -> None:
 @pytest.mark.parametrize("query", [query for query in WRITES if "write_log" not in query and "delete" not in query])
 def test_the_connection_itself_cannot_write(untouched: Snapshot, query: str, tmp_path: Path) -> None:
     """Without the judge: what it would overlook does no harm either."""
-    parts = PartFiles(untouched.root, untouched.manifest)
-    con = connection.connect(untouched.root, untouched.manifest, spill_to="", file_system=parts)
+    con = connection.connect(untouched.root, untouched.manifest, spill_to="")
     confined._confine(con, 10**9)
     query = query.replace("STORE", str(untouched.root)).replace("BESIDE", str(untouched.root.parent))
     with suppress(Exception):

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from store.digests import of_json
 from store.errors import ColdframeError
-from store.part_files import PartFiles
 from store.store import Snapshot, Store
 from store.worker import Died, TookTooLong, Worker
 
@@ -267,8 +266,7 @@ def unjudged(asked: Snapshot, sql: str) -> Iterator[Any]:
     from store import confined, connection
 
     root = asked.root.absolute()
-    parts = PartFiles(root, asked.manifest)
-    con = connection.connect(root, asked.manifest, spill_to="", file_system=parts)
+    con = connection.connect(root, asked.manifest, spill_to="")
     confined._confine(con, 500_000_000)
     with suppress(Exception):
         con.execute(sql).fetchmany(10)

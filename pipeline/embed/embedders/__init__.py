@@ -25,8 +25,11 @@ from PIL import Image
 from pipeline.embed import allowed
 from pipeline.runtime import openvino
 from pipeline.runtime.frameworks import torch_gpu_installed
+from pipeline.steps.settings import LARGEST_SEED, is_size
 from store.errors import ColdframeError
+from store.memory import memory_bytes
 
+BYTES_A_PIXEL = 12  # three colours as float32
 LEAST_SIDE = 64  # in pixels, of a picture to be turned: on a coarser grid little is left of it
 
 FloatArray = npt.NDArray[np.float32]
@@ -64,13 +67,11 @@ class Options:
             ColdframeError: it is not what a store remembers, or the recipe that may name the weights cannot be read.
         """
         weights, size, seed = source.get("weights"), source.get("size"), source.get("seed", 0)
-        if not (weights is None or isinstance(weights, str)) or not isinstance(seed, int):
+        if not (weights is None or isinstance(weights, str)) or type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
             raise ColdframeError(
                 f"the store names weights {weights!r} with the seed {seed!r}: expected a name and a number"
             )
-        if size and not (
-            isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(one, int) for one in size)
-        ):
+        if size and not is_size(list(size) if isinstance(size, tuple) else size):
             raise ColdframeError(f"the store names pictures of size {size!r}: expected height and width in pixels")
         return cls(
             weights,
@@ -213,7 +214,24 @@ def load(name: str, options: Options) -> Embedder:
         ColdframeError: no such embedder, or its weights cannot be had.
     """
     embedder: Embedder = _module(name).load(name, options)
+    check_batch(embedder)
     return embedder
+
+
+def check_batch(embedder: Embedder) -> None:
+    """See that a batch of pictures takes no more than an eighth of the memory, before the first is prepared.
+
+    Raises:
+        ColdframeError: it does.
+    """
+    size = embedder.settings.get("size")
+    if isinstance(size, list | tuple) and len(size) == 2:
+        taken, most = BYTES_A_PIXEL * int(size[0]) * int(size[1]) * embedder.batch, memory_bytes() // 8
+        if taken > most:
+            raise ColdframeError(
+                f"pictures of {size[0]}x{size[1]}, {embedder.batch} at a time, take {taken / 1e9:.1f} GB, expected at most "
+                f"{most / 1e9:.1f} GB: give a smaller --size or --batch"
+            )
 
 
 def text_side(

@@ -21,6 +21,7 @@ from store.parts import sha256_of
 
 DEFAULT_WEIGHTS = "openai/clip-vit-base-patch32"
 RANDOM = "random"
+MOST_SIDE = 2048  # pixels of a picture as a processor makes it
 BACKENDS = ("torch", openvino.NAME)
 OWN_TOKENIZERS = (None, "CLIPTokenizer", "CLIPTokenizerFast")
 # Of a longer strip only the middle is looked at, as of any picture that is not square: the processor would first blow it up.
@@ -192,7 +193,8 @@ def _place(name: str, options: Options) -> Pretrained | None:
     weights = options.weights or DEFAULT_WEIGHTS
     if weights == RANDOM:
         return None
-    return pretrained.find(name, weights, fetch=options.fetch or weights == DEFAULT_WEIGHTS)
+    is_own = weights == DEFAULT_WEIGHTS
+    return pretrained.find(name, weights, fetch=options.fetch or is_own, is_own=is_own)
 
 
 def _source(place: Pretrained | None, seed: int) -> dict[str, Any]:
@@ -233,6 +235,7 @@ def _model(place: Pretrained | None, seed: int) -> Any:
 
         torch.manual_seed(seed)
         return transformers.CLIPModel(transformers.CLIPConfig()).eval()
+    place.check_config(transformers.CLIPConfig, transformers.CLIPModel)
     # whatever the file holds: half precision would be slow here, and another network by its numbers; and whatever it asks
     # for: attention of another kind is code from elsewhere, and so is a pickle of other things than tensors
     model, loaded = place.load(
@@ -252,7 +255,22 @@ def _model(place: Pretrained | None, seed: int) -> Any:
 
 def _processor(place: Pretrained | None) -> Any:
     kind = _transformers("CLIPImageProcessorPil").CLIPImageProcessorPil
-    return kind() if place is None else place.load(kind)
+    if place is None:
+        return kind()
+    made = place.load(kind)
+    for what in ("size", "crop_size"):
+        sides = dict(getattr(made, what, None) or {})
+        if what == "size" and not sides:
+            raise ColdframeError(
+                f"{place.name}: {place.weights}: preprocessor_config.json says no size to bring pictures to"
+            )
+        for side, pixels in sides.items():
+            if not isinstance(pixels, int) or not 0 < pixels <= MOST_SIDE:
+                raise ColdframeError(
+                    f"{place.name}: {place.weights}: preprocessor_config.json: {what}: {side} = {pixels}, expected at most "
+                    f"{MOST_SIDE} pixels"
+                )
+    return made
 
 
 def _tokenizer(place: Pretrained) -> Any:

@@ -132,7 +132,9 @@ class Head:
                 raise stored.Malformed("its scaling is not of finite numbers")
         neighbours.check(self.arrays)
         of = module(self.name)
-        if of.predict is layers.predict or layers.LAYERS in self.arrays:
+        if layers.LAYERS in self.arrays and of.predict is not layers.predict:
+            raise stored.Malformed(f"it has layers, which the head {self.name} has not")
+        if of.predict is layers.predict:
             layers.check(self.arrays, self.dimensions)
         elif hasattr(of, "fits") and not of.fits(self.arrays, self.dimensions):
             raise stored.Malformed("its arrays do not fit each other or its vectors")
