@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pipeline.curate import replay, score
@@ -62,7 +63,7 @@ class Holes:
         is_lost = mending.lost_keys("files", "images") or mending.lost_records(INGEST)
         if is_lost or ("failures", INGEST) in mending.lost:
             if self._rest.rows("steps/steps/step", step=INGEST, name=""):
-                self._commands.say(lambda: ingest.again(self._rest, self._config), "the catalogue")
+                self._commands.say(partial(ingest.again, self._rest, self._config), "the catalogue")
             else:
                 mending.outcome.commands.append(
                     shlex.join(["coldframe", *self._flags, INGEST]) + " METADATA --images DIR"
@@ -81,15 +82,15 @@ class Holes:
         for name in sorted({*lost, *failed, *self._mending.lost_records(EMBED)}):
             row = self._row_of_set(name)
             self._commands.say(
-                lambda: embed_again(self._rest, self._config, name, row), f"the feature set {name}", name
-            )  # noqa: B023
+                partial(embed_again, self._rest, self._config, name, row), f"the feature set {name}", name
+            )
 
     def _views(self) -> None:
         """After the plans, whose training rows have the views."""
         lost = self._mending.lost_keys("embeddings", "feature_sets")
         for name in sorted({*lost, *self._mending.lost_records(VIEWS_STEP)}):
             row = self._row_of_set(name)
-            self._commands.say(lambda: views_again(self._rest, self._config, name, row), f"the views of {name}", name)  # noqa: B023
+            self._commands.say(partial(views_again, self._rest, self._config, name, row), f"the views of {name}", name)
 
     def _row_of_set(self, name: str) -> dict[str, Any] | None:
         rows = self._rest.rows("steps/embed/feature_set", embedder=name)
@@ -97,7 +98,7 @@ class Holes:
 
     def _scores(self) -> None:
         for name in self._mending.lost_keys("scores"):
-            self._commands.say(lambda: score.again(self._rest, self._config, name), f"the scores of {name}", name)  # noqa: B023
+            self._commands.say(partial(score.again, self._rest, self._config, name), f"the scores of {name}", name)
             self._mending.mark(score.STEP, name)
 
     def _curations(self) -> None:
@@ -112,5 +113,5 @@ class Holes:
             )
         lost = mending.lost_keys("curation", "stages", "assignments")
         for plan in sorted({*self._plans, *lost, *mending.lost_records(replay.STEP)}):
-            self._commands.say(lambda: replay.again(plan), f"plan {plan}", plan)  # noqa: B023
+            self._commands.say(partial(replay.again, plan), f"plan {plan}", plan)
             mending.mark(replay.STEP, plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from pipeline.curate import score
 from pipeline.deploy import export
@@ -48,7 +49,7 @@ class LostRuns:
                 mending.take_out("evaluations", key, "its predictions are lost")
         unusable = mending.lost_keys("runs", "models", "run_rows")
         for run_id in unusable:
-            self._commands.say(lambda: run_again(self._rest, self._config, run_id), f"the run {run_id}")  # noqa: B023
+            self._commands.say(partial(run_again, self._rest, self._config, run_id), f"the run {run_id}")
             if is_id(run_id) and run_id == self._newest_like(run_id):
                 for step in (train.STEP, tune.STEP, FINETUNE):  # the one that made it has a record
                     mending.mark(step, name_in(run_id))
@@ -75,7 +76,7 @@ class LostRuns:
             name = name_in(run_id)
             run = name if run_id in unusable else run_id
             for words in self._evaluated_again(run, name, split, evaluations):
-                self._commands.say(lambda: words(), f"the evaluations of {run_id}", run)  # noqa: B023
+                self._commands.say(words, f"the evaluations of {run_id}", run)
             self._mending.mark(evaluate.STEP, record_name(name, split, plan))
 
     def _evaluated_again(
