@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.embed import embedders
 from pipeline.embed.augmentation import FILLS, LARGEST, Augmentation
+from pipeline.embed.embedders import clip, keras_applications
 from pipeline.steps import settings as declared
 from pipeline.steps.settings import LARGEST_COUNT, LARGEST_SEED, parse_size, setting
 from store.schemas import DEFAULT_PLAN
@@ -33,6 +34,7 @@ class Settings:
         "Hub name, local folder, local .h5/.keras file, or 'random'.",
         metavar="PATH|HUB-ID",
         may_hold_path=True,
+        words=(*keras_applications.OWN, clip.DEFAULT_WEIGHTS),
         default_text="the network's own",
     )
     size: str | None = setting(None, "Height and width in pixels.", metavar="HxW", default_text="the network's own")

@@ -165,7 +165,7 @@ def _from_folder(folder: Path) -> Catalogue:
     taken = set(paths)
     for path in unsayable:  # it cannot be stored as it is: it becomes a row that fails, under a name that no file has
         said = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
-        while said in taken:
+        while said in taken or os.path.lexists(folder / said):
             said += "?"
         taken.add(said)
         paths.append(said)

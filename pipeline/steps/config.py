@@ -83,7 +83,7 @@ class Config:
         """A section with its paths located."""
         for one in declared(kind):
             value = section.get(one.name)
-            if not isinstance(value, str):
+            if not isinstance(value, str) or value in one.setting.words:
                 continue
             if one.setting.holds_path or (one.setting.may_hold_path and Path(self.locate(value)).exists()):
                 section[one.name] = self.locate(value)

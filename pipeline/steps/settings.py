@@ -37,6 +37,7 @@ class Setting:
         incidental: whether it changes how the step runs and not what it makes.
         holds_path: whether it is a path, which counts from the folder of the file that it stands in.
         may_hold_path: whether it is a path if something is there, and a name otherwise.
+        words: values that are never a path.
         is_option: whether the command has an option for it.
         is_range: whether its value is the least and the most of something.
         parse, show: its value out of the text of an option, and back, where that is more than a number or a word.
@@ -54,6 +55,7 @@ class Setting:
     incidental: bool = False
     holds_path: bool = False
     may_hold_path: bool = False
+    words: tuple[str, ...] = ()
     is_option: bool = True
     is_range: bool = False
     parse: Callable[[str], Any] | None = None

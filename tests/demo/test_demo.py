@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from pipeline.demo import MODELS, drawing, faults, planting, prompts, summary, w
 from pipeline.demo.training import captions
 from pipeline.ingest import decoding
 from pipeline.steps import config
+from store.errors import ColdframeError
 from store.store import Store
 from tests.support.coldframe import REPOSITORY, Coldframe, environment
 from tests.support.synthetic import fresh_store, image, put_images, put_scores, put_vectors
@@ -353,3 +355,55 @@ def test_the_models_are_small_and_have_cards() -> None:
     assert sum(file.stat().st_size for file in files) <= 6_000_000
     for name in ("clip", "efficientnet"):
         assert "**Measured**" in (MODELS / name / "README.md").read_text()
+
+
+LINKS = ("demo.json", "metadata.csv", "models/clip/config.json", "images", "pictures.jpg", "coldframe.toml")
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_folder_with_links_in_it_is_written_through_none(tmp_path: Path, name: str) -> None:
+    """As one may come with a data set, since its usual name is known."""
+    outside, demo = tmp_path / "outside", tmp_path / "demo"
+    outside.mkdir()
+    settings = world.Settings(rows=120, seed=3)
+    if name != "demo.json":
+        demo.mkdir()
+        world._claim(demo, settings, world._rows(settings))
+    target = demo / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    target.symlink_to(outside / "made" if name != "images" else outside)
+    with pytest.raises(ColdframeError, match="name another DIR"):
+        world.prepare(demo, settings, quiet=True)
+    assert not list(outside.iterdir())
+
+
+def test_links_under_the_names_of_unfinished_files_are_not_followed(tmp_path: Path) -> None:
+    mine, demo = tmp_path / "mine", tmp_path / "demo"
+    mine.write_text("mine")
+    demo.mkdir()
+    (demo / f"{os.getpid()}.part").symlink_to(mine)
+    with pytest.raises(ColdframeError, match="not empty, and not a demo's folder"):
+        world.prepare(demo, world.Settings(rows=120), quiet=True)
+    assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "long"])
+def test_a_mark_that_is_no_mark_is_neither_waited_for_nor_read_for_good(tmp_path: Path, kind: str) -> None:
+    mark = tmp_path / "demo.json"
+    if kind == "pipe":
+        os.mkfifo(mark)
+    elif kind == "device":
+        mark.symlink_to("/dev/zero")
+    else:
+        mark.touch()
+        os.truncate(mark, 10**12)
+    with pytest.raises(ColdframeError, match="not a demo's"):
+        world.prepare(tmp_path, world.Settings(rows=120), quiet=True)
+
+
+def test_the_folder_itself_is_no_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "demo").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ColdframeError, match="a link, expected a folder for the demo"):
+        world.prepare(tmp_path / "demo", world.Settings(rows=120), quiet=True)

@@ -1141,8 +1141,13 @@ def test_names_mean_nothing_in_the_card(exported: Coldframe, at: str) -> None:
         text = told(card, name, at)
         assert shape(text) == benign, name
         seen = "".join(one if one.isprintable() or one == " " else f"\\u{ord(one):04x}" for one in name)
-        assert " ".join(seen.split()) in shown(text), name
+        assert " ".join(as_no_address(seen).split()) in shown(text), name
         assert not any(one in text for one in ("://", "www.", "@you", "#12 ", "\u202e", "\x1b")), name
+
+
+def as_no_address(name: str) -> str:
+    """GitHub takes an address for a link however it is written, but for a space of no width in it."""
+    return name.replace("@", "@\u200b")
 
 
 @settings(max_examples=300, deadline=None)
@@ -1153,7 +1158,7 @@ def test_any_text_is_shown_as_it_is(name: str) -> None:
     assert shape(f"a {line} b") == shape("a wolf b")
     assert shape(f"| a |\n|---|\n| {line} x |") == shape("| a |\n|---|\n| wolf x |")
     if name.isprintable():
-        assert shown(f"a {line} b") == " ".join(f"a {name} b".split())
+        assert shown(f"a {line} b") == " ".join(f"a {as_no_address(name)} b".split())
 
 
 INJECTED = "1 |\n\n# pwn <img src=x onerror=alert(1)> [a](http://evil.example) "

@@ -1270,15 +1270,79 @@ def test_a_rehearsal_imports_nothing_from_the_working_folder(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def refuse(command: list[str], **options: Any) -> SimpleNamespace:
-        asked.update(options)
-        return SimpleNamespace(returncode=1)
+    def refuse(command: list[str], environment: dict[str, str]) -> int:
+        asked.update(environment)
+        return 1
 
     monkeypatch.setenv("PYTHONPATH", given)
-    monkeypatch.setattr(subprocess, "run", refuse)
+    monkeypatch.setattr(fresh_process, "_wait_for", refuse)
     with pytest.raises(ColdframeError, match="cannot be used in a fresh process"):
         fresh_process.rehearse(tmp_path, tmp_path, [], quiet=True)
-    assert asked["env"]["PYTHONSAFEPATH"] == "1"
-    assert asked["env"]["PYTHONPATH"] in ("", "/elsewhere")
+    assert asked["PYTHONSAFEPATH"] == "1"
+    assert asked["PYTHONPATH"] in ("", "/elsewhere")
     assert os.environ["PYTHONPATH"] == given
     assert [path.name for path in tmp_path.iterdir()] == [ownership.REHEARSAL[0]]
+
+
+@pytest.mark.parametrize("fmt", ["onnx", "openvino", "keras"])
+def test_no_file_of_the_working_folder_is_part_of_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: Path, fmt: str
+) -> None:
+    """OpenVINO looks for one called ".bin", which has no name before its ending as a model in memory has none."""
+    one, other = models_of(fmt, tmp_path)
+    folder = planted(tmp_path / "model", one, format=fmt)
+    expected = [answer.probabilities for answer in open_model(folder).predict([photo])]
+    there = tmp_path / "there"
+    there.mkdir()
+    for name, data in other.items():
+        (there / name).write_bytes(data)
+        (there / Path(name).suffix).write_bytes(data)
+    monkeypatch.chdir(there)
+    assert [answer.probabilities for answer in open_model(folder).predict([photo])] == expected
+
+
+def test_an_artefact_does_not_answer_for_a_run_of_its_name(ready: Coldframe, photo: Path) -> None:
+    ready("split", "test", 0.25)
+    ready("train", "--head", "centroid")
+    planted(Path("centroid"))
+    said = ready("predict", "centroid", photo, code=1).stderr
+    assert "centroid: both an artefact in this folder and a run of the store: say ./centroid for the artefact" in said
+    shown = ready("predict", "./centroid", photo, "--format", "json").stdout
+    run_id = ready.value("select run_id from runs")
+    assert ready("predict", run_id, photo, "--format", "json").stdout != shown
+
+
+REHEARSAL = """
+import os, sys
+from pipeline.deploy import fresh_process
+fresh_process._wait_for([sys.executable, "-P", "-c", sys.argv[1]], dict(os.environ))
+"""
+ANSWERS = """
+import sys, time
+from store import lifeline
+lifeline.kill_group_with_parent(int(sys.argv[1]))
+print(flush=True, file=sys.stderr)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_rehearsal_ends_with_the_export(mark: str, how: signal.Signals) -> None:
+    env = environment(PYTHONPATH=str(REPOSITORY), **{MARK: mark})
+    export = subprocess.Popen([sys.executable, "-P", "-c", REHEARSAL, ANSWERS], env=env, stderr=subprocess.PIPE)
+    assert export.stderr is not None
+    export.stderr.readline()
+    assert len(marked(mark)) == 2
+    export.send_signal(how)
+    export.wait(PATIENCE)
+    assert nothing_runs(mark)
+
+
+def test_what_a_rehearsal_says_is_escaped(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "im\x1b]0;pwn\x07x"
+    folder.mkdir()
+    with pytest.raises(ColdframeError, match="what it said stands above"):
+        fresh_process.rehearse(folder, tmp_path, [], quiet=True)
+    said = capfd.readouterr().err
+    assert "\x1b" not in said
+    assert "\\x1b]0;pwn\\x07x" in said

@@ -28,9 +28,11 @@ import pytest
 from pipeline.embed import allowed, embedders, pretrained
 from pipeline.embed.embedders import Options, clip
 from pipeline.embed.embedders.keras_applications import NETWORKS, backbone, preprocessing
+from pipeline.embed.settings import Settings
 from pipeline.runtime import keras_files, openvino
 from pipeline.runtime.frameworks import load_keras
 from pipeline.runtime.openvino import FILES
+from pipeline.steps import config
 from pipeline.train import networks
 from store import spill
 from store.errors import ColdframeError
@@ -1137,3 +1139,105 @@ def test_weights_in_half_precision_are_loaded(tmp_path: Path) -> None:
     assert [one.dtype for one in found.weights[:2]] == ["bfloat16"] * 2
     both = zip(network.get_weights(), found.get_weights(), strict=True)
     assert all(np.array_equal(one.astype(np.float32), other.astype(np.float32)) for one, other in both)
+
+
+# What a folder claims, and what it has.
+
+
+def test_the_default_weights_are_no_folder_of_the_working_folder(tiny: Path, asked: list[str]) -> None:
+    for name in (clip.DEFAULT_WEIGHTS, NAMED):
+        shutil.copytree(tiny, name)
+    with pytest.raises(ColdframeError, match="cannot be had from the Hugging Face hub"):
+        embedders.load("clip", Options())
+    with pytest.raises(ColdframeError, match="only the store names the weights"):
+        embedders.load("clip", Options.from_json({"weights": NAMED}))
+    assert embedders.load("clip", Options(NAMED)).dimensions == 12  # as a person named it
+
+
+@pytest.mark.parametrize("name", ["imagenet", "random"])
+def test_nor_are_the_words_of_keras_applications_a_file_there(name: str) -> None:
+    Path(name).write_bytes(b"x")
+    Path("coldframe.toml").write_text(f"[embed.mobilenet-v3-small]\nweights = {name!r}\n")
+    settings = config.load(None).settings(Settings, "embed", "mobilenet-v3-small", flags={})
+    assert settings.weights == name
+
+
+def test_nor_are_those_of_clip_in_a_recipe(tiny: Path) -> None:
+    shutil.copytree(tiny, clip.DEFAULT_WEIGHTS)
+    Path("coldframe.toml").write_text(f"[embed.clip]\nweights = {clip.DEFAULT_WEIGHTS!r}\n")
+    assert config.load(None).settings(Settings, "embed", "clip", flags={}).weights == clip.DEFAULT_WEIGHTS
+
+
+def test_a_pickle_whose_tensors_show_one_number_again_and_again_is_refused(tiny: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    folder = tmp_path / "wide"
+    shutil.copytree(tiny, folder)
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    state["text_model.embeddings.token_embedding.weight"] = torch.zeros(1).expand(10**8, 12)
+    torch.save(state, folder / "pytorch_model.bin")
+    assert (folder / "pytorch_model.bin").stat().st_size < 10**6
+    with pytest.raises(ColdframeError, match="its tensors have more numbers than it has bytes"):
+        read_everything(folder)
+
+
+CLAIMS: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
+    "words": (
+        "config.json",
+        lambda said: said["text_config"].update(vocab_size=40_000_000),
+        "vocab_size = 40000000 is too",
+    ),
+    "width": ("config.json", lambda said: said.update(projection_dim=9_000_000), "config.json describes .* numbers"),
+    "layers": (
+        "config.json",
+        lambda said: said["vision_config"].update(num_hidden_layers=10**6),
+        "num_hidden_layers = 1000000 is too",
+    ),
+    "size": (
+        "preprocessor_config.json",
+        lambda said: said.update(size={"shortest_edge": 9000}),
+        "shortest_edge = 9000, exp",
+    ),
+    "crop": (
+        "preprocessor_config.json",
+        lambda said: said.update(crop_size={"height": 15000, "width": 8}),
+        "height = 15000, expected at most 2048",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CLAIMS)
+def test_settings_that_claim_more_than_there_is_are_refused(tiny: Path, tmp_path: Path, kind: str) -> None:
+    file, change, expected = CLAIMS[kind]
+    folder = changed(tiny, tmp_path / "claims", file, change)
+    with pytest.raises(ColdframeError, match=expected):
+        read_everything(folder)
+
+
+@pytest.mark.parametrize(
+    "source", [{"size": [100_000, 100_000]}, {"size": [0, 5]}, {"seed": -1}, {"seed": 2**40}, {"seed": True}]
+)
+def test_what_a_store_names_is_within_limits(source: dict[str, Any]) -> None:
+    with pytest.raises(ColdframeError, match="the store names"):
+        Options.from_json(source)
+
+
+def test_a_batch_of_pictures_is_small_before_it_is_there() -> None:
+    with pytest.raises(ColdframeError, match=r"pictures of 8192x8192, 32 at a time, take 25\.8 GB, expected at most"):
+        embedders.load("mobilenet-v3-small", Options("random", (8192, 8192)))
+
+
+@pytest.mark.parametrize("side", [10**9, 3 * 10**8])
+def test_what_a_layer_says_it_was_given_is_not_believed(held: Held, tmp_path: Path, side: int) -> None:
+    def claim(described: Config) -> None:
+        layer(described, "vectors").update(
+            thing("keras.layers", "Normalization", name="vectors", mean=0.0, variance=1.0, axis=-1),
+            build_config={"input_shape": [None, side]},
+        )
+
+    (tmp_path / "network.keras").write_bytes(described(held, claim))
+    with little_memory():
+        given = networks.opened(tmp_path / "network.keras")(np.zeros((2, 8, 6, 3), np.uint8))
+    assert given.shape == (2, 3)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -253,3 +257,79 @@ def test_a_column_that_cannot_be_text_is_named(
         ColdframeError, match=rf"m.parquet: column 'odd' {message}.*leave the column out, or write it as"
     ):
         catalogue.read(tmp_path / "m.parquet")
+
+
+def bomb(rows: int, kind: str) -> pa.Table:
+    """A long text that stands in each row, in a file of some thousand bytes."""
+    text = pa.array(["x" * 10**6])
+    each = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), text)
+    if kind == "list":
+        note: Any = pa.ListArray.from_arrays(pa.array(range(rows + 1), pa.int32()), each)
+    elif kind == "struct":
+        note = pa.StructArray.from_arrays([each], ["x"])
+    else:
+        note = each
+    return pa.table({"path": [f"{row}.png" for row in range(rows)], "note": note})
+
+
+@pytest.mark.parametrize("kind", ["text", "list", "struct"])
+def test_a_text_that_stands_in_every_row_is_counted_before_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(catalogue_limits, "memory_bytes", lambda: 400 * 10**6)
+    file = tmp_path / "m.parquet"
+    pq.write_table(bomb(4000, kind), file, dictionary_pagesize_limit=1 << 30, write_batch_size=4000, store_schema=False)
+    assert file.stat().st_size < 200_000
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(ColdframeError, match=r"takes more than the 0\.2 GB"):
+        catalogue.read(file)
+    assert pa.default_memory_pool().max_memory() < before + 300_000_000
+
+
+def test_more_values_than_memory_are_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue_limits, "memory_bytes", lambda: 40 * 10**6)
+    file = tmp_path / "m.parquet"
+    pq.write_table(pa.table({"path": pa.DictionaryArray.from_arrays(np.zeros(10**7, np.int32), ["a.png"])}), file)
+    with pytest.raises(ColdframeError, match=r"takes more than the 0\.0 GB"):
+        catalogue.read(file)
+
+
+@pytest.mark.parametrize("ending", ["lz4", "gz", "bz2", "zst"])
+def test_a_file_is_not_unpacked_for_the_ending_of_its_name(tmp_path: Path, ending: str) -> None:
+    plain = write(tmp_path, "path,label\na.png,moth\n", f"m.csv.{ending}")
+    assert catalogue.read(plain).rows["path"].to_pylist() == ["a.png"]
+    packed = tmp_path / f"packed.csv.{ending}"
+    with pa.CompressedOutputStream(
+        pa.OSFile(str(packed), "wb"), {"gz": "gzip", "zst": "zstd"}.get(ending, ending)
+    ) as out:
+        out.write(b"path,label\na.png,moth\n")
+    with pytest.raises(ColdframeError, match=r"not UTF-8 text|cannot be read as a table"):
+        catalogue.read(packed)
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.parquet"])
+def test_no_reader_is_given_the_path_of_a_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """It would wait for a pipe that was put there once it was looked at."""
+    file = tmp_path / name
+    table = pa.table({"path": ["a.png"]})
+    pq.write_table(table, file) if name == "m.parquet" else file.write_text("path\na.png\n")
+    opened: list[object] = []
+
+    def recording(real: Any, source: Any, *more: Any, **named: Any) -> Any:
+        opened.append(source)
+        return real(source, *more, **named)
+
+    for module, one in ((pq, "ParquetFile"), (pa_csv, "read_csv"), (pa_csv, "open_csv")):
+        monkeypatch.setattr(module, one, partial(recording, getattr(module, one)))
+    assert catalogue.read(file).rows["path"].to_pylist() == ["a.png"]
+    assert opened
+    assert not [one for one in opened if isinstance(one, str | Path)]
+
+
+def test_names_that_are_no_text_are_rows_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "moth").mkdir()
+    for name in (b"bad\xff.jpg", b"bad\\xff.jpg", b"bad\\xff.jpg?", b"bad\xfe.jpg"):
+        Path(os.fsdecode(bytes(tmp_path) + b"/moth/" + name)).touch()
+    rows = catalogue.read(tmp_path).rows
+    assert len(set(rows["image_id"].to_pylist())) == len(rows) == 3
+    assert sorted(path for path in rows["path"].to_pylist() if (tmp_path / path).exists()) == ["moth/bad\\xff.jpg"]

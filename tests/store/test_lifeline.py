@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from store import spill
+from store import memory, spill
 from tests.support.coldframe import REPOSITORY, Coldframe, environment
 
 LONG = "select count(*) from range(1000000) a, range(1000000) b where hash(a.range, b.range) = 1"
@@ -106,3 +106,75 @@ def test_an_empty_folder_that_nobody_had_time_to_mark_goes(tmp_path: Path, monke
     (tmp_path / "coldframe-spill-efgh5678" / "mine").touch()
     spill.remove_leftovers()
     assert sorted(os.listdir(tmp_path)) == ["coldframe-spill-efgh5678", "coldframe-spill-mine"]
+
+
+BUSY = """
+import signal, sys, time
+from store import lifeline
+lifeline.PATIENCE = 0.5
+for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(one, lambda number, frame: None)
+lifeline.end_when_asked(lambda: print("ended", flush=True))
+print("begun", flush=True)
+time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_what_does_not_stop_when_it_is_asked_is_ended(how: signal.Signals) -> None:
+    command = [sys.executable, "-P", "-c", BUSY]
+    with subprocess.Popen(
+        command, env=environment(PYTHONPATH=str(REPOSITORY)), stdout=subprocess.PIPE, text=True
+    ) as busy:
+        assert busy.stdout is not None
+        assert busy.stdout.readline() == "begun\n"
+        busy.send_signal(how)
+        assert busy.stdout.readline() == "ended\n"
+        assert busy.wait(30) == 130
+
+
+def test_a_closed_terminal_stops_a_command_as_ctrl_c_does(ready: Coldframe) -> None:
+    with subprocess.Popen(ready.command("sql", LONG), env=environment(), stderr=subprocess.PIPE, text=True) as command:
+        while not children(command.pid):
+            time.sleep(0.05)
+        time.sleep(1)
+        command.send_signal(signal.SIGHUP)
+        assert command.wait(60) == 130
+        assert command.stderr is not None
+        assert "interrupted; what was committed before is safe" in command.stderr.read()
+
+
+@pytest.mark.skipif(any(Path(one).exists() for one in memory.GPUS), reason="no limit where there is a GPU")
+def test_no_command_takes_all_of_the_memory(tmp_path: Path) -> None:
+    code = "import resource; from store import memory; memory.leave_some_to_others()"
+    code += "; print(resource.getrlimit(resource.RLIMIT_DATA)[0])"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env=environment(PYTHONPATH=str(REPOSITORY)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) == memory.memory_bytes() // 10 * 9
+
+
+def test_a_folder_that_was_swapped_is_not_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where others may rename in the temporary folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mine, left = tmp_path / "mine", tmp_path / "coldframe-spill-abcd1234"
+    mine.mkdir()
+    (mine / "letter").touch()
+    left.mkdir(0o700)
+    for name in (spill.MARK, "spilled"):
+        (left / name).touch()
+    mark = spill._is_marked
+
+    def swap(held: int) -> bool:
+        left.rename(tmp_path / "away")
+        left.symlink_to(mine)
+        return mark(held)
+
+    monkeypatch.setattr(spill, "_is_marked", swap)
+    spill.remove_leftovers()
+    assert (mine / "letter").exists()
+    assert not (tmp_path / "away" / "spilled").exists()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pipeline.runs.runs import Run
+from pipeline.train.heads import Head
 from store import files, garbage, parts, places
 from store.connection import connect
-from store.errors import Locked
+from store.errors import ColdframeError, Locked
+from store.store import Store
 from tests.support.coldframe import Catalogue, Coldframe
 
 NAME = f"{'0' * 31}1.parquet"
@@ -194,3 +198,49 @@ def test_a_strange_lock_fails_verify(shared: Coldframe, tmp_path: Path, kind: st
         (tmp_path / "other").touch()
         os.link(tmp_path / "other", lock)
     assert str(lock) in shared("verify", code=4).stdout
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_a_lock_is_made_through_no_link_while_it_is_waited_for(ready: Coldframe, tmp_path: Path, kind: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    held = ready.store.lock("commit")
+    held.__enter__()
+
+    def put() -> None:
+        lock = ready.path / "locks/commit.lock"
+        if kind == "link":
+            return swap(ready.path / "locks", outside)
+        lock.unlink()
+        return os.mkfifo(lock) if kind == "pipe" else lock.mkdir()
+
+    timer = threading.Timer(0.3, put)
+    timer.start()
+    with pytest.raises(OSError, match="link or no"), ready.store.lock("commit", wait=10):
+        pass
+    timer.join()
+    assert not list(outside.iterdir())
+
+
+def test_a_lock_that_was_removed_meanwhile_is_no_lock(ready: Coldframe) -> None:
+    with ready.store.lock("commit"):
+        (ready.path / "locks/commit.lock").unlink()
+        with ready.store.lock("commit"):  # which is another, and may be had
+            pass
+    with ready.store.lock("commit"), pytest.raises(Locked), ready.store.lock("commit"):
+        pass
+
+
+def test_a_model_is_read_through_no_link_however_the_store_is_named(
+    ready: Coldframe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready("split", "test", "0.3")
+    ready("train", "--head", "centroid")
+    monkeypatch.chdir(tmp_path)
+    store = Store.open(Path("store"))
+    run = Run.find(store.snapshot(), "centroid")
+    file = run.file(store.snapshot())
+    swap(tmp_path / "store/parts/models", tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir(exist_ok=True)
+    with pytest.raises((ColdframeError, OSError), match="link"):
+        Head.read(file)

@@ -29,9 +29,11 @@ from click.testing import CliRunner
 from pipeline.cli.app import cli
 from pipeline.finetune.activations import Activations
 from pipeline.train import tune
+from pipeline.upkeep import inside
 from store import manifest, parts, queries, spill
 from store.errors import ColdframeError
 from store.manifest import Manifest
+from store.schemas import SCHEMAS
 from tests.support.coldframe import REPOSITORY, Coldframe, drawn, environment
 
 SECONDS = 60.0  # after which a process hangs
@@ -1042,3 +1044,91 @@ def test_files_that_only_look_like_ours_stay(foreign: Coldframe) -> None:
 @pytest.mark.parametrize("path", ["parts/images/a.jpg", "parts/images/0.exe", "parts/evil/0.parquet"])
 def test_a_part_of_another_kind_is_none_of_ours(path: str) -> None:
     assert not parts.is_path_of(path.split("/")[1], path)
+
+
+BAD = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"a\xff")])
+NESTED = {
+    "large": pa.LargeStringArray.from_buffers(1, pa.py_buffer(bytes(8) + b"\2" + bytes(7)), pa.py_buffer(b"a\xff")),
+    "list": pa.ListArray.from_arrays(pa.array([0, 1], pa.int32()), BAD),
+    "struct": pa.StructArray.from_arrays([BAD], ["x"]),
+    "dictionary": BAD.dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_text_that_is_none_fails_a_deep_verify_wherever_it_is(foreign: Coldframe, kind: str) -> None:
+    def add(table: pa.Table) -> pa.Table:
+        values = pa.chunked_array([NESTED[kind]] * len(table), NESTED[kind].type)
+        return table.append_column("note", values.combine_chunks() if len(table) else values)
+
+    with_tables(foreign, "images", add)
+    said = told(foreign, "verify", "--deep", code=4)
+    assert "FAILED columns" in said
+    assert "cannot be read" in said
+
+
+def test_statistics_that_are_not_so_fail_a_deep_verify(foreign: Coldframe) -> None:
+    """DuckDB leaves rows unread by them."""
+    body = newest(foreign.path)
+    part = part_of(body)
+    file = foreign.path / part["path"]
+    data = file.read_bytes()
+    statistics = pq.ParquetFile(file).metadata.row_group(0).column(2).statistics  # of labels
+    least, most = statistics.min.encode(), statistics.max.encode()
+    at = data.rindex(most)
+    changed = data[:at] + b"a" * len(most) + data[at + len(most) :]
+    assert changed != data
+    assert least != most
+    file.write_bytes(changed)
+    part["sha256"] = hashlib.sha256(changed).hexdigest()
+    seal(foreign.path, body)
+    told(foreign, "verify", code=0)
+    assert "values beyond the least or greatest that the file tells of" in told(foreign, "verify", "--deep", code=4)
+
+
+def test_a_column_that_is_there_twice_but_for_its_case_fails_verify(foreign: Coldframe) -> None:
+    with_tables(foreign, "images", lambda table: table.append_column("LABEL", table["label"]))
+    assert "2 columns called label, expected one" in told(foreign, "verify", code=4)
+
+
+def test_a_long_text_that_stands_a_million_times_is_read_once(foreign: Coldframe) -> None:
+    rows, text = 20_000, pa.array(["x" * 10**6])
+    long = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), text)
+    table = pa.table(
+        {one.name: long if one.name == "reason" else pa.nulls(rows, one.type) for one in SCHEMAS["failures"]}
+    )
+    file = foreign.path / "bomb.parquet"
+    pq.write_table(table, file, store_schema=False, dictionary_pagesize_limit=1 << 30, write_batch_size=rows)
+    data = file.read_bytes()
+    assert len(data) < 100_000
+    final = foreign.path / "parts" / "failures" / f"{HEX}.parquet"
+    file.rename(final)
+    part = parts.Part(f"parts/failures/{HEX}.parquet", "bomb", rows, len(data), hashlib.sha256(data).hexdigest())
+    before = pa.default_memory_pool().max_memory()
+    assert inside.problem(foreign.path, "failures", part, deep=True) is None
+    assert pa.default_memory_pool().max_memory() < before + 500_000_000
+
+
+@pytest.mark.parametrize("name", ["--help", "-x", "--config=/tmp/evil.toml"])
+def test_repair_says_no_name_that_would_be_an_option(foreign: Coldframe, name: str) -> None:
+    with_rows(foreign, "stages", "plan", name)
+    body = newest(foreign.path)
+    for dataset in ("curation", "stages", "assignments"):
+        for part in body["datasets"][dataset]:
+            part["key"] = name if part["rows"] else part["key"]
+    seal(foreign.path, body)
+    damage(foreign, "curation")
+    said = told(foreign, "repair", "--dry-run", code=(0, 1, 4))
+    assert f"curate --plan {name}" not in said
+
+
+def test_a_split_with_a_slash_is_refused(foreign: Coldframe) -> None:
+    assert "split 'b/c': a name with a slash: choose another" in told(foreign, "split", "b/c", "0.1")
+
+
+def test_a_store_in_the_working_folder_that_is_a_link_is_not_taken_unasked(foreign: Coldframe, tmp_path: Path) -> None:
+    Path("coldframe-store").symlink_to(foreign.path)
+    result = CliRunner().invoke(cli, ["status"])
+    assert result.exit_code == 1
+    assert "coldframe-store: a link; name the store that it leads to with --store" in result.output
+    assert CliRunner().invoke(cli, ["-s", "coldframe-store", "status"]).exit_code == 0
