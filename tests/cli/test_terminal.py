@@ -31,6 +31,8 @@ from pipeline.cli.app import cli
 from pipeline.runtime import output, progress, terminal
 from tests.support.coldframe import COLOURS, REPOSITORY, Catalogue, Coldframe, environment, picture
 
+pytestmark = pytest.mark.slow
+
 # What a stranger may put into a name, and how it is shown.
 STRANGE = {
     "clipboard": ("\x1b]52;c;ZXZpbA==\x07", r"\x1b]52;c;ZXZpbA==\x07"),

@@ -24,6 +24,8 @@ from store.store import Store
 from tests.support.coldframe import Coldframe
 from tests.support.synthetic import fresh_store, image, put_images, put_scores, put_vectors
 
+pytestmark = pytest.mark.slow
+
 Rows = list[dict[str, Any]]
 
 some_catalogues = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.support.coldframe import Catalogue, Coldframe, picture
+
+pytestmark = pytest.mark.slow
 
 
 def grey_catalogue(cf: Coldframe, catalogue: Catalogue) -> None:

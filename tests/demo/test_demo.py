@@ -31,6 +31,8 @@ from store.store import Store
 from tests.support.coldframe import REPOSITORY, Coldframe, environment
 from tests.support.synthetic import fresh_store, image, put_images, put_scores, put_vectors
 
+pytestmark = pytest.mark.slow
+
 ROWS = 300
 
 

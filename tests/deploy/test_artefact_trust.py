@@ -53,6 +53,8 @@ from store.store import Store
 from tests.support.artefacts import CLASSES, put_card
 from tests.support.coldframe import REPOSITORY, Coldframe, environment, picture
 
+pytestmark = pytest.mark.slow
+
 SET = "efficientnet-b0"
 FORMATS = ("onnx", "openvino")
 HOSTILE = {

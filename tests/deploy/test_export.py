@@ -26,6 +26,8 @@ from store import files
 from store.errors import ColdframeError
 from tests.support.coldframe import Catalogue, Coldframe, drawn, environment, picture
 
+pytestmark = pytest.mark.slow
+
 SET = "efficientnet-b0"
 FORMATS = ("keras", "onnx", "openvino")
 

@@ -40,6 +40,8 @@ from tests.support import artefacts
 from tests.support.artefacts import CLASSES, put_card
 from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe, environment, picture
 
+pytestmark = pytest.mark.slow
+
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 

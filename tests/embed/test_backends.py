@@ -16,6 +16,8 @@ from pipeline.runtime import openvino
 from tests.support import tiny_clip
 from tests.support.coldframe import REPOSITORY, Coldframe
 
+pytestmark = pytest.mark.slow
+
 needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
 NAME = "mobilenet-v3-small"
 SMALL = ("--weights", "random", "--size", "48x64")

@@ -13,6 +13,8 @@ from pipeline.embed import embedders
 from tests.support import tiny_clip
 from tests.support.coldframe import Catalogue, Coldframe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:

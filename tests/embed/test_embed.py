@@ -20,6 +20,8 @@ from store.errors import ColdframeError
 from store.matrices import from_matrix
 from tests.support.coldframe import Catalogue, Coldframe, drawn, picture
 
+pytestmark = pytest.mark.slow
+
 
 def test_each_content_is_embedded_once(cf: Coldframe, catalogue: Catalogue) -> None:
     for number in range(3):

@@ -20,6 +20,8 @@ from store.matrices import from_matrix
 from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe, drawn, flip, killed, parts_of, picture
 from tests.whole.test_run import RECIPE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def split(ready: Coldframe) -> Coldframe:

@@ -42,6 +42,8 @@ from tests.support import artefacts, small_network, tiny_clip
 from tests.support.artefacts import described, layer, packed
 from tests.support.coldframe import Catalogue, Coldframe, picture
 
+pytestmark = pytest.mark.slow
+
 NAMED = "stranger/clip"  # a repository that only a store names
 needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")
 

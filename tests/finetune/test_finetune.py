@@ -24,6 +24,8 @@ from pipeline.steps import config
 from pipeline.train import classifier
 from tests.support.coldframe import REPOSITORY, Coldframe, drawn
 
+pytestmark = pytest.mark.slow
+
 SET = "efficientnet-b0"
 SIZE = 64
 STEPS = Schedule("adam", 1e-3, 8, 2, 0, 0.1, 3)

@@ -17,6 +17,8 @@ from PIL import Image
 from store import manifest
 from tests.support.coldframe import Catalogue, Coldframe, picture
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_row_is_an_image_or_a_failure_with_its_reason(cf: Coldframe, catalogue: Catalogue) -> None:
     catalogue.add("empty", "moth").touch()

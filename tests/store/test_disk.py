@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.coldframe import Catalogue, Coldframe
 
+pytestmark = pytest.mark.slow
+
 DISK_BYTES = 4 * 2**20
 
 

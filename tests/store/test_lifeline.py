@@ -15,6 +15,8 @@ import pytest
 from store import memory, spill
 from tests.support.coldframe import REPOSITORY, Coldframe, environment
 
+pytestmark = pytest.mark.slow
+
 LONG = "select count(*) from range(1000000) a, range(1000000) b where hash(a.range, b.range) = 1"
 PARENT = """
 import sys

@@ -23,6 +23,8 @@ from pipeline.train.networks import Settings
 from store.errors import ColdframeError
 from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe, picture
 
+pytestmark = pytest.mark.slow
+
 SIZE = (20, 32)
 
 # Trains on colours, twice from one seed, and says what came of it.

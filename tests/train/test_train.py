@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.coldframe import Catalogue, Coldframe, drawn, picture
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Coldframe:

@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.coldframe import Coldframe, drawn
 
+pytestmark = pytest.mark.slow
+
 SHORT = ("--max-epochs", 4, "--factor", 2)
 SPACE = "[tune.tuned]\nlayers = [1, 2]\nwidth = [8, 16]\n"
 

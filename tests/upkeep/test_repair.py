@@ -25,6 +25,8 @@ from store.schemas import SCHEMAS
 from store.store import Store
 from tests.support.coldframe import Catalogue, Coldframe, assert_whole, drawn, flip, parts_of, picture
 
+pytestmark = pytest.mark.slow
+
 # What a person would look at, and would miss.
 LOOKED_AT = {
     "images": "select * from images order by image_id",

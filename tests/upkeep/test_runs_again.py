@@ -16,6 +16,8 @@ from pipeline.embed.embedders.keras_applications import backbone
 from tests.support import tiny_clip
 from tests.support.coldframe import Coldframe, assert_whole, drawn, flip, parts_of
 
+pytestmark = pytest.mark.slow
+
 SET, SIZE = "efficientnet-b0", 32
 # By the name of the run, some with hyphens in it: the command that makes it, and its section of a recipe.
 MADE: dict[str, tuple[list[str], str]] = {

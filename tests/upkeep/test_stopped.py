@@ -20,6 +20,8 @@ from store.compaction import compact
 from store.store import Store
 from tests.support.coldframe import Coldframe
 
+pytestmark = pytest.mark.slow
+
 OPERATIONS = ("write", "sync", "sync_folder", "make_folder", "rename", "link", "remove")
 
 

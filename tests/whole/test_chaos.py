@@ -7,7 +7,11 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe, environment
+
+pytestmark = pytest.mark.slow
 
 TRIED = {"kills": 20, "power_cuts": 200, "full_disks": 3, "damage": 3, "crowds": 2, "fuzz": 100}
 

@@ -36,6 +36,8 @@ from store.manifest import Manifest
 from store.schemas import SCHEMAS
 from tests.support.coldframe import REPOSITORY, Coldframe, drawn, environment
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 60.0  # after which a process hangs
 HEX = "0123456789abcdef" * 2
 LOOKING = (["inspect"], ["sql", "select count(*) from images"], ["status"], ["runs"], ["why", "finch-00"])

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from pipeline.embed.feature_sets import vectors
 from tests.support.coldframe import Coldframe, drawn, killed
+
+pytestmark = pytest.mark.slow
 
 KILLS = 6  # for each command; make chaos adds every point of the protocol
 OFTEN = ["--commit-seconds", "0"]  # so that kills fall between commits too

@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.coldframe import Catalogue, Coldframe, picture
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """
 store = "STORE"
 

@@ -21,6 +21,8 @@ from pipeline.runtime import openvino, quiet
 from tests.support import tiny_clip
 from tests.support.coldframe import REPOSITORY, drawn, environment
 
+pytestmark = pytest.mark.slow
+
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 SOURCE = REPOSITORY / "tests" / "support" / "watch.c"
 # A person's own, and whatever else would hide what libraries do by default.

@@ -13,6 +13,8 @@ import pytest
 from tests.cli.test_docs import example
 from tests.support.coldframe import Coldframe, environment
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def wildlife(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Coldframe:

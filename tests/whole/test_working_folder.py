@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.coldframe import REPOSITORY, Catalogue, environment
 
+pytestmark = pytest.mark.slow
+
 # Modules that our processes import early, late, only in a worker, or only if they are installed; and packages of our names.
 STRAY = (
     "multiprocessing", "pickle", "socket", "subprocess", "numpy", "PIL", "click", "duckdb", "pyarrow", "fsspec", "tqdm",
