@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-import click
-
 from pipeline.cli.app import STAGES, WIDTH, cli
+from pipeline.runtime import terminal
 
 COMMON = "Options of every command:"
 BY_NAME = ("score", "filter")  # whose options are those of the scorer or rule that is named
@@ -59,4 +58,4 @@ def _block(help_text: str) -> str:
 
 
 if __name__ == "__main__":
-    click.echo(text(), nl=False)
+    terminal.echo_lines(text().rstrip("\n"))

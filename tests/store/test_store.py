@@ -207,7 +207,9 @@ def test_each_sql_step_is_used() -> None:
 
     root = queries.folder().parent
     sources = "".join(path.read_text() for name in ("pipeline", "store") for path in (root / name).rglob("*.py"))
-    by_section = {f"why/{one}" for one in why.SECTIONS} | {f"inspect/{one}" for one in inspection.SECTIONS}
+    by_section = {f"curate/why/{one}" for one in why.SECTIONS} | {
+        f"ingest/inspect/{one}" for one in inspection.SECTIONS
+    }
     for name in queries.names("steps"):
         file = name.replace("-", "_")
         assert f'"steps/{file}"' in sources or file in by_section, f"nothing runs sql/steps/{file}.sql"

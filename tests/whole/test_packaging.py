@@ -126,10 +126,3 @@ def test_no_module_class_or_function_is_too_long() -> None:
 
 def test_queries_of_steps_lie_in_folders_named_like_those_of_the_pipeline() -> None:
     assert {path.name for path in (REPOSITORY / "sql" / "steps").iterdir()} <= set(order())
-
-
-def test_each_query_of_a_step_is_used() -> None:
-    code = "\n".join(path.read_text() for path in (REPOSITORY / "pipeline").rglob("*.py"))
-    for file in (REPOSITORY / "sql" / "steps").rglob("*.sql"):
-        name = file.relative_to(REPOSITORY / "sql").with_suffix("").as_posix()
-        assert f'"{name}"' in code or f'"{name.rsplit("/", 1)[0]}/{{section}}"' in code, name
