@@ -37,9 +37,10 @@ def predict(
     if Path(model, "card.json").is_file():
         model_process.start_early(Path(model))
     from pipeline.deploy import predict as step
+    from pipeline.deploy.sources import expand
     from pipeline.runtime import output
 
-    sources = step.expand(pictures)
+    sources = expand(pictures)
     settings = Settings(**{name: value for name, value in flags.items() if value is not None})
     opened = step.open_model(model, store=common.root, max_seconds=settings.max_seconds)
     for note in opened.notes:

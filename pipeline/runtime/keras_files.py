@@ -247,8 +247,7 @@ def _no_more_weights_than(keras: Any, count: int) -> Iterator[None]:
             layer.add_weight = made
 
 
-def _h5py() -> Any:
-    """Which comes with Keras, and takes its time."""
+def _h5py() -> Any:  # which comes with Keras, and takes its time
     return importlib.import_module("h5py")
 
 

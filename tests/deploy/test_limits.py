@@ -25,7 +25,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.deploy import artefact, artefact_predictor, cards, fresh_process, model_process, ownership, predict
+from pipeline.deploy import (
+    artefact,
+    artefact_predictor,
+    cards,
+    fresh_process,
+    model_process,
+    ownership,
+    predict,
+    sources,
+)
 from pipeline.deploy.predict import open_model
 from pipeline.evaluate import predictors
 from pipeline.ingest import decoding
@@ -467,12 +476,12 @@ def test_links_of_a_folder_lead_nowhere_else(tmp_path: Path, photo: Path) -> Non
     (folder / "elsewhere").symlink_to(tmp_path)
     (folder / "round.png").symlink_to("round.png")
     os.mkfifo(folder / "pipe.png")
-    found = predict.expand([str(folder)])
+    found = sources.expand([str(folder)])
     assert [str(one) for one in found] == [str(folder / name) for name in ("a.png", "again.png", "in\nside/b.png")]
-    assert predict.expand(["a" * 5000]) == ["a" * 5000]
+    assert sources.expand(["a" * 5000]) == ["a" * 5000]
     model = open_model(planted(tmp_path / "model"))
     (tmp_path / "named").symlink_to(folder)
-    named = [str(folder / "away.png"), *predict.expand([str(tmp_path / "named")])]
+    named = [str(folder / "away.png"), *sources.expand([str(tmp_path / "named")])]
     answers = list(model.predict([*found, *named]))
     assert [one.failed for one in answers] == [None] * 7
     assert answers[-1].path == str(tmp_path / "named" / "in\nside" / "b.png")
@@ -528,7 +537,7 @@ def test_a_link_that_is_put_into_a_folder_later_leads_nowhere_else(
         picture("moth", 1).save(one / "photo.png")
     picture("finch", 1).save(folder / "other.png")
     model = predict.Model(Asking()) if knows else open_model(planted(tmp_path / "model"))
-    found = predict.expand([str(folder)])
+    found = sources.expand([str(folder)])
     swap(folder, outside)
     first, second = model.predict(found)
     assert (first.path, second.path) == (str(folder / "in" / "photo.png"), str(folder / "other.png"))
@@ -557,10 +566,10 @@ def test_what_is_not_of_an_artefact_is_said(tmp_path: Path, mark: str, photo: Pa
 STDIN = (
     "import resource, sys",
     "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))",
-    "from pipeline.ingest import decoding; from pipeline.deploy import predict",
+    "from pipeline.ingest import decoding; from pipeline.deploy import sources",
     "from store.errors import ColdframeError",
     "decoding.MAX_BYTES, predict.MOST_LIST = 1 << 22, 1 << 12",
-    "try: print([type(one).__name__ for one in predict.expand(['-'])])",
+    "try: print([type(one).__name__ for one in sources.expand(['-'])])",
     "except ColdframeError as error: print(error)",
 )
 

@@ -230,7 +230,8 @@ def test_exporting_and_predicting_send_nothing(trained: Watched, form: str) -> N
     assert victim.read_text() == "as it was"
     code = (
         "import sys\n"
-        "from pipeline.deploy.predict import expand, open_model\n"
+        "from pipeline.deploy.predict import open_model\n"
+        "from pipeline.deploy.sources import expand\n"
         "print(next(iter(open_model(sys.argv[1]).predict(expand([sys.argv[2]])))))\n"
     )
     seen = trained.python("-c", code, artefact, photo, base=base, more={"PYTHONPATH": str(REPOSITORY)})
