@@ -568,7 +568,7 @@ STDIN = (
     "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))",
     "from pipeline.ingest import decoding; from pipeline.deploy import sources",
     "from store.errors import ColdframeError",
-    "decoding.MAX_BYTES, predict.MOST_LIST = 1 << 22, 1 << 12",
+    "decoding.MAX_BYTES, sources.MOST_LIST = 1 << 22, 1 << 12",
     "try: print([type(one).__name__ for one in sources.expand(['-'])])",
     "except ColdframeError as error: print(error)",
 )
