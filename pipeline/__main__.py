@@ -1,10 +1,10 @@
-"""``coldframe``, and ``python -m pipeline``, which is the same."""
+"""``coldframe``, and ``python -m pipeline``, which does the same."""
 
 import os
 import sys
 
-# `python -m` and an empty entry of PYTHONPATH put the working folder first, where a stranger's modules may lie. Until it is
-# gone, nothing is imported but what Python has loaded already, and our own from where we are.
+# `python -m` and an empty entry of PYTHONPATH put the working folder first, and a stranger's modules may be there. Until it is
+# removed, import only what Python has already loaded, and our own modules from this folder.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from store.importing import command, is_named_by_module, keep_children_out, without_working_folder
 

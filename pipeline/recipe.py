@@ -1,7 +1,6 @@
-"""The steps a ``coldframe.toml`` asks for, in order, and why each is out of date.
+"""The steps that a ``coldframe.toml`` asks for, in order, and why each is out of date.
 
-Every step recorded its settings and a digest of each thing it read when it finished; a step is up to date when both
-are what they would be now.
+When a step finishes, it records its settings and a digest of each input. It is up to date if both are what they would be now.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ mask_by = ["phylum"]
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a recipe: the command that does it, and how to tell whether it is out of date (None: it is not)."""
+    """One step of a recipe: the command that runs it, and a function that tells why it is out of date (None: it is not)."""
 
     command: str
     arguments: tuple[str, ...]
@@ -105,7 +104,7 @@ def reference_recipe() -> str:
 
 
 def steps(config: Config) -> Iterator[Step]:
-    """The steps that the sections of a ``coldframe.toml`` ask for, each with its state against a moment of the store."""
+    """The steps that the sections of a ``coldframe.toml`` ask for; each can tell its state at a moment of the store."""
     if config.section("ingest"):
         yield Step("ingest", (), partial(ingest.out_of_date, config=config))
     with_views = {name: views for name in config.section("embed") if (views := _views(config, name))}
@@ -126,7 +125,7 @@ def steps(config: Config) -> Iterator[Step]:
 
 
 def _views(config: Config, name: str) -> int:
-    """How many augmented views of a feature set are asked for; what is wrong with its section, its step will say."""
+    """How many augmented views of a feature set are asked for. Errors in its section are left to its step."""
     try:
         return config.settings(Settings, "embed", name, flags={}).views
     except ColdframeError:
@@ -134,7 +133,7 @@ def _views(config: Config, name: str) -> int:
 
 
 def stale(snapshot: Snapshot, config: Config) -> list[tuple[str, str]]:
-    """``(step, reason)`` of each step that would run now: those of the file, and plans that only the store knows."""
+    """``(step, reason)`` of each step that would run now: the file's steps, and plans that only the store has."""
     asked = list(steps(config))
     known = {str(step) for step in asked}
     for row in snapshot.rows("steps/curate/plans"):

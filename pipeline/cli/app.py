@@ -1,7 +1,7 @@
-"""The command line: what all commands share, and which there are.
+"""The command line: what all commands share, and the list of commands.
 
-Each command is in a file of this folder that is imported when it is called: ``--help`` has to answer at once, and one process
-loads one framework at most.
+Each command has its own file in this folder, imported when the command is called. That way ``--help`` answers at once, and
+one process loads at most one framework.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ WIDTH = 100  # columns of a help text, at most
 COMMON_NAMES = ("store", "config", "quiet", "verbose", "help")
 SOME_FAILED = 3
 NOT_STOPPED = "did not stop by itself in time, and was ended; what was committed before is safe"
-LINE = "COLDFRAME_LINE"  # the variable that names a child's end of the pipe which tells it that its parent is gone
-STOPS_BY_ITSELF = 2.0  # seconds after which a command that was not interrupted with us is asked to stop
+LINE = "COLDFRAME_LINE"  # names the child's end of a pipe, through which the child learns that its parent is gone
+STOPS_BY_ITSELF = 2.0  # seconds to wait before asking a child to stop that was not interrupted with us
 
-# The commands by stage, in order: the file of this folder that has each, and a line about it.
+# The commands by stage, in order: the file that has each, and a line about it.
 STAGES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Begin": {
         "demo": ("run", "Draw a sample catalogue and run every step on it, offline."),
@@ -107,12 +107,12 @@ class Common:
             raise ColdframeError(f"{self.config.path}: store = {given!r}, expected the path of a folder")
         if self.store is not None or given:
             return self.store or Path(self.config.locate(given or ""))
-        if Path(DEFAULT_STORE).is_symlink():  # it may have come with what else is in the working folder
+        if Path(DEFAULT_STORE).is_symlink():  # it may have come with the other files in the working folder
             raise ColdframeError(f"{DEFAULT_STORE}: a link; name the store that it leads to with --store")
         return Path(DEFAULT_STORE)
 
     def weights_named(self) -> set[str]:
-        """The weights that the recipe names under [embed], which may be fetched whoever else names them."""
+        """The weights that the recipe names under [embed]. They may be fetched, whoever else names them."""
         sections = (self.config.section("embed", name) for name in self.config.section("embed"))
         return {str(section["weights"]) for section in sections if "weights" in section}
 
@@ -134,7 +134,7 @@ class Common:
             terminal.echo(message, err=True)
 
     def given(self) -> list[str]:
-        """The store and the settings file, if they were named, as arguments for a command that a person may paste."""
+        """The store and the settings file, if they were named, as arguments of a command that the user may paste."""
         flags = ["--store", str(self.store)] if self.store is not None else []
         return flags + (["--config", str(self.config_file)] if self.config_file is not None else [])
 
@@ -149,7 +149,7 @@ class Common:
 def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def callback(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
         common = ctx.ensure_object(Common)
-        # an environment variable, seen again behind the command's name, must not undo a flag before it
+        # an environment variable is read again after the command's name: it must not undo a flag before the name
         given = ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
         if value and (given or not getattr(common, name)):
             setattr(common, name, value)
@@ -201,7 +201,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Command(click.Command):
-    """A command whose help lists its own options before those that all commands have."""
+    """A command whose help lists its own options before the common ones."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Both lists."""
@@ -261,9 +261,11 @@ def command(name: str, kind: type[click.Command] = Command) -> Callable[[Callabl
 
 
 def coldframe(common: Common, arguments: list[str], *, results: bool = True) -> int:
-    """Run another ``coldframe`` with the same common options; its exit code, 1 if it was killed. It stops when this one does.
+    """Run another ``coldframe`` with the same common options and return its exit code, 1 if it was killed.
 
-    Without ``results``, what it writes to stdout is dropped.
+    It stops when this process does.
+
+    Without ``results``, its stdout is dropped.
     """
     line, held = lifeline.ends()
     try:
@@ -281,7 +283,7 @@ def coldframe(common: Common, arguments: list[str], *, results: bool = True) -> 
     try:
         code = process.wait()
     finally:
-        if process.poll() is None:  # we are interrupted, and it perhaps is not
+        if process.poll() is None:  # we are interrupted, and the child may not be
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOPS_BY_ITSELF)
         os.close(held)
@@ -297,7 +299,7 @@ def main() -> None:
     quiet.own_process()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else 'nohup' wants it to go on
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # otherwise 'nohup' wants it to go on
         signal.signal(signal.SIGHUP, _interrupt)
     lifeline.end_when_asked(lambda: terminal.echo(f"Error: {NOT_STOPPED}", err=True))
     memory.leave_some_to_others()
@@ -306,4 +308,4 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt  # a scheduler's way to end a job ends it as Ctrl-C does
+    raise KeyboardInterrupt  # a job that a scheduler ends should end as with Ctrl-C

@@ -22,7 +22,7 @@ from store.store import Snapshot
 
 
 class _ByName(Command):
-    """A command whose further options are those of the scorers or rules that its arguments name; of all, where they name none."""
+    """A command that adds the options of the scorers or rules named in its arguments, or of all of them if none is named."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -162,7 +162,7 @@ def curate(common: Common, plan: str, reassign: bool, what_if: bool) -> None:
 def _change_plan(
     common: Common, name: str, change: Callable[[Plan], Plan], *, what_if: bool, reassign: bool = False
 ) -> None:
-    """Change a plan and replay it; the file that defines it, if any, is kept in step."""
+    """Change a plan and replay it; keep the file that defines it, if any, in step."""
     store = common.open()
 
     def make_plan(moment: Snapshot) -> Plan:
@@ -197,7 +197,7 @@ def _tell_replay(common: Common, result: Replay) -> None:
 
 
 def _from_json(text: str) -> Any:
-    """A number, list or truth value where the text is one, else the text."""
+    """A number, list or truth value if the text is one; else the text."""
     try:
         return json.loads(text)
     except ValueError:

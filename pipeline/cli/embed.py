@@ -25,7 +25,7 @@ def embed(common: Common, names: tuple[str, ...], as_name: str | None, dry_run: 
         if as_name:
             raise click.UsageError("--as names one set: embed one NAME at a time with it")
         given = words_of({**flags, "dry_run": dry_run or None})
-        # one process each: two frameworks in one are trouble
+        # one process each: two frameworks in one process cause trouble
         codes = [coldframe(common, ["embed", name, *given]) for name in names]
         sys.exit(next((code for code in codes if code not in (0, SOME_FAILED)), max(codes)))
     store = common.open()

@@ -1,4 +1,4 @@
-"""Errors: what a person is told when a command fails, and its exit code."""
+"""Errors: the message and the exit code when a command fails."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ WAYS_OUT = {
 
 
 class ToldErrors(click.Group):
-    """A group of commands that turns the errors a user may meet into a sentence and an exit code."""
+    """A group of commands that turns the errors a user may meet into a message and an exit code."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Read the arguments; a usage error is shown with control characters escaped."""
+        """Read the arguments; show a usage error with control characters escaped."""
         try:
             return super().make_context(info_name, args, parent, **extra)
         except click.ClickException as error:
@@ -49,7 +49,7 @@ class ToldErrors(click.Group):
             _interrupted()
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error of it is shown with control characters escaped."""
+        """Run the command; show its error with control characters escaped."""
         terminal.guard_logs()
         try:
             return super().invoke(ctx)
@@ -69,7 +69,7 @@ class ToldErrors(click.Group):
             _fail(ctx, f"{where}{error.strerror or error}{way_out}; what was committed before is safe", 1)
         except KeyboardInterrupt:
             _interrupted()
-        except (click.exceptions.Exit, click.Abort):  # which are errors to click alone
+        except (click.exceptions.Exit, click.Abort):  # only click calls these errors
             raise
         except Exception as error:
             _unexpected(ctx, error)
@@ -81,7 +81,7 @@ def _interrupted() -> NoReturn:
 
 
 def _unexpected(ctx: click.Context, error: Exception) -> None:
-    """Tell an error that nobody thought of in a sentence too: a store of somebody else may hold anything."""
+    """Give an unexpected error a sentence too: a store made by someone else may hold anything."""
     _trace(ctx, error)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
@@ -95,15 +95,15 @@ def _unexpected(ctx: click.Context, error: Exception) -> None:
 
 
 def _tell_escaped(error: click.ClickException) -> None:
-    """Let an error tell what options, files and variables hold escaped."""
+    """Show an error with the contents of options, files and variables escaped."""
     tell = error.format_message
-    # these have lines and no values: a help text, the choices there are
+    # these have line breaks but no values: a help text, a list of choices
     keep = "\n\t" if isinstance(error, click.exceptions.NoArgsIsHelpError | click.MissingParameter) else ""
     vars(error)["format_message"] = lambda: terminal.escaped(tell(), keep=keep)
 
 
 def _excerpt(message: str) -> tuple[str, str]:
-    """DuckDB's error in one line, and where in the query it is: two lines at its end, if it tells."""
+    """DuckDB's error in one line, and its place in the query: the last two lines of the message, if it has them."""
     found = re.search(r"\n\n(LINE \d+: [^\n]*\n *\^+)\s*$", message)
     head = message[: found.start()] if found else message
     return re.sub(r"\n[\n\t ]*", " ", head.strip("\n")), found[1] if found else ""

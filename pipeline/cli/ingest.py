@@ -23,7 +23,7 @@ from pipeline.runtime import output, terminal
 def ingest(common: Common, **flags: Any) -> None:
     """Read a catalogue (CSV, TSV, Parquet, or a folder of class folders) and look at every image once."""
     settings = wanted(common.config, flags)
-    reading = step.read(settings)  # before there is a store: a wrong name should not leave one behind
+    reading = step.read(settings)  # before there is a store: a wrong name should not leave a store behind
     outcome = step.ingest(common.create(), settings, reading, quiet=common.quiet)
     for note in outcome.notes:
         common.say(note)

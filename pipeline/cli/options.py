@@ -1,4 +1,4 @@
-"""Options of commands, made of what is declared of settings, and those that several commands share."""
+"""Command options: those made from declared settings, and those that several commands share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def settings_options(
 
     Args:
         leave_out: names of settings that are given in another way.
-        defaults: what the help says of some defaults, where it is more than the declaration knows.
+        defaults: help texts for defaults that the declaration alone does not fully describe.
     """
     return options_of((one for one in declared(kind) if one.name not in leave_out), defaults or {})
 
@@ -40,7 +40,7 @@ def options_of(settings: Iterable[Declared], defaults: Mapping[str, str] | None 
 
 
 def facts_of(one: Declared, default: str | None = None) -> tuple[list[str], dict[str, Any]]:
-    """A setting as an option, as :class:`click.Option` takes it. Its value is None, or empty, where it is not given."""
+    """A setting as arguments of :class:`click.Option`. The option's value is None, or empty, if it is not given."""
     what = one.setting
     facts: dict[str, Any] = {"help": _help(one, default), "default": None, "metavar": what.metavar}
     if bool in one.kinds:
@@ -55,7 +55,7 @@ def type_of(one: Declared) -> Any:
     what = one.setting
     if what.parse is not None:
         return _Parsed(what.parse)
-    if what.choices and not callable(what.choices):  # those of files are checked by their step, which lists them
+    if what.choices and not callable(what.choices):  # choices from files are checked by their step, which lists them
         return click.Choice(what.allowed)
     if float in one.kinds:
         low, high = what.least if what.above is None else what.above, what.most if what.below is None else what.below
@@ -69,7 +69,7 @@ def type_of(one: Declared) -> Any:
 
 
 class Range(click.FloatRange):
-    """A range of numbers, of which ``nan`` is none."""
+    """A range of numbers that excludes ``nan``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number of a text."""
@@ -80,7 +80,7 @@ class Range(click.FloatRange):
 
 
 class _Parsed(click.ParamType):  # type: ignore[type-arg]
-    """A value that is made of its text by a function."""
+    """A value that a function makes from its text."""
 
     name = "text"
 
@@ -101,7 +101,7 @@ def _help(one: Declared, default: str | None) -> str:
 
 
 def default_text(one: Declared) -> str:
-    """What the help says of a setting's default; nothing where that goes without saying."""
+    """The default as the help describes it; nothing if it is obvious."""
     if one.setting.default_text is not None:
         return one.setting.default_text
     return shown(one, one.default)
@@ -121,7 +121,7 @@ def shown(one: Declared, value: Any) -> str:
 
 
 def words_of(flags: Mapping[str, Any]) -> list[str]:
-    """Options that were given, as words of a command line again."""
+    """The given options, turned back into words of a command line."""
     words: list[str] = []
     for name, value in flags.items():
         option = f"--{name.replace('_', '-')}"

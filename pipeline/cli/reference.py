@@ -1,4 +1,4 @@
-"""The reference of all commands, made of their help: ``make docs`` writes it to ``docs/commands.md``."""
+"""The reference of all commands, made from their help: ``make docs`` writes it to ``docs/commands.md``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.cli.app import STAGES, WIDTH, cli
 from pipeline.runtime import terminal
 
 COMMON = "Options of every command:"
-BY_NAME = ("score", "filter")  # whose options are those of the scorer or rule that is named
+BY_NAME = ("score", "filter")  # their options are those of the scorer or rule that is named
 
 
 def text() -> str:
@@ -33,7 +33,7 @@ def _lines() -> Iterator[str]:
 
 
 def _own(words: Sequence[str]) -> str:
-    """The help of a command, without the options that all have."""
+    """The help of a command, without the common options."""
     return _help(words).split(COMMON)[0]
 
 

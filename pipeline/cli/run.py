@@ -29,7 +29,7 @@ def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
     if init:
         target = common.config_file or Path(config.DEFAULT_FILE)
         try:
-            with target.open("x", encoding="utf-8") as written:  # which follows no link to a file that is not there
+            with target.open("x", encoding="utf-8") as written:  # "x" follows no link to a missing file
                 written.write(recipe.reference_recipe())
         except FileExistsError:
             raise ColdframeError(f"{target}: is there already; name another FILE, or remove it first") from None

@@ -26,7 +26,7 @@ ONLY_OF_NETWORKS = ("size", "augmentation")
 
 
 def _defaults() -> Mapping[str, str]:
-    """What the help says of defaults that differ from head to head: that of the default head, then those that differ."""
+    """Help texts for defaults that differ between heads: the default head's value, then those of the heads that differ."""
     return {name: text for name, one in _OF_HEADS.items() if (text := _default(one))}
 
 
@@ -49,14 +49,14 @@ def _default(one: Declared) -> str:
 
 
 def _of_networks(name: str) -> Declared:
-    """A setting that only a network from scratch has."""
+    """A setting that only a network trained from scratch has."""
     one = _OF_NETWORKS[name]
     help = f"With --from-scratch: {one.setting.help}" if name in ONLY_OF_NETWORKS else one.setting.help
     return replace(one, setting=replace(one.setting, help=help))
 
 
 def _of_one_head(one: Declared) -> Declared:
-    """A setting, with the head that alone heeds it in its help."""
+    """A setting; if only one head uses it, its help names that head."""
     heeding = [name for name in heads.names() if one.name in heads.heeded(name)]
     if one.name not in heads.ALL_SETTINGS or len(heeding) != 1:
         return one
@@ -108,7 +108,7 @@ def _train_network(
     seeds: int | None,
     flags: dict[str, Any],
 ) -> None:
-    """``train --from-scratch``: the options that a network heeds; the others are refused."""
+    """``train --from-scratch``: takes the options that a network uses; refuses the others."""
     given = {key: value for key, value in flags.items() if value not in (None, ())}
     unknown = [key for key in given if key not in from_pixels.Settings.__dataclass_fields__]
     if unknown:

@@ -82,7 +82,7 @@ def _recompute(common: Common, count: int, embedder: str | None) -> None:
     if embedder is None:
         sets = feature_sets.names(store.snapshot())
         if len(sets) > 1:
-            # one process each: two frameworks in one are trouble
+            # one process each: two frameworks in one process cause trouble
             codes = [coldframe(common, ["verify", "--recompute", str(count), "--embedder", one]) for one in sets]
             sys.exit(max(codes))
     name = feature_sets.choose(store.snapshot(), embedder)
@@ -91,7 +91,7 @@ def _recompute(common: Common, count: int, embedder: str | None) -> None:
         f"{name} ({found.backend}, {found.precision}): worst cosine to the reference in float32 {found.worst_cosine:.6f} of "
         f"{found.images} images, {found.worst_path}" + (f"; {found.unreadable} unreadable" if found.unreadable else "")
     )
-    if not found.worst_cosine >= recomputing.LEAST_COSINE:  # nan is no cosine at all
+    if not found.worst_cosine >= recomputing.LEAST_COSINE:  # nan fails this test too
         raise CheckFailed(
             f"{name}: vectors are not what its network gives, expected at least {recomputing.LEAST_COSINE}"
         )

@@ -1,4 +1,4 @@
-"""Distances to class centroids, as pure functions on arrays and tables."""
+"""Distances to class centroids: pure functions on arrays and tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 from store.matrices import Vectors
 from store.schemas import TRAIN
 
-CHUNK_ROWS = 512  # whose differences fit into a core's own cache
+CHUNK_ROWS = 512  # their differences fit into a core's own cache
 
 
 def class_centroids(
@@ -19,8 +19,8 @@ def class_centroids(
 
     Args:
         matrix: vectors, shape (n, d).
-        rows: row of ``matrix`` of each member.
-        classes: class of each member, 0 to ``count`` - 1.
+        rows: the row of each member in ``matrix``.
+        classes: the class of each member, 0 to ``count`` - 1.
 
     Returns:
         Centroids of shape (count, d), zero for a class without members; sizes of shape (count,).
@@ -50,21 +50,21 @@ def distances(
 
 
 def without_itself(distance: npt.NDArray[np.float64], size: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Distance to the centroid of the *other* n - 1 members, from the distance d to that of all n.
+    """The distance to the centroid of the *other* n - 1 members, from the distance d to the centroid of all n.
 
     The centroid without x is (n c - x) / (n - 1), and x - (n c - x) / (n - 1) = (x - c) n / (n - 1), hence d n / (n - 1).
-    A member alone in its class has no others: NaN.
+    A class with a single member gives NaN.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(size > 1, distance * size / (size - 1), np.nan)
 
 
 def of_candidates(known: Vectors, candidates: pa.Table, *, leave_one_out: bool) -> tuple[pa.Table, int]:
-    """One row per candidate whose class has a centroid, of its training images; and how many candidates have no vector.
+    """One row per candidate whose class has a centroid of training images; and how many candidates have no vector.
 
     Args:
         candidates: ``image_id, content_id, label, split``.
-        leave_one_out: training images are measured from the centroid of the others.
+        leave_one_out: whether to measure each training image from the centroid of the others.
 
     Returns:
         ``image_id, label, split, distance, class_size``.

@@ -1,6 +1,6 @@
 """Plans: named, ordered lists of stages. A stage is a rule that takes images out, or a split carved out of train.
 
-``coldframe.toml`` holds a plan where it defines it; otherwise the store keeps the list last replayed.
+If ``coldframe.toml`` defines a plan, it holds the list of stages; otherwise the store keeps the list last replayed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Stage:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def to_table(self) -> dict[str, Any]:
-        """As it stands in ``coldframe.toml``."""
+        """The stage as written in ``coldframe.toml``."""
         return {self.kind: self.name, **self.settings}
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ def rule_stage(name: str, settings: Mapping[str, Any]) -> Stage:
     """A stage for a rule file.
 
     Raises:
-        ColdframeError: no such rule, a setting that it does not have, or a value that is not allowed.
+        ColdframeError: there is no such rule or setting, or a value is not allowed.
     """
     rules.check(name, settings)
     return Stage("rule", name, dict(settings))
@@ -80,7 +80,7 @@ def split_stage(name: str, settings: Mapping[str, Any]) -> Stage:
         raise ColdframeError(f"split {name}: by = {by!r}, expected the name of one column")
     if share is None or not _is_number(share) or not 0 < share < 1:
         raise ColdframeError(f"split {name}: share {share!r}, expected a number between 0 and 1, such as 0.15")
-    if "/" in name:  # which parts the name of an evaluation from that of its split
+    if "/" in name:  # it separates the names of an evaluation and its split
         raise ColdframeError(f"split {name!r}: a name with a slash: choose another")
     if name == TRAIN or not name:
         raise ColdframeError(f"split {name!r}: splits are carved out of train: choose another name")
@@ -103,7 +103,7 @@ def with_seed(plan: Plan, seed: Any) -> Plan:
 
 
 def percentiles(settings: Mapping[str, Any]) -> list[float | None]:
-    """The percentile of each pass of a rule; one pass without a percentile where none is set."""
+    """The percentile of each pass of a rule; one pass without a percentile if none is set."""
     given = settings.get(rules.PASSES)
     listed = list(given) if isinstance(given, list | tuple) else [given]
     return listed or [None]
@@ -145,7 +145,7 @@ def from_store(snapshot: Snapshot, name: str) -> Plan | None:
     """The plan as it was last replayed, or None.
 
     Raises:
-        StoreDamaged: its rows are none that we would have written, such as a stage whose rule is a file of somebody else's.
+        StoreDamaged: its rows were not written by coldframe, such as a stage whose rule is a file from elsewhere.
     """
     rows = snapshot.rows("steps/curate/plan_stages", plan=name)
     if not rows:
@@ -166,12 +166,12 @@ def from_store(snapshot: Snapshot, name: str) -> Plan | None:
 
 
 def current(config: Config, snapshot: Snapshot, name: str) -> Plan | None:
-    """The plan in force: the file's where the file defines it, else the store's."""
+    """The plan in force: the file's if the file defines it, else the store's."""
     return from_config(config, name) or from_store(snapshot, name)
 
 
 def write_to_config(config: Config, plan: Plan) -> bool:
-    """Bring the file's copy of a plan up to date, its comments kept; False where the file does not define the plan."""
+    """Update the file's copy of a plan, keeping its comments; return False if the file does not define the plan."""
     if config.path is None or from_config(config, plan.name) in (None, plan):
         return False
     document = tomlkit.parse(config.path.read_text(encoding="utf-8"))

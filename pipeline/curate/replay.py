@@ -1,4 +1,4 @@
-"""Replay: a plan replayed from the top over images, scores and verdicts, committed as one snapshot."""
+"""Replay: run a plan from its first stage over images, scores and verdicts, and commit the result as one snapshot."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Replay:
 def replay(snapshot: Snapshot, plan: Plan, *, reassign: bool = False) -> Replay:
     """Run every stage of ``plan`` in order.
 
-    With ``reassign`` the splits forget where units were before.
+    With ``reassign``, the splits ignore where units were before.
 
     Raises:
-        ColdframeError: a stage needs scores or embeddings that do not exist, or names a column that does not.
+        ColdframeError: a stage needs scores or embeddings that do not exist, or names a column that does not exist.
     """
     state = State(snapshot, plan, reassign=reassign)
     for stage in plan.stages:
@@ -69,8 +69,8 @@ def curate(
 ) -> Replay:
     """Replay a plan and commit the outcome as one snapshot.
 
-    ``make_plan`` gets the moment that is replayed, so that two processes cannot lose each other's stages;
-    ``before_commit`` is called when the replay has succeeded.
+    ``make_plan`` gets the snapshot that is replayed, so that two processes cannot lose each other's stages.
+    ``before_commit`` is called once the replay has succeeded.
 
     Raises:
         Locked: another curation has been running for a minute.
@@ -80,7 +80,7 @@ def curate(
 
 
 def lock(store: Store) -> AbstractContextManager[None]:
-    """Held by whoever replays a plan or changes what every replay reads."""
+    """The lock for replaying a plan, or changing what every replay reads."""
     return store.lock("curation", wait=LOCK_WAIT_SECONDS)
 
 
@@ -91,7 +91,7 @@ def replay_and_commit(
     reassign: bool = False,
     before_commit: Callable[[Plan], None] | None = None,
 ) -> Replay:
-    """:func:`curate` for those who hold :func:`lock` already."""
+    """:func:`curate` for callers that already hold :func:`lock`."""
     started = time.monotonic()
     snapshot = store.snapshot()
     plan = make_plan(snapshot)
@@ -117,9 +117,9 @@ def replay_and_commit(
 
 
 def what_if(snapshot: Snapshot, plan: Plan, *, reassign: bool = False) -> tuple[Replay, pa.Table]:
-    """A replay that is not committed, and what it would change: one row per class.
+    """Replay a plan without committing it; also return what it would change, one row per class.
 
-    Compared with the plan as it was last replayed, or with nothing left out where it never was.
+    The comparison is with the plan as last replayed, or with nothing left out if it never was.
     """
     snapshot.materialise("before", "steps/curate/curation_now", plan=plan.name)
     if not snapshot.value("steps/curate/count_before"):
@@ -135,7 +135,7 @@ def plan_settings(plan: Plan) -> dict[str, Any]:
 
 
 def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
-    """A digest of each thing a replay of ``plan`` reads: columns of images, verdicts, scores, feature sets."""
+    """A digest of each input of a replay of ``plan``: columns of images, verdicts, scores, feature sets."""
     texts = [rules.text(stage.name) for stage in plan.stages if stage.kind == "rule"]
     grouped = {stage.settings.get("by") for stage in plan.stages} - {None}
     columns = [
@@ -158,7 +158,7 @@ def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
 
 
 def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
-    """Why a plan has to be replayed; None where it need not, or where nobody knows the plan."""
+    """Why a plan has to be replayed; None if it need not be, or if the plan is unknown."""
     plan = current(config, moment, name) if moment is not None else None
     record = Record.of(moment, STEP, name)
     if record is None or moment is None:
@@ -167,7 +167,7 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
 
 
 def again(plan: str) -> list[str]:
-    """The replay of a plan."""
+    """The command that replays a plan."""
     return [STEP, "--plan", plan]
 
 

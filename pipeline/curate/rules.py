@@ -1,11 +1,11 @@
-"""Rules: one SQL file each in ``sql/rules``, which says itself what its settings are.
+"""Rules: one SQL file each in ``sql/rules``. The file also declares the rule's settings.
 
-A setting is a named parameter, ``$bits``. Its type and default are those of its first ``coalesce($bits::integer, 4)``; without
-one it is text, or what it is cast to, and NULL where it is not given. A comment line says what it is for::
+A setting is a named parameter, such as ``$bits``. Its type and default come from its first ``coalesce($bits::integer, 4)``.
+Without a coalesce, its type is text or what it is cast to, and it is NULL if not given. A comment line describes it::
 
     -- setting bits (0 to 7): Most of the 64 bits of the hashes that may differ.
 
-In the brackets, which may be missing, stand bounds or the values there are, ``train | all``. A rule that has the setting
+The brackets are optional. They hold bounds, or the allowed values as in ``train | all``. A rule with the setting
 ``percentile`` is passed once for each of its values.
 """
 
@@ -21,7 +21,7 @@ from store import queries
 from store.errors import ColdframeError
 
 PASSES = "percentile"  # the setting with a value for each pass
-CENTROIDS = "centroid_distances"  # the relation that is made for the rules that read it
+CENTROIDS = "centroid_distances"  # the relation that is made for rules that read it
 _TYPES = {"double": float, "float": float, "integer": int, "bigint": int, "boolean": bool}
 _HELP = re.compile(r"^-- setting (?P<name>\w+)(?: \((?P<values>[^)\n]*)\))?: (?P<help>.*)\n", re.MULTILINE)
 _PARAMETER = re.compile(
@@ -31,7 +31,7 @@ _PARAMETER = re.compile(
 
 @dataclass(frozen=True)
 class Centroids:
-    """What a rule that reads ``centroid_distances`` may be told of them."""
+    """The settings of a rule for the ``centroid_distances`` that it reads."""
 
     embedder: str | None = setting(
         None, "Feature set whose vectors they are of.", metavar="SET", default_text="efficientnet-b4, or the only one"
@@ -40,22 +40,22 @@ class Centroids:
 
 
 def names() -> list[str]:
-    """The rules there are, as written on the command line."""
+    """The available rules, as written on the command line."""
     return queries.names("rules")
 
 
 def file(name: str) -> str:
-    """The SQL file of a rule, as :func:`store.queries.text` takes it."""
+    """The SQL file of a rule, in the form that :func:`store.queries.text` takes."""
     return f"rules/{name.replace('-', '_')}"
 
 
 def text(name: str) -> str:
-    """The SQL of a rule, without what it says of its settings: what a replay depends on."""
+    """The SQL of a rule that a replay depends on, without the descriptions of its settings."""
     return _HELP.sub("", queries.text(file(name)))
 
 
 def describe(name: str) -> str:
-    """What a rule takes out, as the first sentence of its file says it."""
+    """What a rule takes out: the first sentence of its file."""
     comment = re.match(r"(?:--[^\n]*\n)*", queries.text(file(name)))
     told = " ".join(line.removeprefix("--").strip() for line in (comment[0] if comment else "").splitlines())
     return f"Takes out each {told.removeprefix('One row per ').split('. ', 1)[0].rstrip('.')}."
@@ -65,7 +65,7 @@ def settings(name: str) -> tuple[Declared, ...]:
     """The settings of a rule.
 
     Raises:
-        ColdframeError: no such rule.
+        ColdframeError: there is no such rule.
     """
     if name not in names():
         raise ColdframeError(f"no rule {name!r}; available: {', '.join(names())}")
@@ -84,7 +84,7 @@ def check(name: str, given: Mapping[str, Any]) -> None:
     """Check the settings of a stage.
 
     Raises:
-        ColdframeError: no such rule, a setting that it does not have, or a value that is not allowed.
+        ColdframeError: there is no such rule or setting, or a value is not allowed.
     """
     known = {one.name: one for one in settings(name)}
     for key, value in given.items():

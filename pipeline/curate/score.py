@@ -37,7 +37,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
     ``settings`` is an instance of the scorer's own ``Settings``.
 
     Raises:
-        ColdframeError: the feature set it needs does not exist, or the scorer's own reasons.
+        ColdframeError: the feature set it needs does not exist, or the scorer raises one for its own reasons.
         Locked: the same scorer is running already.
     """
     started = time.monotonic()
@@ -76,7 +76,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
 
 
 def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
-    """Why the images have to be scored again by a scorer; None where they need not."""
+    """Why the images have to be scored again by a scorer; None if they need not be."""
     settings = config.settings(scorers.module(name).Settings, STEP, name, flags={})
     record = Record.of(moment, STEP, name)
     if record is None or moment is None:
@@ -87,9 +87,9 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
 
 
 def again(moment: Snapshot, config: Config, name: str) -> list[str]:
-    """The scores of a scorer again."""
+    """The command that scores again with a scorer."""
     record = Record.of(moment, STEP, name)
-    if record is None or name not in scorers.names():  # one of the user's own that has gone
+    if record is None or name not in scorers.names():  # a scorer of the user's own that has been removed
         return [STEP, name]
     kind = scorers.module(name).Settings
     made = from_json(kind, record.settings)

@@ -19,10 +19,10 @@ from store.store import Snapshot
 class State:
     """The images while a plan is replayed, in temporary tables that the SQL of rules and splits reads.
 
-    ``state`` has every ready image and where it stands; ``candidates`` those the stages so far have left, made anew for
-    each pass. A rule may also read ``centroid_distances``, and what it selects is ``hits``. A split reads ``groups`` (of
-    ``by``), ``units`` (images that stay together), ``assigned`` and ``assigned_elsewhere`` (where they were before), and makes
-    ``split_units``, ``split_quotas`` and ``carved``, one after the other.
+    ``state`` has every ready image and its place. ``candidates`` has the images left by the stages so far; it is made anew for
+    each pass. A rule may also read ``centroid_distances``; what it selects becomes ``hits``. A split reads ``groups`` (of
+    ``by``), ``units`` (images that stay together), ``assigned`` and ``assigned_elsewhere`` (where they were before). It makes
+    ``split_units``, ``split_quotas`` and ``carved``, in that order.
     """
 
     def __init__(self, snapshot: Snapshot, plan: Plan, *, reassign: bool) -> None:
@@ -34,7 +34,7 @@ class State:
         snapshot.materialise("state", "steps/curate/replay_start")
 
     def _find_candidates(self) -> int:
-        """Make ``candidates`` anew; how many there are."""
+        """Make ``candidates`` anew; return how many there are."""
         self._snapshot.materialise("candidates", "steps/curate/candidates")
         return self._left()
 
@@ -62,12 +62,12 @@ class State:
         self.stage_rows.append((rows_in, self._left()))
 
     def _prepare(self, stage: Stage, candidates: int) -> None:
-        """Provide what a rule's SQL reads besides ``candidates``; scores and vectors that are missing are an error."""
+        """Provide what a rule's SQL reads besides ``candidates``; missing scores or vectors are an error."""
         text = rules.text(stage.name)
         if queries.uses(text, rules.CENTROIDS):
             self._snapshot.register(rules.CENTROIDS, self._centroid_distances(stage))
         if queries.uses(text, "scores"):
-            # a rule named after a scorer reads that one; another may read any
+            # a rule named after a scorer reads that one; any other rule may read any scorer
             scorer = stage.name if stage.name in scorers.names() else None
             scored = self._snapshot.value("steps/curate/count_scored", scorer=scorer)
             if not scored:
@@ -132,7 +132,7 @@ class State:
         self.stage_rows.append((candidates, candidates))
 
     def _check_same_units(self, stage: Stage) -> None:
-        """Another ``by`` makes other units: those placed before could not all stay where they are."""
+        """Check that the units are the same: another ``by`` makes other units, and those placed before could not all stay."""
         for row in self._snapshot.rows("steps/curate/plan_stages", plan=self._plan.name):
             if (row["kind"], row["name"]) != ("split", stage.name) or self._reassign or not self._is_same_seed():
                 continue

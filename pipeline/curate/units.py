@@ -1,4 +1,4 @@
-"""Units: images that must never be told apart, since they are copies of each other or of one group."""
+"""Units: images that must stay together, because they are copies of each other or belong to one group."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from store.store import Snapshot
 
 
 def of_rows(snapshot: Snapshot, plan: str, image_ids: npt.NDArray[np.str_]) -> npt.NDArray[np.int64]:
-    """The number of the unit of each image, shape (n,): equal content, known copies, and the groups that the plan's splits
+    """The unit number of each image, shape (n,). A unit joins equal content, known copies, and the groups that the plan's splits
     keep together. An image that the plan does not keep is a unit of its own."""
     links = [snapshot.query("steps/curate/links_of_plan", plan=plan)]
     kept = set(links[0]["image_id"].to_pylist())
@@ -49,10 +49,10 @@ def connected(links: pa.Table) -> pa.Table:
     """Connected components of images that share a link.
 
     Args:
-        links: ``image_id, link``, one row per image and thing that ties it to others.
+        links: ``image_id, link``, one row per image and link.
 
     Returns:
-        ``image_id, unit``; a unit is named by the smallest link in it, so that row order does not matter.
+        ``image_id, unit``; a unit is named by its smallest link, so row order does not matter.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -68,7 +68,7 @@ def connected(links: pa.Table) -> pa.Table:
 
 
 def _ranked(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """The different values of a column of text, ascending, and the place of each row's among them."""
+    """The distinct values of a text column, ascending, and the position of each row's value among them."""
     encoded = column.combine_chunks().dictionary_encode()
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     place = np.empty(len(order), np.int64)

@@ -1,4 +1,4 @@
-"""Verdicts: a person keeps or drops an image, which beats every rule."""
+"""Verdicts: a user keeps or drops an image; this overrides every rule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from store.store import Snapshot, Store
 
 @dataclass(frozen=True)
 class Outcome:
-    """Images judged, and the plans replayed with the new verdicts."""
+    """The images judged, and the plans replayed with the new verdicts."""
 
     images: tuple[str, ...]
     replayed: tuple[str, ...]
@@ -30,7 +30,7 @@ def judge(store: Store, config: Config, given: list[str], verdict: str, why: str
 
     Raises:
         Locked: another curation has been running for a minute; nothing is recorded.
-        ColdframeError: an image is not known (nothing is recorded), or a plan cannot be replayed (the verdicts stand).
+        ColdframeError: an image is unknown (nothing is recorded), or a plan cannot be replayed (the verdicts stay recorded).
     """
     with replay.lock(store):
         snapshot = store.snapshot()

@@ -34,7 +34,7 @@ def why(snapshot: Snapshot, given: str) -> dict[str, Any]:
 
 
 def tell(story: dict[str, Any]) -> list[str]:
-    """The story in lines for a person."""
+    """That story in lines of text."""
     image = story["image"]
     lines = [f"{image['image_id']}", *(f"  {name}: {value}" for name, value in image.items() if name != "image_id")]
     for failure in story["failures"]:
@@ -86,5 +86,5 @@ def _in_or_out(row: dict[str, Any]) -> str:
 
 
 def _day(moment: datetime | None) -> str:
-    """A moment to the minute; a store of somebody else may have none."""
+    """A time to the minute; a store made by someone else may lack it."""
     return f"{moment:%Y-%m-%d %H:%M}" if moment is not None else "an unknown day"

@@ -1,4 +1,4 @@
-"""A drawn world: pictures of creatures that do not exist, with the faults of a real catalogue, and two small models for it."""
+"""A drawn world: pictures of invented creatures, with the faults of a real catalogue, and two small models for it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A layer to draw on in a figure's own coordinates: smooth outlines, tapered limbs, soft light.
 
-Shapes are drawn at twice the size and halved, which is what smooths their edges. In a figure's coordinates x points
-forward, y down, and 1 is about the length of a body.
+Shapes are drawn at twice the size and halved, which smooths their edges. In a figure's coordinates x points forward, y down,
+and 1 is about the length of a body.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 SUPERSAMPLING = 2
-SMALL_DOT = 5  # pixels of a supersampled radius under which ten corners are a circle
+SMALL_DOT = 5  # pixels of a supersampled radius below which ten corners look like a circle
 
 Colour = tuple[int, int, int]
 Outline = npt.NDArray[np.float64]
@@ -48,7 +48,7 @@ def lighter(colour: Colour, share: float = 0.35) -> Colour:
 
 @functools.lru_cache(maxsize=64)
 def _catmull_rom(points: int, samples: int) -> Outline:
-    """Matrix that takes control points to samples of the Catmull-Rom spline through them, ends repeated."""
+    """The matrix from control points to samples of the Catmull-Rom spline through them, ends repeated."""
     at = np.linspace(0, points - 1, samples)
     first = np.minimum(at.astype(int), points - 2)
     t = at - first
@@ -160,7 +160,7 @@ class Layer(Canvas):
     ) -> None:
         cos, sin, mirror = math.cos(angle), math.sin(angle), -1.0 if flip else 1.0
         super().__init__(
-            # premultiplied: halving it needs no conversion, and a colour with full alpha is the same in both
+            # premultiplied: halving then needs no conversion, and opaque colours are the same in both forms
             Image.new("RGBa", (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)),
             np.array([[cos * mirror, sin * mirror], [-sin, cos]]) * scale * SUPERSAMPLING,
             np.array(centre) * SUPERSAMPLING,
@@ -168,7 +168,7 @@ class Layer(Canvas):
         )
 
     def window(self, *outlines: Points) -> tuple[Canvas, Image.Image, tuple[int, int]]:
-        """An empty canvas as large as the outlines, their union as a mask, and where both lie on this layer."""
+        """An empty canvas as large as the outlines, their union as a mask, and the position of both on this layer."""
         placed = [np.asarray(self._placed(outline)).reshape(-1, 2) for outline in outlines]
         everything = np.concatenate(placed)
         left, top = (int(value) for value in np.clip(everything.min(axis=0) - 1, 0, None))
@@ -184,11 +184,11 @@ class Layer(Canvas):
         return other, mask, (left, top)
 
     def paint(self, window: Canvas, mask: Image.Image, at: tuple[int, int]) -> None:
-        """What a window shows, where its mask is set."""
+        """Paint a window onto the layer where its mask is set."""
         self.image.paste(window.image, at, mask)
 
     def finished(self) -> tuple[Image.Image, tuple[int, int, int, int]]:
-        """What was drawn, RGBA, edges smooth, and the box of the picture that it fills (left, top, right, bottom)."""
+        """The finished drawing, RGBA, edges smooth, and the box of the picture that it fills (left, top, right, bottom)."""
         left, top, right, bottom = self.image.getbbox() or (0, 0, *self.image.size)
         box = (
             left // SUPERSAMPLING,
@@ -201,14 +201,14 @@ class Layer(Canvas):
 
 
 def lit(figure: Image.Image, *, strength: float, towards: tuple[float, float]) -> Image.Image:
-    """An RGBA picture with soft light from one side, as on something round.
+    """An RGBA picture with soft light from one side, as on a round object.
 
-    ``towards``: where the light comes from, as a direction; ``strength`` about 0 to 1.
+    ``towards``: the direction from which the light comes; ``strength``: about 0 to 1.
     """
     alpha = figure.getchannel("A")
     depth = alpha.reduce(5).filter(ImageFilter.BoxBlur(3))
     shifted = ImageChops.offset(depth, round(towards[0] * 3), round(towards[1] * 3))
-    # where the blurred shape falls away from the light, it is dark
+    # dark where the blurred shape slopes away from the light
     relief = ImageChops.subtract(shifted, depth, scale=1.0, offset=128)
     light = relief.point((238 - (np.arange(256) - 128) * 1.9 * strength).clip(70, 255).tolist())
     shade = light.resize(figure.size, Image.Resampling.BILINEAR)
@@ -236,9 +236,9 @@ AS_THEY_ARE = np.tile(np.arange(256.0), (3, 1))
 def grained(picture: Image.Image, rng: Rng, levels: npt.NDArray[np.float64] = AS_THEY_ARE) -> Image.Image:
     """The picture with a camera's grain, RGB, up to ``GRAIN_SIDE`` pixels a side.
 
-    ``levels``, shape (3, 256): what each value of each channel becomes before.
+    ``levels``, shape (3, 256): the new value for each value of each channel, applied before the grain.
     """
-    # with room for the grain at both ends, since a sum modulo 256 is far faster than a clipped one
+    # leave room for the grain at both ends: a sum modulo 256 is far faster than a clipped one
     picture = picture.point(levels.clip(MAX_GRAIN, 255 - MAX_GRAIN).ravel().tolist())
     left, top = (int(rng.integers(0, GRAIN_SIDE - side + 1)) for side in picture.size)
     tile = _grain(int(rng.integers(4))).crop((left, top, left + picture.width, top + picture.height))

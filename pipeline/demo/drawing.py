@@ -1,6 +1,6 @@
-"""The files of a catalogue: each row's picture drawn and saved, in as many processes as there are cores.
+"""The files of a catalogue: each row's picture is drawn and saved, in as many processes as there are cores.
 
-A file depends on the seed and its row alone, and is there whole or not at all; so a drawing that was stopped goes on.
+A file depends only on the seed and its row, and is written whole or not at all, so a stopped drawing can be continued.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from pipeline.runtime.processes import cores, in_workers
 from pipeline.runtime.progress import Progress
 from store.errors import ColdframeError
 
-# Part of what a drawn folder is known by: raise it with every change to what is drawn.
+# Part of a drawn folder's identity: raise it with every change to what is drawn.
 VERSION = 2
 
 
 def draw(rows: Sequence[Row], folder: Path, seed: int, *, top: Path, quiet: bool = False) -> int:
-    """Draw the files that ``folder``, which is below ``top``, does not have yet; how many those were.
+    """Draw the missing files of ``folder``, which is below ``top``; return how many there were.
 
     Raises:
-        ColdframeError: a link stands where one of them belongs or on the way to it, or a process ended.
+        ColdframeError: a link is in the place of a file or on the path to it, or a process ended.
     """
     todo = [row for row in rows if not is_there(folder / row.path)]
     if not todo:
@@ -52,7 +52,7 @@ def _draw(row: Row, folder: Path, seed: int, top: Path) -> None:
 
 
 def encoded(row: Row, seed: int) -> bytes:
-    """The bytes of a row's file, always a JPEG, whatever its name ends in."""
+    """The bytes of a row's file: always a JPEG, whatever its suffix."""
     if row.kind == EXACT_COPY:
         return _jpeg(_picture(row, seed, of=row.copy_of), row)
     if row.kind == NEAR_COPY:
@@ -62,12 +62,12 @@ def encoded(row: Row, seed: int) -> bytes:
 
 
 def _picture(row: Row, seed: int, *, of: str) -> Image.Image:
-    """What a row shows; ``of`` is the path of the row that it was first drawn for."""
+    """What a row shows; ``of`` is the path of the row for which it was first drawn."""
     return picture(row.kind, family(*row.shown, seed), rng_of("picture", seed, of))
 
 
 def _reworked(original: Image.Image, row: Row, seed: int) -> Image.Image:
-    """A copy as people make them: smaller, cropped a little, brighter or darker."""
+    """A typical reworked copy: smaller, slightly cropped, brighter or darker."""
     rng = rng_of("reworked", seed, row.path)
     width, height = original.size
     left, top = (int(side * rng.uniform(0.0, 0.015)) for side in original.size)

@@ -1,4 +1,4 @@
-"""Families of creatures that do not exist: a body plan and traits, drawn from the family's name."""
+"""Families of invented creatures: a body plan and traits, drawn from the family's name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.demo.canvas import Colour, Rng, hsv
 
-# Body plans by phylum; the first are the more frequent ones.
+# Body plans by phylum, the more frequent ones first.
 PLANS: dict[str, tuple[str, ...]] = {
     "chordata": ("quadruped", "bird", "lizard", "fish", "frog", "snake"),
     "arthropoda": ("beetle", "butterfly", "spider"),
@@ -19,7 +19,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "echinodermata": ("starfish", "urchin"),
 }
 PATTERNS = ("plain", "stripes", "bands", "spots", "saddle", "speckles", "rings")
-# The hues a phylum leans to, as (centre, spread) of a turn: families of one phylum look alike.
+# The typical hues of a phylum, as (centre, spread) of a turn: families of one phylum look alike.
 HUES: dict[str, tuple[float, float]] = {
     "chordata": (0.09, 0.5),
     "arthropoda": (0.12, 0.45),
@@ -45,7 +45,7 @@ class Family:
 
 
 def rng_of(*words: object) -> Rng:
-    """A random generator that depends on the words alone, on any machine."""
+    """A random generator that depends only on the words, on any machine."""
     digest = hashlib.sha256("/".join(map(str, words)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 

@@ -1,6 +1,6 @@
-"""The files of the demo's folder: each is there whole or not at all, and none is written through a link.
+"""The files of the demo's folder: each is written whole or not at all, and never through a link.
 
-The folder may be a stranger's: it has a usual name, and may have come with a data set.
+The folder may be a stranger's: its name is common, and it may have come with a data set.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from store.errors import ColdframeError
 
 _PART = re.compile(
     r"([0-9]{1,9}|[0-9a-f]{32})\.part"
-)  # how files are called before they are whole, now and in earlier versions
+)  # names of files before they are complete, now and in earlier versions
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def make_folder(folder: Path, top: Path) -> None:
-    """Make a folder below ``top``, and those on the way to it.
+    """Make a folder below ``top``, and the folders on the path to it.
 
     Raises:
-        ColdframeError: one of them is a link or no folder.
+        ColdframeError: one of them is a link or not a folder.
     """
     for step in reversed([folder, *folder.parents]):
         if step != top and step.is_relative_to(top):
@@ -36,10 +36,10 @@ def make_folder(folder: Path, top: Path) -> None:
 
 
 def put(file: Path, content: bytes, top: Path) -> None:
-    """Write a file below ``top`` under another name and rename it, so that a killed process leaves no half of it.
+    """Write a file below ``top`` under another name and rename it, so that a killed process leaves no partial file.
 
     Raises:
-        ColdframeError: it would be reached through a link.
+        ColdframeError: the path to it has a link.
     """
     part = f"{uuid.uuid4().hex}.part"
     with _told(file), places.holding(file, top) as (name, folder):
@@ -49,10 +49,10 @@ def put(file: Path, content: bytes, top: Path) -> None:
 
 
 def is_there(file: Path) -> bool:
-    """Whether there is a file, and no link to one.
+    """Whether a file exists that is not a link.
 
     Raises:
-        ColdframeError: there is something else.
+        ColdframeError: something else is there.
     """
     if not os.path.lexists(file):
         return False
@@ -62,13 +62,13 @@ def is_there(file: Path) -> bool:
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether this is what a killed demo may have left of a file."""
+    """Whether this may be a partial file that a killed demo left."""
     return _PART.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
 
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Say that what stands in the way was not made by a demo."""
+    """Report that what is in the way was not made by a demo."""
     try:
         yield
     except opening.NotRegular as error:

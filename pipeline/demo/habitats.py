@@ -1,6 +1,6 @@
 """Where creatures live: soft backgrounds on land, on the ground, in the water and on the sea floor.
 
-They are drawn at a third of the size and enlarged, which puts them out of focus behind what stands in front.
+They are drawn at a third of the size and enlarged, which puts them out of focus behind the subject.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The picture of any kind: a creature as it lives, its sketch, or something else."""
+"""The picture of any kind: a live creature, its sketch, or something else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.demo.faults.sketches import sketch
 
 
 def picture(kind: str, family: Family | None, rng: Rng) -> Image.Image:
-    """RGB, of one of ``scenes.SIZES``: a kind of ``NOT_ANIMALS``, else the family's creature, as a sketch or a photograph."""
+    """RGB, of one of ``scenes.SIZES``: one of ``NOT_ANIMALS``, or else the family's creature as a sketch or a photograph."""
     if kind in NOT_ANIMALS:
         return NOT_ANIMALS[kind](scenes.any_size(rng), rng)
     if family is None:

@@ -1,7 +1,7 @@
-"""A catalogue to draw: which creature, or which fault, each of its rows shows.
+"""A catalogue to draw: which creature, or which fault, each row shows.
 
-Rows are those of the Rare Species catalogue: an invented sample of it, or the rows of a real one. Faults are planted
-in them by a seed; ``truth.csv`` tells what each row really is.
+Rows are those of the Rare Species catalogue: an invented sample of it, or the rows of a real one. Faults are planted in them
+by a seed; ``truth.csv`` records what each row really is.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ NEEDED = ("rare_species_id", "phylum", "family", "file_path")
 TRUTH_COLUMNS = ("rare_species_id", "file_path", "kind", "note")
 ROWS_PER_FAMILY = 42
 
-# Kinds of truth.csv beside those of faults.NOT_ANIMALS.
+# Kinds in truth.csv besides those of faults.NOT_ANIMALS.
 PHOTO, CMYK_GOOD, MISLABELLED, EXACT_COPY, NEAR_COPY, TRUNCATED = (
     "photo", "cmyk_good", "mislabelled", "exact_copy", "near_copy", "truncated",
 )  # fmt: skip
 GOOD = (PHOTO, CMYK_GOOD)
 
-# Faults in each thousand rows of the sample.
+# Faults per thousand rows of the sample.
 SAMPLE_SHARES = {
     SKETCH: 16,
     "xray": 14,
@@ -43,7 +43,7 @@ SAMPLE_SHARES = {
     NEAR_COPY: 12,
     TRUNCATED: 2,
 }
-# What the report counts in the Rare Species catalogue.
+# The report's counts for the Rare Species catalogue.
 REPORT_GREYSCALE, REPORT_CMYK, REPORT_CMYK_GOOD, REPORT_BAD = 183, 178, 2, 640
 
 
@@ -51,9 +51,9 @@ REPORT_GREYSCALE, REPORT_CMYK, REPORT_CMYK_GOOD, REPORT_BAD = 183, 178, 2, 640
 class Row:
     """A row of the catalogue and the file to draw for it.
 
-    ``cells`` are its columns as given. ``kind`` is what truth.csv calls it; ``shown`` the (family, phylum) that its picture
-    shows, another than its own where it is mislabelled. A copy has in ``copy_of`` the path and in ``note`` the id of its
-    original; a mislabelled row has its true family in ``note``. ``cmyk``: the file is stored in CMYK.
+    ``cells`` are its columns as given. ``kind`` is its name in truth.csv. ``shown`` is the (family, phylum) in its picture, which
+    differs from its own if it is mislabelled. A copy has its original's path in ``copy_of`` and its original's id in ``note``; a
+    mislabelled row has its true family in ``note``. ``cmyk``: the file is stored in CMYK.
     """
 
     image_id: str
@@ -69,7 +69,7 @@ class Row:
 
 
 def sample(rows: int, seed: int) -> list[Row]:
-    """An invented catalogue in the columns of Rare Species: a family for about every 42 rows, of unequal sizes."""
+    """An invented catalogue with the columns of Rare Species: one family for about every 42 rows, of unequal sizes."""
     rng = rng_of("sample", seed)
     families = max(rows // ROWS_PER_FAMILY, 5)
     phyla = ("chordata", "arthropoda", "chordata", "cnidaria", "mollusca", "chordata", "arthropoda", "echinodermata")
@@ -96,11 +96,11 @@ def sample(rows: int, seed: int) -> list[Row]:
 
 
 def of_catalogue(metadata: Path) -> list[Row]:
-    """The rows of a real catalogue in the columns of Rare Species.
+    """The rows of a real catalogue with the columns of Rare Species.
 
     Raises:
-        ColdframeError: it cannot be read, lacks a column or a cell that is needed, names an id or a file twice, or a file
-            outside of the image folder.
+        ColdframeError: it cannot be read, lacks a required column or cell, names an id or a file twice, or names a file
+            outside the image folder.
     """
     if metadata.is_dir():
         raise ColdframeError(f"{metadata}: a folder; expected a CSV, TSV or Parquet file with {', '.join(NEEDED)}")
@@ -154,7 +154,7 @@ def plant_sample(rows: Sequence[Row], seed: int) -> list[Row]:
     """The sample's faults: about a fifth of the rows, at least two of each kind.
 
     Raises:
-        ColdframeError: too few rows, or rows of one family alone.
+        ColdframeError: there are too few rows, or all rows are of one family.
     """
     counts = {kind: max(round(share * len(rows) / 1000), 2) for kind, share in SAMPLE_SHARES.items()}
     _need(rows, sum(counts.values()), f"{sum(counts.values())} faults")
@@ -164,10 +164,10 @@ def plant_sample(rows: Sequence[Row], seed: int) -> list[Row]:
 
 
 def plant_report(rows: Sequence[Row], seed: int) -> list[Row]:
-    """The report's counts: 183 greyscale, 178 CMYK of which two are good, 640 bad pictures; none in two of them.
+    """The report's counts: 183 greyscale, 178 CMYK (two of them good), 640 bad pictures; no row is in two of these.
 
     Raises:
-        ColdframeError: too few rows.
+        ColdframeError: there are too few rows.
     """
     _need(rows, REPORT_GREYSCALE + REPORT_CMYK + REPORT_BAD, "the report's faults")
     shares = np.full(len(NOT_ANIMALS), REPORT_BAD // len(NOT_ANIMALS))
@@ -209,9 +209,9 @@ def _plant(rows: Sequence[Row], counts: Mapping[str, int], seed: int, *, cmyk: t
 
 
 def _two_of_a_family(rows: Sequence[Row], free: list[int]) -> tuple[int, int]:
-    """Two rows of one family, taken out of ``free``: an original and, behind it by id, its copy.
+    """Two rows of one family, taken out of ``free``: an original and its copy, which comes after it by id.
 
-    So the copy is the one that the view ``copies`` calls so.
+    This order makes it the copy in the view ``copies``.
 
     Raises:
         ColdframeError: no family has two rows left.
@@ -231,14 +231,14 @@ def metadata_csv(rows: Sequence[Row]) -> str:
 
 
 def truth_csv(rows: Sequence[Row]) -> str:
-    """What each row really is; ``note`` is the true family of a mislabelled row, the original's id of a copy."""
+    """What each row really is; ``note`` is the true family of a mislabelled row, or the original's id of a copy."""
     truth = (dict(zip(TRUTH_COLUMNS, (row.image_id, row.path, row.kind, row.note), strict=True)) for row in rows)
     return _csv(TRUTH_COLUMNS, truth)
 
 
 def _csv(columns: Sequence[str], rows: Iterator[Mapping[str, str]]) -> str:
     text = io.StringIO()
-    # quoted throughout where a cell needs it: Python leaves a carriage return bare
+    # quote everything if a cell needs it: Python leaves a carriage return unquoted
     whole = list(rows)
     quoting: Literal[0, 1] = (
         csv.QUOTE_ALL if any("\r" in cell for row in whole for cell in row.values()) else csv.QUOTE_MINIMAL

@@ -21,7 +21,7 @@ def any_size(rng: Rng) -> tuple[int, int]:
 
 
 def photograph(family: Family, rng: Rng) -> Image.Image:
-    """A picture of one of a family, RGB; pose, place, light and distance are the generator's."""
+    """A picture of a member of a family, RGB; the generator decides pose, place, light and distance."""
     size = any_size(rng)
     stance = STANCES[family.plan]
     place = family.habitats[int(rng.random() < 0.35)] if rng.random() < 0.85 else int(rng.integers(4))
@@ -37,7 +37,7 @@ def photograph(family: Family, rng: Rng) -> Image.Image:
 
 
 def creature(family: Family, rng: Rng, size: tuple[int, int]) -> Layer:
-    """One of a family in a pose, on a layer of ``size`` (width, height)."""
+    """A member of a family in a pose, on a layer of ``size`` (width, height)."""
     stance = STANCES[family.plan]
     width, height = size
     scale = min(width, height * 1.25) * rng.uniform(0.42, 0.66)
@@ -52,7 +52,7 @@ def creature(family: Family, rng: Rng, size: tuple[int, int]) -> Layer:
 
 
 def _shadow(background: Image.Image, alpha: Image.Image, box: tuple[int, int, int, int], *, stands: bool) -> None:
-    """A pool under the feet of what stands, the shape itself beside what lies on the ground."""
+    """A pool of shadow under the feet of what stands; the shape itself beside what lies on the ground."""
     left, top, right, bottom = (side / SHRINK for side in box)
     shadow = Image.new("L", background.size)
     if stands:
@@ -65,7 +65,7 @@ def _shadow(background: Image.Image, alpha: Image.Image, box: tuple[int, int, in
 
 
 def camera(picture: Image.Image, rng: Rng) -> Image.Image:
-    """What light and camera do to a scene: exposure, colour of the light, a little grain."""
+    """The effects of light and camera on a scene: exposure, colour of the light, a little grain."""
     exposure = rng.uniform(0.82, 1.18)
     warmth = 0.07 * rng.normal()
     gains = (exposure * (1 + warmth), exposure, exposure * (1 - warmth))

@@ -27,7 +27,7 @@ def contact_sheet(rows: Sequence[Row], images: Path) -> Image.Image:
     for number, (name, row) in enumerate(chosen):
         left = GAP + number % COLUMNS * (CELL[0] + GAP)
         top = GAP + number // COLUMNS * (CELL[1] + LINE + GAP)
-        with contextlib.suppress(decoding.UnreadableImage):  # damaged since: an empty cell
+        with contextlib.suppress(decoding.UnreadableImage):  # if damaged since, the cell stays empty
             picture = decoding.decode(decoding.read_bytes(images / row.path)).image
             sheet.paste(ImageOps.fit(picture, CELL), (left, top))
         draw.text((left + 2, top + CELL[1] + 2), name, fill=(40, 40, 40), font=font)

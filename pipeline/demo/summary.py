@@ -1,4 +1,4 @@
-"""What the demo tells at its end: the steps, what the rules found of what was planted, how good the heads are."""
+"""The demo's closing report: the steps, how many planted faults the rules found, and how good the heads are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.runtime.terminal import escaped
 from store.schemas import DEFAULT_PLAN
 from store.store import Snapshot
 
-# What the report counts; it does not give the passes of the centroid rule one by one.
+# The report's counts; it does not list the passes of the centroid rule separately.
 REPORT = {
     "rows in the catalogue": 11_983,
     "out: greyscale": 183,
@@ -36,7 +36,7 @@ REPORT = {
 
 @dataclass(frozen=True)
 class Quality:
-    """CLIP quality over all pictures: bad ones of the kinds trained on and of others, and how many it would take out."""
+    """CLIP quality over all pictures: how many bad ones, of trained and other kinds, and how many it would take out."""
 
     trained: int
     trained_found: int
@@ -46,7 +46,7 @@ class Quality:
 
     @property
     def bad_flagged(self) -> int:
-        """Bad pictures, trained on or not, among all that it would take out."""
+        """Bad pictures, of trained kinds or not, among all that it would take out."""
         return self.trained_found + self.untrained_found
 
 
@@ -71,14 +71,14 @@ def _standing(kind: str) -> str:
 
 
 def quality(snapshot: Snapshot) -> Quality:
-    """CLIP quality at the threshold of the default plan, of a snapshot with the truth."""
+    """CLIP quality at the threshold of the default plan, from a snapshot with the truth."""
     return Quality(**snapshot.rows("steps/demo/quality", plan=DEFAULT_PLAN)[0])
 
 
 def accuracies(snapshot: Snapshot) -> pa.Table:
     """Test accuracy of each head and of guessing the largest class, in percent, with 95 % intervals.
 
-    Intervals are Wilson's for a share of independent rows (Wilson 1927, JASA 22:209-212), by ``scipy.stats.binomtest``.
+    Intervals are Wilson's for a share of independent rows (Wilson 1927, JASA 22:209-212), from ``scipy.stats.binomtest``.
     """
     rows = snapshot.rows("steps/demo/heads")
     rows += [{"name": "guessing the largest class", **row} for row in snapshot.rows("steps/demo/guessing")]
@@ -124,7 +124,7 @@ def rehearsal(snapshot: Snapshot) -> pa.Table:
 
 
 def tell(snapshot: Snapshot, world: World) -> Iterator[str]:
-    """The summary, paragraph by paragraph; values are escaped in it."""
+    """The summary, paragraph by paragraph, with its values escaped."""
     yield f"{escaped(str(world.folder), keep='')}: {len(world.rows):,} rows, {len({row.family for row in world.rows})} families\n"
     yield as_text(steps(snapshot, world)) + "\n"
     if world.plant != PLANT_NONE:
@@ -153,7 +153,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def _next(snapshot: Snapshot, world: World) -> Iterator[str]:
-    # 'make demo' runs it out of an environment that is not on the path
+    # 'make demo' runs it from an environment that is not on the path
     coldframe = (
         "coldframe" if shutil.which("coldframe") else shlex.quote(str(Path(sys.executable).with_name("coldframe")))
     )

@@ -1,4 +1,4 @@
-"""The demo's folder: pictures, catalogue, truth, models and a recipe, so that every command works in it afterwards."""
+"""The demo's folder: pictures, catalogue, truth, models and a recipe. Afterwards every command works in it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from store.store import Store
 
 FOLDER = "coldframe-demo"
 PLANT_SAMPLE, PLANT_REPORT, PLANT_NONE = PLANTS = ("sample", "report", "none")
-LEAST_ROWS = 120  # of which each kind of fault finds some
+LEAST_ROWS = 120  # enough for some of each kind of fault
 REPORT_PLAN = "report"
 SHEET = "pictures.jpg"
 MOST_MARK = 1 << 16  # bytes
@@ -95,7 +95,7 @@ COPIES = '    { rule = "copies" },\n'
 
 @dataclass(frozen=True)
 class World:
-    """A drawn folder. ``drawn`` files were drawn, in ``seconds``; the others were there."""
+    """A drawn folder. ``drawn`` files were drawn in ``seconds``; the others existed already."""
 
     folder: Path
     rows: tuple[Row, ...]
@@ -110,13 +110,13 @@ class World:
 
     @property
     def store(self) -> Path:
-        """The store the recipe names."""
+        """The store that the recipe names."""
         return self.folder / "coldframe-store"
 
     def commands(self) -> Iterator[list[str]]:
-        """The ``coldframe`` commands that make the demo, each to be run before the next is asked for."""
+        """The ``coldframe`` commands that make the demo; run each before asking for the next."""
         yield ["ingest"]
-        # once, as a person would: what that person decides later stands
+        # only once, like a person: what the user decides later stands
         judged = {row["image_id"] for row in Store.open(self.store).snapshot().rows("steps/demo/judged")}
         good = [row.image_id for row in self.rows if row.kind == planting.CMYK_GOOD and row.image_id not in judged]
         if good:
@@ -140,7 +140,7 @@ class Settings:
 
 
 def prepare(folder: Path, settings: Settings, *, quiet: bool = False) -> World:
-    """Draw a world into ``folder``, or what is missing of it; files that are there are left as they are.
+    """Draw a world into ``folder``, or what is missing of it; existing files are left unchanged.
 
     Raises:
         ColdframeError: the folder holds other things or another world, or the catalogue cannot be drawn.
@@ -171,7 +171,7 @@ def _rows(settings: Settings) -> list[Row]:
 
 
 def _claim(folder: Path, settings: Settings, rows: list[Row]) -> None:
-    """Make the folder this world's, or see that it is."""
+    """Claim the folder for this world, or check that it belongs to it."""
     mark = folder / "demo.json"
     metadata, truth = planting.metadata_csv(rows), planting.truth_csv(rows)
     described: dict[str, Any] = {"rows": len(rows), "seed": settings.seed, "plant": settings.plant}
@@ -192,7 +192,7 @@ def _claim(folder: Path, settings: Settings, rows: list[Row]) -> None:
     elif folder.is_dir() and not all(map(is_unfinished, folder.iterdir())):
         raise ColdframeError(f"{folder}: not empty, and not a demo's folder: name another DIR")
     folder.mkdir(parents=True, exist_ok=True)
-    # first of all: by it a demo that was stopped is known again
+    # written first: it identifies a demo that was stopped
     put(mark, (json.dumps(described, indent=1) + "\n").encode(), folder)
     for name, text in (("metadata.csv", metadata), ("truth.csv", truth)):
         if not is_there(folder / name):
@@ -205,7 +205,7 @@ def _claim(folder: Path, settings: Settings, rows: list[Row]) -> None:
 
 
 def recipe(settings: Settings) -> str:
-    """The text of the world's ``coldframe.toml``: one plan, or two where the report's counts are rehearsed."""
+    """The text of the world's ``coldframe.toml``: one plan, or two if the report's counts are rehearsed."""
     copies = COPIES if settings.plant == PLANT_SAMPLE else ""
     plan = functools.partial(PLAN.format, seed=settings.seed, threshold=threshold())
     plans = [plan(plan=DEFAULT_PLAN, suffix="", apply_to="train", copies=copies)]

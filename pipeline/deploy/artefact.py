@@ -1,10 +1,10 @@
-"""Artefacts: a folder with a model, and all that is needed to use it: how to decode, what it predicts, what it is worth.
+"""Artefacts: a folder with a model and what is needed to use it: decoding rules, the classes it predicts, and its figures.
 
-What makes a folder an artefact is its card, which is put there last: a folder without one was never finished.
+The card makes a folder an artefact. It is put there last: an export into a folder without one was never finished.
 
-An artefact may come from a stranger. So its card is checked whole, no link is followed, no pipe waited for, and of what the
-card lists only files that an export writes are ever looked at. ``ownership`` says what of a
-folder may be replaced or removed.
+An artefact may come from a stranger. So its card is checked whole, links are not followed, pipes are not waited for, and of
+the files that the card lists, only those that an export writes are read. ``ownership`` decides what in a folder may be replaced
+or removed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pipeline.runs.neighbours import Neighbours
 from store import arrays, files, opening
 from store.errors import ColdframeError
 
-COPIES = 3  # times its bytes that a file of training images takes: once as it is, and twice again as float32
+COPIES = 3  # memory that a file of training images takes, in times its bytes: once as it is, and twice again as float32
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Artefact:
         return np.array(self.card["classes"])
 
     def load(self) -> Run:
-        """What runs the model.
+        """Load the model; return what runs it.
 
         Raises:
             ColdframeError: a library is missing, or the model cannot be loaded.
@@ -58,15 +58,15 @@ class Artefact:
             return formats.load(self.card["format"], self.folder, self.card["files"])
         except ColdframeError:
             raise
-        except Exception as error:  # every library has kinds of its own
+        except Exception as error:  # every library raises kinds of its own
             reason = " ".join(str(error).split())[:200]
             raise ColdframeError(f"{self.folder}: the model cannot be loaded ({reason}): export it again") from error
 
     def neighbours(self) -> Neighbours | None:
-        """The training images that it carries; None if it was exported without.
+        """The training images that the artefact carries; None if it was exported without.
 
         Raises:
-            ColdframeError: their file is not what was written, or holds something else.
+            ColdframeError: their file has changed since it was written, or holds something else.
         """
         file = self.folder / cards.NEIGHBOURS
         if cards.NEIGHBOURS not in self.card["files"]:
@@ -80,13 +80,13 @@ class Artefact:
         return found
 
     def _checked(self, name: str) -> bytes:
-        """The bytes of a file of arrays that the card lists, few enough for those that are made of them."""
+        """The bytes of an array file that the card lists; it must be small enough for the arrays made from it."""
         return formats.checked(self.folder / name, self.card["files"][name], arrays.largest(copies=COPIES))
 
 
 def _check_training_images(held: Mapping[str, npt.NDArray[Any]], classes: set[str]) -> None:
     """Raises:
-    Malformed: there are none, more than any export writes, or one has a label that is no class.
+    Malformed: there are no training images, or more than any export writes, or one has a label that is not a class.
     """
     neighbours.check(held)
     labels = held.get(neighbours.LABELS)
@@ -96,23 +96,23 @@ def _check_training_images(held: Mapping[str, npt.NDArray[Any]], classes: set[st
         raise arrays.Malformed(
             f"it has {len(labels)} training images, and no export writes more than {neighbours.MOST}"
         )
-    if not classes.issuperset(labels.tolist()):  # NumPy would give each class the width of the longest label
+    if not classes.issuperset(labels.tolist()):  # NumPy would pad each class to the width of the longest label
         raise arrays.Malformed("a training image has a label that is no class of the model")
 
 
 def is_one(path: Path) -> bool:
-    """Whether there is a finished artefact, or what says that it is one."""
+    """Whether a folder holds a finished artefact, or a card that says so."""
     return os.path.lexists(path / cards.CARD)
 
 
 def others(folder: Path, card: Mapping[str, Any]) -> list[str]:
-    """The names of what lies in the folder of an artefact and is not part of it."""
+    """The names of files in an artefact's folder that are not part of it."""
     own = {cards.CARD, cards.READABLE_CARD, *card["files"]}
     return sorted(name for name in os.listdir(folder) if name not in own)
 
 
 def shown(name: str) -> str:
-    """The name of a file as a message may show it."""
+    """A file's name for use in a message."""
     return name if name.isprintable() else ascii(name)
 
 
@@ -120,7 +120,7 @@ def read(folder: Path, *, card: str = cards.CARD) -> Artefact:
     """The artefact in a folder.
 
     Raises:
-        ColdframeError: there is none, its card is not such as an export writes, or one of its files is not what was written.
+        ColdframeError: there is none, its card is not one that an export writes, or one of its files has changed.
     """
     try:
         said = cards.parse(folder / card)
@@ -141,11 +141,11 @@ def read(folder: Path, *, card: str = cards.CARD) -> Artefact:
 
 def _check_file(file: Path, digest: str) -> None:
     """Raises:
-    ColdframeError: a file is missing, no regular one, or not what was written.
+    ColdframeError: a file is missing, not regular, or has changed since it was written.
     """
     try:
         with opening.open_regular(file) as opened:
-            formats.size_of(opened)  # which reading one with holes would take hours to find out
+            formats.size_of(opened)  # checked first: reading a file with holes could take hours
             found = hashlib.file_digest(opened, "sha256").hexdigest()
     except FileNotFoundError:
         raise ColdframeError(f"{file}: missing: export the run again") from None
@@ -156,7 +156,7 @@ def _check_file(file: Path, digest: str) -> None:
 
 
 def publish(folder: Path, final: Path) -> None:
-    """Give a folder with a draft of its card its final name, then the card its own: only then is it an artefact."""
+    """Give a folder with a draft card its final name, and then its card the final name: only now is it an artefact."""
     for path in folder.iterdir():
         files.sync(path)
     files.sync_folder(folder)

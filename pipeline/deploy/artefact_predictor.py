@@ -1,4 +1,4 @@
-"""The predictor of an artefact: its model runs in a process of its own, since it may come from a stranger."""
+"""The predictor of an artefact. Its model runs in a separate process, since it may come from a stranger."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from store.errors import ColdframeError
 from store.matrices import FloatMatrix
 from store.worker import Died, TookTooLong, Worker
 
-LOAD_SECONDS = 120.0  # that an artefact's model may take to load, the library included
-MOST_PICTURES = 32  # that a model gets at a time
-FEW = 4  # times what a picture took before, that another may take
+LOAD_SECONDS = 120.0  # to load an artefact's model, including the library
+MOST_PICTURES = 32  # for a model at a time
+FEW = 4  # a picture may take this many times what an earlier one took
 
 
 class ArtefactPredictor(Predictor):
-    """A model that may come from a stranger, so it runs in a process of its own: one that never ends is ended."""
+    """A model that may come from a stranger. It runs in a separate process, which is killed if it exceeds its time limit."""
 
     def __init__(self, given: Artefact, seconds: float, process: Worker | None) -> None:
         self._given, self._seconds = given, seconds
@@ -38,13 +38,13 @@ class ArtefactPredictor(Predictor):
         self.name = str(given.folder)
         self._process = process or model_process.start(given.folder)
         self._is_loaded, self._most = False, 1
-        self._slowest = 0.0  # seconds a picture, of the batches that it has answered
-        self._place = spill.new()  # for what a library unpacks
+        self._slowest = 0.0  # seconds per picture, over the batches answered so far
+        self._place = spill.new()  # for files that a library unpacks
         weakref.finalize(self, spill.remove, self._place)
 
     def get_ready(self) -> None:
-        """Load the model in its process, unless it is there."""
-        if not self._is_loaded:  # or ended meanwhile
+        """Load the model in its process, unless it is loaded already."""
+        if not self._is_loaded:  # or the process has ended since
             given = self._given
             what = (given.folder.absolute(), given.card["format"], dict(given.card["files"]), self._place)
             self._ask(model_process.load, *what, seconds=LOAD_SECONDS)
@@ -61,7 +61,7 @@ class ArtefactPredictor(Predictor):
             ) from None
         except (Died, MemoryError):
             self._is_loaded = False
-            self._process.end()  # what else it has is of no use
+            self._process.end()  # whatever else it holds is of no use
             raise ColdframeError(
                 f"{self.name}: the model crashed or ran out of memory: export the run again, or use an artefact that you trust"
             ) from None
@@ -75,15 +75,15 @@ class ArtefactPredictor(Predictor):
         return np.asarray(decoding.resize(image, *self._given.size))
 
     def run(self, prepared: Sequence[Any]) -> Found:
-        """What the model says of pictures."""
+        """The model's results for pictures."""
         self.get_ready()
         found: list[tuple[FloatMatrix, FloatMatrix]] = []
         start = 0
         while start < len(prepared):
-            # one at first, then twice as many each time: of a model that is too slow one learns it sooner
+            # one at first, then twice as many each time: this detects a slow model sooner
             some = prepared[start : start + self._most]
             pictures, began = np.stack(some), time.monotonic()
-            # a model may be slow with many pictures alone: they have one limit together, and what they took before one by one
+            # a batch has one limit in all, from the time that earlier pictures took: a model may be slow only with many
             seconds = min(self._seconds + FEW * self._slowest * len(some), self._seconds * len(some))
             found.append(self._ask(model_process.run, pictures, len(self.classes), self.name, seconds=seconds))
             self._slowest = max(self._slowest, (time.monotonic() - began) / len(some))
@@ -94,7 +94,7 @@ class ArtefactPredictor(Predictor):
         return Found(probabilities.astype(np.float64), vectors)
 
     def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
-        """All that the card says of columns, whichever are asked for."""
+        """Everything that the card says about columns, whichever are asked for."""
         known: Mapping[str, taxonomy.ByValue] = self._given.card["taxonomy"]
         return known
 
@@ -107,13 +107,13 @@ class ArtefactPredictor(Predictor):
 def of_artefact(
     given: Artefact, *, max_seconds: float = MAX_SECONDS, process: Worker | None = None
 ) -> ArtefactPredictor:
-    """The predictor of an artefact. ``max_seconds`` is the longest that its model may take for one picture.
+    """The predictor of an artefact. ``max_seconds`` is the time limit for its model, for one picture.
 
-    ``process`` is one of :mod:`pipeline.deploy.model_process` that was started before: then the model is loaded by
-    :meth:`Predictor.get_ready`, and the caller does other things first.
+    ``process`` is one that :mod:`pipeline.deploy.model_process` started earlier. In that case the model is loaded only by
+    :meth:`Predictor.get_ready`, and the caller can do other things first.
 
     Raises:
-        ColdframeError: it cannot be loaded.
+        ColdframeError: the model cannot be loaded.
     """
     predictor = ArtefactPredictor(given, max_seconds, process)
     if process is None:

@@ -1,4 +1,4 @@
-"""What a model may be asked. Nothing heavy is imported here: the process of an artefact's model is started before that."""
+"""Options for asking a model. Nothing heavy is imported here: the process of an artefact's model must start before that."""
 
 from __future__ import annotations
 

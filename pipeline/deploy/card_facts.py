@@ -1,4 +1,4 @@
-"""What the card of an artefact says of its run, as the store knows it."""
+"""The facts about a run, from the store, for the card of an artefact."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from store.store import Snapshot
 
 
 def facts(snapshot: Snapshot, run: Run, parts: Parts, format: str, columns: Mapping[str, bool]) -> dict[str, Any]:
-    """All that the card says before the artefact was asked."""
+    """Everything on the card that is known before the artefact is run."""
     row = feature_sets.row_of(snapshot, run.embedders[0])
     weights = json.loads(row["source"]).get("weights") or "imagenet"
     if not isinstance(weights, str):
@@ -54,11 +54,13 @@ def facts(snapshot: Snapshot, run: Run, parts: Parts, format: str, columns: Mapp
 
 
 def columns_of(snapshot: Snapshot, run: Run, asked: Sequence[str]) -> dict[str, bool]:
-    """The columns of the catalogue that an artefact of a run may carry: True for those asked for and those that the run was
-    evaluated masked by, False for those of a rank. A catalogue may have columns about people: no other leaves it.
+    """The catalogue columns that an artefact of a run may carry.
+
+    True for those asked for and those by which evaluations of the run were masked; False for those named like a taxonomic rank.
+    No other column leaves the catalogue, because it may have columns about people.
 
     Raises:
-        ColdframeError: a column asked for is not there.
+        ColdframeError: a column asked for does not exist.
     """
     ours = {"image_id", "path", "label", *(name for name, _ in FILE_FACTS)}
     there = [one for one in snapshot.columns("images") if one not in ours]
@@ -72,7 +74,7 @@ def columns_of(snapshot: Snapshot, run: Run, asked: Sequence[str]) -> dict[str, 
 
 
 def _taxonomy(snapshot: Snapshot, run: Run, columns: Mapping[str, bool]) -> dict[str, taxonomy.ByValue]:
-    """For each of some columns the classes that occur with each value. One that was not asked for has to be a group of rows."""
+    """For each of some columns, the classes that occur with each value. A column not asked for must group rows to be included."""
     types = snapshot.select("images").schema
     rows = snapshot.query("steps/runs/run_labels", run_id=run.run_id, split=TRAIN).num_rows
     found = {}
@@ -82,34 +84,34 @@ def _taxonomy(snapshot: Snapshot, run: Run, columns: Mapping[str, bool]) -> dict
             continue
         by_value = taxonomy.of_column(snapshot, run, column)
         is_label = all(labels == [value] for value, labels in by_value.items())
-        # with more values it is a name rather than a group
+        # a column with more values holds names rather than groups
         if by_value and (is_asked or (2 * len(by_value) <= rows and not is_label)):
             found[column] = by_value
     return found
 
 
 def _finetuned(snapshot: Snapshot, run: Run) -> dict[str, Any] | None:
-    """What fine-tuning did to the figures on validation rows; None for a run that is not fine-tuned."""
+    """How fine-tuning changed the figures on validation rows; None for a run that is not fine-tuned."""
     if run.kind != FINETUNED:
         return None
     return snapshot.rows("steps/deploy/finetuned", run_id=run.run_id)[0]
 
 
 def _evaluations(snapshot: Snapshot, run: Run) -> list[dict[str, Any]]:
-    """The figures of the run itself that the store holds.
+    """The run's own figures that the store holds.
 
     Raises:
-        StoreDamaged: no evaluation has written one of their rows.
+        StoreDamaged: one of their rows was not written by an evaluation.
     """
     rows = snapshot.rows("steps/deploy/all_evaluations_of", run_id=run.run_id)
-    for row in rows:  # whose columns are of the types that they should have
+    for row in rows:  # the columns have the right types
         if row["evaluation"] is None or row["split"] is None or row["rows"] is None or row["rows"] < 0:
             raise not_ours(f"the evaluations of the run {run.run_id}", "one is of no split, or of no rows")
     return [row for row in rows if Evaluation.parse(row["evaluation"]).exported_as is None]
 
 
 def _licences(snapshot: Snapshot, run: Run) -> dict[str, int]:
-    """How many training images have which licence, where the catalogue has a column of that name."""
+    """How many training images have each licence, if the catalogue has a column of that name."""
     column = next((one for one in snapshot.columns("images") if one.casefold() in ("license", "licence")), None)
     if column is None:
         return {}

@@ -1,6 +1,6 @@
-"""The card of an artefact: what makes a folder one, and what its files and figures are.
+"""The card of an artefact: it makes a folder an artefact and describes its files and figures.
 
-A card may come from a stranger, so it is checked whole before anything of it is used.
+A card may come from a stranger, so it is checked whole before any of it is used.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from store import opening
 from store.errors import ColdframeError
 from store.parts import sha256_of
 
-VERSION = 1  # of the card
+VERSION = 1  # of the card's format
 CARD, DRAFT = "card.json", "card.draft.json"
 READABLE_CARD = "MODEL_CARD.md"
-DECODING = "decoding.py"  # the module of the decoding rules, as it was
+DECODING = "decoding.py"  # the module of the decoding rules, as it was at export
 NEIGHBOURS = "neighbours.npz"
-MARK = ".draft"  # in a draft, until it is an artefact: who made it
+MARK = ".draft"  # a file in a draft that says who made it, until the draft is an artefact
 CARD_KEYS = {"decoding", "files", "format", "size", "classes", "taxonomy", "max_pixels"}
 MOST_CARD = 16 << 20  # bytes
 MOST_CLASSES = 1_000_000
-MOST_NAME = 1000  # characters of a class
-MOST_NAMES = 1 << 28  # bytes of an array of all classes, in which each takes the room of the longest
+MOST_NAME = 1000  # of a class name
+MOST_NAMES = 1 << 28  # of an array of all classes, which takes the width of the longest for each
 MOST_PIXELS = 2**31 - 1
 
 
 def check_kind(file: Path, said: Mapping[str, Any]) -> None:
     """Raises:
-    ColdframeError: a card is of another version, or not whole.
+    ColdframeError: a card has another version, or is incomplete.
     """
     if not is_int(said.get("card_version")) or said["card_version"] != VERSION:
         raise ColdframeError(
@@ -47,11 +47,11 @@ def check_kind(file: Path, said: Mapping[str, Any]) -> None:
 
 
 def parse(file: Path) -> dict[str, Any]:
-    """The card in a file, as it is.
+    """Parse the card in a file, without checking it further.
 
     Raises:
-        FileNotFoundError, NotADirectoryError: there is none.
-        ColdframeError: it is no regular file, too large, or no JSON object of plain text and finite numbers.
+        FileNotFoundError, NotADirectoryError: there is no card.
+        ColdframeError: the file is not regular, is too large, or is not a JSON object of plain text and finite numbers.
     """
     try:
         said = json.loads(opening.read_regular(file, most=MOST_CARD).decode("utf-8"))
@@ -71,7 +71,7 @@ def parse(file: Path) -> dict[str, Any]:
 
 def _check_values(said: Any) -> None:
     """Raises:
-    ValueError: somewhere in a card is a number that is none or too large, or text that cannot be written.
+    ValueError: the card has a number that is not finite or too large, or text that cannot be written.
     """
     rest = [said]
     while rest:
@@ -82,13 +82,13 @@ def _check_values(said: Any) -> None:
             rest += one
         elif isinstance(one, str):
             one.encode()
-        elif isinstance(one, int | float) and not -(2**63) < one < 2**63:  # which NaN is not either
+        elif isinstance(one, int | float) and not -(2**63) < one < 2**63:  # NaN fails this test too
             raise ValueError("a number in it is not finite, or too large")
 
 
 def is_int(given: Any) -> bool:
     """Whether a value of JSON is a whole number."""
-    return type(given) is int  # True is 1 otherwise
+    return type(given) is int  # True would count as 1 otherwise
 
 
 def _is_count(given: Any) -> bool:
@@ -120,8 +120,8 @@ def _are_classes(given: Any) -> bool:
     return all(one < other for one, other in itertools.pairwise(given))
 
 
-# What a card has to say: a key, what its value has to be, and that in words. Of those that earlier versions did not write, and
-# of those that nothing here reads, any may be missing.
+# What a card must say: a key, a check of its value, and the same in words. Keys that earlier versions did not write, and keys
+# that nothing here reads, may be missing.
 RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("decoding", _is_count, "a version of the decoding rules"),
     ("size", is_size, "height and width in pixels"),
@@ -182,7 +182,7 @@ def check(file: Path, said: Mapping[str, Any]) -> None:
 
 
 def brief(given: Any) -> str:
-    """A value of a card as a message may show it: escaped, and not all of a long one."""
+    """A card's value for use in a message: escaped, and shortened if it is long."""
     if isinstance(given, dict | list):
         return "a list" if isinstance(given, list) else "an object"
     text = ascii(given[:100] if isinstance(given, str) else given)
@@ -190,7 +190,7 @@ def brief(given: Any) -> str:
 
 
 def write(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
-    """Put a card for all files of a folder there, under a name by which nobody takes it for finished; the card."""
+    """Write a card for all files of a folder, under a name that does not make it a finished artefact; return the card."""
     digests = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.name not in (CARD, DRAFT, MARK)}
     readable = digests.pop(READABLE_CARD, None)
     whole = {
@@ -206,7 +206,7 @@ def write(folder: Path, card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _finite(given: Any) -> Any:
-    """The same without numbers that JSON does not have: null in their place."""
+    """The same value with null for each number that JSON does not have."""
     if isinstance(given, dict):
         return {key: _finite(value) for key, value in given.items()}
     if isinstance(given, list | tuple):

@@ -1,7 +1,7 @@
-"""Drafts: the folder that an export fills beside the place that it is for, and how it gets there.
+"""Drafts: the folder that an export fills next to its final place, and how it gets there.
 
-A killed export cannot remove its draft. The next one for the same place does: whoever fills a draft holds a lock on its mark,
-which the system drops.
+A killed export cannot remove its draft; the next export to the same place does. Whoever fills a draft holds a lock on its mark,
+and the system releases the lock when that process ends.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from pipeline.deploy import artefact, cards, ownership
 from store import opening
 from store.errors import ColdframeError
 
-PART, OLD = ".part", ".old"  # endings of a draft, and of what stood at its place
+PART, OLD = ".part", ".old"  # suffixes of a draft, and of what stood at its place
 _NAME = re.compile(r"[0-9a-f]{32}(\.part|\.old)")
-_FORMER = re.compile("[0-9]{1,9}(-old)?")  # how earlier versions called both; others may call theirs so
+_FORMER = re.compile("[0-9]{1,9}(-old)?")  # how earlier versions named both; other programs may use such names too
 
 
 @contextmanager
 def beside(final: Path, notes: list[str]) -> Iterator[Path]:
-    """A new draft for a place, removed unless the block publishes it; those of killed exports are removed first. ``notes`` gets a
-    sentence for each that has to stay.
+    """Make a draft for a place. It is removed unless the block publishes it.
+
+    Drafts of killed exports are removed first; ``notes`` gets a sentence for each that has to stay.
 
     Raises:
-        ColdframeError: that of the block, with a word on what is left where the draft cannot be removed.
+        ColdframeError: the block's own error, with a note on what is left if the draft cannot be removed.
     """
     _remove_left(final, notes)
     folder = final.with_name(f".{final.name}-{uuid.uuid4().hex}{PART}")
@@ -55,11 +56,13 @@ def beside(final: Path, notes: list[str]) -> Iterator[Path]:
 
 
 def publish(draft: Path, final: Path, notes: list[str]) -> None:
-    """Give a draft its place. An artefact that stands there is put aside until the new one does, and then removed; ``notes``
-    gets a sentence where that would remove what no export wrote.
+    """Move a draft to its place.
+
+    An artefact already there is put aside until the new one is in place, and then removed. ``notes`` gets a sentence if removing
+    it would remove files that no export wrote.
 
     Raises:
-        ColdframeError: it cannot be published, and what stood there cannot be put back.
+        ColdframeError: the draft cannot be published, and what stood there cannot be put back.
     """
     old = draft.with_suffix(OLD)
     is_replaced = os.path.lexists(final)
@@ -68,7 +71,7 @@ def publish(draft: Path, final: Path, notes: list[str]) -> None:
     try:
         artefact.publish(draft, final)
     except BaseException as error:
-        left = None if draft.exists() else ownership.remove(final)  # what else stands there now is not ours
+        left = None if draft.exists() else ownership.remove(final)  # whatever else stands there now is not ours
         if is_replaced and (left is not None or os.path.lexists(final)):
             left = left or f"{final}: something else stands there now"
             raise ColdframeError(f"{left}; what was there before is {old} now") from error
@@ -81,7 +84,7 @@ def publish(draft: Path, final: Path, notes: list[str]) -> None:
 
 
 def _remove_left(final: Path, notes: list[str]) -> None:
-    """Remove what killed exports have left for a place, where it is theirs beyond doubt."""
+    """Remove what killed exports have left for a place, if it is certainly theirs."""
     for path in sorted(final.parent.glob(f".{glob.escape(final.name)}-*")):
         own = path.name.removeprefix(f".{final.name}-")
         if _NAME.fullmatch(own) and path.suffix == PART:
@@ -94,7 +97,7 @@ def _remove_left(final: Path, notes: list[str]) -> None:
 
 
 def _remove_unless_filled(draft: Path) -> str | None:
-    """Remove a draft that nobody fills any more; a sentence where it stays though nobody seems to."""
+    """Remove a draft that no export is filling; return a sentence if it stays although none seems to be."""
     try:
         with opening.open_regular(draft / cards.MARK) as opened:
             fcntl.flock(opened.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,22 +105,22 @@ def _remove_unless_filled(draft: Path) -> str | None:
                 return ownership.remove(draft)
     except BlockingIOError:
         return None
-    except OSError:  # no mark, or a system without locks
+    except OSError:  # there is no mark, or the system has no locks
         pass
     return f"{draft}: left where it is, for nothing in it says which export made it: remove it yourself"
 
 
 def _mark(draft: Path) -> int:
-    """Mark a draft; a descriptor that holds the lock of its mark."""
+    """Mark a draft; return a descriptor that holds the lock on its mark."""
     descriptor = os.open(draft / cards.MARK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    with suppress(OSError):  # a system without locks: nobody removes it there
+    with suppress(OSError):  # without locks, nobody removes it
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-    os.write(descriptor, ownership.mark(draft))  # now that it is held
+    os.write(descriptor, ownership.mark(draft))  # now that the lock is held
     return descriptor
 
 
 def _looks_like_ours(folder: Path) -> bool:
-    """Whether a folder has something in it, and all of that is called as files of an export are."""
+    """Whether a folder is not empty and has only names of an export's files."""
     if folder.is_symlink() or not folder.is_dir():
         return False
     inside = os.listdir(folder)

@@ -1,4 +1,4 @@
-"""Export: a run as one artefact, checked in a fresh process before it gets its name."""
+"""Export: write a run as one artefact, and check it in a fresh process before it gets its name."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from store import files
 from store.errors import ColdframeError
 from store.store import Snapshot, Store
 
-COMPARED = 64  # images that the written model has to agree on with the run
+COMPARED = 64  # images on which the written model has to agree with the run
 LARGEST_DIFFERENCE = 1e-3  # in probability
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``export`` can be told."""
+    """The settings of ``export``."""
 
     format: str = setting("keras", "How the model is written.", choices=formats.names)
     output: str | None = setting(None, "Folder to make.", metavar="DIR", default_text="named by run and format, here")
@@ -54,8 +54,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An artefact: where, the largest difference to the run in probability on ``compared`` images, and its own judgement on
-    the split, None where that has no row."""
+    """An artefact: where it is, the largest difference in probability from the run on ``compared`` images, and its own judgement
+    on the split, None if the split has no rows."""
 
     folder: Path
     run_id: str
@@ -70,8 +70,8 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     """Write a run as an artefact, load it in a fresh process, compare it with the run and evaluate it there.
 
     Raises:
-        ColdframeError: no such run, one without layers on one backbone of Keras Applications, no such format, split or column,
-            something at that place already, no picture to compare on, or a model that gives other probabilities once written.
+        ColdframeError: there is no such run, format, split or column; the run has no layers on one Keras Applications backbone;
+            something is at that place already; there is no picture to compare on; or the written model gives other probabilities.
     """
     started = time.monotonic()
     snapshot = store.snapshot()
@@ -117,8 +117,8 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         }
         whole = cards.write(draft, card)
         (draft / cards.READABLE_CARD).write_text(model_card.text(whole), encoding="utf-8")
-        cards.write(draft, card)  # which says what that file is, too
-        _check_place(final, force=settings.force)  # minutes have gone by
+        cards.write(draft, card)  # the card covers that file, too
+        _check_place(final, force=settings.force)  # again: minutes have passed
         drafts.publish(draft, final, notes)
     if judgement is not None:
         with store.commit("export") as commit:
@@ -128,7 +128,7 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
 
 def _check_split(snapshot: Snapshot, run: Run, split: str) -> None:
     """Raises:
-    ColdframeError: the plan of the run has no such split. The default need not be there.
+    ColdframeError: the plan of the run has no such split. The default split need not exist.
     """
     splits = [row["split"] for row in snapshot.rows("steps/evaluate/split_sizes", plan=run.plan)]
     if split not in (*splits, Settings.split):
@@ -136,7 +136,7 @@ def _check_split(snapshot: Snapshot, run: Run, split: str) -> None:
 
 
 def _rows(snapshot: Snapshot, run: Run, settings: Settings, notes: list[str]) -> Rows:
-    """The rows of the split on which the artefact is evaluated."""
+    """The rows of the split on which to evaluate the artefact."""
     rows = load_rows(snapshot, run.plan, run.reads_vectors, settings.split)
     for name, count in rows.without_vector.items():
         notes.append(f"{count} {settings.split} rows have no vector in {name} and are not evaluated")
@@ -147,7 +147,7 @@ def _rows(snapshot: Snapshot, run: Run, settings: Settings, notes: list[str]) ->
 
 def _check_place(final: Path, *, force: bool) -> None:
     """Raises:
-    ColdframeError: something is there that may not be replaced, or there is no folder to put it into.
+    ColdframeError: something there may not be replaced, or the parent folder does not exist.
     """
     if not final.parent.is_dir():
         raise ColdframeError(f"{final.parent}: no such folder to put {final.name} into")
@@ -170,7 +170,7 @@ def _check_place(final: Path, *, force: bool) -> None:
 
 
 def _to_compare(snapshot: Snapshot, parts: Parts, model: Any, rows: Rows) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """Some contents, those of the split first, and the probabilities that the run gives them."""
+    """Some contents, the split's first, and the run's probabilities for them."""
     others = snapshot.query("steps/deploy/some_contents", count=10 * COMPARED)["content_id"].to_pylist()
     wanted = [
         *dict.fromkeys(
@@ -200,10 +200,10 @@ def _to_compare(snapshot: Snapshot, parts: Parts, model: Any, rows: Rows) -> tup
 
 
 def _compare(name: str, given: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
-    """The largest difference.
+    """The largest difference in probability.
 
     Raises:
-        ColdframeError: it is too large, or no number.
+        ColdframeError: the difference is too large, or is not a number.
     """
     difference = float(np.abs(given - expected).max()) if given.shape == expected.shape else np.nan
     if not difference <= LARGEST_DIFFERENCE:
@@ -216,7 +216,7 @@ def _compare(name: str, given: npt.NDArray[np.float32], expected: npt.NDArray[np
 
 
 def _put_neighbours(snapshot: Snapshot, run: Run, parts: Parts, draft: Path) -> int:
-    """Put training images with the vectors that the run's backbone gives into a draft; how many they are."""
+    """Put training images into a draft, with their vectors from the run's backbone; return how many there are."""
     tuned = run.kind == FINETUNED
     held = Neighbours.from_arrays(parts.head.arrays) if tuned else neighbours.of_run(snapshot, run)
     if held is None:
@@ -245,5 +245,5 @@ def _judge(
 
 
 def again(run: str, split: str, format: str) -> list[str]:
-    """The artefact of a run again, whose evaluation comes with it."""
+    """The command that exports a run again; the artefact's evaluation comes with it."""
     return ["export", run, "--force", *options(Settings, Settings(format=format, split=split))]

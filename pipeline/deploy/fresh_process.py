@@ -1,7 +1,7 @@
-"""Load an artefact that is still a draft in a process of its own, and ask it, as its user would.
+"""Load a draft artefact in a separate process and ask it, as its user would.
 
-As a program with a FOLDER and a STORE it reads which contents to look at from ``FOLDER/rehearsal.json`` and
-writes what the model says of them to ``FOLDER/rehearsal.npz``.
+Run as a program with a FOLDER and a STORE, it reads from ``FOLDER/rehearsal.json`` which contents to look at, and writes the
+model's results to ``FOLDER/rehearsal.npz``.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Answers:
-    """The probabilities of contents, (n, classes), and which of those asked about gave a picture, bool (asked,)."""
+    """The probabilities of contents, (n, classes), and which contents gave a picture, bool (asked,)."""
 
     probabilities: npt.NDArray[np.float32]
     readable: npt.NDArray[np.bool_]
 
 
 def rehearse(folder: Path, store: Path, content_ids: Sequence[str], *, quiet: bool) -> Answers:
-    """What the artefact in ``folder`` says of contents of a store, in a fresh process.
+    """The results of the artefact in ``folder`` for contents of a store, from a fresh process.
 
     Raises:
-        ColdframeError: it cannot be loaded there, or cannot run.
+        ColdframeError: the artefact cannot be loaded there, or the process cannot run.
     """
     (folder / ASKED).write_text(json.dumps({"contents": list(content_ids), "quiet": quiet}), encoding="utf-8")
     command = [*importing.command("pipeline.deploy.fresh_process"), str(folder.absolute()), str(store.absolute())]
@@ -60,7 +60,7 @@ def rehearse(folder: Path, store: Path, content_ids: Sequence[str], *, quiet: bo
 
 
 def _wait_for(command: list[str], environment: dict[str, str]) -> int:
-    """The exit code of a process that ends with this one, however this one ends."""
+    """Wait for a process and return its exit code. The process ends when this one does, however this one ends."""
     line, held = lifeline.ends()
     try:
         process = subprocess.Popen(
@@ -73,14 +73,14 @@ def _wait_for(command: list[str], environment: dict[str, str]) -> int:
         os.close(line)
         return process.wait()
     finally:
-        os.close(held)  # by which it is told
+        os.close(held)  # this tells the child to end
 
 
 def main() -> None:
-    """Answer for the folder and the store that the command line names; it also names what tells that the parent is gone."""
+    """Answer for the folder and store on the command line, which also names the pipe that tells when the parent is gone."""
     folder, root = Path(sys.argv[1]), Path(sys.argv[2])
     lifeline.kill_group_with_parent(int(sys.argv[3]))
-    os.chdir("/")  # where a library finds nothing of the working folder
+    os.chdir("/")  # so that no library finds anything of the working folder
     asked = json.loads((folder / ASKED).read_text(encoding="utf-8"))
     contents: list[str] = asked["contents"]
     given = artefact.read(folder, card=cards.DRAFT)

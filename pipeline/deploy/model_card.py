@@ -1,8 +1,8 @@
-"""The model card in words, beside its JSON: what an artefact predicts, what it is worth, what it carries, and how to use it in
-five lines.
+"""The model card as text, beside its JSON: what an artefact predicts, its figures, what it carries, and how to use it in five
+lines.
 
-Names of classes, columns, runs and the like are the user's, or a stranger's, and so is what a store says are figures: each
-value goes through :func:`literal`, or is a number that is written as one.
+Names of classes, columns and runs come from the user or a stranger, and so do a store's figures. So each value goes through
+:func:`literal`, or is a number that is written as one.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from pipeline.deploy import formats
 
 SHOWN = 12
 NO_FIGURE = "–"
-# What Markdown gives a meaning, GitHub's included. As references, for what would end a cell or begin an element even behind a
-# backslash, or what readers make links of: addresses, @names and #numbers. With a backslash, the other marks.
+# Characters with a meaning in Markdown, GitHub's included. As references: those that end a cell or begin an element even behind
+# a backslash, or that readers turn into links (addresses, @names and #numbers). With a backslash: the other marks.
 _REFERENCES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", **{one: f"&#{ord(one)};" for one in "\\|#:"}}
-_REFERENCES["@"] = "&#64;&#8203;"  # with a space of no width: GitHub takes an address for a link, written out or not
+_REFERENCES["@"] = "&#64;&#8203;"  # with a zero-width space: GitHub makes a link of an address in either spelling
 _MARKS = {one: f"\\{one}" for one in "`*_[]!~$^."}
 _BACKSLASH = _REFERENCES["\\"]
-_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, what turns the direction of text, and the ends of lines
-_JOINERS = "\u200c\u200d"  # Persian, Indian scripts and emoji are written with them
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, characters that change the direction of text, and line ends
+_JOINERS = "\u200c\u200d"  # needed to write Persian, Indian scripts and emoji
 
 
 def literal(given: Any) -> str:
-    """Anything as Markdown that shows it as it is, on one line: characters that cannot be seen, or change what is seen, by
+    """Markdown that shows anything literally, on one line. Characters that are invisible, or change how others look, are shown by
     their code."""
     text = str(given)
     return "".join(map(_character, text, [*text[1:], " "]))
 
 
 def _character(one: str, following: str) -> str:
-    if (one in ".:" and following.isspace()) or (one == ":" and following.isdigit()):  # else it may be of an address
+    if (one in ".:" and following.isspace()) or (one == ":" and following.isdigit()):  # else maybe an address
         return one
     if one in _REFERENCES or one in _MARKS:
         return _REFERENCES.get(one) or _MARKS[one]
@@ -155,12 +155,12 @@ def _figure(given: Any) -> str:
 
 
 def _number(given: Any, form: str = "") -> str:
-    """A number as it is written; what is none, literally."""
+    """A number as it is written; anything else literally."""
     return format(given, form) if type(given) in (int, float) else literal(given)
 
 
 def _carried(card: Mapping[str, Any]) -> list[str]:
-    """What of the catalogue is in the folder: whoever passes it on passes that on."""
+    """What the folder holds of the catalogue: whoever passes the folder on passes this on."""
     columns, images = card["carries"]["columns"], card["carries"]["training_images"]
     return [
         "* Columns of the catalogue: "

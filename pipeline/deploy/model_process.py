@@ -1,6 +1,6 @@
-"""The process in which the model of an artefact runs: it may come from a stranger, and one that never ends is ended.
+"""The process that runs the model of an artefact: it may come from a stranger, and is killed if it exceeds its time limit.
 
-Nothing heavy is imported at the top, so that the process can be started before its parent has imported anything.
+Nothing heavy is imported at the top: the process can start before its parent has imported anything.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from store.errors import ColdframeError
 from store.memory import GPUS, memory_bytes
 from store.worker import Worker, limit_memory
 
-MOST_DIMENSIONS = 1 << 20  # of the vectors that a model may give
+MOST_DIMENSIONS = 1 << 20  # of the vectors that a model may return
 LARGEST_CARD = 16 << 20  # bytes
-# Address space that a library sets aside as it begins to work, most of which it never uses: its own, and that of threads.
+# Address space that a library reserves when it starts to work, mostly unused: its own, and that of threads.
 MEMORY_BESIDE, MEMORY_A_CORE = 1 << 30, 128 << 20
 
 _early: dict[str, Worker] = {}
-_loaded: list[Any] = []  # the model, in the process
+_loaded: list[Any] = []  # the model, once loaded in the process
 
 
 def start(folder: Path) -> Worker:
-    """A process for the artefact in a folder, which imports what its model needs while its parent does other things."""
+    """Start a process for the artefact in a folder; it imports what its model needs while its parent does other things."""
     worker = _early.pop(str(folder), None) or Worker(prepare=partial(_get_ready, folder.absolute()))
     worker.start()
     return worker
 
 
 def start_early(folder: Path) -> None:
-    """Start the process that :func:`start` will be asked for."""
+    """Start the process that :func:`start` will return."""
     _early[str(folder)] = start(folder)
 
 
 def _get_ready(folder: Path) -> None:
-    """In the process: import what the model needs, by what the card says; whether that is right is seen later."""
+    """In the process: import what the model needs according to its card, which is checked only later."""
     with suppress(Exception):
         from pipeline.deploy import formats
 
@@ -50,19 +50,19 @@ def _get_ready(folder: Path) -> None:
 
 
 def load(folder: Path, name: str, digests: Mapping[str, str], place: str) -> None:
-    """In the process: load the model, which may have been put there since its card was checked.
+    """In the process: load the model. Its files may have been replaced since the card was checked.
 
     Args:
-        name: its format.
-        digests: of the files that the card lists, by their names.
-        place: a folder for what a library unpacks, made here; empty for the usual one.
+        name: the artefact's format.
+        digests: of the files that the card lists, by name.
+        place: a folder to make for files that a library unpacks; empty for the usual one.
 
     Raises:
-        ColdframeError: a file is not what the card says, or it cannot be loaded.
+        ColdframeError: a file is not what the card says, or the model cannot be loaded.
     """
     from pipeline.deploy import formats
 
-    os.chdir("/")  # OpenVINO would take a file called ".bin" in the working folder for the weights
+    os.chdir("/")  # OpenVINO would take a file ".bin" in the working folder for the weights
     if place:
         Path(place).mkdir(exist_ok=True)
         tempfile.tempdir = place
@@ -72,9 +72,9 @@ def load(folder: Path, name: str, digests: Mapping[str, str], place: str) -> Non
 
 
 def _limit_memory(name: str) -> None:
-    """Let the model of a format take half of the machine's memory, beside the addresses that libraries set aside.
+    """Let a format's model take half of the machine's memory, besides the address space that libraries reserve.
 
-    There is no limit where Keras may run on a GPU, whose driver sets aside far more addresses than there is memory, and where the
+    There is no limit in two cases: Keras may run on a GPU, whose driver reserves far more addresses than there is memory; or the
     system does not tell how many are taken.
     """
     if name == "keras" and any(Path(one).exists() for one in GPUS):
@@ -85,11 +85,11 @@ def _limit_memory(name: str) -> None:
 
 
 def run(pictures: Any, classes: int, name: str) -> tuple[Any, Any]:
-    """In the process: probabilities and vectors of pictures, float32. They are checked here, so that nothing that is large or of
+    """In the process: probabilities and vectors of pictures, float32. They are checked here, so that nothing too large or of
     another kind leaves the process.
 
     Raises:
-        ColdframeError: the model fails, or gives something else.
+        ColdframeError: the model fails, or returns something else.
     """
     import numpy as np
 
@@ -97,7 +97,7 @@ def run(pictures: Any, classes: int, name: str) -> tuple[Any, Any]:
         probabilities, vectors = _loaded[0](pictures)
     except MemoryError:
         raise
-    except Exception as error:  # every library has kinds of its own
+    except Exception as error:  # every library raises kinds of its own
         reason = " ".join(str(error).split())[:200]
         raise ColdframeError(f"{name}: the model cannot be run ({reason}): export the run again") from None
     for of, given, widths in (

@@ -1,7 +1,6 @@
-"""Whose files are in a folder: only what an export wrote is ever replaced or removed.
+"""Which files in a folder are ours: only what an export wrote is ever replaced or removed.
 
-What is removed is ours by more than its name: each file is what the card says, to the byte, or lies in a draft that bears our
-mark."""
+A name is not enough. Before a file is removed, it must match the card to the byte, or lie in a draft that bears our mark."""
 
 from __future__ import annotations
 
@@ -15,32 +14,32 @@ from pipeline.deploy import artefact, cards, formats
 from store import opening
 from store.errors import ColdframeError
 
-REHEARSAL = ("rehearsal.json", "rehearsal.npz")  # in a draft, while it is asked in a process of its own
+REHEARSAL = ("rehearsal.json", "rehearsal.npz")  # in a draft, while it is asked in a separate process
 CARDS = (cards.CARD, cards.DRAFT, cards.READABLE_CARD)
-DRAFTS = re.compile(r"\..+-(?P<id>[0-9a-f]{32})\.part", re.DOTALL)  # how the folders of drafts are called
+DRAFTS = re.compile(r"\..+-(?P<id>[0-9a-f]{32})\.part", re.DOTALL)  # names of draft folders
 _MARK = re.compile(rb"coldframe export made this draft: (?P<id>[0-9a-f]{32})\n")
 
 
 def written() -> frozenset[str]:
-    """The names of all files that exports write, into an artefact or a draft of one."""
+    """The names of all files that exports write, into an artefact or a draft."""
     of_formats = (name for one in formats.names() for name in formats.files(one))
     return frozenset((*of_formats, cards.DECODING, cards.NEIGHBOURS, *CARDS, *REHEARSAL, cards.MARK))
 
 
 def mark(folder: Path) -> bytes:
-    """What the mark of a draft in this folder says."""
+    """The content of the mark of a draft in this folder."""
     found = DRAFTS.fullmatch(folder.name)
     return f"coldframe export made this draft: {found['id'] if found else ''}\n".encode()
 
 
 def is_marked(folder: Path) -> bool:
-    """Whether a folder is a draft by its name, which is random, and by its mark."""
+    """Whether a folder is a draft by its random name and by its mark."""
     said = _mark_in(folder)
     return said is not None and DRAFTS.fullmatch(folder.name) is not None and said == mark(folder)
 
 
 def _mark_in(folder: Path) -> bytes | None:
-    """The mark in a folder; None where there is none such as a draft has."""
+    """The mark in a folder; None if there is none like a draft's."""
     try:
         said = opening.read_regular(folder / cards.MARK, most=200)
     except (OSError, ValueError):
@@ -49,10 +48,10 @@ def _mark_in(folder: Path) -> bytes | None:
 
 
 def foreign(folder: Path) -> str | None:
-    """Why a folder is not an export's alone; None where all in it is an artefact's, or an unfinished one's.
+    """Why a folder is not purely an export's; None if everything in it belongs to a finished or unfinished artefact.
 
-    In a draft, which nobody else names or marks so, those are regular files of names that an export writes. In any other folder
-    they are a card such as an export writes, and files that are what that card says.
+    In a draft, recognised by its name and mark, this means regular files with names that an export writes. In any other folder it
+    means a card such as an export writes, and files that match it.
     """
     inside = sorted(os.listdir(folder))
     if is_marked(folder):
@@ -68,7 +67,7 @@ def foreign(folder: Path) -> str | None:
     except (ColdframeError, OSError):
         return f"its {card} is not one that an export writes"
     listed = {**said["files"], cards.READABLE_CARD: said.get("readable_card")}
-    own = {card} if _mark_in(folder) is None else {card, cards.MARK}  # which was killed as it got its place
+    own = {card} if _mark_in(folder) is None else {card, cards.MARK}  # it was killed while it got its place
     strange = next((name for name in inside if name not in own and name not in listed), None)
     if strange is not None:
         return _has(strange)
@@ -81,7 +80,7 @@ def _has(name: str) -> str:
 
 
 def _is_as_said(file: Path, digest: str | None) -> bool:
-    """Whether a file is a regular one with this SHA-256."""
+    """Whether a file is regular and has this SHA-256."""
     try:
         with opening.open_regular(file) as opened:
             formats.size_of(opened)
@@ -91,10 +90,10 @@ def _is_as_said(file: Path, digest: str | None) -> bool:
 
 
 def remove(folder: Path) -> str | None:
-    """Remove a folder that holds nothing but files of an export; where it holds anything else, nothing is removed.
+    """Remove a folder if it holds nothing but files of an export; otherwise remove nothing.
 
     Returns:
-        A sentence that says why it is still there; None where it is not.
+        A sentence that says why the folder is still there; None if it is gone.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -106,8 +105,8 @@ def remove(folder: Path) -> str | None:
     try:
         inside = sorted(
             os.listdir(descriptor), key=lambda name: name == cards.MARK
-        )  # last: as long as it is there, it is ours
-        strange = foreign(folder)  # which sees whatever has come since, too
+        )  # last: while it is there, the folder is ours
+        strange = foreign(folder)  # this also sees what has been added since
         if strange is not None:
             return f"{folder}: left where it is, for not all in it is of an export ({strange})"
         for name in inside:
@@ -121,7 +120,7 @@ def remove(folder: Path) -> str | None:
 
 
 def _is_regular(name: str, folder: Path) -> bool:
-    """Whether a name in a folder is that of a regular file and of no link."""
+    """Whether a name in a folder is a regular file, not a link."""
     try:
         return stat.S_ISREG((folder / name).lstat().st_mode)
     except OSError:

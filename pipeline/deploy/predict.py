@@ -1,4 +1,4 @@
-"""Predict: what a run, or an artefact, says of picture files.
+"""Predict: the answers of a run, or an artefact, for picture files.
 
 From Python::
 
@@ -63,10 +63,10 @@ class Answer:
 
     Attributes:
         path: as it was given.
-        labels, probabilities: the best classes, the best first; the probabilities are those among the classes allowed.
-        distance: Euclidean, of its vector to that of the nearest training image; None where the model knows none.
+        labels, probabilities: the best classes, the best first; probabilities are among the classes allowed.
+        distance: Euclidean distance of its vector to that of the nearest training image; None if the model has none.
         nearest, nearest_labels: ids and labels of the nearest training images, the nearest first.
-        failed: why the file gives no picture; the others are empty then.
+        failed: why the file gives no picture; the other fields are then empty.
     """
 
     path: str
@@ -79,11 +79,11 @@ class Answer:
 
 
 class Model:
-    """A run or an artefact, loaded once, to be asked as often as one likes.
+    """A run or an artefact, loaded once, for any number of predictions.
 
     Attributes:
         classes: (classes,) ascending.
-        notes: what its user should know of it.
+        notes: what the user should know about it.
     """
 
     def __init__(self, predictor: Predictor, *, max_seconds: float = MAX_SECONDS, notes: Iterable[str] = ()) -> None:
@@ -95,7 +95,7 @@ class Model:
         self._batch = (
             BATCH if predictor.size is None else max(1, min(BATCH, BATCH_BYTES // (3 * math.prod(predictor.size))))
         )
-        self._decoders.start()  # while the caller finds its pictures
+        self._decoders.start()  # while the caller looks for its pictures
 
     def predict(
         self,
@@ -105,20 +105,20 @@ class Model:
         where: Mapping[str, str] | Sequence[tuple[str, str]] = (),
         neighbours: int = Settings.neighbours,
     ) -> Iterator[Answer]:
-        """An answer for each file, in their order, some tens of them at a time.
+        """Yield an answer for each file, in order; they are processed some tens at a time.
 
         Args:
-            sources: paths of files, the bytes of one, or what :func:`expand` gives.
-            top: classes to name, at most.
-            where: values of columns of the catalogue; only classes that occur with all of them are possible.
-            neighbours: nearest training images to name; 0 for neither these nor the distance.
+            sources: paths of files, the bytes of one, or the result of :func:`expand`.
+            top: the most classes to name.
+            where: values of catalogue columns; only classes that occur with all of them are possible.
+            neighbours: how many nearest training images to name; 0 leaves out both them and the distance.
 
         Raises:
-            ColdframeError: a column or value that the training rows do not have.
+            ColdframeError: the training rows do not have such a column or value.
         """
         pairs = list(where.items()) if isinstance(where, Mapping) else list(where)
         possible = taxonomy.allowed(self._predictor.taxonomy([column for column, _ in pairs]), pairs, self.classes)
-        with closing(self._prepared(sources)) as batches:  # at once, whatever happens: nobody waits for files then
+        with closing(self._prepared(sources)) as batches:  # close at once, whatever happens: no file is awaited
             for batch in batches:
                 readable = [one for one in batch if one.failed is None]
                 found = self._predictor.ask([one.prepared for one in readable]) if readable else None
@@ -136,7 +136,7 @@ class Model:
             places, distances = known.nearest(np.where(usable[:, None], found.vectors, 0), count)
         masked = np.where(usable[:, None], found.probabilities, 1) * possible
         totals = masked.sum(axis=1, keepdims=True)
-        # where all that is possible has no probability at all, each is as likely as the others
+        # if no possible class has any probability, all are equally likely
         shares = np.where(totals == 0, possible / possible.sum(), masked / np.where(totals == 0, 1, totals))
         for row, (file, share) in enumerate(zip(files, shares, strict=True)):
             if not usable[row]:
@@ -152,7 +152,7 @@ class Model:
             yield answer
 
     def _prepared(self, sources: Iterable[Source]) -> Generator[list[_File], None, None]:
-        """Files some at a time, ready for the predictor; while it works on some, threads prepare the next."""
+        """Files in batches, ready for the predictor; while it works on one batch, threads prepare the next."""
         waiting: list[Future[_File]] = []
         files = Decoding(self._decoders)
         with ThreadPoolExecutor(cores()) as pool:
@@ -197,7 +197,7 @@ class Model:
 
 @dataclass(frozen=True)
 class _File:
-    """A file as the predictor takes it, or why it cannot."""
+    """A file in the form that the predictor takes, or the reason why it cannot be used."""
 
     path: str
     prepared: Any = None
@@ -213,7 +213,7 @@ def _identify(files: Decoding, source: Source) -> str | decoding.UnreadableImage
 
 
 def _told(path: str) -> str:
-    """A path as text that can be written: what is not UTF-8 in its bytes, or no character, as an escape."""
+    """Collects lines from a CSV writer. They come with CSV's line end, so that a lone carriage return is quoted, and get ours."""
     try:
         return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
     except UnicodeEncodeError:
@@ -221,24 +221,24 @@ def _told(path: str) -> str:
 
 
 def _pieces(given: Iterable[Element], count: int) -> Iterator[list[Element]]:
-    """Lists of up to ``count``."""
+    """Lists of up to ``count`` elements."""
     source = iter(given)
     while piece := list(islice(source, count)):
         yield piece
 
 
 def open_model(source: str | Path, *, store: str | Path | None = None, max_seconds: float = MAX_SECONDS) -> Model:
-    """A model to ask: the artefact in a folder, else a run of a store, as ``coldframe predict`` names them.
+    """Open a model: the artefact in a folder, or else a run of a store, named as for ``coldframe predict``.
 
-    ``max_seconds`` is the longest that one file may take, to decode and in the model of an artefact.
+    ``max_seconds`` is the time limit for one file, to decode and in the model of an artefact.
 
     Raises:
-        ColdframeError: neither is there, or it cannot be loaded; ``max_seconds`` is no time.
+        ColdframeError: neither exists, or it cannot be loaded, or ``max_seconds`` is not a time.
     """
     if not 1e-3 <= max_seconds < math.inf:
         raise ColdframeError(f"predict: max_seconds = {max_seconds}, expected a number from 0.001 on")
     folder = Path(source)
-    looks_like_a_path = os.sep in str(source).rstrip(os.sep)  # the name of a run has none in it
+    looks_like_a_path = os.sep in str(source).rstrip(os.sep)  # the name of a run has none
     if not looks_like_a_path and artefact.is_one(folder) and _is_run(store, str(source)):
         raise ColdframeError(
             f"{source}: both an artefact in this folder and a run of the store: say .{os.sep}{source} for the artefact, or the "
@@ -265,7 +265,7 @@ def open_model(source: str | Path, *, store: str | Path | None = None, max_secon
 
 
 def _is_run(store: str | Path | None, name: str) -> bool:
-    """Whether a store has a run that goes by a name."""
+    """Whether a store has a run with this name."""
     if store is None or not Path(store).is_dir():
         return False
     try:
@@ -276,7 +276,7 @@ def _is_run(store: str | Path | None, name: str) -> bool:
 
 
 def _of_others(given: artefact.Artefact) -> list[str]:
-    """A sentence on files beside an artefact, if there are any: Python that runs there would import a module among them."""
+    """A sentence on files beside an artefact, if any: Python run there would import modules from among them."""
     others = artefact.others(given.folder, given.card)
     if not others:
         return []

@@ -1,4 +1,4 @@
-"""The commands that fill a feature set again, as it was made."""
+"""The commands that fill a feature set again, the way it was made."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from store.store import Snapshot
 
 
 def again(moment: Snapshot, config: Config, name: str, row: Mapping[str, Any] | None) -> list[str]:
-    """The embed that fills a feature set; ``row`` is the set's own, if the store still has it.
+    """The embed command that fills a feature set; ``row`` is the set's own row, if the store still has it.
 
-    It leaves views to :func:`views_again`: their rows are those of a plan, which may have to be replayed before.
+    Views are left to :func:`views_again`: their rows come from a plan, which may have to be replayed first.
     """
     words, settings, views = _made(moment, name, row)
     words += ["--views", "0"] if views.get("views") else []  # a coldframe.toml may ask for them
@@ -25,7 +25,7 @@ def again(moment: Snapshot, config: Config, name: str, row: Mapping[str, Any] | 
 
 
 def views_again(moment: Snapshot, config: Config, name: str, row: Mapping[str, Any] | None) -> list[str] | None:
-    """The embed that makes the augmented views of a feature set, if it has any."""
+    """The embed command that makes the augmented views of a feature set, if it has any."""
     words, settings, views = _made(moment, name, row)
     if not views.get("views"):
         return None
@@ -43,7 +43,7 @@ def _options(config: Config, name: str, settings: Settings, leave_out: tuple[str
 
 
 def _made(moment: Snapshot, name: str, row: Mapping[str, Any] | None) -> tuple[list[str], Settings, dict[str, Any]]:
-    """The first words of an embed of a set, the settings of its pictures as they are, and what its row says of its views."""
+    """The first words of a set's embed command, the settings of its unaugmented pictures, and what its row says of its views."""
     record = Record.of(moment, STEP, name)
     settings: Settings = from_json(Settings, record.settings if record is not None else {})
     network, views = settings.embedder or name, {}

@@ -1,4 +1,4 @@
-"""What may be fetched: weights that a person named, in a command or a recipe, and never those that only a store names."""
+"""Which weights may be fetched: those that a person named, in a command or a recipe; never those that only a store names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _in_recipe: Callable[[], Collection[str]] = tuple
 
 @contextmanager
 def recipe(weights: Callable[[], Collection[str]]) -> Iterator[None]:
-    """While this lasts a person's recipe names these weights; it is not asked before somebody wants to know."""
+    """While this context lasts, a person's recipe names these weights. ``weights`` is called only when somebody needs to know."""
     global _in_recipe
     before, _in_recipe = _in_recipe, weights
     try:

@@ -1,4 +1,4 @@
-"""A contact sheet of augmented pictures: a row per image, the picture as it is, then its views."""
+"""A contact sheet of augmented pictures: each row is an image, first unaugmented, then its views."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from store.rows import json_of
 from store.schemas import DEFAULT_PLAN
 from store.store import Snapshot
 
-IMAGES, VIEWS = 6, 5  # rows, and views in each
+IMAGES, VIEWS = 6, 5  # rows, and views in each row
 CELL, LINE, GAP = (
     (200, 150),
     20,
     8,
-)  # width and height of a picture at most, of a line of text, between pictures; pixels
+)  # pixels: largest width and height of a picture; a line of text; the gap between pictures
 SUFFIXES = (".png", ".jpg", ".jpeg")
-FILE = "views.png"  # where nobody names another
+FILE = "views.png"  # unless another name is given
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """The sheet, RGB; how its views were made, and the feature set that says so, None where those are the defaults."""
+    """The sheet (RGB), how its views were made, and the feature set with those settings, or None if they are the defaults."""
 
     image: Image.Image
     augmentation: Augmentation
@@ -38,13 +38,13 @@ class Sheet:
 
 
 def contact_sheet(snapshot: Snapshot, embedder: str | None = None, plan: str = DEFAULT_PLAN) -> Sheet:
-    """Views of some images, drawn as ``embed`` draws them: the same each time. No network is loaded.
+    """Views of some images, drawn as ``embed`` draws them, the same each time. No network is loaded.
 
-    The images are training rows of ``plan`` where it was replayed, of as many classes as there are. The settings are those of
-    the feature set ``embedder``, or of the only one with views; the defaults where there are no views.
+    The images are training rows of ``plan`` if it was replayed, from as many classes as possible. The settings are those of the
+    feature set ``embedder``, or of the only one with views, or the defaults if there are no views.
 
     Raises:
-        ColdframeError: no such feature set, several that have views, or no image that can be read.
+        ColdframeError: there is no such feature set, several have views, or no image can be read.
     """
     name, how, count = _settings(snapshot, embedder)
     root, max_pixels = image_root(snapshot), ingested_max_pixels(snapshot)
@@ -63,10 +63,10 @@ def contact_sheet(snapshot: Snapshot, embedder: str | None = None, plan: str = D
 
 
 def save(sheet: Sheet, file: Path) -> None:
-    """Write the sheet, whole or not at all, as what the file's name says.
+    """Write the sheet, whole or not at all, in the format of the file's suffix.
 
     Raises:
-        ColdframeError: the name ends in something else than .png, .jpg or .jpeg.
+        ColdframeError: the name does not end in .png, .jpg or .jpeg.
     """
     if file.suffix.lower() not in SUFFIXES:
         raise ColdframeError(f"{file}: expected a name ending in {', '.join(SUFFIXES)}")
@@ -75,7 +75,7 @@ def save(sheet: Sheet, file: Path) -> None:
 
 
 def describe(sheet: Sheet) -> str:
-    """Whose settings the views have, and those that are on."""
+    """Whose settings the views have, and which settings are on."""
     how = sheet.augmentation
     on = [f"{name} {value:g}" for name in augmentation.LARGEST if (value := getattr(how, name))]
     whose = f"as the views of {sheet.embedder}" if sheet.embedder else "by the default settings"
@@ -83,7 +83,7 @@ def describe(sheet: Sheet) -> str:
 
 
 def _settings(snapshot: Snapshot, asked: str | None) -> tuple[str | None, Augmentation, int]:
-    """The feature set whose settings to use, if any; them, and how many views to show."""
+    """The feature set whose settings to use, if any; the settings; and how many views to show."""
     if asked is not None:
         feature_sets.choose(snapshot, asked)
     made = {
@@ -103,7 +103,7 @@ def _settings(snapshot: Snapshot, asked: str | None) -> tuple[str | None, Augmen
 
 
 def _fitting(picture: Image.Image) -> tuple[int, int]:
-    """Height and width of a picture that fits into a cell, its aspect kept."""
+    """Height and width of a picture that fits into a cell with its aspect kept."""
     scale = min(CELL[0] / picture.width, CELL[1] / picture.height)
     return max(round(scale * picture.height), 1), max(round(scale * picture.width), 1)
 

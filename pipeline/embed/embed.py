@@ -1,7 +1,7 @@
-"""Embed: one vector for each content, through a frozen network, once.
+"""Embed: one vector for each content, computed once by a frozen network.
 
-With views asked for, one vector as well for each augmented view of a content. Batches are committed every few seconds; a
-run that was killed goes on behind its last commit.
+If views are asked for, each augmented view of a content gets a vector as well. Batches are committed every few seconds; a run
+that was killed continues after its last commit.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ SAMPLED_BATCHES = 4
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an embed did, in contents (equal files count once).
+    """The result of an embed, in contents (equal files count once).
 
-    ``failed_before`` are those that an earlier embed could not do and that were not tried again. Of the vectors of
-    augmented views asked for, ``views_cached`` were there and ``views_embedded`` were made. ``note`` is a sentence for the person
-    watching, or empty.
+    ``failed_before`` are contents that failed in an earlier embed and were not tried again. Of the augmented views asked for,
+    ``views_cached`` had vectors already and ``views_embedded`` were made now. ``note`` is a sentence for the user, or empty.
     """
 
     embedder: str
@@ -53,9 +52,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What an embed would do, in contents, and how long it would take, from a sample measured now.
+    """What an embed would do, in contents, and how long it would take, measured on a sample now.
 
-    ``views`` are the vectors to make for the contents to do, augmented ones and those of pictures as they are.
+    ``views`` counts the vectors to make for the contents to do, of unaugmented pictures and of augmented views.
     """
 
     embedder: str
@@ -71,10 +70,10 @@ class Forecast:
 
 
 def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -> Outcome:
-    """Fill the feature set ``name``: a vector for each content that has none, and for each view asked for that it lacks.
+    """Fill the feature set ``name``: add the missing vectors of contents, and of the views asked for.
 
     Raises:
-        ColdframeError: the weights cannot be had, the set or its views were made with other settings (it says which), the
+        ColdframeError: the weights are not available, the set or its views were made with other settings (it says which), the
             plan whose training rows get views was never replayed, or more failed than ``max_failure_rate`` allows.
         Locked: another embed is filling the same set.
     """
@@ -117,7 +116,7 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
 
 
 def _finish(store: Store, work: Work, filling: Filling, seconds: float, *, is_done: bool) -> None:
-    """Commit what failed, and where all was tried the records of the step."""
+    """Commit the failures, and the step's records if everything was tried."""
     name = work.name
     with store.commit("embed") as commit:
         failures = _failures(work.before, name, filling.failed, filling.retried)
@@ -148,7 +147,7 @@ def forecast(store: Store, name: str, settings: Settings) -> Forecast:
     """What :func:`embed` would do now, and how long it would take; nothing is stored.
 
     Raises:
-        ColdframeError: as :func:`embed` does.
+        ColdframeError: as for :func:`embed`.
     """
     work = Work(store, name, settings)
     work.compare_set()
@@ -173,7 +172,7 @@ def forecast(store: Store, name: str, settings: Settings) -> Forecast:
 
 
 def _failures(before: Snapshot, name: str, failed: dict[str, str], retried: list[str]) -> pa.Table:
-    """``failures`` rows, one per image of a content that lacks a vector, with the user's columns; earlier ones stay unless
+    """Rows of ``failures``, one per image of a content that lacks a vector, with the user's columns. Earlier rows stay unless
     ``retried``."""
     before.register("tried", pa.table({"content_id": pa.array(retried, pa.string())}))
     kept = before.query("steps/embed/failures_kept", embedder=name)
@@ -189,7 +188,7 @@ def _failures(before: Snapshot, name: str, failed: dict[str, str], retried: list
 
 
 def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
-    """Why a feature set has to be filled, its pictures as they are; None where it need not."""
+    """Why a feature set's unaugmented pictures have to be embedded; None if they need not be."""
     settings = config.settings(Settings, STEP, name, flags={})
     record = Record.of(moment, STEP, name)
     if record is None or moment is None:
@@ -200,7 +199,7 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
 
 
 def views_out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
-    """Why the augmented views of a feature set have to be made; None where they need not."""
+    """Why the augmented views of a feature set have to be made; None if they need not be."""
     settings = config.settings(Settings, STEP, name, flags={})
     record = Record.of(moment, VIEWS_STEP, name)
     if record is None or moment is None:

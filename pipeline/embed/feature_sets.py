@@ -1,4 +1,4 @@
-"""Which feature set a step reads, and digests that say whether what it read has changed."""
+"""Which feature set a step reads, and digests that tell whether what it read has changed."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ DEFAULT_EMBEDDER = "efficientnet-b4"
 
 
 def names(snapshot: Snapshot) -> list[str]:
-    """Those of all feature sets, sorted."""
+    """The names of all feature sets, sorted."""
     return sorted(snapshot.select("feature_sets", "embedder")["embedder"].to_pylist())
 
 
 def choose(snapshot: Snapshot, asked: str | None) -> str:
-    """The feature set asked for; else ``efficientnet-b4`` if the store has it, else the only one there is.
+    """The feature set asked for; else ``efficientnet-b4`` if the store has it; else the only one.
 
     Raises:
-        ColdframeError: no such set, none at all, or several to choose from.
+        ColdframeError: there is no such set, none at all, or several to choose from.
     """
     available = names(snapshot)
     if asked is not None and asked in available:
@@ -43,10 +43,10 @@ def choose(snapshot: Snapshot, asked: str | None) -> str:
 
 
 def choose_all(snapshot: Snapshot, asked: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The feature sets asked for, one or several to join, in that order; :func:`choose`'s where none is named.
+    """The feature sets asked for, one or several to join, in that order; if none is named, the one from :func:`choose`.
 
     Raises:
-        ColdframeError: as :func:`choose` does, or a set is named twice.
+        ColdframeError: as for :func:`choose`, or a set is named twice.
     """
     wanted = [asked] if asked is None or isinstance(asked, str) else list(asked)
     chosen = tuple(choose(snapshot, name) for name in wanted)
@@ -59,8 +59,8 @@ def row_of(snapshot: Snapshot, name: str) -> dict[str, Any]:
     """How a feature set was made.
 
     Raises:
-        ColdframeError: there is no such set any more.
-        StoreDamaged: its row is none that we would have written.
+        ColdframeError: the set no longer exists.
+        StoreDamaged: its row was not written by coldframe.
     """
     rows = snapshot.rows("steps/embed/feature_set", embedder=name)
     if not rows:
@@ -72,7 +72,7 @@ def row_of(snapshot: Snapshot, name: str) -> dict[str, Any]:
 
 
 def _made(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the vectors of a set depend on, the digest of the weights among it."""
+    """What the vectors of a set depend on, including the digest of the weights."""
     made = json_of(row["settings"], f"the settings of the feature set {row['embedder']!r}")
     if "weights" not in made:
         raise not_ours(f"the settings of the feature set {row['embedder']!r}", "they name no weights")
@@ -85,7 +85,7 @@ def _source(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_weights(row: Mapping[str, Any], digest: str) -> None:
     """Raises:
-    ColdframeError: a network loaded as the ``row`` of a feature set says has weights of another ``digest``.
+    ColdframeError: a network, loaded as the ``row`` of a feature set says, has weights with another ``digest``.
     """
     if digest != _made(row)["weights"]:
         place = _source(row).get("weights") or "the default place"
@@ -95,25 +95,25 @@ def check_weights(row: Mapping[str, Any], digest: str) -> None:
 
 
 def reader(snapshot: Snapshot, name: str, asker: str) -> Callable[[Sequence[str]], FloatMatrix]:
-    """What turns texts into features of unit length (texts, dimensions) in the space of a feature set.
+    """A function that turns texts into unit-length features (texts, dimensions) in the space of a feature set.
 
     Raises:
-        ColdframeError: the network of the set reads no text, or its weights are not those the set was made with; the
-            sentence starts with ``asker``.
+        ColdframeError: the network of the set has no text side, or its weights are not those that the set was made with; the
+            message starts with ``asker``.
     """
     row = row_of(snapshot, name)
     return embedders.text_side(row["network"], _source(row), _made(row)["weights"], set_name=name, asker=asker)
 
 
 def vectors(snapshot: Snapshot, name: str, view: int = 0) -> Vectors:
-    """The vectors of one view of a feature set for all images of the store, one row per content that has it.
+    """The vectors of one view of a feature set for all images of the store, one row per content that has one.
 
-    View 0 is the picture as it is, 1 and more are augmented.
+    View 0 is the unaugmented picture; 1 and above are augmented.
     """
     ids = snapshot.query("steps/embed/vector_ids", embedder=name, view=view)["content_id"].to_numpy().astype(object)
     known = Vectors(name, ids, np.zeros((0, 0), np.float32))
     matrix = known.matrix
-    # piece by piece into one matrix: a table of all vectors would be several copies of it
+    # piece by piece into one matrix: a table of all vectors would need several copies in memory
     for rows in snapshot.stream("steps/embed/vectors", embedder=name, view=view):
         piece, positions = to_matrix(rows["vector"]), known.positions(rows["content_id"])
         if not len(matrix):
@@ -123,23 +123,23 @@ def vectors(snapshot: Snapshot, name: str, view: int = 0) -> Vectors:
 
 
 def views(snapshot: Snapshot, name: str) -> list[int]:
-    """The numbers of the views that images of the store have in a feature set, ascending."""
+    """The view numbers that a feature set has for images of the store, ascending."""
     return [row["view"] for row in snapshot.rows("steps/embed/views", embedder=name)]
 
 
 def augmentation(settings: Mapping[str, Any]) -> Augmentation | None:
-    """How the views of a feature set are made, from the ``settings`` of its row; None where it has none."""
+    """How the views of a feature set are made, from the ``settings`` of its row; None if it has no views."""
     return Augmentation.from_json(settings["augmentation"]) if settings.get("views") else None
 
 
 def digest(snapshot: Snapshot, name: str) -> str:
-    """Changes when the set is made anew or gains or loses vectors of the store's images."""
+    """A digest that changes when the set is made anew, or gains or loses vectors of the store's images."""
     value: str = snapshot.value("steps/embed/feature_set_digest", embedder=name)
     return value
 
 
 def column_digests(snapshot: Snapshot, columns: list[str]) -> dict[str, str]:
-    """A digest of each column of ``images`` over all rows; a path rename does not change that of ``label``."""
+    """A digest of each column of ``images`` over all rows; renaming a path does not change the digest of ``label``."""
     if not columns:
         return {}
     found = {row["name"]: row["digest"] for row in snapshot.rows("steps/embed/column_digest", columns=columns)}

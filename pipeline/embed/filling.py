@@ -1,7 +1,7 @@
-"""Filling a feature set: files decoded ahead, batches through the network, what is done committed every few seconds.
+"""Fill a feature set: decode files ahead, run batches through the network, and commit every few seconds.
 
-Files are decoded in threads of this process: Pillow lets go of the interpreter while it decodes and resizes, and a file is only
-here after ingest decoded it whole, in a process of its own and within its limits. It is decoded once for all its views.
+Files are decoded in threads of this process: Pillow releases the GIL while it decodes and resizes. That is safe because
+ingest decoded each file whole before, in a separate process and within limits. A file is decoded once for all its views.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from store.matrices import from_matrix
 from store.store import Store
 
 BATCHES_AHEAD = 2
-COMMIT_BYTES = 8 << 20  # of vectors, where that comes sooner than the seconds between commits: what waits in memory
-COMPACT_EVERY = 32  # commits while it runs: a reader then opens at most so many small parts, and a few larger ones
-LEAST_JUDGED = 50  # contents tried before a rate of failures says anything
+COMMIT_BYTES = 8 << 20  # of vectors: commit at this size, or earlier when it is time; this bounds the memory in use
+COMPACT_EVERY = 32  # commits while it runs: a reader then opens at most this many small parts, and a few larger ones
+LEAST_JUDGED = 50  # contents to try before judging the failure rate
 
 
 class Filling:
-    """One pass over contents to embed, in order.
+    """One pass over the contents to embed, in order.
 
     Attributes:
-        tried: how many contents were taken up; ``retried`` are those of them that had failed before.
-        embedded: how many of those have a vector now.
+        tried: how many contents were taken up; ``retried`` are those among them that had failed before.
+        embedded: how many of them have a vector now.
         views: how many vectors of augmented views were made.
-        failed: the reason of each content that lacks a view it was to have.
+        failed: the reason for each content that lacks a requested view.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Filling:
         self.failed: dict[str, str] = {}
         self.retried: list[str] = []
         self._failed_before = failed_before
-        self._ready: list[tuple[str, int, npt.NDArray[Any]]] = []  # content, view, what the network takes
+        self._ready: list[tuple[str, int, npt.NDArray[Any]]] = []  # content, view, network input
         self._made = _Vectors()
         self._commits = 0
 
@@ -75,8 +75,8 @@ class Filling:
         max_failure_rate: float | None,
         quiet: bool,
     ) -> bool:
-        """Embed ``total`` contents, tables of ``content_id, paths, views``, into the store; False if too many failed and it
-        stopped early."""
+        """Embed ``total`` contents, tables of ``content_id, paths, views``, into the store. Return False if too many failed
+        and it stopped early."""
         last_commit = time.monotonic()
         with Progress(total, f"embed {self._name}", quiet=quiet) as progress:
             for count in self._batches(pages):
@@ -91,7 +91,7 @@ class Filling:
         return self.tried == total
 
     def measure(self, todo: pa.Table) -> float:
-        """Seconds a view of a content of ``todo`` takes, storing nothing, after a batch to warm up."""
+        """Seconds per view for the contents of ``todo``, after a batch to warm up; nothing is stored."""
         sum(self._batches([todo.slice(0, self._network.batch)]))
         self._embed_ready(least=1)
         started = time.monotonic()
@@ -104,9 +104,9 @@ class Filling:
         return max_failure_rate is not None and judged and len(self.failed) > max_failure_rate * self.tried
 
     def _batches(self, pages: Iterable[pa.Table]) -> Iterator[int]:
-        """Embed batch after batch, decoding a few ahead; how many contents were taken up for each. A last part of one stays."""
+        """Embed batch after batch, decoding a few ahead; yield the contents taken up for each. A last partial batch stays."""
         ahead: deque[tuple[str, list[int], Future[Any]]] = deque()
-        waiting = 0  # views
+        waiting = 0  # in views
         with ThreadPoolExecutor(cores() + 1) as pool:
             try:
                 slices = (
@@ -134,7 +134,7 @@ class Filling:
         return prepared_or_reasons(self._network, image, content_id, views, self._augmentation)
 
     def _take_batch(self, ahead: deque[tuple[str, list[int], Future[Any]]]) -> int:
-        """Take up contents until their views make a batch, or there are no more, and embed it; how many."""
+        """Take up contents until their views make a batch, or none are left, and embed it; return how many were taken."""
         before = self.tried
         while ahead and len(self._ready) < self._network.batch:
             content_id, _, future = ahead.popleft()
@@ -150,7 +150,7 @@ class Filling:
         return self.tried - before
 
     def _embed_ready(self, *, least: int) -> None:
-        """Embed what is prepared, batch by batch, while there are ``least`` of it."""
+        """Embed what is prepared, batch by batch, while at least ``least`` views are left."""
         while len(self._ready) >= least:
             batch, self._ready = self._ready[: self._network.batch], self._ready[self._network.batch :]
             vectors = self._network.embed([prepared for _, _, prepared in batch])
@@ -183,19 +183,19 @@ class Filling:
 
 
 class _Vectors:
-    """Vectors that are made and not committed yet."""
+    """Vectors that are made but not committed yet."""
 
     def __init__(self) -> None:
-        self.of: list[tuple[str, int]] = []  # content and view of each
+        self.of: list[tuple[str, int]] = []  # content and view of each vector
         self.batches: list[npt.NDArray[np.floating]] = []
 
     @property
     def bytes(self) -> int:
-        """What they take."""
+        """The memory that they take."""
         return sum(batch.nbytes for batch in self.batches)
 
     def table(self, embedder: str) -> pa.Table:
-        """As rows of ``embeddings``."""
+        """The vectors as rows of ``embeddings``."""
         return pa.table(
             {
                 "content_id": pa.array([content_id for content_id, _ in self.of]),
@@ -207,7 +207,7 @@ class _Vectors:
 
 
 def views_in(todo: pa.Table) -> int:
-    """How many views of contents there are to embed."""
+    """How many views there are to embed."""
     return len(todo["views"].combine_chunks().flatten())
 
 
@@ -244,7 +244,7 @@ def prepared_or_reasons(
 def _prepared_or_reason(network: Embedder, image: Image.Image, view: int) -> npt.NDArray[Any] | str:
     try:
         return network.prepare(image)
-    except Exception as error:  # whatever an embedder makes of a strange shape, lack of memory too: this file's alone
+    except Exception as error:  # an embedder may fail on a strange shape, or for lack of memory: only this file fails
         return f"{_of_view(view)}cannot be prepared for the network ({_told(error)})"
 
 

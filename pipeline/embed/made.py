@@ -1,4 +1,4 @@
-"""What a feature set was made with, and whether that is what is asked for now."""
+"""What a feature set was made with, and whether that matches what is asked for now."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from store.errors import ColdframeError
 from store.rows import json_of
 from store.store import Snapshot
 
-FEATURE_SET = "feature set"  # among the inputs of the step
-NONE = "none"  # the augmentation of a picture as it is
+FEATURE_SET = "feature set"  # its key among the inputs of the step
+NONE = "none"  # the augmentation of an unaugmented picture
 
 
 @dataclass(frozen=True)
 class Made:
-    """What the set ``name`` was made with; all of it is empty where there is no set yet.
+    """What the set ``name`` was made with; everything is empty if the set does not exist yet.
 
     Attributes:
-        row: of ``feature_sets``.
-        settings: all that a vector of a picture as it is depends on; see :func:`set_settings`.
+        row: the set's row in ``feature_sets``.
+        settings: everything that a vector of an unaugmented picture depends on; see :func:`set_settings`.
         views, augmentation: how many augmented views, and how they are made.
         source: where its network came from.
     """
@@ -38,10 +38,10 @@ class Made:
 
     @classmethod
     def of(cls, moment: Snapshot, name: str) -> Made:
-        """That of the set called ``name``.
+        """What the set called ``name`` was made with.
 
         Raises:
-            ColdframeError: its row holds no JSON.
+            ColdframeError: its row is not valid JSON.
         """
         rows = moment.rows("steps/embed/feature_set", embedder=name)
         if not rows:
@@ -53,10 +53,10 @@ class Made:
         return cls(name, rows[0], settings | ({"augmentation": NONE} if views else {}), views, augmentation, source)
 
     def check(self, wanted: Mapping[str, Any], augmentation: Mapping[str, Any] | None) -> None:
-        """See that the set, if it exists, is what is wanted, and its views too where ``augmentation`` is given.
+        """Check that the set, if it exists, is what is wanted, and so are its views if ``augmentation`` is given.
 
         Raises:
-            ColdframeError: it says what differs.
+            ColdframeError: it is not; the message says what differs.
         """
         changes = _changes(self.settings, wanted) if self.settings else ""
         if changes:
@@ -73,16 +73,16 @@ class Made:
 
 
 def _changes(made: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """What differs between two settings, said key by key."""
+    """What differs between two settings, key by key."""
     differing = sorted(key for key in {**made, **wanted} if made.get(key) != wanted.get(key))
     return "; ".join(f"{key} was {made.get(key)}, is now {wanted.get(key)}" for key in differing)
 
 
 def set_settings(settings: Settings, name: str, network: Embedder) -> dict[str, Any]:
-    """Everything a vector of a picture as it is depends on; two sets of equal settings hold equal ones.
+    """Everything that a vector of an unaugmented picture depends on; sets with equal settings hold equal vectors.
 
-    A set with augmented views keeps their augmentation in place of ``none``, and their number as ``views``, beside these;
-    the digest of the set stays.
+    A set with augmented views also keeps their augmentation in place of ``none``, and their number as ``views``; the
+    digest of the set does not change.
     """
     return {
         "embedder": settings.embedder or name,
@@ -95,10 +95,10 @@ def set_settings(settings: Settings, name: str, network: Embedder) -> dict[str, 
 
 
 def copy_of_set(moment: Snapshot, name: str) -> dict[str, str]:
-    """The row of the set called ``name``, as :func:`copy_of` keeps it."""
+    """The row of the set called ``name``, in the form of :func:`copy_of`."""
     return copy_of(moment.rows("steps/embed/feature_set", embedder=name)[0])
 
 
 def copy_of(row: dict[str, Any]) -> dict[str, str]:
-    """The row of a feature set as the record of its step keeps it, so that a lost one can be made again exactly."""
+    """The row of a feature set in the form that the step's record keeps, so that a lost set can be made again exactly."""
     return {FEATURE_SET: json.dumps(row, default=str, sort_keys=True)}

@@ -1,4 +1,4 @@
-"""Pending: the contents that lack a vector, or a view of one."""
+"""Pending: contents that lack a vector, or a view's vector."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ PAGE = 8192  # contents looked up at a time
 
 
 def missing(moment: Snapshot, name: str, settings: Settings, first: str, last: str) -> pa.Table:
-    """The contents that lack a view the settings ask for, of those whose ids begin as ``first`` to ``last`` do:
+    """The contents that lack a view that the settings ask for, with ids from the prefix ``first`` to the prefix ``last``:
     ``content_id, paths, views, failed_before``, by id.
 
-    ``views`` are the numbers of those that each lacks, ascending.
+    ``views`` are the numbers of the views that the content lacks, ascending.
     """
     return moment.query("steps/embed/missing", embedder=name, first=first, last=last, **_wanted(settings))
 
 
 def missing_by_prefix(moment: Snapshot, name: str, settings: Settings) -> list[dict[str, Any]]:
-    """How many contents, pictures as they are and views there are to make, by the beginning of the content ids:
+    """How many contents, unaugmented pictures and views there are to make, by prefix of the content ids:
     ``prefix, failed_before, contents, pictures, views``."""
     return moment.rows("steps/embed/missing_by_prefix", embedder=name, **_wanted(settings))
 
@@ -33,7 +33,7 @@ def _wanted(settings: Settings) -> dict[str, Any]:
 
 
 def pages(by_prefix: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """First and last beginning of ids of about a page of contents each."""
+    """Yield the first and last id prefix of each page of about :data:`PAGE` contents."""
     first, contents = "", 0
     for row in by_prefix:
         first = first if contents else row["prefix"]

@@ -1,4 +1,4 @@
-"""Models in the Hugging Face format, in a folder here or from the hub: no code in them is run, nothing is fetched unasked."""
+"""Models in the Hugging Face format, in a local folder or from the hub: their code is never run, nothing is fetched unasked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.runtime import quiet
 from store import opening
 from store.errors import ColdframeError
 
-# What is fetched of a repository: tensors, and in their place pickled ones where there are none, but no code.
+# What is fetched from a repository: tensors, or pickled ones if there are no others; never code.
 FETCHED = ("*.json", "*.txt", "*.model", "model.safetensors", "model-*-of-*.safetensors")
 PICKLED = ("pytorch_model.bin", "pytorch_model-*-of-*.bin")
 READ = (".json", ".jinja", ".txt", ".model", ".safetensors", ".bin")  # suffixes of files that are read
@@ -25,8 +25,8 @@ IN_FOLDER = (
     "configuration_files",
     "fast_tokenizer_files",
     "gguf_file",
-)  # those that name files
-# Those that transformers takes for files wherever they are, for arguments in order, or for other names of entries.
+)  # entries that name files in the folder
+# Entries that transformers takes for files anywhere, for positional arguments, or for other names of entries.
 ANYWHERE = ("vocab", "merges", "merges_file", "init_inputs", "attribute_map")
 TOKENS = "special_tokens_map.json"
 LARGEST_CONFIG = 64 * 2**20  # bytes
@@ -34,7 +34,7 @@ TENSORS = (".safetensors", ".bin")  # suffixes of files of tensors
 MOST_LAYERS, MOST_WIDTH = (
     1000,
     10_000_000,
-)  # in a configuration: of anything that counts layers, and of any other number
+)  # in a configuration: limits for any number that counts layers, and for any other number
 PARTS = "config.json, model.safetensors, tokenizer and preprocessor files"
 
 
@@ -47,10 +47,10 @@ class Pretrained:
     folder: Path
 
     def load(self, kind: Any, **options: Any) -> Any:
-        """One part of the model, by a class of transformers.
+        """Load one part of the model with a class of transformers.
 
         Raises:
-            ColdframeError: it cannot be had, or is not in the Hugging Face format.
+            ColdframeError: the part is not available, or is not in the Hugging Face format.
         """
         for file in sorted(self.folder.glob("*.bin")):
             _check_pickle(self.name, self.weights, file)
@@ -61,7 +61,7 @@ class Pretrained:
             raise ColdframeError(_not_had(self.name, self.weights, f" from {where} ({_short(error)})")) from error
 
     def says(self, file: str, entry: str) -> Any:
-        """What a file of settings has under a name; None where there is none of either.
+        """The value of an entry in a settings file; None if there is no such file or entry.
 
         Raises:
             ColdframeError: the file cannot be read.
@@ -76,22 +76,22 @@ class Pretrained:
         return said.get(entry) if isinstance(said, dict) else None
 
     def check_config(self, kind: Any, make: Callable[[Any], Any]) -> None:
-        """See that the network which config.json describes has no more numbers than the files of tensors have bytes.
+        """Check that the network described by config.json has no more numbers than its tensor files have bytes.
 
         Args:
             kind: the class of its configuration.
-            make: what makes the network of it.
+            make: makes the network from it.
 
         Raises:
-            ColdframeError: it has, or it cannot be had.
+            ColdframeError: it has more, or the network cannot be made.
         """
         import torch
 
-        config = self.load(kind, attn_implementation="eager")  # whatever it asks for, which may be code from elsewhere
+        config = self.load(kind, attn_implementation="eager")  # its own choice may be code from elsewhere
         for key, value in _entries(config.to_dict()):
             if isinstance(value, int) and not isinstance(value, bool) and value > _most(key):
                 raise ColdframeError(_not_had(self.name, self.weights, f" (config.json: {key} = {value} is too large)"))
-        with torch.device("meta"):  # where tensors have shapes and take no memory
+        with torch.device("meta"):  # on this device, tensors have shapes but take no memory
             wanted = sum(one.numel() for one in make(config).parameters())
         there = sum(file.stat().st_size for file in self.folder.iterdir() if file.suffix in TENSORS)
         if wanted > there > 0:
@@ -109,10 +109,10 @@ def _most(key: str) -> int:
 
 
 def _check_pickle(name: str, weights: str, file: Path) -> None:
-    """See that no tensor of a pickle has more numbers than the file has bytes: one may show a single number again and again.
+    """Check that no tensor of a pickle has more numbers than the file has bytes: a tensor may repeat a single number many times.
 
     Raises:
-        ColdframeError: one has.
+        ColdframeError: one has more.
     """
     import torch
 
@@ -128,17 +128,17 @@ def _check_pickle(name: str, weights: str, file: Path) -> None:
 
 
 def find(name: str, weights: str, *, fetch: bool, is_own: bool = False) -> Pretrained:
-    """The folder of ``weights``, a local one or the name of a repository of the hub.
+    """Find the folder of ``weights``: a local folder, or the name of a repository on the hub.
 
-    A folder that only a store names counts from the root alone: one of that name in the working folder may be anybody's.
+    A folder that only a store names must be absolute: a folder of that name in the working folder may be anybody's.
 
     Args:
-        name: whom the weights are for, in errors.
-        fetch: whether they may be fetched; else a repository is taken as it is on this machine.
-        is_own: whether they are our own default, which is never a folder here.
+        name: the embedder that needs the weights, for errors.
+        fetch: whether the weights may be fetched; if not, a repository is taken as it is on this machine.
+        is_own: whether the weights are our own default, which is never a local folder.
 
     Raises:
-        ColdframeError: there is none, it may not be fetched, it asks to run code, or holds what is no regular file.
+        ColdframeError: it does not exist, may not be fetched, asks to run code, or holds something other than regular files.
     """
     place = Path(weights)
     if is_own or not (fetch or place.is_absolute()):
@@ -162,7 +162,7 @@ def find(name: str, weights: str, *, fetch: bool, is_own: bool = False) -> Pretr
 
 def _of_hub(name: str, weights: str, *, fetch: bool) -> Path:
     hub = quiet.load("huggingface_hub", "snapshot_download")
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # says each of its retries otherwise
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # otherwise it reports each of its retries
     hub.utils.disable_progress_bars()
     missing = hub.errors.LocalEntryNotFoundError
 
@@ -191,7 +191,7 @@ def _of_hub(name: str, weights: str, *, fetch: bool) -> Path:
 
 def _check(name: str, weights: str, folder: Path) -> None:
     """Raises:
-    ColdframeError: the folder asks to run code or for files elsewhere, or what would be read in it is no regular file.
+    ColdframeError: the folder asks to run code or for files elsewhere, or a file to be read in it is not regular.
     """
     for file in sorted(folder.iterdir()):
         if file.suffix not in READ:
@@ -213,7 +213,7 @@ def _check(name: str, weights: str, folder: Path) -> None:
 
 
 def _is_settings(name: str) -> bool:
-    """Whether transformers may heed what a file says; of config.json there may be others for its later versions."""
+    """Whether transformers may use this file's settings; config.json may have variants for later versions."""
     return name.endswith(("config.json", ".index.json", TOKENS)) or (
         name.startswith("config.") and name.endswith(".json")
     )
@@ -227,18 +227,18 @@ def _parsed(data: bytes) -> Any:
 
 
 def _check_files(folder: Path, name: str, said: Any) -> None:
-    """See that the file of settings ``name`` leads to no file outside the folder, nor to what is no regular file.
+    """Check that the settings file ``name`` leads to no file outside the folder, and to none that is not regular.
 
     Raises:
-        ValueError: it does, or weights that it names are not there.
+        ValueError: it does, or weights that it names do not exist.
     """
-    if name == "adapter_config.json":  # which names a model of its own, and Python modules
+    if name == "adapter_config.json":  # it names a base model of its own, and Python modules
         raise ValueError(
             "these are the settings of an adapter; expected those of a whole model, with no adapter beside it"
         )
     if name.endswith(".index.json"):
         return _check_index(folder, said)
-    if name == TOKENS and isinstance(said, dict):  # each of its entries would be an argument of the tokenizer
+    if name == TOKENS and isinstance(said, dict):  # each of its entries would become an argument of the tokenizer
         for key in said:
             if not key.endswith(("_token", "_tokens")):
                 raise ValueError(f"it has an entry {key!r}, expected tokens alone")
@@ -252,8 +252,8 @@ def _check_files(folder: Path, name: str, said: Any) -> None:
 
 
 def _check_name(folder: Path, key: str, named: Any) -> None:
-    """One of :data:`IN_FOLDER`; raises as :func:`_check_files`."""
-    if not isinstance(named, str):  # which transformers cannot take for a file
+    """Check one of :data:`IN_FOLDER`; raise as :func:`_check_files`."""
+    if not isinstance(named, str):  # transformers cannot take it for a file
         return
     if Path(named).name != named:
         raise ValueError(f"its {key} is {named!r}, expected the name of a file of the folder")
@@ -262,10 +262,10 @@ def _check_name(folder: Path, key: str, named: Any) -> None:
 
 
 def _check_index(folder: Path, index: Any) -> None:
-    """See that the files of tensors that an index names lie in the folder, and are files of tensors.
+    """Check that the tensor files named by an index lie in the folder, and are tensor files.
 
     Raises:
-        ValueError: one is none, or is not there.
+        ValueError: one is not, or does not exist.
     """
     named = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(named, dict):
@@ -277,7 +277,7 @@ def _check_index(folder: Path, index: Any) -> None:
 
 
 def _see_regular(file: Path) -> None:
-    """See that a file that is named for tensors is a regular one, or raise a ValueError."""
+    """Check that a file named as a tensor file is regular; raise a ValueError otherwise."""
     try:
         opening.open_regular(file, follow=True).close()
     except OSError as error:
@@ -285,14 +285,14 @@ def _see_regular(file: Path) -> None:
 
 
 def _asked_to_run(value: Any) -> Iterator[str]:
-    """The entries of a configuration, and of those within it, that name code."""
+    """The entries of a configuration, nested ones included, that name code."""
     for key, inner in _entries(value):
         if key in CODE and isinstance(inner, dict | list | str) and inner:
             yield key
 
 
 def _entries(value: Any) -> Iterator[tuple[str, Any]]:
-    """The entries of a configuration, and of those within it."""
+    """The entries of a configuration, nested ones included."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield key, inner

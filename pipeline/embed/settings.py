@@ -1,4 +1,4 @@
-"""What ``embed`` can be told."""
+"""The settings of ``embed``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.steps import settings as declared
 from pipeline.steps.settings import LARGEST_COUNT, LARGEST_SEED, parse_size, setting
 from store.schemas import DEFAULT_PLAN
 
-STEP, VIEWS_STEP = "embed", "embed-views"  # the records of its vectors of pictures as they are, and of augmented views
+STEP, VIEWS_STEP = "embed", "embed-views"  # the records of its vectors: of unaugmented pictures, and of augmented views
 STORE_TYPES = {"float32": np.float32, "float16": np.float16}
 
 
@@ -26,7 +26,7 @@ def _share(of: str, help: str, metavar: str = "SHARE") -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``embed`` can be told; those from ``views`` on are of augmented views alone."""
+    """The settings of ``embed``. Those from ``views`` on apply only to augmented views."""
 
     embedder: str | None = setting(None, "The network.", is_option=False)  # an argument of the command
     weights: str | None = setting(
@@ -91,7 +91,7 @@ class Settings:
         """The size, (height, width) in pixels; None for the network's own.
 
         Raises:
-            ColdframeError: it is no size.
+            ColdframeError: the setting is not a size.
         """
         return None if self.size is None else parse_size(str(self.size))
 
@@ -100,13 +100,13 @@ class Settings:
         """How the views are made.
 
         Raises:
-            ColdframeError: a setting of them is out of range.
+            ColdframeError: one of their settings is out of range.
         """
         given = {one.name: getattr(self, one.name) for one in fields(Augmentation) if one.name != "seed"}
         return Augmentation(**given, seed=self.view_seed)
 
     def of_pictures(self) -> dict[str, Any]:
-        """The settings for pictures as they are, as JSON."""
+        """The settings for unaugmented pictures, as JSON."""
         return {key: value for key, value in asdict(self).items() if key not in OF_VIEWS}
 
     def of_views(self) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def check(name: str, settings: Settings) -> None:
 
 
 def resolved(settings: Settings) -> Settings:
-    """The settings with an absolute path to weights that are a local file or folder, as a store remembers them."""
+    """The settings as a store remembers them: weights that are a local file or folder get an absolute path."""
     if settings.weights and Path(settings.weights).exists():
         return replace(settings, weights=str(Path(settings.weights).resolve()))
     return settings

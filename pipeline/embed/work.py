@@ -1,4 +1,4 @@
-"""What there is to do for a feature set."""
+"""The work to do for a feature set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from store.store import Store
 
 
 class Work:
-    """What there is to do for a set: its network, loaded, and how many contents, ``todo`` of those that are ``missing``."""
+    """The work to do for a set: its loaded network, and how many contents are ``missing`` and, of those, ``todo``."""
 
     def __init__(self, store: Store, name: str, settings: Settings) -> None:
         check(name, settings)
@@ -62,12 +62,12 @@ class Work:
 
     @property
     def views_todo(self) -> int:
-        """How many vectors there are to make; an estimate where a limit cuts the contents short."""
+        """How many vectors to make; an estimate if a limit applies to the contents."""
         views: int = sum(row["views"] for row in self._by_prefix)
         return round(views * self.todo / self.missing) if self.missing else 0
 
     def pages(self) -> Generator[pa.Table]:
-        """What is to do, as :func:`missing` gives it, by id, some thousand contents at a time: memory stays flat."""
+        """The contents to do, as from :func:`missing`, by id, some thousand at a time: memory stays flat."""
         left = self.todo
         for first, last in pending.pages(self._by_prefix):
             page = pending.missing(self.before, self.name, self.settings, first, last)
@@ -92,7 +92,7 @@ class Work:
             )
 
     def _options(self) -> embedders.Options:
-        """How to load the network: in the numerics the set was made in, if it exists and nothing else is asked for."""
+        """How to load the network: with the set's own numerics, if it exists and nothing else is asked for."""
         asked, made_with = self.settings, self._made.settings.get("backend")
         backend = embedders.choose_backend(self._network_name, asked.backend, asked.device, made_with)
         precision = self._made.settings.get("precision") if made_with == backend else None
@@ -118,7 +118,7 @@ class Work:
             ) from error
 
     def filling(self) -> Filling:
-        """A pass over what is to do."""
+        """A pass over the contents to do."""
         return Filling(
             self._store,
             self.name,
@@ -138,11 +138,11 @@ class Work:
 
     @property
     def _augmentation(self) -> dict[str, Any]:
-        """As the set remembers it."""
+        """The augmentation as the set remembers it."""
         return self.settings.augmentation.to_json()
 
     def open_set(self) -> None:
-        """Record a new set or its first or further views, or see that an existing one was made the same way."""
+        """Record a new set, or its first or further views; for an existing one, check that it was made the same way."""
         self.compare_set()
         row = dict(self._made.row) or self._new_row()
         if self.settings.views > self._made.views:
@@ -152,7 +152,7 @@ class Work:
             return
         with self._store.commit("embed") as commit:
             commit.replace("feature_sets", pa.Table.from_pylist([row], SCHEMAS["feature_sets"]), key=self.name)
-            # the copy in the record of the step, where there is one, is to know of the views before the first of them is there
+            # the copy in the step's record, if there is one, must know of the views before the first one exists
             for record in self.before.rows("steps/steps/step", step="embed", name=self.name):
                 inputs = json_of(record["inputs"], f"the inputs of step {STEP} {self.name}") | copy_of(row)
                 record |= {"inputs": json.dumps(inputs, sort_keys=True)}

@@ -1,1 +1,1 @@
-"""Evaluate: probabilities of a run, and what they are worth."""
+"""Evaluate: the probabilities of a run, and how good they are."""

@@ -1,4 +1,4 @@
-"""Evaluate: a run on the rows of a split, as it is and masked by what is known of each row."""
+"""Evaluate: a run on the rows of a split, plain and masked by what is known of each row."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOST_VIEWS = 2**31 - 1
 
 @dataclass(frozen=True)
 class Settings:
-    """Which rows, and how. Each column to mask by is an evaluation of its own."""
+    """Which rows to evaluate, and how. Each column to mask by gives a separate evaluation."""
 
     split: str = setting("test", "Which rows.")
     mask_by: tuple[str, ...] = setting(
@@ -47,12 +47,12 @@ class Settings:
 
 
 def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: bool = False) -> list[Judgement]:
-    """Predict every row of a split and store predictions and figures, plain and once per mask.
+    """Predict every row of a split; store predictions and figures, plain and once per mask.
 
-    Where an evaluation of that name had figures by columns that are not asked for now, those are brought up to date too.
+    If an evaluation of that name had figures by columns that are not asked for now, those are updated too.
 
     Raises:
-        ColdframeError: no such run, no rows in the split, no such column, or no views to average.
+        ColdframeError: there is no such run or column, the split has no rows, or there are no views to average.
     """
     started = time.monotonic()
     check(STEP, settings)
@@ -105,10 +105,10 @@ def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: boo
 
 
 def _rows(snapshot: Snapshot, run: Run, plan: str, settings: Settings) -> Rows:
-    """The rows of the split, with their vectors and the augmented views that are averaged.
+    """The rows of the split, with their vectors and the augmented views to average.
 
     Raises:
-        ColdframeError: there are none, or none of them has views to average.
+        ColdframeError: there are no rows, or none of them has views to average.
     """
     views = _views(snapshot, run) if settings.tta else 0
     rows = load_rows(snapshot, plan, run.reads_vectors, settings.split, views=views, memory_share=settings.memory_share)
@@ -126,7 +126,7 @@ def _rows(snapshot: Snapshot, run: Run, plan: str, settings: Settings) -> Rows:
 
 
 def inputs_read(snapshot: Snapshot, run: Run, settings: Settings) -> dict[str, str]:
-    """The run, and a digest of each column of the rows evaluated and of each column masked or grouped by."""
+    """A digest of the run, of each column of the rows evaluated, and of each column to mask or group by."""
     plan = settings.plan or run.plan
     rows = snapshot.rows("steps/train/labelled_rows_digest", plan=plan, splits=[settings.split])
     inputs = {f"{row['name']} of plan {plan}": row["digest"] for row in rows}
@@ -143,12 +143,12 @@ def inputs_read(snapshot: Snapshot, run: Run, settings: Settings) -> dict[str, s
 
 
 def other_plan(settings: Settings, run: Run) -> str | None:
-    """The plan evaluated on, where it is not the run's own."""
+    """The plan evaluated on, if it is not the run's own."""
     return None if settings.plan == run.plan else settings.plan
 
 
 def _grouped_by(snapshot: Snapshot, one: Judgement, settings: Settings) -> list[str]:
-    """The columns asked for, and those there were figures by before."""
+    """The columns asked for, and those that had figures before."""
     key = {"run_id": one.run_id, "split": one.split, "evaluations": [one.evaluation]}
     before = [row["column"] for row in snapshot.rows("steps/evaluate/grouped_by", **key)]
     return list(dict.fromkeys([*settings.group_by, *(one for one in before if one in snapshot.columns("images"))]))
@@ -158,7 +158,7 @@ def _views(snapshot: Snapshot, run: Run) -> int:
     """How many augmented views all feature sets of a run have.
 
     Raises:
-        ColdframeError: one has none.
+        ColdframeError: a feature set has none.
     """
     if run.kind != HEAD:
         raise ColdframeError(
@@ -177,7 +177,7 @@ def _views(snapshot: Snapshot, run: Run) -> int:
 
 @dataclass(frozen=True)
 class _Masked:
-    """Probabilities under a mask; rows whose label it rules out, and rows whose group training has not seen."""
+    """Masked probabilities, the rows whose label the mask rules out, and the rows whose group was not seen in training."""
 
     probabilities: metrics.Probabilities
     label_masked: int = 0
@@ -192,7 +192,7 @@ def _mask(
     probabilities: metrics.Probabilities,
     column: str | None,
 ) -> _Masked:
-    """Rule out the classes that never occur with a row's value of ``column`` among the rows trained on."""
+    """Rule out the classes that never occur with a row's value of ``column`` among the training rows."""
     if column is None:
         return _Masked(probabilities)
     by_value = taxonomy.of_column(snapshot, run, column)
@@ -207,7 +207,7 @@ def _mask(
 
 
 def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
-    """Why the newest run of a name has to be evaluated again; None where it need not."""
+    """Why the newest run of a name has to be evaluated again; None if it need not be."""
     settings = config.settings(Settings, STEP, flags={})
     run = Run.newest(moment, name=name) if moment else None
     if moment is None or run is None:
@@ -219,19 +219,19 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
 
 
 def _recorded(settings: Settings, run: Run) -> dict[str, Any]:
-    """The settings as the record of the step has them."""
+    """The settings as recorded by the step."""
     return {**asdict(settings), "plan": settings.plan or run.plan}
 
 
 def again(
     moment: Snapshot, config: Config, run: str, name: str, split: str, evaluations: Sequence[Evaluation]
 ) -> list[str]:
-    """Evaluations of a run on a split of one plan again.
+    """The command that repeats evaluations of a run on a split of one plan.
 
     Args:
-        run: what names the run on a command line.
-        name: its name.
-        evaluations: not such that come with training or exporting.
+        run: names the run on a command line.
+        name: the run's name.
+        evaluations: not ones that come with training or exporting.
     """
     plan = evaluations[0].plan
     record = Record.of(moment, STEP, record_name(name, split, plan))

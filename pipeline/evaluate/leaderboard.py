@@ -1,4 +1,4 @@
-"""The leaderboard: runs beside each other, and two of them compared on the rows both have predicted."""
+"""The leaderboard: runs side by side, or two of them compared on the rows that both have predicted."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ FLATTERED = ("rows_trained_on", "rows_selected_on")
 
 @dataclass(frozen=True)
 class Selection:
-    """Which rows of a leaderboard, in which order: those with these values, compared as text; rows without a value of ``sort``
-    come last."""
+    """Which rows of a leaderboard, in which order. Rows are kept if they have these values, compared as text. Rows without a
+    value of ``sort`` come last."""
 
     where: Mapping[str, str] = field(default_factory=dict)
     sort: str | None = None
     ascending: bool = False
 
     def of(self, table: pa.Table) -> pa.Table:
-        """The rows of a table.
+        """The selected rows of a table.
 
         Raises:
-            ColdframeError: no such column.
+            ColdframeError: there is no such column.
         """
         for column in (*self.where, *([self.sort] if self.sort else [])):
             if column not in table.column_names:
@@ -49,7 +49,7 @@ class Selection:
 
 
 def board(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selection) -> tuple[pa.Table, list[str]]:
-    """One row per run with its figures of one evaluation on a split, and what has to be said beside them."""
+    """One row per run with its figures of one evaluation on a split, and notes on them."""
     table = selection.of(snapshot.query("steps/evaluate/leaderboard", split=split, evaluation=evaluation))
     notes = [
         f"{_figures(split, evaluation)}; _low and _high are 95 % bootstrap intervals of units of copies, stratified by class",
@@ -62,7 +62,7 @@ def board(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selecti
 
 
 def by_seeds(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selection) -> tuple[pa.Table, list[str]]:
-    """One row per settings, with mean and spread over its seeds, each a measurement of its own, and what has to be said."""
+    """One row per settings, with mean and spread over its seeds (each seed is one measurement), and notes on them."""
     undrawn = [name for name in heads.names() if not heads.draws(name)]
     name = "steps/evaluate/leaderboard_by_seeds"
     table = selection.of(snapshot.query(name, split=split, evaluation=evaluation, undrawn=undrawn))
@@ -99,12 +99,12 @@ def _flattered(table: pa.Table) -> list[str]:
 
 
 def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluation: str) -> tuple[pa.Table, list[str]]:
-    """Two runs on the rows that both have predictions of, and what has to be said beside the table.
+    """Two runs compared on the rows that both have predicted, and notes on the table.
 
-    The table gives the figures of each, and their paired differences, the first less the second, with intervals.
+    The table gives the figures of each, and their paired differences (the first less the second) with intervals.
 
     Raises:
-        ColdframeError: no such run, or no rows in common.
+        ColdframeError: there is no such run, or no rows in common.
     """
     runs = [Run.find(snapshot, name) for name in (first, second)]
     common = _in_common(snapshot, runs, split=split, evaluation=evaluation)
@@ -132,7 +132,7 @@ def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluati
 
 @dataclass(frozen=True)
 class _Common:
-    """Rows that two runs have predicted with the same label, and how many others either of them has."""
+    """Rows that two runs have predicted with the same label, and how many other rows each of them has."""
 
     image_ids: Texts
     labels: Texts
@@ -143,7 +143,7 @@ class _Common:
 
 def _in_common(snapshot: Snapshot, runs: Sequence[Run], *, split: str, evaluation: str) -> _Common:
     """Raises:
-    ColdframeError: a run has no such predictions, or they have no row, or none of the same label, in common.
+    ColdframeError: a run has no such predictions, or the two have no rows, or none with the same label, in common.
     """
     both = []
     for run in runs:
@@ -182,7 +182,7 @@ def _texts(rows: pa.Table, name: str) -> Texts:
 
 
 def _differences(common: _Common, found: metrics.Paired) -> pa.Table:
-    """A row for each measure: of the first, of the second, and the difference with its interval."""
+    """A row for each measure: the first run's value, the second's, and the difference with its interval."""
     accuracy = [float(np.mean(one == common.labels)) for one in common.predicted]
     f1 = [found.f1_macro_first, found.f1_macro_first - found.f1_macro_difference]
     rows = (

@@ -1,4 +1,4 @@
-"""Leakage: evaluated rows that the run has already seen, as images of the same bytes."""
+"""Leakage: evaluated rows that the run has already seen, as images with the same bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from store.store import Snapshot
 
 
 def rows_seen(snapshot: Snapshot, run: Run, rows: Rows) -> dict[str, int]:
-    """How many rows have the bytes of an image that a run was trained on, and of one that chose its epoch or settings."""
+    """How many rows have the bytes of an image that a run was trained on, or of one that chose its epoch or settings."""
     learned = run.kind != HEAD or heads.learns(run.head)
     return {
         "rows_trained_on": _seen(snapshot, run, rows, TRAIN) if learned else 0,
@@ -21,7 +21,7 @@ def rows_seen(snapshot: Snapshot, run: Run, rows: Rows) -> dict[str, int]:
 
 
 def _seen(snapshot: Snapshot, run: Run, rows: Rows, split: str) -> int:
-    """Rows with the bytes of an image of a split that had a say in the run: a later plan may have moved them."""
+    """Count rows with the bytes of an image that influenced the run from a split: a later plan may have moved them."""
     began_with = Run.of_id(snapshot, run.finetuned_from) if run.finetuned_from else None
     runs = [one for one in (run, began_with) if one is not None]
     ids = [one.run_id for one in runs]

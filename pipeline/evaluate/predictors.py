@@ -1,4 +1,4 @@
-"""Predictors: class probabilities of rows and of pictures, one predictor for each kind of run."""
+"""Predictors: class probabilities of rows and of pictures, with one predictor for each kind of run."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ BATCH = 32  # pictures of rows that go through a network at a time
 
 @dataclass(frozen=True)
 class Found:
-    """Probabilities (n, classes), and vectors (n, dimensions) where there are any."""
+    """Probabilities (n, classes), and vectors (n, dimensions) if there are any."""
 
     probabilities: Probabilities
     vectors: FloatMatrix | None
 
 
 class Predictor(ABC):
-    """What a run or an artefact is asked for probabilities and vectors of pictures through.
+    """The interface for asking a run or an artefact for probabilities and vectors of pictures.
 
     Attributes:
-        name: as a message may have it.
+        name: its name in messages.
         classes: (classes,) ascending.
-        max_pixels: of the largest picture it takes.
-        knows: whether there may be contents that need not be computed, see :meth:`known`.
-        size: (height, width) of every picture, where :meth:`prepare` does no more than resize; else None.
+        max_pixels: the largest picture it takes, in pixels.
+        knows: whether some contents need not be computed, see :meth:`known`.
+        size: (height, width) of every picture if :meth:`prepare` only resizes; else None.
     """
 
     name: str
@@ -60,21 +60,21 @@ class Predictor(ABC):
     size: tuple[int, int] | None = None
 
     def known(self, content_ids: Sequence[str]) -> dict[str, Any]:
-        """What need not be computed of some contents, as :meth:`prepare` would give it; the others are not in there."""
+        """The contents that need not be computed, with what :meth:`prepare` would give for them; others are left out."""
         return {}
 
-    def get_ready(self) -> None:  # noqa: B027  (most are, once they are made)
+    def get_ready(self) -> None:  # noqa: B027  (most are ready once they are made)
         """Load what :meth:`prepare` and :meth:`run` need for pictures that are not known."""
 
     @abstractmethod
     def prepare(self, image: Image.Image) -> Any:
-        """One RGB picture as :meth:`run` takes it; called in several threads at once."""
+        """Convert one RGB picture for :meth:`run`; called in several threads at once."""
 
     def ask(self, prepared: Sequence[Any]) -> Found:
-        """What it says of some pictures, at least one.
+        """The checked results for at least one picture.
 
         Raises:
-            ColdframeError: it cannot say it, or it is not of these pictures and classes.
+            ColdframeError: the model fails, or its result does not fit these pictures and classes.
         """
         found = self.run(prepared)
         if found.probabilities.shape != (len(prepared), len(self.classes)):
@@ -87,22 +87,22 @@ class Predictor(ABC):
 
     @abstractmethod
     def run(self, prepared: Sequence[Any]) -> Found:
-        """As :meth:`ask`, though nobody has looked at it yet."""
+        """As :meth:`ask`, but unchecked."""
 
     @abstractmethod
     def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
-        """The classes by value for each column there is; of those that are not ``asked`` for they may be missing."""
+        """The classes by value for each column; columns that are not ``asked`` for may be missing."""
 
     @abstractmethod
     def neighbours(self) -> Neighbours | None:
-        """Training images with vectors of the same kind; None where it has none."""
+        """Training images with vectors of the same kind; None if it has none."""
 
 
 def of_run(snapshot: Snapshot, run: Run) -> RunPredictor:
     """The predictor of a run.
 
     Raises:
-        ColdframeError: its model cannot be loaded, or does not fit the store any more.
+        ColdframeError: its model cannot be loaded, or no longer fits the store.
     """
     kinds: dict[str, type[RunPredictor]] = {
         HEAD: HeadPredictor,
@@ -113,7 +113,7 @@ def of_run(snapshot: Snapshot, run: Run) -> RunPredictor:
 
 
 class RunPredictor(Predictor):
-    """What the predictors of all kinds of runs have from their store."""
+    """What the predictors of all kinds of runs take from their store."""
 
     def __init__(self, snapshot: Snapshot, run: Run) -> None:
         self._snapshot, self._run, self.name = snapshot, run, run.run_id
@@ -121,19 +121,19 @@ class RunPredictor(Predictor):
 
     @functools.cached_property
     def max_pixels(self) -> int:  # type: ignore[override]
-        """Of the largest picture that the last ingest took."""
+        """The largest picture that the last ingest took, in pixels."""
         return ingested_max_pixels(self._snapshot)
 
     @abstractmethod
     def of_rows(self, rows: Rows, *, quiet: bool = False) -> Probabilities:
-        """Class probabilities of rows of the store, shape (n, classes), the mean over the views that ``rows`` has.
+        """Class probabilities of rows of the store, shape (n, classes), averaged over the views that ``rows`` has.
 
         Raises:
-            ColdframeError: a picture cannot be read again, or the model gives other classes than the run has.
+            ColdframeError: a picture can no longer be read, or the model gives other classes than the run has.
         """
 
     def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
-        """Classes by value of each column of the catalogue; filled for those asked for."""
+        """Classes by value of each catalogue column; filled only for those asked for."""
         columns = dict.fromkeys(asked)
         return {
             name: taxonomy.of_column(self._snapshot, self._run, name) if name in columns else {}
@@ -142,7 +142,7 @@ class RunPredictor(Predictor):
 
     @functools.cache  # noqa: B019
     def neighbours(self) -> Neighbours | None:
-        """Training images of the run with their vectors; None where it has none."""
+        """Training images of the run with their vectors; None if it has none."""
         return self._find_neighbours()
 
     def _find_neighbours(self) -> Neighbours | None:
@@ -154,9 +154,9 @@ class RunPredictor(Predictor):
 
 
 class HeadPredictor(RunPredictor):
-    """A head on vectors: those that the store has, and of other pictures those that the embedders give.
+    """A head on vectors: stored ones, or those that the embedders compute for other pictures.
 
-    What is prepared is the vector itself, or for each embedder the picture as its network takes it.
+    A prepared picture is the vector itself, or for each embedder the input of its network.
     """
 
     knows = True
@@ -181,7 +181,7 @@ class HeadPredictor(RunPredictor):
         return found
 
     def known(self, content_ids: Sequence[str]) -> dict[str, Any]:
-        """The stored vectors of contents that have one in each feature set, end to end."""
+        """The concatenated stored vectors of contents that have one in each feature set."""
         self._snapshot.register("wanted", pa.table({"content_id": pa.array(dict.fromkeys(content_ids), pa.string())}))
         found: list[dict[str, FloatMatrix]] = []
         for name in self._run.embedders:
@@ -195,11 +195,11 @@ class HeadPredictor(RunPredictor):
         self._networks = self._networks or [load_network(self._snapshot, name) for name in self._run.embedders]
 
     def prepare(self, image: Image.Image) -> list[npt.NDArray[Any]]:
-        """A picture as each network takes it."""
+        """The inputs of each network for a picture."""
         return [network.prepare(image) for network in self._networks]
 
     def run(self, prepared: Sequence[Any]) -> Found:
-        """What the head says of pictures, by way of the networks, and of vectors that are given as they are."""
+        """The head's results for prepared pictures, through the networks, and for vectors as given."""
         vectors = np.empty((len(prepared), self._head.dimensions), np.float32)
         pictures = [row for row, one in enumerate(prepared) if isinstance(one, list)]
         for row, one in enumerate(prepared):
@@ -249,7 +249,7 @@ class FinetunedPredictor(_PicturePredictor):
         self._model, self.size = classifier.assemble(self._parts), self._parts.size
 
     def run(self, prepared: Sequence[Any]) -> Found:
-        """What the backbone and the head on it say of pictures."""
+        """The results of the backbone and its head for pictures."""
         probabilities, vectors = self._model.predict_on_batch(np.stack(prepared))
         return Found(np.asarray(probabilities, np.float64), np.asarray(vectors, np.float32))
 
@@ -258,7 +258,7 @@ class FinetunedPredictor(_PicturePredictor):
 
 
 class NetworkPredictor(_PicturePredictor):
-    """A network trained from scratch, which has no vectors."""
+    """A network trained from scratch, which gives no vectors."""
 
     def __init__(self, snapshot: Snapshot, run: Run) -> None:
         super().__init__(snapshot, run)
@@ -267,15 +267,15 @@ class NetworkPredictor(_PicturePredictor):
         self._predict: Callable[[npt.NDArray[np.uint8]], Probabilities] = networks.opened(self._file)
 
     def run(self, prepared: Sequence[Any]) -> Found:
-        """What the network says of pictures; it has no vectors."""
+        """The network's results for pictures, without vectors."""
         return Found(self._predict(np.stack(prepared)), None)
 
 
 def load_network(snapshot: Snapshot, name: str) -> Embedder:
-    """The network of a feature set, in the numerics that the set was made in, or else in those of its reference.
+    """The network of a feature set, with the numerics that the set was made in, or else those of its reference.
 
     Raises:
-        ColdframeError: its weights cannot be had, or are others now.
+        ColdframeError: its weights are not available, or have changed.
     """
     row = feature_sets.row_of(snapshot, name)
     made = json.loads(row["settings"])
@@ -285,12 +285,12 @@ def load_network(snapshot: Snapshot, name: str) -> Embedder:
     try:
         network = embedders.load(row["network"], replace(reference, backend=backend, precision=precision))
     except ColdframeError:
-        # a machine without that backend or precision: much the same vectors, which nobody keeps
+        # a machine without that backend or precision: nearly the same vectors, which are not stored
         network = embedders.load(row["network"], replace(reference, precision="float32" if backend else None))
     feature_sets.check_weights(row, network.settings["weights"])
     return network
 
 
 def other_classes(name: str, classes: int, found: tuple[int, ...]) -> ColdframeError:
-    """The error where a model gives something else than a probability for each class."""
+    """The error for a model that does not give one probability for each class."""
     return ColdframeError(f"{name} has {classes} classes, its model gives {found}: train again")

@@ -1,8 +1,8 @@
-"""Activations: what the frozen layers of a network give for a picture, computed once and kept on disk.
+"""Activations: the outputs of a network's frozen layers for pictures, computed once and kept on disk.
 
-They lie in a folder of the store, ``activations/<digest>``, named by what they depend on: network, weights, size, the place of
-the cut, decoding rules, precision, the version of Keras, and what computed them. They are a cache: whatever is in there may be
-removed at any time, and is computed anew when it is asked for.
+They are in a folder of the store, ``activations/<digest>``, named by what they depend on: network, weights, size, the place of
+the cut, decoding rules, precision, the version of Keras, and the backend. They are a cache: anything in it may be removed at
+any time, and is computed again when needed.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from store.store import Snapshot, Store
 
 TYPES = {"float16": np.float16, "float32": np.float32}
 BATCH = 32  # pictures that go through the network at a time
-# What is computed is put down when there is so much of it, or after so many seconds: a job that is killed loses no more.
+# Results are written when there are this many, or after this many seconds: a killed job loses no more than that.
 SHARD_BYTES, SHARD_SECONDS = 64 * 2**20, 15.0
-MOST_LISTING = 64 * 2**20  # bytes of the names of what is in a shard
+MOST_LISTING = 64 * 2**20  # of the list of contents in a shard
 
 Forward = Callable[
     [npt.NDArray[np.uint8]], npt.NDArray[Any]
-]  # a batch of pictures, uint8 (n, height, width, 3), to activations (n, *shape)
+]  # from a batch of pictures, uint8 (n, height, width, 3), to activations (n, *shape)
 
 
 class Activations:
     """The activations of one network, by content.
 
     Attributes:
-        folder: where they lie.
-        shape: of one picture's.
-        kind: float16 or float32, as they are kept; they are handed out as float32.
+        folder: where they are kept.
+        shape: the shape for one picture.
+        kind: float16 or float32 on disk; they are returned as float32.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...], kind: str) -> None:
@@ -55,11 +55,11 @@ class Activations:
 
     @property
     def bytes(self) -> int:
-        """What one picture's take on disk."""
+        """Bytes on disk for one picture."""
         return math.prod(self.shape) * np.dtype(TYPES[self.kind]).itemsize
 
     def refresh(self) -> None:
-        """Look at what lies there now; a file that is not whole counts as not there."""
+        """Read what is there now; an incomplete file counts as missing."""
         self._shards, self._places = [], {}
         for listing in sorted(self.folder.glob("*.json")):
             try:
@@ -75,11 +75,11 @@ class Activations:
             self._shards.append(shard)
 
     def missing(self, content_ids: Sequence[str]) -> list[str]:
-        """The contents that are not there, each once."""
+        """The contents that are missing, each once."""
         return [content for content in dict.fromkeys(content_ids) if content not in self._places]
 
     def remove_leftovers(self) -> None:
-        """Remove what a writer that was killed left; no other may be writing."""
+        """Remove the leftovers of a killed writer; no other writer may be active."""
         for path in garbage.cached_files(self.folder, garbage.ACTIVATIONS):
             if path.suffix == ".tmp" or (path.suffix == ".npy" and not path.with_suffix(".json").exists()):
                 files.remove(path)
@@ -93,7 +93,7 @@ class Activations:
         return found
 
     def write(self, content_ids: list[str], values: npt.NDArray[Any]) -> None:
-        """Keep the activations of some contents; either all of them are there afterwards or none."""
+        """Write the activations of some contents: all of them, or none."""
         name = uuid.uuid4().hex
         part = self.folder / f"{name}.npy"
         buffer = io.BytesIO()
@@ -104,9 +104,9 @@ class Activations:
 
 
 def _array(path: Path) -> npt.NDArray[Any]:
-    """The array in an ``.npy`` file, mapped; what was opened is what is mapped."""
+    """The array in an ``.npy`` file, memory-mapped from the file that was opened."""
     with opening.open_regular(path) as file:
-        if np.lib.format.read_magic(file) != (1, 0):  # as ours have; among others an archive of arrays has none
+        if np.lib.format.read_magic(file) != (1, 0):  # the version we write; an archive of arrays, for one, has none
             raise ValueError("no array of ours")
         shape, is_fortran, kind = np.lib.format.read_array_header_1_0(file)
         if is_fortran or kind not in TYPES.values():
@@ -115,10 +115,10 @@ def _array(path: Path) -> npt.NDArray[Any]:
 
 
 def opened(store: Store, key: Mapping[str, Any], shape: tuple[int, ...], kind: str) -> Activations:
-    """The cache for all that ``key`` (JSON) names, made if it is not there."""
+    """The cache for all that ``key`` (JSON) names; created if it does not exist."""
     made_of = {**key, "decoding": decoding.RULES_VERSION, "kind": kind, "shape": list(shape)}
     folder = opening.make_own_folder(store.root, garbage.ACTIVATIONS, digests.of_json(made_of))
-    os.utime(folder)  # in use now: what was not for longest goes first
+    os.utime(folder)  # in use now: the least recently used is removed first
     found = Activations(folder, shape, kind)
     found.refresh()
     return found
@@ -135,18 +135,18 @@ def fill(
     max_disk: int,
     quiet: bool,
 ) -> dict[str, str]:
-    """Compute what is missing of some contents.
+    """Compute the missing activations of some contents.
 
     Args:
-        forward: a batch of pictures, uint8 (n, height, width, 3), to activations.
-        max_disk: bytes that all activations of the store may take; those of other networks, unused for longest, go first.
+        forward: maps a batch of pictures, uint8 (n, height, width, 3), to activations.
+        max_disk: bytes for all activations of the store; those of other networks are removed first, least recently used.
 
     Returns:
         The reason for each content that gives no picture.
 
     Raises:
-        ColdframeError: they would take more than ``max_disk``, or are beyond what float16 can hold.
-        Locked: another process computes the same.
+        ColdframeError: they would take more than ``max_disk``, or exceed the range of float16.
+        Locked: another process is computing the same activations.
     """
     with store.lock(_lock(cache.folder)):
         cache.refresh()
@@ -172,7 +172,7 @@ def fill(
 def _batches(
     snapshot: Snapshot, content_ids: list[str], size: tuple[int, int], failed: dict[str, str]
 ) -> Iterator[tuple[list[str], npt.NDArray[np.uint8]]]:
-    """Readable contents and their pictures, some at a time; the reasons of the others go to ``failed``."""
+    """Yield readable contents with their pictures, in batches; reasons for the others go into ``failed``."""
     some: list[tuple[str, npt.NDArray[np.uint8]]] = []
     for content, picture in stream_pictures(snapshot, content_ids, size):
         if isinstance(picture, str):
@@ -204,7 +204,7 @@ def _write(cache: Activations, shard: list[tuple[str, npt.NDArray[Any]]]) -> Non
 
 
 def _make_room(store: Store, cache: Activations, missing: int, max_disk: int) -> None:
-    """Remove caches of other networks, but not one that is being filled, until ``missing`` pictures fit into ``max_disk``."""
+    """Remove caches of other networks, but not one being filled, until ``missing`` pictures fit into ``max_disk``."""
     there, more = garbage.size_of(cache.folder), missing * cache.bytes
     if there + more > max_disk:
         raise ColdframeError(
@@ -223,7 +223,7 @@ def _make_room(store: Store, cache: Activations, missing: int, max_disk: int) ->
 
 
 def _lock(folder: Path) -> str:
-    """The lock of whoever fills a cache."""
+    """The name of the lock for filling a cache."""
     return f"activations-{folder.name}"
 
 

@@ -1,6 +1,6 @@
-"""Cut: a backbone in two, where what fine-tuning changes begins.
+"""Cut: divide a backbone in two, at the place where fine-tuning begins.
 
-The layers below that place stay as they are, so what they give for a picture is computed once.
+The layers below the cut do not change, so their output for a picture is computed once.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ class Cut:
     """A backbone in two.
 
     Attributes:
-        below: a ``keras.Model`` from preprocessed pictures to the one tensor that all above depends on.
+        below: a ``keras.Model`` from preprocessed pictures to the one tensor on which everything above depends.
         above: a ``keras.Model`` from that tensor to vectors.
-        position: of the operation that gives it, among the network's.
+        position: the index, among the network's operations, of the one that gives the tensor.
         layer: the name of the layer that gives the tensor.
-        shape: of the tensor, without the batch.
+        shape: the tensor's shape, without the batch.
     """
 
     below: Any
@@ -32,13 +32,13 @@ class Cut:
 
 
 def unfreeze(backbone: Any, layers: int) -> list[str]:
-    """Make the weights of the last ``layers`` layers trainable, but for BatchNormalization, and no others.
+    """Make only the weights of the last ``layers`` layers trainable, leaving out BatchNormalization.
 
     Returns:
         The names of the layers that have weights to train, in the network's order.
 
     Raises:
-        ColdframeError: no layer among them has weights to train, or there are not so many layers.
+        ColdframeError: none of these layers has weights to train, or there are fewer layers.
     """
     keras = load_keras()
 
@@ -65,9 +65,9 @@ def unfreeze(backbone: Any, layers: int) -> list[str]:
 
 
 def cut(backbone: Any, trained: list[str]) -> Cut | None:
-    """Cut a backbone as high as possible below the first of the layers ``trained``, where a single tensor goes up.
+    """Cut a backbone as high as possible below the first of the layers ``trained``, at a place where a single tensor goes up.
 
-    None where that tensor is the pictures themselves, so that nothing would be saved.
+    None if that tensor is the pictures themselves, so that a cut would save nothing.
     """
     keras = load_keras()
 

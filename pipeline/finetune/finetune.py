@@ -1,7 +1,7 @@
-"""Finetune: the last layers of a backbone and the head on it, briefly and together, end to end.
+"""Finetune: train the last layers of a backbone together with its head, briefly, end to end.
 
-*cut*: the layers below the first one that is trained stay as they are, so what they give is computed once for each picture and
-kept (:mod:`pipeline.finetune.activations`), and only what is above is trained. *whole*: every picture goes through the whole
+*cut*: the layers below the first trained one do not change. Their output is computed once for each picture and kept
+(:mod:`pipeline.finetune.activations`), and only the part above is trained. *whole*: every picture goes through the whole
 network in every epoch, augmented if asked for.
 """
 
@@ -49,8 +49,8 @@ class Outcome:
     Attributes:
         of: the run it began with.
         trained: the backbone's layers whose weights were trained.
-        before, after: the figures of the rows that chose the epoch: validation rows, or training rows where there are none.
-        helped: whether ``after`` is better; None where no validation row says so.
+        before, after: the figures of the rows that chose the epoch: validation rows, or training rows if there are none.
+        helped: whether ``after`` is better; None if there are no validation rows.
     """
 
     run_id: str
@@ -71,11 +71,12 @@ def finetune(
 ) -> Outcome:
     """Fine-tune a run and save the result as a run called ``name``.
 
-    ``tell`` hears before anything long begins which way is taken, and why.
+    ``tell`` is called before anything long begins, with the way taken and the reason.
 
     Raises:
-        ColdframeError: no such run, one without layers on one backbone of Keras Applications, settings out of range, or no rows.
-        Locked: another process computes the same activations.
+        ColdframeError: there is no such run, it has no layers on one Keras Applications backbone, settings are out of range, or
+            there are no rows.
+        Locked: another process is computing the same activations.
     """
     started = time.monotonic()
     runs.check_name(name)
@@ -132,7 +133,7 @@ def _check(settings: Settings) -> None:
 def _inputs(
     store: Store, snapshot: Snapshot, parts: Parts, trained: list[str], settings: Settings, *, quiet: bool
 ) -> Inputs:
-    """What to train on, by the mode asked for, or the one that suits."""
+    """What to train on, by the mode asked for, or else by the one that suits best."""
     if settings.mode == WholeInputs.mode:
         why = "as asked"
     elif settings.augment:
@@ -163,7 +164,7 @@ def _inputs(
 
 
 def _load(snapshot: Snapshot, run: Run, inputs: Inputs, notes: list[str]) -> tuple[Rows, Rows]:
-    """Training and validation rows of classes that the run knows, whose pictures can be read.
+    """Training and validation rows with readable pictures, of classes that the run knows.
 
     Raises:
         ColdframeError: there is no such training row.
@@ -237,7 +238,7 @@ def _examples(inputs: Inputs, rows: Rows, classes: Any) -> Examples:
 
 
 def _neighbours(network: Network, inputs: Inputs, rows: Rows, settings: Settings) -> Neighbours:
-    """Training images as they are, with the vectors that the backbone gives for them now."""
+    """Unaugmented training images, with the vectors that the backbone gives them now."""
     some = neighbours.sample(len(rows), settings.seed)
     contents = rows.content_ids[some]
     starts = range(0, len(contents), settings.batch)
@@ -246,12 +247,12 @@ def _neighbours(network: Network, inputs: Inputs, rows: Rows, settings: Settings
 
 
 def _is_better(after: Figures, before: Figures) -> bool:
-    """More rows right, or as many at a loss that is lower by more than nothing."""
+    """Whether more rows are right, or as many at a clearly lower loss."""
     return (after.accuracy, before.loss - after.loss) > (before.accuracy, PLATEAU)
 
 
 def _facts(run: Run, parts: Parts, rows: Rows, val_rows: Rows, helped: bool | None) -> dict[str, Any]:
-    """What ``runs`` says of a fine-tuned run, beside what every run has."""
+    """What ``runs`` records of a fine-tuned run, besides what every run has."""
     return {
         "head": run.head,
         "embedder": run.embedder,
@@ -269,7 +270,7 @@ def _facts(run: Run, parts: Parts, rows: Rows, val_rows: Rows, helped: bool | No
 
 
 def _figures(fitted: Fit, val_rows: Rows) -> dict[str, float]:
-    """Those of the validation rows before and after; nothing where there are none."""
+    """The figures of the validation rows before and after; empty if there are none."""
     if not len(val_rows):
         return {}
     return {
@@ -281,7 +282,7 @@ def _figures(fitted: Fit, val_rows: Rows) -> dict[str, float]:
 
 
 def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
-    """Why a run has to be fine-tuned again; None where it need not."""
+    """Why a run has to be fine-tuned again; None if it need not be."""
     settings = config.settings(Settings, STEP, name, flags={})
     record = Record.of(moment, STEP, name)
     if record is None or moment is None:
@@ -290,13 +291,13 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
 
 
 def again(moment: Snapshot, config: Config, name: str, made: Mapping[str, Any]) -> list[str]:
-    """A fine-tuned run like one that was made with these settings, under the same name."""
+    """The command that repeats a fine-tuning with these settings, under the same name."""
     settings: Settings = from_json(Settings, made)
     asked = options(Settings, settings, config.defaults(Settings, STEP, name), leave_out=tuple(incidental(Settings)))
     return [STEP, *([_still_there(moment, settings.run)] if settings.run else []), "--as", name, *asked]
 
 
 def _still_there(moment: Snapshot, run: str) -> str:
-    """What names the run to begin with: its id, or its name where it is lost as well and will have another id."""
+    """What names the run to begin with: its id, or its name if it is lost too and will get another id."""
     is_there = Run.of_id(moment, run) is not None or Run.newest(moment, name=run) is not None
     return name_in(run) if not is_there and is_id(run) else run

@@ -1,4 +1,4 @@
-"""What fine-tuning puts in: the activations at a cut, from their cache, or whole pictures, augmented if asked for."""
+"""The inputs of fine-tuning: cached activations at a cut, or whole pictures, augmented if asked for."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Inputs(ABC):
     Attributes:
         mode: ``cut`` or ``whole``.
         body: the ``keras.Model`` that takes them and gives vectors.
-        how: a sentence on which way this is, and why.
+        how: a sentence that says which way is taken, and why.
     """
 
     mode: str
@@ -44,16 +44,16 @@ class Inputs(ABC):
 
     @abstractmethod
     def prepare(self, content_ids: Sequence[str]) -> dict[str, str]:
-        """Get these contents ready; the reason for each that gives no picture."""
+        """Get these contents ready; return the reason for each that gives no picture."""
 
     @abstractmethod
     def take(self, content_ids: Contents, epoch: int) -> npt.NDArray[Any]:
-        """A batch of contents that are ready, as they are where ``epoch`` is 0."""
+        """A batch of contents that are ready; unaugmented if ``epoch`` is 0."""
 
 
 class CutInputs(Inputs):
-    """Activations at a cut, in float32. Where Keras would compute them by TensorFlow on the processor, OpenVINO does if it is
-    installed, in three quarters of the time.
+    """Activations at a cut, in float32. If Keras would compute them with TensorFlow on the processor, OpenVINO does it instead,
+    if installed, in three quarters of the time.
 
     Args:
         max_disk: bytes that all activations of the store may take.
@@ -95,7 +95,7 @@ class CutInputs(Inputs):
         )
 
     def prepare(self, content_ids: Sequence[str]) -> dict[str, str]:
-        """Compute the activations that are not kept yet."""
+        """Compute the activations that are not in the cache yet."""
         return activations.fill(
             self._store,
             self._snapshot,
@@ -109,7 +109,7 @@ class CutInputs(Inputs):
 
     @functools.cached_property
     def _forward(self) -> activations.Forward:
-        """What computes activations; not made before one is missing, for converting takes seconds."""
+        """The function that computes activations. It is made only when one is missing, because converting takes seconds."""
         keras = load_keras()
 
         def below(pictures: Any, training: bool) -> Any:
@@ -129,8 +129,8 @@ class WholeInputs(Inputs):
     """Pictures at the network's size, uint8.
 
     Args:
-        augment: how each is augmented anew in each epoch; None for as they are.
-        memory_share: of RAM; a larger array of pictures lies on disk.
+        augment: how each picture is augmented anew in each epoch; None for no augmentation.
+        memory_share: of RAM; a larger array of pictures goes on disk.
     """
 
     mode = "whole"
@@ -159,7 +159,7 @@ class WholeInputs(Inputs):
         return found.failed
 
     def take(self, content_ids: Contents, epoch: int) -> npt.NDArray[np.uint8]:
-        """Pictures, augmented anew in each epoch after 0 where that is asked for."""
+        """Pictures, augmented anew in each epoch after 0 if asked for."""
         contents = content_ids.tolist()
         pictures: npt.NDArray[np.uint8] = self._pictures[[self._places[content] for content in contents]]
         if self._augment is None or not epoch:

@@ -1,7 +1,7 @@
-"""Last layers: the loop that fine-tunes them together with a head, over the whole network or over what is above a cut alone.
+"""The loop that fine-tunes a backbone's last layers with a head, over the whole network or only the part above a cut.
 
-All but the head's Dropout is called in inference: neither Dropout nor BatchNormalization statistics of the backbone are
-live, and the head's BatchNormalization is as frozen as the backbone's.
+Everything but the head's Dropout is called in inference: the backbone's Dropout and BatchNormalization statistics are off, and
+the head's BatchNormalization is frozen like the backbone's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.train.layers import LAYERS, from_keras, from_text
 from pipeline.train.loop import Diverged
 
 Array = npt.NDArray[Any]
-# The inputs of some rows, by their places among the rows, in an epoch (from 1; 0 is as they are, without augmentation).
+# The inputs of rows, by position among the rows, in an epoch (from 1; 0 is without augmentation).
 Take = Callable[[npt.NDArray[np.int64], int], Array]
 
 
@@ -40,7 +40,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows to learn from or to be judged by: what gives their inputs, the class of each and its weight in the loss."""
+    """Rows to learn from or to evaluate: the source of their inputs, and the class and loss weight of each row."""
 
     take: Take
     targets: npt.NDArray[np.int64]
@@ -60,12 +60,12 @@ class Figures:
 
 @dataclass
 class Fit:
-    """What fine-tuning gave.
+    """The result of fine-tuning.
 
     Attributes:
-        before, after: on the validation rows, or on the training rows where there are none; after: of the epoch kept.
+        before, after: on the validation rows, or on the training rows if there are none; ``after`` is for the epoch kept.
         step_losses: the loss of each batch, in the order of training.
-        history: one value an epoch of each measure.
+        history: for each measure, one value per epoch.
     """
 
     before: Figures
@@ -78,9 +78,9 @@ class Network:
     """A body, which gives vectors, and a head's layers on it, to be trained together.
 
     Args:
-        body: a ``keras.Model`` from the inputs to vectors, with its layers to train already chosen.
-        head: a head of dense layers, whose arrays the layers begin with.
-        seed: of the head's Dropout.
+        body: a ``keras.Model`` from the inputs to vectors, with its trainable layers already chosen.
+        head: a head of dense layers, whose arrays are the layers' initial weights.
+        seed: for the head's Dropout.
     """
 
     def __init__(self, body: Any, head: Head, *, seed: int) -> None:
@@ -111,15 +111,15 @@ class Network:
         self.model = Model()
 
     def vectors(self, inputs: Array) -> npt.NDArray[np.float32]:
-        """What the body gives."""
+        """The vectors that the body gives."""
         return np.asarray(self.body.predict_on_batch(inputs), np.float32)
 
     def trained(self) -> list[Array]:
-        """A copy of the weights that are trained."""
+        """A copy of the trained weights."""
         return [np.array(load_keras().ops.convert_to_numpy(weight)) for weight in self._weights()]
 
     def restore(self, values: Sequence[Array]) -> None:
-        """Put :meth:`trained` back."""
+        """Restore the weights from :meth:`trained`."""
         for weight, value in zip(self._weights(), values, strict=True):
             weight.assign(value)
 
@@ -127,7 +127,7 @@ class Network:
         return [*self.body.trainable_weights, *(weight for layer in self.layers for weight in layer.trainable_weights)]
 
     def head_arrays(self, head: Head) -> dict[str, Array]:
-        """The arrays of ``head`` with the weights that its layers have now."""
+        """The arrays of ``head`` with the present weights of its layers."""
         return {**head.arrays, **from_keras(self.layers[-len(from_text(head.arrays[LAYERS])) :])}
 
 
@@ -139,13 +139,13 @@ def fit(
     schedule: Schedule,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Fit:
-    """Train a classifier where it stands; afterwards it has the weights of the epoch with the least (validation) loss.
+    """Train a classifier in place; it ends with the weights of the epoch with the least (validation) loss.
 
     Args:
         advance: called with the number of rows of each batch.
 
     Raises:
-        Diverged: the loss became something that is not a number.
+        Diverged: the loss became NaN or infinite.
     """
     keras = load_keras()
     optimizer = keras.optimizers.get(
@@ -164,7 +164,7 @@ def fit(
         order, total = random.permutation(len(training)), 0.0
         for start in range(0, len(order), schedule.batch):
             rows = order[start : start + schedule.batch]
-            network.model.reset_metrics()  # Keras would give the mean of all batches so far
+            network.model.reset_metrics()  # otherwise Keras gives the mean of all batches so far
             given = training.take(rows, epoch), one_hot[training.targets[rows]], training.weights[rows]
             step = float(np.asarray(network.model.train_on_batch(*given, return_dict=True)["loss"]))
             if not math.isfinite(step):
@@ -192,7 +192,7 @@ def fit(
 
 
 def judge(network: Network, rows: Examples, schedule: Schedule) -> Figures:
-    """The figures of rows as they are, in inference."""
+    """The figures of unaugmented rows, in inference."""
     loss, right = 0.0, 0
     for start in range(0, len(rows), schedule.batch):
         places = np.arange(start, min(start + schedule.batch, len(rows)))

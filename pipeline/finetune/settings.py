@@ -24,8 +24,10 @@ MODES = (CutInputs.mode, WholeInputs.mode)
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``finetune`` can be told. ``run`` is the run to begin with, None for the newest head; it is an argument of the
-    command."""
+    """The settings of ``finetune``.
+
+    ``run`` is the run to begin with, None for the newest head; it is an argument of the command.
+    """
 
     run: str | None = setting(None, is_option=False)
     layers: int = setting(
@@ -61,7 +63,7 @@ def begins_with(snapshot: Snapshot, settings: Settings) -> Run:
     """The run that settings name.
 
     Raises:
-        ColdframeError: there is none, or it is fine-tuned already.
+        ColdframeError: there is no such run, or it is already fine-tuned.
     """
     if settings.run is None:
         return Run.newest(snapshot, kind=HEAD) or Run.find(snapshot, None)
@@ -72,5 +74,5 @@ def begins_with(snapshot: Snapshot, settings: Settings) -> Run:
 
 
 def inputs_read(snapshot: Snapshot, run: Run) -> dict[str, str]:
-    """The run, and a digest of each column of the training and validation rows; the pictures are known by their content."""
+    """A digest of the run and of each column of the training and validation rows; pictures are identified by content."""
     return fitting.rows_read(snapshot, run.plan) | {"run": run.run_id}

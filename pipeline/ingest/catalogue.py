@@ -22,8 +22,8 @@ LABEL_COLUMNS = ("label", "class", "family")
 class Catalogue:
     """Rows to ingest.
 
-    ``rows`` has ``image_id``, ``path``, ``label`` (text, label may be NULL) and then the user's columns, renamed to
-    ``user_<name>`` where they would hide one of ours. ``notes`` are sentences for the person watching.
+    ``rows`` has ``image_id``, ``path``, ``label`` (text, label may be NULL) and then the user's columns. A user's column that
+    would hide one of ours is renamed to ``user_<name>``. ``notes`` are sentences for the user.
     """
 
     rows: pa.Table
@@ -40,8 +40,8 @@ def read(
     """Read ``source``, whatever kind of catalogue it is.
 
     Raises:
-        ColdframeError: no such file, not readable as what its name says, a column named that it does not have, a row
-            without an id, or two rows with the same id (both are named).
+        ColdframeError: ``source`` does not exist, is not readable as the type its name says, or lacks a named column; a row
+            has no id, or two rows have the same id (both are named).
     """
     if source.is_dir():
         for option, value in (("--id", id_column), ("--path", path_column), ("--label", label_column)):
@@ -69,7 +69,7 @@ def _from_table(
     if ids is None:
         ids = paths
         if _some_empty(paths):
-            # a row without a path has no picture either: it is kept, to fail under the number of its row
+            # a row without a path has no picture either: keep it, so that it fails under the number of its row
             numbered = [
                 path or f"row {row}" for row, path in enumerate(paths.to_pylist(), start=tables.first_row(source))
             ]
@@ -92,7 +92,7 @@ def _from_table(
 def _column(
     source: Path, table: pa.Table, option: str, given: str | None, usual: tuple[str, ...]
 ) -> pa.ChunkedArray | None:
-    """The column asked for, or the first with a usual name in any case; as text. None where there is none."""
+    """The column asked for, or else the first with a usual name in any case; as text. None if there is none."""
     names = table.column_names
     if given is not None and given not in names:
         raise ColdframeError(f"{source}: no column {given!r} for {option}; columns: {', '.join(names)}")
@@ -121,7 +121,7 @@ def _some_empty(column: pa.ChunkedArray) -> bool:
 
 def _refuse_ids(source: Path, ids: list[str | None], column: str | None) -> None:
     """Raises:
-    ColdframeError: a row has no id, or two rows have the same; it names them.
+    ColdframeError: a row has no id, or two rows have the same; the message names them.
     """
     where = f"column {column!r}" if column else "the column of paths"
     first_rows: dict[str, int] = {}
@@ -137,7 +137,7 @@ def _refuse_ids(source: Path, ids: list[str | None], column: str | None) -> None
 
 
 def _from_folder(folder: Path) -> Catalogue:
-    """One row per image file below ``folder``; its label is the first folder on the way to it.
+    """One row per image file below ``folder``; its label is the first folder on its path.
 
     Raises:
         ColdframeError: a folder cannot be listed, or there is no image file.
@@ -163,7 +163,7 @@ def _from_folder(folder: Path) -> Catalogue:
             else:
                 skipped[Path(name).suffix.lower() or "no ending"] += 1
     taken = set(paths)
-    for path in unsayable:  # it cannot be stored as it is: it becomes a row that fails, under a name that no file has
+    for path in unsayable:  # the name cannot be stored: add a row that fails, under a name that no file has
         said = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
         while said in taken or os.path.lexists(folder / said):
             said += "?"

@@ -1,4 +1,4 @@
-"""How large a catalogue may be: its columns, and its share of the memory."""
+"""Limits on the size of a catalogue: its columns, and its share of the memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MOST_COLUMNS = 2000
 
 
 def opened(source: Path) -> io.BufferedReader:
-    """The file of a catalogue, opened for reading once it is known that there is memory for it.
+    """Open the file of a catalogue for reading, after checking that there is memory for it.
 
-    No reader gets its path: one would wait for a pipe that was put there meanwhile, or unpack a file by the ending of its name.
+    Readers do not get its path. Given a path, one could wait for a pipe put there meanwhile, or unpack a file by its suffix.
 
     Raises:
-        ColdframeError: it is not there, is a pipe or a device, or is larger than what it may take of the memory.
+        ColdframeError: the file does not exist, is a pipe or a device, or is larger than its share of the memory.
     """
     try:
         file = opening.open_regular(source, follow=True)
@@ -36,12 +36,12 @@ def opened(source: Path) -> io.BufferedReader:
 
 
 def most_bytes() -> int:
-    """What a catalogue may take of the memory: it is there twice, once with all columns as text for rows that fail."""
+    """Memory that a catalogue may take: it is held twice, once with all columns as text for rows that fail."""
     return memory_bytes() // 2
 
 
 def too_large() -> str:
-    """What is said of a catalogue that takes too much memory."""
+    """The message for a catalogue that takes too much memory."""
     return (
         f"it takes more than the {most_bytes() / 1e9:.1f} GB of memory that a catalogue may take: leave out columns that no "
         "query needs, or divide it among several stores"
@@ -50,7 +50,7 @@ def too_large() -> str:
 
 def check_columns(source: Path, count: int) -> None:
     """Raises:
-    ColdframeError: more columns than SQL is comfortable with.
+    ColdframeError: there are more columns than SQL handles well.
     """
     if count > MOST_COLUMNS:
         raise ColdframeError(

@@ -1,4 +1,4 @@
-"""Decoding pictures of files that nobody has looked at yet, in processes of their own, each file within limits."""
+"""Decode files that have not been examined yet, in separate processes, each file within limits."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from store.worker import Died, TookTooLong, Worker
 
 @dataclass(frozen=True)
 class Inside:
-    """A file that was found in a folder. Whatever has become of it since, no link that leads out of there is followed.
+    """A file found in a folder. Whatever happened to it since, no link that leads out of the folder is followed.
 
     Attributes:
-        folder: as it was given.
-        top: where that is, with no link in it.
-        path: of the file, below the folder.
+        folder: the folder as it was given.
+        top: the folder's real path, with links resolved.
+        path: the file's path below the folder.
     """
 
     folder: str
@@ -37,39 +37,39 @@ class Inside:
         return str(Path(self.folder, self.path))
 
 
-Source = str | Path | bytes | Inside  # of a file: its path, which may be a link; what it holds; or where it was found
+Source = str | Path | bytes | Inside  # a file: its path, which may be a link; its bytes; or where it was found
 
 
 class Decoders:
-    """Some processes that decode; each starts when it is needed, and stays for the next file.
+    """A pool of decoding processes. Each starts when it is needed and stays for the next file.
 
     Args:
-        count: how many.
-        max_pixels: of the largest picture, which whoever made a model has a say in: no more than :func:`examine.most_pixels`.
-        size: (height, width) to resize to; None for the picture as it is.
-        max_seconds: the longest that one file may take.
+        count: how many processes.
+        max_pixels: of the largest picture. A model's maker can set this, so it is capped at :func:`examine.most_pixels`.
+        size: (height, width) to resize to; None keeps the picture's own size.
+        max_seconds: the time limit for one file.
     """
 
     def __init__(
         self, count: int, *, max_pixels: int, size: tuple[int, int] | None = None, max_seconds: float = MAX_SECONDS
     ) -> None:
         self.max_pixels, self.size, self.max_seconds = min(max_pixels, most_pixels()), size, max_seconds
-        self._free: LifoQueue[Worker] = LifoQueue()  # one that runs before one that does not
+        self._free: LifoQueue[Worker] = LifoQueue()  # last in, first out: take a running process first
         for _ in range(count):
             self.put(self._new())
 
     def start(self) -> None:
-        """Start one of them: it gets ready while other things are done."""
+        """Start one process: it gets ready while other things are done."""
         worker = self.take()
         worker.start()
         self.put(worker)
 
     def take(self) -> Worker:
-        """One that nobody uses; waits for one."""
+        """Take a free process; wait until there is one."""
         return self._free.get()
 
     def put(self, worker: Worker) -> None:
-        """Give one back."""
+        """Return a process."""
         self._free.put(self._new() if worker.is_over else worker)
 
     def _new(self) -> Worker:
@@ -77,27 +77,27 @@ class Decoders:
 
 
 class Decoding:
-    """Some files to look at, until they are not wanted any more; threads may ask for them at once."""
+    """A set of files to decode, which can be called off. Several threads may use it at once."""
 
     def __init__(self, decoders: Decoders) -> None:
         self._decoders = decoders
         self._busy: set[Worker] = set()
         self._is_over = False
-        self._lock = threading.Lock()  # of the two above
+        self._lock = threading.Lock()  # guards the two above
 
     def decode(self, source: Source) -> Image.Image:
         """The picture of a file.
 
         Raises:
-            UnreadableImage: it gives none, takes too long, or takes its process down.
+            UnreadableImage: the file gives no picture, takes too long, or crashes its process.
         """
         return Image.fromarray(self._ask(_decode, source, self._decoders.max_pixels, self._decoders.size))
 
     def identify(self, source: Source) -> str:
-        """The content id of a file. It is read where it would be decoded, for nobody knows how long it is or takes.
+        """The content id of a file. It is read in a decoding process, because its length and reading time are unknown.
 
         Raises:
-            UnreadableImage: it cannot be read, or takes too long.
+            UnreadableImage: the file cannot be read, or takes too long.
         """
         if isinstance(source, bytes):
             return decoding.content_id(source)
@@ -122,7 +122,7 @@ class Decoding:
             self._decoders.put(worker)
 
     def end(self) -> None:
-        """Wait for none of them: they are not wanted any more."""
+        """Call off all files, without waiting for any of them."""
         with self._lock:
             self._is_over = True
             for worker in self._busy:

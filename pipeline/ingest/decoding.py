@@ -18,31 +18,31 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
 
-# Part of every feature set's digest, and of what ingest remembers of a file: raise it when a change here changes a pixel,
+# Part of every feature set's digest, and of what ingest remembers of a file. Raise it when a change here changes a pixel,
 # the chroma or the perceptual hash.
 RULES_VERSION = 1
 
-# What Pillow warns of is either an error below or of no consequence; threads decode, so this is set once.
+# Pillow's warnings are either errors below or harmless. Threads decode, so the filter is set once.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# The formats that are read: pictures of pixels, the usual ones first. Of the others that Pillow knows, EPS is a program that it
-# hands to Ghostscript, IPTC opens whatever is inside it, and the rest hold no picture that Pillow could decode by itself.
+# The formats that are read: raster images, the usual ones first. Other formats of Pillow are left out: it hands EPS to
+# Ghostscript as a program, IPTC opens whatever is inside it, and the rest hold no picture that Pillow can decode by itself.
 FORMATS = (
     "JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "AVIF", "JPEG2000", "PPM", "TGA", "PSD", "ICO", "ICNS", "DIB", "DDS",
     "BLP", "CUR", "DCX", "FITS", "FLI", "FTEX", "GBR", "IM", "IMT", "MCIDAS", "MSP", "PCD", "PCX", "PIXAR", "QOI", "SGI",
     "SPIDER", "SUN", "XBM", "XPM", "XVTHUMB",
 )  # fmt: skip
-# The least of what a file is read by: one that grows, or whose size is not known, is read on piece by piece.
+# The smallest read size: a file that grows, or whose size is unknown, is read piece by piece.
 _PIECE = 1 << 20
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6", b"%!\n", b"\x04%!PS")
 
-# Pillow's own limit, beyond which it warns of a decompression bomb.
+# Pillow's own limit: above it, Pillow warns of a decompression bomb.
 MAX_PIXELS = 89_478_485
-# Bytes of the largest file, whatever its pixels; more pixels allow more, at 16 bytes each.
+# Bytes of the largest file, whatever its pixels. A higher pixel limit allows more, at 16 bytes a pixel.
 MAX_BYTES = 1 << 30
 
-# A picture is grey when at least 99 % of its pixels have channels this close together: JPEG compression
-# moves the channels of a grey picture by a few steps, the palest colour photographs measured differ by 15.
+# A picture is grey when the channels of at least 99 % of its pixels are this close together. JPEG compression moves
+# the channels of a grey picture by a few steps; the palest colour photographs measured differ by 15.
 GREY_CHROMA = 8
 GREY_PERCENTILE = 0.99
 
@@ -57,7 +57,7 @@ class UnreadableImage(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded file. ``image`` is RGB and upright; ``width`` and ``height`` are its size as it is shown."""
+    """A decoded file. ``image`` is RGB and upright; ``width`` and ``height`` are its size as displayed."""
 
     image: Image.Image
     content_id: str
@@ -83,7 +83,7 @@ def content_id(data: bytes) -> str:
 
 
 def locate(root: Path, path: str) -> Path:
-    """The file a catalogue path names, which must lie in ``root``.
+    """The file that a catalogue path names; it must lie in ``root``.
 
     Raises:
         UnreadableImage: the path is empty, absolute, or leaves ``root``, by itself or through a link.
@@ -105,31 +105,31 @@ def locate(root: Path, path: str) -> Path:
 
 
 def suffixes() -> frozenset[str]:
-    """The endings, in lower case, of the names of files of the formats that are read."""
+    """File name suffixes of the formats that are read, in lower case."""
     return frozenset(
         ending for ending, format_ in Image.registered_extensions().items() if format_ in (*FORMATS, "MPO")
     )
 
 
 def most_bytes(max_pixels: int) -> int:
-    """Bytes of the largest file to read where pictures may have so many pixels."""
+    """The largest file to read, in bytes, if pictures may have ``max_pixels`` pixels."""
     return max(MAX_BYTES, 16 * max_pixels)
 
 
 def read_bytes(file: Path, *, most: int = MAX_BYTES) -> bytes:
-    """The bytes of a regular file, or of one that a link leads to.
+    """The bytes of a regular file, or of the regular file that a link leads to.
 
     Raises:
-        UnreadableImage: missing, empty, of more than ``most`` bytes, a folder, another special file, or not permitted.
+        UnreadableImage: the file is missing, empty, larger than ``most`` bytes, a folder, a special file, or not permitted.
     """
     return _read(file, None, most)[0]
 
 
 def read_inside(root: Path, path: str, *, most: int = MAX_BYTES) -> tuple[bytes, int]:
-    """The bytes of the file that a catalogue path names, and when they were last written, in nanoseconds since 1970.
+    """The bytes of the file that a catalogue path names, and its mtime in nanoseconds since 1970.
 
     Raises:
-        UnreadableImage: as :func:`locate` and :func:`read_bytes` say. A link that was put there in between leads nowhere.
+        UnreadableImage: as for :func:`locate` and :func:`read_bytes`. A link put there in between is not followed.
     """
     try:
         file = locate(root, path).resolve()
@@ -139,14 +139,14 @@ def read_inside(root: Path, path: str, *, most: int = MAX_BYTES) -> tuple[bytes,
 
 
 def _read(file: Path, below: Path | None, most: int) -> tuple[bytes, int]:
-    from store import opening  # only where pictures lie in files of a stranger: this file goes with models
+    from store import opening  # imported only where files may be a stranger's: this module is also shipped with models
 
     try:
         with opening.open_regular(file, below=below, follow=below is None) as opened:
             status = os.fstat(opened.fileno())
             if status.st_size > most:
                 raise UnreadableImage(f"{status.st_size} bytes, over the limit of {most}: expected an image file")
-            # no more is set aside than the file says it has
+            # allocate no more than the file's stated size
             pieces, held = [opened.read(min(most, status.st_size) + 1)], 0
             while pieces[-1] and (held := held + len(pieces[-1])) <= most:
                 pieces.append(opened.read(_PIECE) or b"")
@@ -165,20 +165,20 @@ def _read(file: Path, below: Path | None, most: int) -> tuple[bytes, int]:
         raise UnreadableImage(f"cannot be read: {error.strerror or error}") from error
     if not data:
         raise UnreadableImage("empty file")
-    if len(data) > most:  # it grows
+    if len(data) > most:  # the file has grown
         raise UnreadableImage(f"over the limit of {most} bytes: expected an image file")
     return data, status.st_mtime_ns
 
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Those of :data:`FORMATS` that there are: an older Pillow, where this file goes with a model, knows fewer."""
+    """The available ones of :data:`FORMATS`: with a model, this file may meet an older Pillow that knows fewer."""
     Image.init()
     return tuple(one for one in FORMATS if one in Image.OPEN)
 
 
 def looks_like_picture(data: bytes) -> bool:
-    """Whether a file begins as a picture does, without decoding it."""
+    """Whether a file begins like a picture; nothing is decoded."""
     try:
         with Image.open(io.BytesIO(data), formats=_formats()):
             return True
@@ -190,9 +190,9 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode a file by the rules above.
 
     Raises:
-        UnreadableImage: not an image, truncated or damaged, or of more than ``max_pixels`` pixels.
+        UnreadableImage: the file is not an image, is truncated or damaged, or has more than ``max_pixels`` pixels.
     """
-    Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow guards the pictures inside pictures (icons) by it
+    Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow also applies it to the pictures inside pictures (icons)
     try:
         with Image.open(io.BytesIO(data), formats=_formats()) as opened:
             if opened.width * opened.height > max_pixels:
@@ -200,7 +200,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
             opened.load()
             format_, mode = opened.format or "", opened.mode
             frames = int(getattr(opened, "n_frames", 1))
-            opened.seek(0)  # counting the frames of some formats moves on
+            opened.seek(0)  # in some formats, counting the frames moves the position
             image = to_rgb(opened)
     except UnreadableImage:
         raise
@@ -218,10 +218,10 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def decode_content(root: Path, content: str, paths: list[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Decode a content by the first of its equal files, ``paths`` below ``root``, that still holds it.
+    """Decode a content from the first of its equal files (``paths`` below ``root``) that still holds it.
 
     Raises:
-        UnreadableImage: none does; the message is the reason of the last.
+        UnreadableImage: none of them does; the message is the reason of the last.
     """
     reason = "in no file of the catalogue"
     for path in paths:
@@ -236,7 +236,7 @@ def decode_content(root: Path, content: str, paths: list[str], *, max_pixels: in
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Compose, convert and turn a loaded image of any mode into an upright RGB one."""
+    """Convert a loaded image of any mode to RGB: compose it on white, convert it and turn it upright."""
     return _upright(_convert(image), image)
 
 
@@ -245,7 +245,7 @@ def _upright(converted: Image.Image, original: Image.Image) -> Image.Image:
         orientation = original.getexif().get(_EXIF_ORIENTATION)
         if orientation in _TRANSPOSITIONS:
             return converted.transpose(_TRANSPOSITIONS[orientation])
-    except Exception:  # damaged EXIF says nothing; the pixels are fine
+    except Exception:  # ignore damaged EXIF; the pixels are fine
         pass
     return converted
 
@@ -275,7 +275,7 @@ def _convert(image: Image.Image) -> Image.Image:
 
 
 def _scale_16_bit(image: Image.Image) -> Image.Image:
-    """Grey levels 0-65535 to 0-255; Pillow would clip them."""
+    """Scale grey levels from 0-65535 to 0-255; Pillow would clip them."""
     levels = np.asarray(image).astype(np.float64) / 257.0
     return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
 
@@ -291,7 +291,7 @@ def _convert_by_profile(image: Image.Image) -> Image.Image:
             return image.convert("RGB")
         converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError):
-        return image.convert("RGB")  # a damaged profile, or one for another kind of ink
+        return image.convert("RGB")  # the profile is damaged, or is for another kind of ink
     return converted if converted is not None else image.convert("RGB")
 
 
@@ -306,11 +306,11 @@ def chroma(image: Image.Image) -> int:
 
 def perceptual_hash(image: Image.Image) -> str:
     """The 64-bit perceptual hash (DCT) of a picture, in hex."""
-    import imagehash  # only for those who look for copies: this file goes with models
+    import imagehash  # needed only to look for copies: this file is also shipped with models
 
     return str(imagehash.phash(image))
 
 
 def resize(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Bilinear, antialiased, aspect not kept: how pictures reach a Keras backbone."""
+    """Bilinear, antialiased, aspect not kept: the resize for Keras backbones."""
     return image.resize((width, height), Image.Resampling.BILINEAR)

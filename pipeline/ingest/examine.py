@@ -1,4 +1,4 @@
-"""Examine files in processes of their own, each within limits: what a file is, or why it gives no picture."""
+"""Examine files in separate processes, each within limits: the facts of a file, or why it gives no picture."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from pipeline.runtime.processes import cores, in_workers
 from store.memory import memory_bytes
 from store.worker import Died, TookTooLong
 
-# Pillow takes 4 for each copy: as decoded, as RGBA, the white below, both together, as RGB, turned; and some to spare.
+# Pillow takes 4 for each copy: decoded, RGBA, the white below, both composed, RGB, turned; and some to spare.
 MEMORY_BYTES_A_PIXEL = 32
-MEMORY_BYTES_BESIDE = 3 << 30  # address space of the process itself and of the file's bytes
-DECODING_SHARE = 0.25  # of the memory: what the pixels of one picture of a stranger's choice may take
-FILES_A_PROCESS = 32  # at least: starting one takes as long as some hundred small files
+MEMORY_BYTES_BESIDE = 3 << 30  # address space for the process itself and the file's bytes
+DECODING_SHARE = 0.25  # of the memory: what the pixels of one picture from a stranger may take
+FILES_A_PROCESS = 32  # at least: starting a process takes as long as some hundred small files
 
 Facts = dict[str, Any]
 
 
 def file_facts(root: Path, path: str, *, max_pixels: int) -> Facts | str:
-    """One row of the dataset ``files`` for a path below ``root``, or the reason why it gives none."""
+    """A row of the dataset ``files`` for a path below ``root``, or the reason why the file gives none."""
     try:
         data, mtime_ns = decoding.read_inside(root, path, most=decoding.most_bytes(max_pixels))
         picture = decoding.decode(data, max_pixels=max_pixels)
@@ -61,10 +61,10 @@ def examine(
     workers: int | None,
     max_seconds: float = MAX_SECONDS,
 ) -> Generator[tuple[str, Facts | str], None, None]:
-    """``(path, facts or reason)`` of each of so many ``files``, in order.
+    """Yield ``(path, facts or reason)`` for each of ``files``, in order.
 
-    A file that takes its process down with it, wants more memory than a picture of ``max_pixels`` can need, or takes longer
-    than ``max_seconds`` fails alone. Closed before its end, or on any exception, it waits for no file: close it.
+    A file fails alone if it crashes its process, wants more memory than a picture of ``max_pixels`` can need, or takes longer
+    than ``max_seconds``. Close the generator: closed early, or on any exception, it waits for no file.
     """
     count = workers or max(1, min(cores(), files // FILES_A_PROCESS))
     look = partial(file_facts, root, max_pixels=max_pixels)
@@ -80,25 +80,25 @@ def examine(
 
 
 def too_long(max_seconds: float) -> str:
-    """The reason for a file that took longer than it may."""
+    """The reason for a file that exceeded the time limit."""
     return f"cannot be decoded: it took longer than {max_seconds:g} seconds"
 
 
 def crashed() -> str:
-    """The reason for a file that took its process down."""
+    """The reason for a file that crashed its process."""
     return "cannot be decoded: the decoder crashed or ran out of memory on this file"
 
 
 def memory_for(max_pixels: int) -> int:
-    """Bytes of address space that suffice to decode a picture of so many pixels, as far as the machine has them."""
+    """Bytes of address space needed to decode a picture of ``max_pixels``, limited to what the machine has."""
     return MEMORY_BYTES_BESIDE + min(MEMORY_BYTES_A_PIXEL * max_pixels, memory_bytes())
 
 
 def most_pixels() -> int:
-    """Pixels of the largest picture that is decoded here because an artefact or a store allows it, whoever made that."""
+    """The most pixels that an artefact or a store may allow, since a stranger may have made it."""
     return max(decoding.MAX_PIXELS, int(DECODING_SHARE * memory_bytes()) // MEMORY_BYTES_A_PIXEL)
 
 
 def get_ready() -> None:
-    """Import what decoding needs: that is not the first file's time."""
+    """Import what decoding needs, so that this does not count as the first file's time."""
     decoding.perceptual_hash(Image.new("RGB", (8, 8)))  # imports SciPy

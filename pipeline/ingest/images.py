@@ -1,4 +1,4 @@
-"""Find images by what a person calls them: an id or a path."""
+"""Find images by an id or a path."""
 
 from __future__ import annotations
 

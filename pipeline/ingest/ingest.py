@@ -1,7 +1,7 @@
 """Ingest: look at every file of a catalogue once, and make the catalogue a table.
 
-What a file is (size, mode, grey or not, …) is committed every few seconds to ``files``; ``images`` and ``failures``
-change in one commit at the end, so that a reader never sees half a catalogue and a killed run repeats little.
+The facts of a file (size, mode, grey or not, …) are committed to ``files`` every few seconds. ``images`` and ``failures``
+change in one commit at the end: a reader never sees half a catalogue, and a killed run repeats little.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from store.store import Snapshot, Store
 REASONS = pa.schema([("path", pa.string()), ("reason", pa.string())])
 FOUND = pa.schema([("path", pa.string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64())])
 Result = TypeVar("Result")
-ROWS_AT_ONCE = 4096  # as Python objects, which take several times what a column does
+ROWS_AT_ONCE = 4096  # as Python objects, which take several times the memory of a column
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Reading:
-    """A catalogue as it was read: its rows, the image folder, and a digest of each thing read."""
+    """A catalogue as read: its rows, the image folder, and a digest of each input."""
 
     listed: catalogue.Catalogue
     root: Path
@@ -85,7 +85,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
         found, refused = _look_up(root, listed.rows["path"].unique())
 
         to_examine = _sparingly(partial(_look_for_new, store, found, settings))
-        del found  # as large as the catalogue
+        del found  # it is as large as the catalogue
         pa.default_memory_pool().release_unused()
         unreadable = _examine(store, root, to_examine, settings, quiet=quiet)
         examined = len(to_examine)
@@ -96,7 +96,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
 
         def finish(hold_little: bool) -> Outcome:
             def wanted() -> Snapshot:
-                # anew for each large query: a connection keeps the memory of those it has answered
+                # a new connection for each large query: a connection keeps the memory of the queries it has answered
                 now = _wanted(Snapshot(store.root, moment), listed, reasons, prune=settings.prune)
                 if hold_little:
                     now.hold_little(listed.rows)
@@ -124,7 +124,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
 
 
 def _sparingly(work: Callable[[bool], Result]) -> Result:
-    """What ``work`` gives when it holds little, or where that is too little for it, when it need not."""
+    """Run ``work`` within a small memory limit; if that is too little, run it again without one."""
     try:
         return work(True)
     except TooLittleMemory:
@@ -132,7 +132,7 @@ def _sparingly(work: Callable[[bool], Result]) -> Result:
 
 
 def out_of_date(moment: Snapshot | None, config: Config) -> str | None:
-    """Why the catalogue has to be read again; None where it need not."""
+    """Why the catalogue has to be read again; None if it need not be."""
     settings = wanted(config, {})
     record = Record.of(moment, STEP, "")
     if record is None or moment is None:
@@ -144,10 +144,10 @@ def out_of_date(moment: Snapshot | None, config: Config) -> str | None:
 
 
 def again(moment: Snapshot, config: Config) -> list[str]:
-    """The last ingest again; of the files, it reads those that are not known.
+    """The command that repeats the last ingest; it reads only files that are not known yet.
 
     Raises:
-        LookupError: its record is lost.
+        LookupError: the record of the last ingest is lost.
     """
     record = Record.of(moment, STEP, "")
     if record is None:
@@ -163,11 +163,11 @@ def inputs_read(source: Path) -> dict[str, str]:
         return {"metadata": digests.of_json(catalogue.read(source).rows["path"].to_pylist())}
     with catalogue_limits.opened(source) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"metadata": digest[: 2 * decoding.CONTENT_ID_BYTES]}  # in hex, as of a picture's content
+    return {"metadata": digest[: 2 * decoding.CONTENT_ID_BYTES]}  # in hex, as for a picture's content
 
 
 def changed_on_disk(moment: Snapshot, root: Path, max_pixels: int) -> str | None:
-    """A sentence when files are not what they were at the last ingest, by size and mtime; None when all are."""
+    """A sentence if files have changed since the last ingest, by size and mtime; None if none has."""
     known = moment.query("steps/ingest/known_files", decoding=decoding.RULES_VERSION)
     found, _ = _look_up(root, known["path"])
     changed = len(_to_examine(moment, found, max_pixels=max_pixels)) + len(known) - len(found)
@@ -180,7 +180,7 @@ def changed_on_disk(moment: Snapshot, root: Path, max_pixels: int) -> str | None
 
 
 def _changed_since(root: Path, path: str | None, moment: float) -> bool:
-    """Whether a file that could not be read was written, moved here or made readable since; by its ctime."""
+    """Whether an unreadable file was since written, moved here or made readable, by its ctime."""
     try:
         return decoding.locate(root, path or "").stat().st_ctime > moment
     except (decoding.UnreadableImage, OSError):
@@ -188,7 +188,7 @@ def _changed_since(root: Path, path: str | None, moment: float) -> bool:
 
 
 def _look_up(root: Path, paths: pa.Array | pa.ChunkedArray) -> tuple[pa.Table, pa.Table]:
-    """``path, bytes, mtime_ns`` of each file that may be read, and ``path, reason`` of each path that may not."""
+    """Two tables: ``path, bytes, mtime_ns`` of each file that may be read, and ``path, reason`` of each path that may not."""
     found, refused = [FOUND.empty_table()], [REASONS.empty_table()]
     for start in range(0, len(paths), ROWS_AT_ONCE):
         stats: list[dict[str, Any]] = []
@@ -200,7 +200,7 @@ def _look_up(root: Path, paths: pa.Array | pa.ChunkedArray) -> tuple[pa.Table, p
             except decoding.UnreadableImage as error:
                 reasons.append((path, str(error)))
             except OSError:
-                stats.append({"path": path or "", "bytes": -1, "mtime_ns": -1})  # reading it will say why it cannot be
+                stats.append({"path": path or "", "bytes": -1, "mtime_ns": -1})  # reading the file will give the reason
         found.append(pa.Table.from_pylist(stats, FOUND))
         refused.append(_reasons(reasons))
     return pa.concat_tables(found), pa.concat_tables(refused)
@@ -218,7 +218,7 @@ def _look_for_new(store: Store, found: pa.Table, settings: Settings, hold_little
 
 
 def _to_examine(moment: Snapshot, found: pa.Table, *, max_pixels: int, rehash: bool = False) -> pa.ChunkedArray:
-    """Paths of files not examined yet under the present rules and limit, or changed since by size or mtime."""
+    """Paths of files not yet examined under the present rules and limit, or changed since by size or mtime."""
     if rehash:
         return found["path"]
     moment.show("found", found)
@@ -227,7 +227,7 @@ def _to_examine(moment: Snapshot, found: pa.Table, *, max_pixels: int, rehash: b
 
 
 def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Settings, *, quiet: bool) -> pa.Table:
-    """Commit the facts of files every few seconds; ``path, reason`` of those that give no picture."""
+    """Commit the facts of files every few seconds; return ``path, reason`` of those that give no picture."""
     unreadable: list[tuple[str | None, str]] = []
     pending: list[Facts] = []
     tables: list[pa.Table] = []
@@ -268,7 +268,7 @@ def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Setting
 
 
 def _with_types_of(before: pa.Schema, rows: pa.Table) -> pa.Table:
-    """``rows`` with each column as text whose type is another than it was before: the store keeps one type a column."""
+    """``rows``, with each column as text if its type has changed: the store keeps one type per column."""
     for position, column in enumerate(rows.schema):
         if column.name in before.names and before.field(column.name).type != column.type:
             rows = rows.set_column(position, column.name, as_text(rows[column.name]))
@@ -276,12 +276,12 @@ def _with_types_of(before: pa.Schema, rows: pa.Table) -> pa.Table:
 
 
 def _wanted(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, prune: bool) -> Snapshot:
-    """``now`` with temporary views of the catalogue as it should be: ``ready`` and ``failed`` rows, and both together."""
+    """``now`` with temporary views of the wanted catalogue: ``ready`` rows, ``failed`` rows, and both together."""
     now.show("listed", _with_types_of(now.select("images").schema, listed.rows))
     now.show("listed_for_failures", failure_columns(listed.rows))
     now.register("reasons", reasons)
     now.register("options", pa.table({"prune": [prune]}))
-    # views: as tables they would be the catalogue four times
+    # views: tables would hold the catalogue four times
     now.define("ready", "steps/ingest/ready")
     now.define("failed", "steps/ingest/failed")
     now.define("catalogue_before", "steps/ingest/catalogue_before")
@@ -290,7 +290,7 @@ def _wanted(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, pr
 
 
 def _compare(now: Snapshot, listed: catalogue.Catalogue, *, examined: int, prune: bool) -> Outcome:
-    """How the catalogue as it should be differs from the store's."""
+    """How the wanted catalogue differs from the store's."""
     now.materialise("rows_before", "steps/ingest/rows_before")
     now.materialise("rows_now", "steps/ingest/rows_now")
     counts = now.rows("steps/ingest/changes")[0]

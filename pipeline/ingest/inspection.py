@@ -1,4 +1,4 @@
-"""Inspect: what a catalogue holds. Named so because ``inspect`` is the standard library's."""
+"""Inspect: what a catalogue holds. The module is not called ``inspect``, as that is in the standard library."""
 
 from __future__ import annotations
 

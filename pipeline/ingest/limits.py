@@ -1,3 +1,3 @@
-"""Limits of what one file may take."""
+"""Limits for one file."""
 
-MAX_SECONDS = 60.0  # to decode; the slowest of a camera's takes one or two
+MAX_SECONDS = 60.0  # to decode; the slowest files from a camera take one or two

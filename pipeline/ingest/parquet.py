@@ -1,4 +1,4 @@
-"""Reading a catalogue out of Parquet: each column as it is, where DuckDB and Python can both hold it, else as text."""
+"""Read a catalogue from Parquet: each column as it is if DuckDB and Python can both hold it, else as text."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from pipeline.ingest import catalogue_limits
 from store.errors import ColdframeError
 from store.schemas import as_text
 
-ROWS_AT_ONCE, BATCH_BYTES = 4096, 1 << 26  # of Parquet
-ROW_BYTES, VALUE_BYTES = 8, 4  # that a row takes beside its values, and each of those at least
-PIECE_ROWS = 16_384  # of a column, as Python objects
+ROWS_AT_ONCE, BATCH_BYTES = 4096, 1 << 26  # when reading Parquet
+ROW_BYTES, VALUE_BYTES = 8, 4  # memory of a row besides its values, and the least memory of a value
+PIECE_ROWS = 16_384  # of a column, when turned into Python objects
 BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
-SHOWN_CHARACTERS = 200  # of a type: one of many fields is long
+SHOWN_CHARACTERS = 200  # of a type's name: a structure with many fields has a long one
 
 
 def read(source: Path) -> pa.Table:
     """The rows of a Parquet file.
 
     Raises:
-        ColdframeError: it cannot be read, is too large, or has a value that no text can say.
+        ColdframeError: the file cannot be read, is too large, or has a value that text cannot express.
     """
     try:
         with catalogue_limits.opened(source) as opened, pq.ParquetFile(opened) as file:
-            catalogue_limits.check_columns(source, file.metadata.num_columns)  # those within structures each
+            catalogue_limits.check_columns(source, file.metadata.num_columns)  # counts each field of a structure
             _check_count(source, file.metadata)
-            # text as numbers of distinct values: a file of a few hundred bytes may hold a long one a million times
+            # text as dictionary codes: a file of a few hundred bytes may hold a long text a million times
             leaves = map(file.schema.column, range(len(file.schema)))
             texts = [column.path for column in leaves if column.physical_type == "BYTE_ARRAY"]
             with pq.ParquetFile(opened, read_dictionary=texts) as coded:
@@ -47,7 +47,7 @@ def read(source: Path) -> pa.Table:
 
 def _check_count(source: Path, said: pq.FileMetaData) -> None:
     """Raises:
-    ColdframeError: it has more values than there is memory for, however little each of them takes in the file.
+    ColdframeError: there are more values than the memory can hold, however well they are compressed in the file.
     """
     chunks = (
         said.row_group(group).column(at) for group in range(said.num_row_groups) for at in range(said.num_columns)
@@ -57,17 +57,17 @@ def _check_count(source: Path, said: pq.FileMetaData) -> None:
 
 
 def _rows_at_once(schema: pq.ParquetSchema) -> int:
-    """Fewer where each row is wide by its type."""
+    """Rows to read at once; fewer if each row is wide by its type."""
     columns = [schema.column(at) for at in range(len(schema))]
     width = sum(max(column.length or 0, 0) for column in columns if column.physical_type == "FIXED_LEN_BYTE_ARRAY")
     return max(1, min(ROWS_AT_ONCE, BATCH_BYTES // max(width, 1)))
 
 
 def _held(source: Path, coded: pq.ParquetFile, kinds: pa.Schema, rows: int) -> pa.Table:
-    """All rows, each value as often as it comes. What takes little on disk may take all the memory there is.
+    """All rows, with repeated values expanded. A file that is small on disk may take all the memory.
 
     Raises:
-        ColdframeError: they take more than there is for them.
+        ColdframeError: the rows take more memory than a catalogue may.
     """
     schema = pa.schema([(field.name, _of_each(field.type)) for field in kinds])
     batches, taken, most = [], 0, catalogue_limits.most_bytes()
@@ -81,13 +81,13 @@ def _held(source: Path, coded: pq.ParquetFile, kinds: pa.Schema, rows: int) -> p
 
 
 def _decoded(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """A column with each value as often as it comes."""
+    """A column with its repeated values expanded."""
     plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
     return plain if plain.type == kind else plain.cast(kind)
 
 
 def _bytes_of(column: pa.Array) -> int:
-    """What the values of a column take where each stands as often as it comes."""
+    """Bytes that the values of a column take once repeated values are expanded."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         if not pa.types.is_string(kind.value_type) and not pa.types.is_binary(kind.value_type):
@@ -108,10 +108,10 @@ def _of_each(kind: pa.DataType) -> pa.DataType:
 
 
 def _usable(source: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column as it is where DuckDB and Python both have a word for each of its values, else as text.
+    """A column as it is if DuckDB and Python can both hold each of its values, else as text.
 
     Raises:
-        ColdframeError: it cannot be text either, such as text that is not UTF-8, or a time beyond the calendar.
+        ColdframeError: it cannot be text either: text that is not UTF-8, or a time beyond the calendar.
     """
     kind = column.type
     is_plain = _is_plain(kind)
@@ -130,7 +130,7 @@ def _usable(source: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray
         return pa.chunked_array([chunk for piece in told for chunk in piece.chunks], pa.string())
     except MemoryError:
         raise
-    except Exception as error:  # of Arrow's kinds and Python's
+    except Exception as error:  # both Arrow's and Python's
         raise ColdframeError(
             f"{source}: column {name!r} holds {str(kind)[:SHOWN_CHARACTERS]}, and a value that cannot be taken "
             f"({error}): leave the column out, or write it as text"
@@ -142,7 +142,7 @@ def _pieces(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
 
 
 def _is_plain(kind: pa.DataType) -> bool:
-    """Whether DuckDB has a type for this one and gives it back as it was."""
+    """Whether DuckDB has this type and returns it unchanged."""
     if isinstance(kind, pa.BaseExtensionType):
         return _is_plain(kind.storage_type)
     if pa.types.is_struct(kind):
@@ -151,19 +151,19 @@ def _is_plain(kind: pa.DataType) -> bool:
         return is_named and all(_is_plain(field.type) for field in kind)
     if pa.types.is_map(kind):
         return _is_plain(kind.key_type) and _is_plain(kind.item_type)
-    if hasattr(kind, "value_type"):  # lists of each kind
+    if hasattr(kind, "value_type"):  # all kinds of lists
         return _is_plain(kind.value_type)
     return not (pa.types.is_duration(kind) or pa.types.is_float16(kind) or pa.types.is_decimal256(kind))
 
 
 def _said(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
-    """Some values as text, and whether that is what the rows that fail would have of them as they are."""
+    """Values as text, and whether failed rows would show the unconverted values with the same text."""
     kind = values.type
-    if pa.types.is_duration(kind) and kind.unit == "ns":  # which Python cannot hold; neither can SQL
+    if pa.types.is_duration(kind) and kind.unit == "ns":  # neither Python nor SQL can hold it
         values = values.cast(pa.duration("us"), safe=False)
     try:
         return as_text(values), True
-    except (pa.ArrowException, ValueError, OverflowError):  # bytes, or what Python has no word for
+    except (pa.ArrowException, ValueError, OverflowError):  # bytes, or a value that Python cannot hold
         if pa.types.is_duration(kind):
             raise
     with suppress(duckdb.Error, pa.ArrowException):
@@ -173,19 +173,19 @@ def _said(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
 
 
 def _fits(values: pa.ChunkedArray, text: pa.ChunkedArray) -> bool:
-    """Whether Python and DuckDB can hold some values, and DuckDB beside the text that they have in rows that fail."""
+    """Whether Python and DuckDB can hold the values, and DuckDB can hold them in one column with the text from failed rows."""
     try:
         values.to_pylist(maps_as_pydicts="strict")
-        if _has_parts(values.type):  # DuckDB makes structures of text where there are both
+        if _has_parts(values.type):  # where both occur, DuckDB parses the text into structures
             both = "select c from given union all select c from said"
             _asked(f"select max(hash(c)) from ({both})", given=values, said=text)
     except (duckdb.Error, pa.ArrowException, KeyError, TypeError, ValueError, OverflowError):
-        return False  # a key twice, a time beyond the calendar, text that is no structure
+        return False  # a duplicate key, a time beyond the calendar, text that is not a structure
     return True
 
 
 def _told(values: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Some values as text: structures as DuckDB tells them, where it can, since it can read that again."""
+    """Values as text: structures in DuckDB's notation if possible, since it can read that again."""
     if _has_parts(values.type):
         with suppress(duckdb.Error, pa.ArrowException):
             return _by_duckdb(values)
@@ -197,8 +197,8 @@ def _by_duckdb(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _asked(query: str, **columns: pa.ChunkedArray) -> pa.Table:
-    """What DuckDB makes of columns, each of them ``c`` of a table of its own."""
-    with duckdb.connect() as con:  # a new one: some values leave it unusable
+    """Run a query in DuckDB on columns; each is the column ``c`` of its own table."""
+    with duckdb.connect() as con:  # a new connection: some values leave it unusable
         con.execute("set enable_progress_bar = false")
         con.execute("set autoinstall_known_extensions = false")
         con.execute("set timezone = 'UTC'")
@@ -208,5 +208,5 @@ def _asked(query: str, **columns: pa.ChunkedArray) -> pa.Table:
 
 
 def _has_parts(kind: pa.DataType) -> bool:
-    """Whether a type is made of others, or of bytes."""
+    """Whether a type is nested, or holds bytes."""
     return pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType) or any(is_kind(kind) for is_kind in BYTES)

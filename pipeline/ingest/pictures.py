@@ -1,4 +1,4 @@
-"""Pictures: those of contents at one size, decoded once and kept in memory, or in a file where they are too many."""
+"""Pictures of contents at one size, decoded once and kept in memory, or in a file if they are too many."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from store.matrices import allocate
 from store.rows import json_of, not_ours
 from store.store import Snapshot
 
-MEMORY_SHARE = 0.25  # of RAM: a larger array is a file that the system keeps in memory as far as it likes
-AHEAD = 64  # pictures decoded before they are asked for
+MEMORY_SHARE = 0.25  # of RAM: a larger array goes into a file, which the system caches in memory as it sees fit
+AHEAD = 64  # pictures to decode ahead
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -33,8 +33,8 @@ class Pictures:
     """Pictures of one size, in the order asked for.
 
     Attributes:
-        array: uint8 RGB of shape (n, height, width, 3), in memory or a memory map that ends with it.
-        readable: bool of shape (rows asked for,), ``n`` of them true: the rows that ``array`` holds.
+        array: uint8 RGB of shape (n, height, width, 3), in memory or in a memory map that ends with it.
+        readable: bool of shape (rows asked for,), true for the ``n`` rows that ``array`` holds.
         failed: the reason of each content that gave no picture.
     """
 
@@ -53,12 +53,12 @@ def load_pictures(
 ) -> Pictures:
     """The pictures of ``content_ids`` by the decoding rules, bilinear at ``size`` (height, width).
 
-    A content that is asked for several times is decoded once. An array larger than ``memory_share`` of RAM is a memory map
-    of a file without a name in the store.
+    A content asked for several times is decoded once. An array larger than ``memory_share`` of RAM is a memory map of an
+    unnamed file in the store.
 
     Raises:
-        ColdframeError: nothing was ingested yet, its folder is gone, a side below one pixel, ``memory_share`` not from 0
-            to 1, or no room for the file.
+        ColdframeError: nothing was ingested yet, its folder is gone, a side is below one pixel, ``memory_share`` is not from 0
+            to 1, or there is no room for the file.
     """
     if min(size) < 1:
         raise ColdframeError(f"pictures of {size[0]}x{size[1]}: expected a height and a width of at least 1 pixel")
@@ -84,7 +84,7 @@ def load_pictures(
 def stream_pictures(
     snapshot: Snapshot, content_ids: Sequence[str], size: tuple[int, int]
 ) -> Iterator[tuple[str, Pixels | str]]:
-    """Each content with its picture at ``size``, uint8 (height, width, 3), or the reason why there is none, in their order.
+    """Yield each content, in order, with its picture at ``size``, uint8 (height, width, 3), or the reason why it has none.
 
     Threads decode some of them ahead.
 
@@ -119,7 +119,7 @@ def stream_pictures(
 
 
 def _closed_up(array: Pixels, readable: npt.NDArray[np.bool_]) -> Pixels:
-    """The readable rows moved together, in place: a copy might not fit in memory."""
+    """Move the readable rows together, in place: a copy might not fit in memory."""
     kept = np.flatnonzero(readable)
     for row in np.flatnonzero(kept != np.arange(len(kept))):
         array[row] = array[kept[row]]

@@ -18,7 +18,7 @@ STEP = "ingest"
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``ingest`` can be told. Paths are as given; the store remembers them absolute."""
+    """The settings of ``ingest``. Paths are as given; the store remembers them as absolute paths."""
 
     metadata: str = setting("", holds_path=True, is_option=False)  # an argument of the command
     images: str | None = setting(
@@ -70,10 +70,10 @@ def wanted(config: Config, flags: Mapping[str, Any]) -> Settings:
 
 
 def image_folder(source: Path, images: str | None) -> Path:
-    """The folder that the paths of a catalogue count from.
+    """The folder to which the paths of a catalogue are relative.
 
     Raises:
-        ColdframeError: there is none.
+        ColdframeError: there is no such folder.
     """
     root = Path(images) if images else source
     if not root.is_dir():

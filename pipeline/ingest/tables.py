@@ -1,4 +1,4 @@
-"""Reading the file of a catalogue as a table: CSV, TSV or Parquet, within limits of memory and columns."""
+"""Read the file of a catalogue as a table: CSV, TSV or Parquet, within limits of memory and columns."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from store.errors import ColdframeError
 
 PARQUET_ENDINGS = (".parquet", ".pq")
 DELIMITERS = (",", ";", "\t")
-BLOCK_BYTES = 1 << 20  # of a CSV that are parsed at a time; its header stands in the first of them
+BLOCK_BYTES = 1 << 20  # of a CSV, parsed at a time; the header must fit into the first block
 
 
 def read_table(source: Path) -> pa.Table:
-    """The rows of a file as they are: of a CSV or TSV all columns as text, an empty cell NULL.
+    """The rows of a file. Parquet keeps its types; a CSV or TSV has all columns as text, with empty cells NULL.
 
     Raises:
-        ColdframeError: no such file, or not readable as what its name says.
+        ColdframeError: the file does not exist, or is not readable as the type its name says.
     """
     try:
         return parquet.read(source) if source.suffix.lower() in PARQUET_ENDINGS else _read_delimited(source)
@@ -39,7 +39,7 @@ def _read_delimited(source: Path) -> pa.Table:
         if header is None:
             raise ColdframeError(f"{source}: empty; expected a header row with the names of the columns")
         delimiter = "\t" if source.suffix.lower() == ".tsv" else max(DELIMITERS, key=header.count)
-        # a reader of ours first: Arrow's takes minutes to prepare for a million columns
+        # parse the header ourselves first: Arrow takes minutes to prepare for a million columns
         rows = csv.reader(io.StringIO(begin, newline=""), delimiter=delimiter)
         catalogue_limits.check_columns(source, len(next(filter(None, rows), [])))
         read = pa_csv.ReadOptions(block_size=BLOCK_BYTES)
@@ -81,5 +81,5 @@ def _unquoted(text: str) -> str:
 
 
 def first_row(source: Path) -> int:
-    """The number people give the first row: a spreadsheet counts the header too."""
+    """The number that users give the first row: a spreadsheet counts the header too."""
     return 1 if source.suffix.lower() in PARQUET_ENDINGS else 2

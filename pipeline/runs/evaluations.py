@@ -1,4 +1,4 @@
-"""Names of evaluations: how the probabilities came about that the figures of a run are made of."""
+"""Names of evaluations: how the probabilities behind a run's figures were made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from store.rows import not_ours
 
 PLAIN = "plain"
 _FOLDS, _EXPORT, _PLAN, _TTA, _MASKED = "folds:", "export:", "plan:", "tta", "masked:"
-# The name of a plan ends where the next word begins; a column is the last word, and may have commas in it.
+# The name of a plan ends where the next word begins. A column is the last word, and may contain commas.
 _WORDS = re.compile(
     rf"(?:{_PLAN}(?P<plan>.+?))?(?:(?:^|(?<=.),)(?P<tta>{_TTA}))?(?:(?:^|(?<=.),){_MASKED}(?P<column>.+))?", re.DOTALL
 )
@@ -18,20 +18,20 @@ _WORDS = re.compile(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation is of. Without any of these it is plain: the run as it is, on the splits of its own plan.
+    """What an evaluation covers. Without any of these it is plain: the run itself, on the splits of its own plan.
 
-    Its text is its name in the store: ``plain``, ``folds:N``, ``export:FORMAT``, or the words ``plan:NAME``, ``tta`` and
-    ``masked:COLUMN`` that apply, in this order, with commas between them.
+    Its text is its name in the store: ``plain``, ``folds:N``, ``export:FORMAT``, or those of the words ``plan:NAME``, ``tta`` and
+    ``masked:COLUMN`` that apply, in this order, joined by commas.
 
     Attributes:
-        plan: whose splits, where it is not the run's own plan.
+        plan: the plan whose splits are used, if not the run's own.
         tta: whether probabilities are averaged over augmented views.
-        masked_by: the column of the catalogue that rules classes out.
-        folds: how many, where the rows are training rows that were predicted out of fold.
-        exported_as: the format, where an artefact was evaluated.
+        masked_by: the catalogue column that rules classes out.
+        folds: the number of folds, if the rows are training rows predicted out of fold.
+        exported_as: the format, if an artefact was evaluated.
 
     Raises:
-        ColdframeError: a plan or column whose name could be read as something else in the name of an evaluation.
+        ColdframeError: the name of a plan or column could be misread in the name of an evaluation.
     """
 
     plan: str | None = None
@@ -62,7 +62,7 @@ class Evaluation:
 
     @classmethod
     def parse(cls, name: str) -> Evaluation:
-        """The evaluation of a name.
+        """Parse the name of an evaluation.
 
         Raises:
             StoreDamaged: coldframe gives no such names.
@@ -74,7 +74,7 @@ class Evaluation:
 
 
 def record_name(run: str, split: str, other_plan: str | None) -> str:
-    """What the record of an evaluation is called: by the run's name, so that a newer run of that name takes its place."""
+    """The name of an evaluation's record. It uses the run's name, so that a newer run of that name replaces the record."""
     return f"{run}/{split}" + (f"/{_PLAN}{other_plan}" if other_plan else "")
 
 

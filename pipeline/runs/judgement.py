@@ -1,4 +1,4 @@
-"""Judgement: class probabilities of rows become predictions, and figures with what has to be known to read them."""
+"""Judgement: turns class probabilities of rows into predictions, figures, and the notes needed to read them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from store.store import Snapshot
 
 @dataclass(frozen=True)
 class Judgement:
-    """An evaluation of a run on the rows of a split: figures, the predictions, and what has to be said beside them.
+    """An evaluation of a run on the rows of a split: figures, predictions, and the notes that belong with them.
 
-    ``rows_trained_on`` and ``rows_selected_on``: rows with the bytes of an image that the run learned from, or that chose its
-    epoch or settings. ``classes_absent``: classes the run knows that no row has.
+    ``rows_trained_on`` and ``rows_selected_on`` count rows with the same bytes as an image that the run learned from, or that
+    chose its epoch or settings. ``classes_absent`` are classes that the run knows but no row has.
     """
 
     run_id: str
@@ -44,11 +44,11 @@ class Judgement:
 
     @property
     def key(self) -> str:
-        """The slice of the store it is kept in."""
+        """The key of the store's slice that holds it."""
         return f"{self.run_id}/{self.evaluation}/{self.split}"
 
     def row(self) -> dict[str, Any]:
-        """As ``evaluations`` holds it."""
+        """The row for ``evaluations``."""
         return {
             **{name: getattr(self, name) for name in SCHEMAS["evaluations"].names if hasattr(self, name)},
             **asdict(self.measures),
@@ -58,7 +58,7 @@ class Judgement:
 
 
 def targets(labels: npt.NDArray[np.str_], classes: npt.NDArray[np.str_]) -> metrics.Indices:
-    """The position of each label among ``classes``, which ascend; -1 where it is none of them."""
+    """The position of each label in ``classes``, which ascend; -1 if it is not there."""
     found = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
     return np.where(classes[found] == labels, found, -1)
 
@@ -76,7 +76,7 @@ def judge(
     rows_trained_on: int = 0,
     rows_selected_on: int = 0,
 ) -> Judgement:
-    """Measure probabilities (n, classes) of rows of one split."""
+    """Evaluate probabilities (n, classes) of rows of one split."""
     own = targets(rows.labels, classes)
     of_label, ranks = metrics.probability_of(probabilities, own), metrics.rank_of(probabilities, own)
     predicted, best = classes[probabilities.argmax(axis=1)], probabilities.max(axis=1)
@@ -114,7 +114,7 @@ def judge(
 
 
 def keep_judgement(commit: Commit, judgement: Judgement) -> None:
-    """Put a judgement into a commit, in place of an earlier one of the same run, evaluation and split."""
+    """Add a judgement to a commit; it replaces an earlier one of the same run, evaluation and split."""
     commit.replace("predictions", judgement.predictions, key=judgement.key)
     commit.replace("evaluations", pa.Table.from_pylist([judgement.row()], SCHEMAS["evaluations"]), key=judgement.key)
 
@@ -122,8 +122,8 @@ def keep_judgement(commit: Commit, judgement: Judgement) -> None:
 def by_group(
     snapshot: Snapshot, judgement: Judgement, rows: Rows, units: metrics.Indices, column: str
 ) -> list[dict[str, Any]]:
-    """The figures for each value of a column of the catalogue, as ``group_evaluations`` holds them; F1 over the classes present
-    among a value's rows."""
+    """The figures for each value of a catalogue column, in the form of ``group_evaluations``. F1 covers the classes present among
+    a value's rows."""
     values = values_of(snapshot, rows, column)
     predictions = judgement.predictions
     predicted = predictions["predicted"].to_numpy(zero_copy_only=False).astype(str)
@@ -150,13 +150,13 @@ def by_group(
 
 
 def values_of(snapshot: Snapshot, rows: Rows, column: str) -> list[str | None]:
-    """The value of a column of the catalogue for each row, as text."""
+    """The value of a catalogue column for each row, as text."""
     value_of = values_by_id(snapshot, column)
     return [value_of.get(image_id) for image_id in rows.image_ids.tolist()]
 
 
 def values_by_id(snapshot: Snapshot, column: str) -> dict[str, str | None]:
-    """The value of a column of the catalogue, as text, by image id."""
+    """The values of a catalogue column, as text, by image id."""
     images = snapshot.select("images", "image_id", column)
     return dict(zip(images["image_id"].to_pylist(), as_text(images[column]).to_pylist(), strict=True))
 
@@ -171,7 +171,7 @@ def _intervals(found: metrics.Intervals) -> dict[str, float]:
 
 
 def describe(one: Judgement) -> list[str]:
-    """What has to be said beside the figures, a sentence each."""
+    """The notes that belong with the figures, one sentence each."""
     measures = one.measures
     notes = [
         f"F1 is over the {measures.classes} classes present in the {measures.rows} rows evaluated; 95 % intervals from "

@@ -1,4 +1,4 @@
-"""Keep a run: what training has made becomes a run of the store, with the record of its step."""
+"""Keep a run: store the result of training as a run, with the record of its step."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ LIBRARIES = ("coldframe", "keras", "tensorflow", "torch", "numpy", "scikit-learn
 
 @dataclass(frozen=True)
 class Made:
-    """What training has made.
+    """The result of training.
 
     Attributes:
-        facts: the columns of ``runs`` that only its maker knows.
-        file, suffix: the trained head or network, and the ending of its name in the store.
-        settings: those that made it, which may say more than those that were asked for.
-        history: one value an epoch of each measure.
-        seen: the rows it learned from, then those that had another say in it.
-        seconds: of wall time, without the commit.
-        judgements: evaluations that came with its making.
+        facts: the columns of ``runs`` that only the trainer knows.
+        file, suffix: the trained head or network, and its file name suffix in the store.
+        settings: the settings that were used, which may be more than those asked for.
+        history: for each measure, one value per epoch.
+        seen: the rows it learned from, then rows that influenced it in another way.
+        seconds: wall time, without the commit.
+        judgements: evaluations made during training.
     """
 
     run_id: str
@@ -55,14 +55,14 @@ class Made:
 
     @property
     def val_rows(self) -> int:
-        """How many others had a say in it."""
+        """How many other rows influenced it."""
         return sum(len(rows) for rows in self.seen[1:])
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trained run, and its out-of-fold judgement if folds were asked for; ``by_epoch``: the weights are those of its best
-    epoch, not of its last."""
+    """A trained run, and its out-of-fold judgement if folds were asked for. ``by_epoch``: the weights are those of its best
+    epoch, not its last."""
 
     run_id: str
     train_rows: int
@@ -76,7 +76,7 @@ class Outcome:
 
     @classmethod
     def of(cls, made: Made, notes: Iterable[str], *, by_epoch: bool) -> Outcome:
-        """What there is to say of a run that training has made."""
+        """The outcome of a run that training has made."""
         return cls(
             made.run_id,
             made.train_rows,
@@ -91,11 +91,11 @@ class Outcome:
 
     @property
     def epochs(self) -> int:
-        """Passes over the training rows; 0 for a head that is not trained so."""
+        """Passes over the training rows; 0 for a head that is not trained in epochs."""
         return len(self.history.get("loss", []))
 
     def kept(self, measure: str) -> float | None:
-        """A measure at the epoch whose weights were kept: that of the least validation loss, or training loss without it."""
+        """A measure at the epoch whose weights were kept: the least validation loss, or training loss if there is none."""
         values = self.history.get(measure)
         if not values:
             return None
@@ -104,7 +104,7 @@ class Outcome:
 
 
 def keep(store: Store, step: str, made: Made, *, asked: dict[str, Any], inputs: dict[str, str]) -> None:
-    """Commit a run, and the record of the step that made it with the settings asked for and what it read."""
+    """Commit a run with the record of the step that made it: the settings asked for, and the inputs read."""
     with store.commit(step) as commit:
         commit.add_file("models", made.file, key=made.run_id, suffix=made.suffix)
         commit.append("runs", pa.Table.from_pylist([_row(made)], SCHEMAS["runs"]), key=made.run_id)

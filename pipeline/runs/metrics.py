@@ -1,4 +1,4 @@
-"""Measures of a classifier, as pure functions on arrays."""
+"""Measures of a classifier: pure functions on arrays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# Keras' own epsilon: a probability below it counts as this much, so that one row cannot make the loss infinite.
+# Keras' own epsilon: smaller probabilities count as this much, so that one row cannot make the loss infinite.
 LOSS_EPSILON = 1e-7
 TOP = 5
 CALIBRATION_BINS = 15
@@ -21,7 +21,7 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Measures:
-    """Over the rows evaluated; F1 over the ``classes`` labels that occur among them."""
+    """Measures over the rows evaluated. F1 covers the ``classes`` labels that occur among them."""
 
     rows: int
     classes: int
@@ -38,7 +38,7 @@ def measure(
 ) -> Measures:
     """Accuracy, F1 and cross-entropy (nats) of predictions, all of shape (n,).
 
-    F1 is averaged over the labels that occur in ``labels``: a class that is only predicted counts as errors of the others.
+    F1 is averaged over the labels that occur in ``labels``. A class that is only predicted counts as errors of the others.
     """
     from sklearn.metrics import f1_score
 
@@ -60,13 +60,15 @@ def measure(
 
 
 def top_k(ranks: Indices, k: int = TOP) -> float:
-    """The share of rows whose label is among the ``k`` most probable classes; ``ranks`` as :func:`rank_of` gives them."""
+    """The share of rows whose label is among the ``k`` most probable classes; ``ranks`` come from :func:`rank_of`."""
     return float(np.mean((ranks > 0) & (ranks <= k)))
 
 
 def calibration_error(probability: Probabilities, is_right: npt.NDArray[np.bool_]) -> float:
-    """Expected calibration error of the best class's probability, 0 to 1: over 15 bins of equal width, the mean gap between
-    probability and accuracy, weighted by rows (Guo et al. 2017)."""
+    """Expected calibration error of the best class's probability, 0 to 1.
+
+    It is the mean gap between probability and accuracy over 15 bins of equal width, weighted by rows (Guo et al. 2017).
+    """
     bins = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     gaps = np.bincount(bins, probability - is_right, minlength=CALIBRATION_BINS)
     return float(np.abs(gaps).sum() / len(probability))
@@ -74,7 +76,7 @@ def calibration_error(probability: Probabilities, is_right: npt.NDArray[np.bool_
 
 @dataclass(frozen=True)
 class Interval:
-    """The middle 95 % of what a measure was over resampled rows."""
+    """The middle 95 % of a measure's values over resampled rows."""
 
     low: float
     high: float
@@ -90,7 +92,7 @@ class Intervals:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two predictions of the same rows compared, the first less the second."""
+    """A comparison of two predictions of the same rows; differences are the first less the second."""
 
     rows: int
     classes: int
@@ -107,10 +109,11 @@ class Paired:
 def bootstrap(
     labels: npt.NDArray[np.str_], predicted: npt.NDArray[np.str_], units: Indices, *, seed: int = 0
 ) -> Intervals:
-    """95 % percentile intervals, 1,000 replicates (Efron and Tibshirani 1993): units are drawn with replacement within the class
-    that most of their rows have, so each replicate has each class as often as the rows have it, and copies come and go
-    together. F1 is over the labels that occur, in every replicate the same. A class of one unit does not vary: intervals of
-    catalogues with many such classes are too narrow.
+    """95 % percentile intervals from 1,000 bootstrap replicates (Efron and Tibshirani 1993).
+
+    Units are drawn with replacement within the class that most of their rows have. So each replicate has each class as often as
+    the rows have it, and copies come and go together. F1 covers the labels that occur, the same in every replicate. A class with
+    a single unit does not vary: intervals are too narrow for catalogues with many such classes.
 
     Args:
         labels, predicted: shape (n,).
@@ -129,8 +132,10 @@ def paired(
     *,
     seed: int = 0,
 ) -> Paired:
-    """The difference of two predictions of the same rows, with intervals as :func:`bootstrap` draws them, both measured on
-    each replicate. The p-value is McNemar's exact one (1947) that both are right equally often; it takes rows for independent.
+    """The difference between two predictions of the same rows, with intervals as for :func:`bootstrap`.
+
+    Each replicate measures both predictions. The p-value is that of McNemar's exact test (1947) for both being right equally
+    often; the test treats rows as independent.
     """
     from scipy.stats import binomtest
 
@@ -161,7 +166,7 @@ def paired(
 
 
 class _Coded:
-    """Labels and predictions as numbers, for measures of weighted rows."""
+    """Labels and predictions as integer codes, for measures of weighted rows."""
 
     def __init__(self, labels: npt.NDArray[np.str_], predictions: list[npt.NDArray[np.str_]]) -> None:
         present, self.targets = np.unique(labels, return_inverse=True)
@@ -169,7 +174,7 @@ class _Coded:
         self._predicted = []
         for predicted in predictions:
             found = np.searchsorted(present, predicted).clip(max=len(present) - 1)
-            # a class that no row has counts as an error of the others and has no F1 of its own
+            # a class without a row counts as an error of the others and has no F1 of its own
             self._predicted.append(np.where(present[found] == predicted, found, self.classes))
 
     def measure(self, which: int, weights: npt.NDArray[np.floating]) -> tuple[float, float]:
@@ -184,11 +189,11 @@ class _Coded:
 
 
 def _replicates(targets: Indices, units: Indices, seed: int) -> Iterator[npt.NDArray[np.float64]]:
-    """How often each row counts in each replicate."""
+    """Yield each replicate: how often each row counts in it."""
     names, unit = np.unique(units, return_inverse=True)
     votes, counts = np.unique(np.stack([unit, targets]), axis=1, return_counts=True)
     stratum = np.zeros(len(names), np.int64)
-    for which in np.argsort(counts, kind="stable"):  # the most frequent label is written last
+    for which in np.argsort(counts, kind="stable"):  # write the most frequent label last
         stratum[votes[0, which]] = votes[1, which]
     order = np.argsort(stratum, kind="stable")
     sizes = np.bincount(stratum)[stratum[order]]
@@ -205,15 +210,15 @@ def _interval(values: npt.NDArray[np.float64]) -> Interval:
 
 
 def mask(probabilities: Probabilities, groups: Indices, allowed: npt.NDArray[np.bool_]) -> Probabilities:
-    """Give classes that never occur in a row's group probability 0, and renormalise the rest.
+    """Set the probability of classes that never occur in a row's group to 0, and renormalise the rest.
 
     Args:
         probabilities: shape (n, classes).
-        groups: group of each row, -1 for one that training has not seen: such a row is left as it is.
+        groups: the group of each row; -1 for a group not seen in training: such a row is left as it is.
         allowed: shape (groups, classes), whether a class occurs in a group.
 
     Returns:
-        Probabilities of shape (n, classes). A row whose allowed classes all underflow gets them in equal parts.
+        Probabilities of shape (n, classes). If all allowed classes of a row underflow, they get equal parts.
     """
     if not len(allowed):
         return probabilities
@@ -226,14 +231,17 @@ def mask(probabilities: Probabilities, groups: Indices, allowed: npt.NDArray[np.
 
 
 def probability_of(probabilities: Probabilities, targets: Indices) -> Probabilities:
-    """The probability given to each row's label, 0 where the label (-1) is none of the classes; shape (n,)."""
+    """The probability given to each row's label, shape (n,); 0 if the label is not among the classes (-1)."""
     rows = np.arange(len(targets))
     return np.where(targets >= 0, probabilities[rows, targets], 0.0)
 
 
 def rank_of(probabilities: Probabilities, targets: Indices) -> Indices:
-    """The place of each row's label among the classes, 1 the one predicted; 0 where the label is none of them or has
-    probability 0, which is no guess at all. Of equal probabilities the first class comes first, as in a prediction."""
+    """The rank of each row's label among the classes; 1 is the predicted class.
+
+    It is 0 if the label is not among the classes or has probability 0, which is not a guess at all. Of equal probabilities, the
+    first class comes first, as in a prediction.
+    """
     own = probability_of(probabilities, targets)[:, None]
     before = np.arange(probabilities.shape[1]) < targets[:, None]
     ahead = (probabilities > own) | ((probabilities == own) & before)

@@ -1,4 +1,4 @@
-"""Neighbours: the training images nearest to a picture, by the Euclidean distance of their vectors."""
+"""Neighbours: the training images nearest to a picture, by Euclidean distance between vectors."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from store.matrices import FloatMatrix
 from store.schemas import TRAIN
 from store.store import Snapshot
 
-MOST = 100_000  # training images that a model carries; of more, so many are drawn at random
+MOST = 100_000  # training images that a model carries; out of more, this many are drawn at random
 ROWS_AT_ONCE = 1024
-PREFIX = "training/"  # of the names of its arrays in the file of a model
+PREFIX = "training/"  # starts the names of its arrays in a model's file
 IMAGE_IDS, LABELS, VECTORS = f"{PREFIX}image_ids", f"{PREFIX}labels", f"{PREFIX}vectors"
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -35,10 +35,10 @@ class Neighbours:
     matrix: FloatMatrix
 
     def nearest(self, vectors: FloatMatrix, k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """The places of the ``k`` nearest training images to each vector, the nearest first, and their distances.
+        """The positions of the ``k`` training images nearest to each vector, the nearest first, and their distances.
 
         Raises:
-            ColdframeError: the vectors are of another length than those of the training images.
+            ColdframeError: the vectors have another length than those of the training images.
         """
         if vectors.ndim != 2 or vectors.shape[1] != self.matrix.shape[1]:
             raise ColdframeError(
@@ -49,11 +49,11 @@ class Neighbours:
         places, distances = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k))
         for start in range(0, len(vectors), ROWS_AT_ONCE):
             rows = vectors[start : start + ROWS_AT_ONCE]
-            with np.errstate(over="ignore", invalid="ignore"):  # numbers of a stranger may be as large as they come
+            with np.errstate(over="ignore", invalid="ignore"):  # a stranger's numbers may be of any size
                 about = self._squares - 2.0 * (rows @ self.matrix.T)
             best = np.argpartition(about, k - 1, axis=1)[:, :k] if k < len(self.matrix) else np.argsort(about, axis=1)
             for row, found in enumerate(best, start):
-                # again for those alone, without the cancellation that squares bring
+                # recompute these without the cancellation that squares bring
                 exact = np.linalg.norm(self.matrix[found].astype(np.float64) - vectors[row], axis=1)
                 order = np.argsort(exact, kind="stable")
                 places[row], distances[row] = found[order], exact[order]
@@ -65,7 +65,7 @@ class Neighbours:
         return squares
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """As the file of a model holds it, vectors as float16 where that can hold them."""
+        """The arrays for a model's file; vectors are float16 if that can hold them."""
         with np.errstate(over="ignore"):
             short = self.matrix.astype(np.float16)
         matrix = short if np.isfinite(short).all() else self.matrix
@@ -73,10 +73,10 @@ class Neighbours:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Neighbours | None:
-        """Out of :meth:`to_arrays`; None where there is none.
+        """Read the arrays of :meth:`to_arrays`; None if there are none.
 
         Raises:
-            Malformed: they are of other kinds, or do not fit each other.
+            Malformed: the arrays are of other kinds, or do not fit each other.
         """
         check(arrays)
         if VECTORS not in arrays:
@@ -86,7 +86,7 @@ class Neighbours:
 
 def check(arrays: Arrays) -> None:
     """Raises:
-    Malformed: there are training images among the arrays, but not as :meth:`Neighbours.to_arrays` writes them.
+    Malformed: the arrays hold training images, but not as :meth:`Neighbours.to_arrays` writes them.
     """
     if not any(name.startswith(PREFIX) for name in arrays):
         return
@@ -106,7 +106,7 @@ def check(arrays: Arrays) -> None:
 
 
 def of_run(snapshot: Snapshot, run: Run) -> Neighbours | None:
-    """The training images of a run on cached features, with their vectors out of the store; None where none has one."""
+    """The training images of a run on cached features, with their vectors from the store; None if none has a vector."""
     trained = snapshot.query("steps/runs/run_labels", run_id=run.run_id, split=TRAIN)
     label_of = dict(zip(trained["image_id"].to_pylist(), trained["label"].to_pylist(), strict=True))
     ids = np.array(sorted(label_of))
@@ -117,7 +117,7 @@ def of_run(snapshot: Snapshot, run: Run) -> Neighbours | None:
 
 
 def sample(count: int, seed: int) -> npt.NDArray[np.int64]:
-    """The places of the rows to carry, out of ``count``: all, or :data:`MOST` at random."""
+    """The positions of the rows to carry, out of ``count``: all, or :data:`MOST` at random."""
     if count <= MOST:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, MOST, replace=False))

@@ -22,15 +22,15 @@ CHUNK_ROWS = 4096
 
 @dataclass(frozen=True)
 class Rows:
-    """Labelled images with vectors, by image id; row ``i`` of each array is the same image.
+    """Labelled images with vectors, by image id; row ``i`` of each array belongs to the same image.
 
     Attributes:
-        views: vectors of shape (1 + views, n, dimensions), float32, the images as they are first; where an image lacks a
-            view, its vector as it is stands there.
-        blocks: how many of the dimensions each feature set has.
-        without_vector: by feature set, how many more rows have no vector in it and are left out.
+        views: vectors of shape (1 + views, n, dimensions), float32, first those of the unaugmented images. If an image lacks a
+            view, its unaugmented vector takes the place.
+        blocks: how many of the dimensions come from each feature set.
+        without_vector: for each feature set, how many more rows were left out because they have no vector in it.
         without_view: how many rows lack one of the views asked for.
-        folder: where a matrix lies that is too large for memory.
+        folder: where a matrix that is too large for memory is stored.
     """
 
     image_ids: Strings
@@ -45,16 +45,16 @@ class Rows:
 
     @property
     def matrix(self) -> FloatMatrix:
-        """The vectors of the images as they are, shape (n, dimensions)."""
+        """The vectors of the unaugmented images, shape (n, dimensions)."""
         matrix: FloatMatrix = self.views[0]
         return matrix
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> Rows:
-        """The rows chosen, in their order; the same rows, not a copy, where all are."""
+        """The chosen rows, in their order; if all are chosen, the same object and not a copy."""
         return self if chosen.all() else self._take(np.flatnonzero(chosen))
 
     def copy(self) -> Rows:
-        """The same rows with vectors of their own."""
+        """The same rows with their own copy of the vectors."""
         return self._take(np.arange(len(self)))
 
     def _take(self, places: npt.NDArray[np.int64]) -> Rows:
@@ -98,13 +98,13 @@ def load_rows(
     memory_share: float = 0.25,
     may_be_empty: bool = False,
 ) -> Rows:
-    """The labelled rows that ``plan`` keeps in ``split`` and that every one of ``embedders`` has a vector for, joined.
+    """The labelled rows that ``plan`` keeps in ``split`` and that have a vector in each of ``embedders``, joined.
 
-    Vectors go from the store's parts straight into one matrix, which lies on disk when it is larger than ``memory_share`` of
-    this machine's memory.
+    Vectors go from the store's parts straight into one matrix. It is stored on disk if it is larger than ``memory_share`` of this
+    machine's memory.
 
     Raises:
-        ColdframeError: vectors that are not finite, or feature sets that have no row in common, unless there may be none.
+        ColdframeError: vectors are not finite, or the feature sets have no row in common although one is required.
     """
     table = snapshot.query("steps/runs/labelled_rows", plan=plan, splits=[split])
     rows = _with_vectors(snapshot, table, embedders, views=views, memory_share=memory_share)
@@ -120,7 +120,7 @@ def load_rows(
 def rows_of_images(
     snapshot: Snapshot, embedders: Sequence[str], image_ids: Sequence[str], *, memory_share: float = 0.25
 ) -> Rows:
-    """The images among ``image_ids`` that are still in the store and that every one of ``embedders`` has a vector for."""
+    """The images among ``image_ids`` that are still in the store and have a vector in each of ``embedders``."""
     snapshot.register("wanted_images", pa.table({"image_id": pa.array(image_ids, pa.string())}))
     table = snapshot.query("steps/runs/rows_of")
     return _with_vectors(snapshot, table, embedders, views=0, memory_share=memory_share)
@@ -129,7 +129,7 @@ def rows_of_images(
 def _with_vectors(
     snapshot: Snapshot, table: pa.Table, embedders: Sequence[str], *, views: int, memory_share: float
 ) -> Rows:
-    """The rows of a table of images that have a vector in each feature set, with them."""
+    """The rows of a table of images that have a vector in each feature set, with their vectors."""
     contents = table["content_id"].to_numpy(zero_copy_only=False).astype(str)
     has_all = np.ones(len(table), bool)
     without: dict[str, int] = {}
@@ -173,7 +173,7 @@ def _dimensions(snapshot: Snapshot, embedder: str) -> int:
 
 
 def _fill(snapshot: Snapshot, embedder: str, view: int, contents: Strings, block: FloatMatrix) -> npt.NDArray[np.bool_]:
-    """Write the vectors of one view of a feature set into the rows of ``block``; which rows got one."""
+    """Write the vectors of one view of a feature set into the rows of ``block``; return which rows got one."""
     order = np.argsort(contents, kind="stable")
     ordered = contents[order]
     filled = np.zeros(len(contents), bool)

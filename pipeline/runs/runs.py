@@ -1,4 +1,4 @@
-"""Runs: what training has left in a store, each with all that made it."""
+"""Runs: the trained models in a store, each with everything that made it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from store import digests
 from store.errors import ColdframeError
 from store.store import Snapshot
 
-# Kinds of runs: a head on cached features, a network from scratch on pixels, a head with its backbone's last layers fine-tuned.
+# Kinds of runs: a head on cached features, a network from scratch on pixels, a head with a fine-tuned backbone.
 HEAD, NETWORK, FINETUNED = "head", "network", "finetuned"
-MOST_NAME = 150  # bytes of a run's name: its id, and what is made of it, is the name of a folder
+MOST_NAME = 150  # bytes of a run's name: its id, and names made from it, become folder names
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}-(?P<name>.+)-[0-9a-f]{6}", re.DOTALL)
-_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they show a name as another
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they make a name look like another
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ class Run:
     """A run of a store.
 
     Attributes:
-        run_id: when it was made, its name, and a digest of what it was made of.
+        run_id: the time it was made, its name, and a digest of what it was made of.
         kind: :data:`HEAD`, :data:`NETWORK` or :data:`FINETUNED`.
-        head: the name of its head, or of its network where it was trained from scratch.
+        head: the name of its head, or of its network if it was trained from scratch.
         embedder: its feature sets as ``runs`` shows them.
-        embedders: its feature sets; none where it was trained from scratch.
+        embedders: its feature sets; none if it was trained from scratch.
         classes: ascending, in the order of its probabilities.
-        settings: those it was made with, as JSON holds them.
-        settings_chosen_on: the split whose rows chose its settings, if one did.
-        finetuned_from: the id of the run it began with, where it is fine-tuned.
-        helped: whether fine-tuning made it better on validation rows; None where nothing says so.
+        settings: the settings it was made with, as JSON types.
+        settings_chosen_on: the split whose rows chose its settings, if any.
+        finetuned_from: the id of the run it began with, if it is fine-tuned.
+        helped: whether fine-tuning made it better on validation rows; None if unknown.
     """
 
     run_id: str
@@ -61,11 +61,11 @@ class Run:
 
     @classmethod
     def find(cls, snapshot: Snapshot, asked: str | None) -> Run:
-        """The run of an id, of the start of one, or the newest of a name; without any, the newest run that is not a
-        fine-tuned one that did not help.
+        """Find a run by its id, by the start of an id, or by name (the newest one). Without any of these, find the newest
+        run, leaving out fine-tuned ones that did not help.
 
         Raises:
-            ColdframeError: no such run, none yet, ids of several that start so, or a row that no training has written.
+            ColdframeError: there is no such run or none yet, several ids start so, or the row was not written by training.
         """
         rows = _rows(snapshot)
         if not rows:
@@ -87,10 +87,10 @@ class Run:
 
     @classmethod
     def newest(cls, snapshot: Snapshot, *, name: str | None = None, kind: str | None = None) -> Run | None:
-        """The newest run of a name or a kind; None where there is none.
+        """The newest run of a name or a kind; None if there is none.
 
         Raises:
-            ColdframeError: its row is one that no training has written.
+            ColdframeError: its row was not written by training.
         """
         found = (row for row in _rows(snapshot) if name in (None, row["name"]) and kind in (None, row["kind"]))
         row = next(found, None)
@@ -98,17 +98,17 @@ class Run:
 
     @classmethod
     def of_id(cls, snapshot: Snapshot, run_id: str) -> Run | None:
-        """The run of an id; None where the store has it no more.
+        """The run with an id; None if the store no longer has it.
 
         Raises:
-            ColdframeError: its row is one that no training has written.
+            ColdframeError: its row was not written by training.
         """
         row = next((row for row in _rows(snapshot) if row["run_id"] == run_id), None)
         return None if row is None else cls._of_row(row)
 
     @classmethod
     def _of_row(cls, row: Mapping[str, Any]) -> Run:
-        """A store may come from a stranger: nothing is made of a row before it is checked."""
+        """Make a run from a row after checking it: the store may come from a stranger."""
         wrong = _wrong_in(row)
         if wrong is not None:
             raise ColdframeError(
@@ -126,20 +126,20 @@ class Run:
 
     @property
     def reads_vectors(self) -> tuple[str, ...]:
-        """The feature sets whose vectors it predicts from: none where it looks at pictures."""
+        """The feature sets whose vectors it predicts from; none if it reads pictures."""
         return self.embedders if self.kind == HEAD else ()
 
     def file(self, snapshot: Snapshot) -> Path:
-        """Its trained head or network."""
+        """The file of its trained head or network."""
         return snapshot.file("models", self.run_id)
 
 
 def _rows(snapshot: Snapshot) -> list[dict[str, Any]]:
-    import duckdb  # not for artefacts
+    import duckdb  # artefacts do not need it
 
     try:
         return snapshot.rows("steps/runs/runs")
-    except duckdb.Error as error:  # a column of another type
+    except duckdb.Error as error:  # a column has another type
         reason = ascii(str(error).split("\n", 1)[0])[:300]
         raise ColdframeError(
             f"{snapshot.root}: its runs are not such as coldframe writes ({reason}): have the store from its maker again"
@@ -148,7 +148,7 @@ def _rows(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 def check_name(name: str) -> None:
     """Raises:
-    ColdframeError: a run cannot be called so.
+    ColdframeError: the name is not allowed for a run.
     """
     if not is_name(name) or _BIDI.search(name):
         raise ColdframeError(
@@ -159,23 +159,23 @@ def check_name(name: str) -> None:
 
 
 def is_name(name: str) -> bool:
-    """Whether a run's id can have this name in it: it may become part of the name of a folder."""
+    """Whether a run's id may contain this name: it may become part of a folder's name."""
     return bool(name) and not any(one in "/\\" or unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in name)
 
 
 def is_id(text: str) -> bool:
-    """Whether :func:`new_id` gives such ids."""
+    """Whether a text has the form of ids from :func:`new_id`."""
     found = _ID.fullmatch(text)
     return found is not None and is_name(found["name"])
 
 
 def shown(run_id: Any) -> str:
-    """A run's id as a message may show it: escaped, where it is none of ours."""
+    """A run's id for use in a message: escaped if it is not one of ours."""
     return run_id if isinstance(run_id, str) and is_id(run_id) else ascii(run_id)[:100]
 
 
 def _wrong_in(run: Mapping[str, Any]) -> str | None:
-    """What is wrong in a row of ``runs``; None where nothing is."""
+    """What is wrong in a row of ``runs``; None if nothing is."""
     if not isinstance(run["run_id"], str) or not is_id(run["run_id"]):
         return "an id is a time, a name and six hex digits"
     for name in ("name", "head", "plan"):
@@ -205,7 +205,7 @@ def _wrong_in(run: Mapping[str, Any]) -> str | None:
 
 
 def new_id(name: str, made_of: Any) -> tuple[str, datetime]:
-    """The id of a run made now: the time, the name, and a digest of what it was made of; and that time."""
+    """The id of a run made now, and that time. The id has the time, the name, and a digest of what the run was made of."""
     created_at = datetime.now(UTC)
     return f"{created_at:%Y%m%dT%H%M%S}-{name}-{digests.of_json([made_of, str(created_at)])[:6]}", created_at
 

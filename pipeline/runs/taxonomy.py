@@ -1,4 +1,4 @@
-"""Taxonomy: which classes occur with which value of a column of the catalogue, such as the families of a phylum."""
+"""Taxonomy: which classes occur with which value of a catalogue column, such as the families of a phylum."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _RANK = re.compile(rf"(?:(?:super|sub|infra)[ _-]?)?(?:{'|'.join(RANKS)})", re.I
 
 
 def is_rank(column: str) -> bool:
-    """Whether a column is called as a taxonomic rank: ``Family``, ``sub_family``. Not ``family_name``, which people have."""
+    """Whether a column is named like a taxonomic rank: ``Family``, ``sub_family``. Not ``family_name``: people have one."""
     return _RANK.fullmatch(column.strip()) is not None
 
 
 def of_column(snapshot: Snapshot, run: Run, column: str) -> ByValue:
-    """The classes that the rows a run was trained on have with each value of a column, values and classes ascending."""
+    """For each value of a column, the classes of the run's training rows with that value; values and classes ascending."""
     trained = snapshot.query("steps/runs/run_labels", run_id=run.run_id, split=TRAIN)
     value_of = judgement.values_by_id(snapshot, column)
     found: dict[str, set[str]] = {}
@@ -47,15 +47,15 @@ def to_matrix(by_value: ByValue, classes: npt.NDArray[np.str_]) -> npt.NDArray[n
 def allowed(
     by_column: Mapping[str, ByValue], asked: Sequence[tuple[str, str]], classes: npt.NDArray[np.str_]
 ) -> npt.NDArray[np.bool_]:
-    """The classes that occur with all the values asked for, bool (classes,). Upper and lower case are the same.
+    """The classes that occur with all the values asked for, bool (classes,). Case is ignored.
 
     Args:
-        by_column: an entry for each column there is.
+        by_column: an entry for each available column.
         asked: columns and values.
         classes: (classes,) ascending.
 
     Raises:
-        ColdframeError: no such column or value, or no class has them all.
+        ColdframeError: there is no such column or value, or no class has them all.
     """
     mask = np.ones(len(classes), bool)
     for column, value in asked:

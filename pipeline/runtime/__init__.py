@@ -1,1 +1,1 @@
-"""What every step runs on: processes, frameworks, the terminal."""
+"""What every step runs on: processes, frameworks, and the terminal."""

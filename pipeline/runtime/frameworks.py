@@ -1,4 +1,4 @@
-"""Keras on a backend and a device, without the noise that backends print before they can be told not to."""
+"""Keras on a backend and a device, without the messages that backends print before they can be silenced."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from store.errors import ColdframeError
 
 
 def load_keras(backend: str | None = None) -> Any:
-    """The ``keras`` module on a backend; None for the one that ``KERAS_BACKEND`` names (TensorFlow if it names none).
+    """The ``keras`` module on a backend; None means the one that ``KERAS_BACKEND`` names, or TensorFlow if it names none.
 
     Raises:
-        ColdframeError: this process has loaded Keras on another backend before.
+        ColdframeError: this process has already loaded Keras on another backend.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if backend and "keras" not in sys.modules:
@@ -39,10 +39,10 @@ def load_keras(backend: str | None = None) -> Any:
 
 @functools.cache
 def _keep_from_tensorflow(keras: Any) -> None:
-    """Let Keras on torch find no TensorFlow, which it would load beside torch the first time it saves something."""
+    """Hide TensorFlow from Keras on torch, which would load it beside torch the first time it saves something."""
     if "tensorflow" in sys.modules:
         return
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # importing it fails, which Keras remembers
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # makes its import fail; Keras remembers that
     try:
         keras.saving.serialize_keras_object(np.zeros(1))
     finally:
@@ -50,17 +50,17 @@ def _keep_from_tensorflow(keras: Any) -> None:
 
 
 def frozen_graph(network: Any, shape: Sequence[int]) -> Any:
-    """A network on TensorFlow in inference as a graph with its weights in it, for converters: a function with variables takes
-    them a minute instead of seconds.
+    """A TensorFlow network in inference, as a graph with its weights inside, for converters. With a function that has variables,
+    they take a minute instead of seconds.
 
     Args:
-        network: what takes pictures, uint8 (n, *shape), as a TensorFlow function may call it.
+        network: takes pictures, uint8 (n, *shape), and can be called in a TensorFlow function.
         shape: (height, width, 3).
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    # as it stands: what TensorFlow rewrites of Python code it first writes into files
+    # without autograph: TensorFlow would first write its rewritten Python code into files
     @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.uint8)], autograph=False)  # type: ignore[untyped-decorator]
     def forward(pictures: Any) -> Any:
         return network(pictures, training=False)
@@ -69,11 +69,11 @@ def frozen_graph(network: Any, shape: Sequence[int]) -> Any:
 
 
 def set_seed(keras: Any, seed: int) -> None:
-    """Seed whatever Keras draws from: the same weights and order each time."""
+    """Seed everything that Keras draws from: the same weights and order each time."""
     if keras.backend.backend() != "torch":
         keras.utils.set_random_seed(seed)
         return
-    import torch  # what Keras does, which would load TensorFlow beside torch
+    import torch  # as Keras does, but Keras would load TensorFlow beside torch
 
     random.seed(seed)
     np.random.seed(seed)
@@ -81,13 +81,13 @@ def set_seed(keras: Any, seed: int) -> None:
 
 
 def keras_backend() -> str:
-    """The backend that Keras runs on unless told otherwise."""
+    """The backend that Keras uses unless told otherwise."""
     loaded = sys.modules.get("keras")
     return str(loaded.backend.backend()) if loaded else os.environ.get("KERAS_BACKEND", "tensorflow")
 
 
 def choose_device(keras: Any, asked: str) -> str:
-    """``cpu`` or ``gpu``, what a network is to compute on; ``asked`` may be ``auto``, which takes a GPU that is there.
+    """The device for a network, ``cpu`` or ``gpu``; ``asked`` may be ``auto``, which takes a GPU if there is one.
 
     Raises:
         ColdframeError: ``gpu`` was asked for and Keras sees none.
@@ -104,7 +104,7 @@ def choose_device(keras: Any, asked: str) -> str:
 
 
 def _sees_gpu(keras: Any) -> bool:
-    if keras.backend.backend() == "torch":  # for which Keras lists no devices
+    if keras.backend.backend() == "torch":  # Keras lists no devices for torch
         import torch
 
         return bool(torch.cuda.is_available())
@@ -112,7 +112,7 @@ def _sees_gpu(keras: Any) -> bool:
 
 
 def torch_gpu_installed() -> bool:
-    """Whether there are a GPU's driver and a torch that can use it, without loading torch, which would take seconds."""
+    """Whether there are a GPU driver and a torch that can use it. This does not load torch, which would take seconds."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     driver = any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd"))
     found = importlib.util.find_spec("torch")
@@ -122,10 +122,10 @@ def torch_gpu_installed() -> bool:
 
 @contextmanager
 def _native_stderr_aside() -> Iterator[None]:
-    """Keep what C++ code writes to file descriptor 2; it is shown only when the block fails."""
+    """Hold back what C++ code writes to file descriptor 2; show it only if the block fails."""
     try:
         kept = os.dup(2)
-    except OSError:  # no stderr at all
+    except OSError:  # there is no stderr
         yield
         return
     sys.stderr.flush()

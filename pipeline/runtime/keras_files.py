@@ -1,9 +1,9 @@
 """Files of Keras that may come from a stranger: networks (``.keras``), and weights alone (``.h5``).
 
-Keras makes whatever the description of a network names, in its safe mode too: a name of one of its functions is enough to fetch
-files from the net. So the description is read first, and Keras gets none but one of objects that do no more than compute. And
-neither a file nor what it says of itself makes Keras take more memory, or more of a disk, than the file has bytes: archives and
-HDF5 can both claim far more.
+Keras makes whatever a network's description names, even in its safe mode: the name of one of its functions is enough to fetch
+files from the net. So the description is read first, and Keras gets it only if all its objects do nothing but compute. Neither a
+file nor its metadata can make Keras take more memory or disk space than the file has bytes: archives and HDF5 can both claim
+far more.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ from store.worker import Died, TookTooLong, Worker
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = {"metadata.json", CONFIG, WEIGHTS}
-MOST_CONFIG = arrays.MOST_DIRECTORY  # bytes: four times those of the largest network of Keras Applications
+MOST_CONFIG = arrays.MOST_DIRECTORY  # bytes: four times the largest network of Keras Applications
 MOST_OBJECTS = 100_000  # in an HDF5 file: groups and arrays
-NAMES_MEMORY = 3 << 30  # address space to read the names in an HDF5 file in, Python and the library included
+NAMES_MEMORY = 3 << 30  # address space for reading the names in an HDF5 file, including Python and the library
 NAMES_SECONDS = 60.0
-KINDS = "biuf"  # of values: truth values and numbers
+KINDS = "biuf"  # kinds of values: truth values and numbers
 
-# What a description may name, by module. Layers: those that do no more than compute from what they are given and their weights.
-# Not among them: Lambda and what wraps other frameworks, which run code, what looks words up, which reads files, and layers
-# around layers.
+# What a description may name, by module. Layers: those that only compute from their inputs and weights. Left out: Lambda and
+# wrappers of other frameworks, which run code; lookup layers, which read files; and layers around layers.
 KNOWN: dict[str, frozenset[str]] = {
     module: frozenset(names.split())
     for module, names in {
@@ -62,30 +61,30 @@ KNOWN: dict[str, frozenset[str]] = {
         """,
         "keras.regularizers": "L1 L1L2 L2 OrthogonalRegularizer",
         "keras.constraints": "MaxNorm MinMaxNorm NonNeg UnitNorm",
-        # operations, as the preparation of pictures in Keras Applications has them
+        # operations, for the preparation of pictures in Keras Applications
         "keras.src.ops.core": "Cast",
         "keras.src.ops.numpy": "Add Divide GetItem Multiply Stack Subtract TrueDivide",
         "keras.src.applications.convnext": "LayerScale",
         "keras.src.applications.inception_resnet_v2": "CustomScaleLayer",
     }.items()
 }
-# Plain values in the clothes of an object. Not among them: __lambda__, which is code, __bytes__ and __typespec__.
+# Plain values written as an object. Left out: __lambda__, which is code, __bytes__ and __typespec__.
 VALUES = {"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__"}
 
-_counting = threading.Lock()  # of the weights of layers, one network at a time
+_counting = threading.Lock()  # for counting the weights of layers, one network at a time
 
 
 class Unfit(ValueError):
-    """A file that is not taken; the message is the reason, without the file's name."""
+    """A file that is refused; the message is the reason, without the file's name."""
 
 
 def load_network(file: BinaryIO) -> Any:
     """The network in a ``.keras`` file as a ``keras.Model``, not compiled.
 
     Raises:
-        Unfit: the file is none, names what does more than compute, or claims more than it has.
-        ColdframeError: there is no room to unpack it.
-        Exception: Keras cannot make a network of it, in words and kinds of its own.
+        Unfit: the file is not a network, names something that does more than compute, or claims more than it has.
+        ColdframeError: there is no space to unpack it.
+        Exception: Keras cannot make a network from it; the kinds are Keras' own.
     """
     keras = load_keras()
     check_size(file)
@@ -101,15 +100,15 @@ def load_network(file: BinaryIO) -> Any:
 
 
 def load_weights(network: Any, file: BinaryIO, name: str) -> None:
-    """Give a network the weights in a ``.h5`` file.
+    """Load the weights in a ``.h5`` file into a network.
 
     Args:
-        name: of the file, by which Keras knows how its weights are arranged: ``.weights.h5``, or as in earlier versions.
+        name: the file's name, by which Keras knows the layout of its weights: ``.weights.h5``, or as in earlier versions.
 
     Raises:
         Unfit: the file claims more than it has.
-        ColdframeError: there is no room for a copy.
-        Exception: it holds no such weights, in Keras' words and kinds.
+        ColdframeError: there is no space for a copy.
+        Exception: it holds no such weights; the kinds are Keras' own.
     """
     check_size(file)
     is_earlier = not name.endswith(".weights.h5")
@@ -122,7 +121,7 @@ def load_weights(network: Any, file: BinaryIO, name: str) -> None:
 
 def check_size(file: BinaryIO) -> None:
     """Raises:
-    Unfit: a file, which may have holes, is larger than what the machine can hold.
+    Unfit: a file, which may have holes, is larger than the machine's memory.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -138,7 +137,7 @@ def _archive(file: BinaryIO) -> ZipFile:
 
 
 def _config(members: ZipFile) -> Any:
-    """The description of a network, once it has been looked through."""
+    """The description of a network, after :func:`_look_through`."""
     names = set(members.namelist())
     for strange in sorted(names ^ MEMBERS):
         what = "it holds" if strange in names else "it lacks"
@@ -154,8 +153,8 @@ def _config(members: ZipFile) -> Any:
 
 
 def _look_through(config: Any) -> None:
-    """See that a description names nothing but what only computes, and take out how to train it, which nobody here does, and what
-    its layers are said to have been given, which need not be so.
+    """Check that a description names only what computes. Take out how to train it, which is not used, and the recorded inputs of
+    its layers, which may be false.
 
     Raises:
         Unfit: it names something else.
@@ -166,7 +165,7 @@ def _look_through(config: Any) -> None:
         if isinstance(one, dict):
             if "class_name" in one:
                 _check_object(one)
-                for told in ("compile_config", "build_config"):  # layers are built by what they are given
+                for told in ("compile_config", "build_config"):  # layers are built by their actual inputs
                     one.pop(told, None)
             rest += one.values()
         elif isinstance(one, list):
@@ -175,13 +174,13 @@ def _look_through(config: Any) -> None:
 
 def _check_object(given: dict[str, Any]) -> None:
     """Raises:
-    Unfit: an object of a description is none of those that only compute.
+    Unfit: an object of a description is not one of those that only compute.
     """
     kind, module = given["class_name"], given.get("module")
     if isinstance(kind, str) and kind in VALUES and given.keys() <= {"class_name", "config"}:
         return
     if isinstance(kind, str) and isinstance(module, str) and kind in KNOWN.get(module, ()):
-        # under which Keras would look for an object that a program has added
+        # under it, Keras would look for an object that a program has registered
         if given.get("registered_name") in (None, kind):
             return
         kind = given["registered_name"]
@@ -197,7 +196,7 @@ def _brief(given: Any) -> str:
 
 @contextmanager
 def _private(file: IO[bytes], name: str) -> Iterator[Path]:
-    """A copy of a file in a folder that this user alone may enter, which is gone afterwards, or with the process."""
+    """A copy of a file in a folder that only this user may enter; it is removed afterwards, or with the process."""
     place = spill.new()
     try:
         path = Path(place, name)
@@ -219,7 +218,7 @@ def _private(file: IO[bytes], name: str) -> Iterator[Path]:
 
 @contextmanager
 def _strict() -> Iterator[None]:
-    """Let no layer keep random weights: Keras only warns of those that a file lacks."""
+    """Let no layer keep random weights: Keras only warns of weights that a file lacks."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*freshly-initialized")
         yield
@@ -227,7 +226,7 @@ def _strict() -> Iterator[None]:
 
 @contextmanager
 def _no_more_weights_than(keras: Any, count: int) -> Iterator[None]:
-    """Let the layers that this thread makes have no more weights than so many: others would be random, and take any memory."""
+    """Limit the weights of layers made by this thread to ``count``: more would be random, and could take any memory."""
     layer, owner, left = keras.layers.Layer, threading.get_ident(), count
 
     def add_weight(self: Any, shape: Any = None, *given: Any, **more: Any) -> Any:
@@ -255,7 +254,7 @@ def _count_values(path: Path) -> int:
     """How many values the arrays of an HDF5 file hold.
 
     Raises:
-        Unfit: it claims more than it has, or points elsewhere.
+        Unfit: the file claims more than it has, or points elsewhere.
     """
     h5py = _h5py()
     size, taken, values = path.stat().st_size, 0, 0
@@ -274,7 +273,7 @@ def _objects(file: Any) -> Iterator[tuple[str, Any]]:
     """All groups and arrays of an HDF5 file, each once, with their names.
 
     Raises:
-        Unfit: one is there twice, is a link, or is something else.
+        Unfit: one occurs twice, is a link, or is something else.
     """
     h5py = _h5py()
     seen, rest = {h5py.h5o.get_info(file.id).addr}, [file]
@@ -302,7 +301,7 @@ def _objects(file: Any) -> Iterator[tuple[str, Any]]:
 
 def _check_array(name: str, one: Any) -> None:
     """Raises:
-    Unfit: an array of an HDF5 file does not lie in it as Keras writes it.
+    Unfit: an array is not stored in the HDF5 file the way Keras writes it.
     """
     h5py = _h5py()
     place = f"the array {name[:100]!r} in it"
@@ -315,16 +314,16 @@ def _check_array(name: str, one: Any) -> None:
         raise Unfit(f"{place} holds no numbers")
     if one.nbytes > one.id.get_storage_size():
         raise Unfit(f"{place} claims {one.nbytes} bytes, and has {one.id.get_storage_size()}")
-    # the only thing said of an array that Keras reads
+    # the only attribute of an array that Keras reads
     if "dtype" in one.attrs and h5py.h5a.open(one.id, b"dtype").shape != ():
         raise Unfit(f"{place} has no type")
 
 
 def _check_names_elsewhere(path: Path) -> None:
-    """Check the names in a file of an earlier Keras, in a process of its own: each may stand for one long text again and again.
+    """Check the names in a file of an earlier Keras, in a separate process: each may repeat one long text.
 
     Raises:
-        Unfit: as :func:`_check_names`, or they take too much.
+        Unfit: as for :func:`_check_names`, or the names take too much memory or time.
     """
     with Worker(memory=NAMES_MEMORY) as process:
         try:
@@ -335,7 +334,7 @@ def _check_names_elsewhere(path: Path) -> None:
 
 def _check_names(path: Path) -> None:
     """Raises:
-    Unfit: a group of an HDF5 file names one of its members twice, which would then be loaded twice.
+    Unfit: a group of an HDF5 file names a member twice, which would then be loaded twice.
     """
     h5py = _h5py()
     with h5py.File(path, "r") as file:

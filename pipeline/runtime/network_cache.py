@@ -1,8 +1,8 @@
 """The cache of converted networks: a folder that nobody else may write to.
 
-Whoever may write into the cache decides what a network computes: the digests kept beside a network tell damage, not malice. So
-a cache is used only if this user or root owns it. A group may write to it: that is the team's choice. A cache that everybody
-may write to is refused, and so is a link in it. The folders above it are not looked at.
+Whoever may write into the cache decides what a network computes: the digests kept beside a network reveal damage, not malice.
+So a cache is used only if this user or root owns it. A group may write to it: that is the team's choice. A cache that everybody
+may write to is refused, and so is a link in it. The folders above it are not checked.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import IO, Any
 from store import opening
 from store.errors import ColdframeError
 
-NETWORKS, SOURCES = "networks", "sources"  # folders of the cache
-LARGEST_TEXT = 2**20  # bytes of a small file of the cache
+NETWORKS, SOURCES = "networks", "sources"  # folders in the cache
+LARGEST_TEXT = 2**20  # bytes of a small text file in the cache
 
 
 class Distrusted(ColdframeError):
@@ -31,18 +31,18 @@ class Distrusted(ColdframeError):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ColdframeError, (str(self),)  # out of the process that converts
+        return ColdframeError, (str(self),)  # for pickling, out of the converting process
 
 
 def folder() -> Path:
-    """The folder of converted networks: ``COLDFRAME_CACHE``, else in the user's cache folder. It may be removed any time."""
+    """The folder of converted networks: ``COLDFRAME_CACHE``, else in the user's cache folder. It may be removed at any time."""
     given = os.environ.get("COLDFRAME_CACHE")
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(given) if given else home / "coldframe"
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """What a file of the cache says; nothing if it is not there or not whole."""
+    """The contents of a file in the cache; empty if it is missing or incomplete."""
     try:
         with opened(file) as readable:
             value = json.loads(readable.read(LARGEST_TEXT))
@@ -52,16 +52,16 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def check() -> None:
-    """See that nobody else may put a network into the cache, and make the cache, for this user alone, where there is none.
+    """Check that nobody else may put a network into the cache; if there is no cache, make one for this user alone.
 
     Raises:
         Distrusted: somebody else owns it, everybody may write to it, or a link leads out of it.
-        ColdframeError: it cannot be made, or is no folder.
+        ColdframeError: it cannot be made, or is not a folder.
     """
     top = folder()
     try:
         top.mkdir(0o700, parents=True, exist_ok=True)
-        found = [(top, top.stat()), (top, top.lstat())]  # of a link, who made it counts too
+        found = [(top, top.stat()), (top, top.lstat())]  # for a link, its owner counts too
     except OSError as error:
         raise ColdframeError(
             f"{top}: converted networks cannot be kept there ({error.strerror or error}); name another folder in the "
@@ -76,10 +76,10 @@ def check() -> None:
 
 
 def is_own_folder(folder: Path) -> bool:
-    """Whether there is a folder in the cache.
+    """Whether a folder exists in the cache.
 
     Raises:
-        Distrusted: something else stands there, or others may write to it.
+        Distrusted: something else is there, or others may write to it.
     """
     try:
         status = folder.lstat()
@@ -93,7 +93,7 @@ def is_own_folder(folder: Path) -> bool:
 
 
 def opened(file: Path) -> BufferedReader:
-    """A file of the cache, opened for reading.
+    """Open a file of the cache for reading.
 
     Raises:
         Distrusted: it is a link, or others may write to it.
@@ -119,13 +119,13 @@ def _check_mode(place: Path, status: os.stat_result) -> None:
 
 
 def _check_owner(place: Path, status: os.stat_result) -> None:
-    """In a team's cache what others of the team made is welcome."""
+    """Check the owner of a file or folder; in a team's cache, the work of other members is accepted."""
     if status.st_uid not in (os.geteuid(), 0) and not folder().stat().st_mode & stat.S_IWGRP:
         raise Distrusted(place, f"it belongs to somebody else (user {status.st_uid})")
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder directly below the cache. Whatever the umask, not everybody may write to it."""
+    """Make a folder directly below the cache, not writable by everybody whatever the umask."""
     folder.mkdir(0o775, exist_ok=True)
 
 
@@ -136,5 +136,5 @@ def write_sealed(file: IO[bytes], text: bytes) -> None:
 
 
 def seal(file: IO[bytes]) -> None:
-    """Make a new file nobody's to change but its owner's and its group's."""
+    """Make a new file writable only by its owner and its group."""
     os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode) & ~stat.S_IWOTH)

@@ -1,6 +1,6 @@
-"""Networks on the processor through OpenVINO: converted once, kept under the digest of their weights.
+"""Networks on the processor through OpenVINO: converted once, and kept under the digest of their weights.
 
-The framework that converts runs in a process of its own, so that the one that embeds needs none.
+The framework that converts runs in a separate process, so that the process that embeds needs none.
 The cache is :mod:`pipeline.runtime.network_cache`.
 """
 
@@ -30,13 +30,13 @@ from store.worker import Died, Worker
 
 NAME = "openvino"
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
-# Pictures per inference request: several requests run beside each other, one a stream, and none waits for another.
+# Pictures per inference request. Several requests run in parallel, one per stream, and none waits for another.
 PIECE = 4
-FORMAT = 2  # part of what a converted network is known by: raise it with every change to how it is converted
+FORMAT = 2  # part of a converted network's key: raise it with every change to the conversion
 NETWORK, DIGESTS = "network.xml", "digests.json"
-FILES = {NETWORK, "network.bin"}  # of a converted network
+FILES = {NETWORK, "network.bin"}  # the files of a converted network
 
-# Gives a network's facts, among them the digest of its ``weights``, and what converts it to an ``openvino.Model``.
+# Returns a network's facts, including the digest of its ``weights``, and a function that converts it to an ``openvino.Model``.
 Loader = Callable[[], tuple[dict[str, Any], Callable[[], Any]]]
 
 
@@ -46,14 +46,14 @@ class NotConverted(ColdframeError):
 
 @dataclass(frozen=True)
 class Converted:
-    """A converted network on disk, and the facts its loader gave (JSON): its weights' digest, dimensions, …."""
+    """A converted network on disk, and the facts from its loader (JSON): its weights' digest, dimensions, …."""
 
     file: Path
     facts: dict[str, Any]
 
 
 def installed() -> bool:
-    """Whether OpenVINO is there to use."""
+    """Whether OpenVINO is installed."""
     return importlib.util.find_spec(NAME) is not None
 
 
@@ -72,14 +72,14 @@ def converted(load: Loader, *, source: dict[str, Any] | None, kind: Any) -> Conv
     """A network converted for OpenVINO, from the cache if it is there.
 
     Args:
-        load: called in another process, so picklable.
-        source: what the weights depend on, if that is known without loading them; the same source is not loaded again.
+        load: called in another process, so it must be picklable.
+        source: what the weights depend on, if known without loading them; the same source is not loaded again.
         kind: what else the converted network depends on (JSON).
 
     Raises:
         NotConverted: OpenVINO cannot take the network.
         Distrusted: others may write into the cache.
-        ColdframeError: OpenVINO is not installed, the weights cannot be had, or the cache cannot be written to.
+        ColdframeError: OpenVINO is not installed, the weights are not available, or the cache cannot be written to.
     """
     require()
     network_cache.check()
@@ -119,7 +119,7 @@ def _in_another_process(load: Loader, version: dict[str, Any]) -> dict[str, Any]
 
 
 def _convert(load: Loader, version: dict[str, Any]) -> dict[str, Any]:
-    """Load a network and, unless it is in the cache, convert it; its facts."""
+    """Load a network and, unless it is in the cache, convert it; return its facts."""
     quiet.own_process()
     openvino = quiet.load(NAME)
     network_cache.check()
@@ -134,27 +134,27 @@ def _convert(load: Loader, version: dict[str, Any]) -> dict[str, Any]:
         made.mkdir(0o775)
         try:
             openvino.save_model(network, made / NETWORK, compress_to_fp16=False)
-        except RuntimeError as error:  # the library's word for a full disk too
+        except RuntimeError as error:  # the library also raises it for a full disk
             raise OSError(errno.EIO, f"{' '.join(str(error).split())[:200]}; is the disk full?") from None
         (made / DIGESTS).write_text(json.dumps({file.name: sha256_of(file) for file in made.iterdir()}))
         for file in made.iterdir():
             with file.open("rb") as opened:
                 network_cache.seal(opened)
             files.sync(file)
-        shutil.rmtree(final, ignore_errors=True)  # a damaged one, or what a cleaner of caches left
+        shutil.rmtree(final, ignore_errors=True)  # a damaged one, or what a cache cleaner left
         try:
             made.rename(final)
         except OSError:
-            if not _whole(final):  # else another process was quicker
+            if not _whole(final):  # otherwise another process was quicker
                 raise
     return facts
 
 
 def _refusing(convert: Callable[[], Any]) -> Any:
-    """What ``convert`` gives.
+    """Return the result of ``convert``.
 
     Raises:
-        NotConverted: it cannot.
+        NotConverted: it fails.
     """
     try:
         return convert()
@@ -164,7 +164,7 @@ def _refusing(convert: Callable[[], Any]) -> Any:
 
 
 def _whole(folder: Path) -> bool:
-    """Whether a converted network is as it was written: a damaged one would give other vectors and say nothing."""
+    """Whether a converted network is unchanged since it was written: a damaged one would silently give other vectors."""
     if not network_cache.is_own_folder(folder):
         return False
     digest = network_cache.read_json(folder / DIGESTS)
@@ -189,14 +189,14 @@ def _version() -> str:
 
 
 def best_precision() -> str:
-    """``bfloat16`` where the processor has instructions for it, else ``float32``."""
+    """``bfloat16`` if the processor has instructions for it, else ``float32``."""
     openvino = quiet.load(NAME)
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "bfloat16" if "BF16" in capabilities else "float32"
 
 
 def from_tensorflow(network: Any, shape: tuple[int, int, int]) -> Network:
-    """A network of Keras on TensorFlow, as :func:`frozen_graph` takes it, in float32; not kept anywhere.
+    """A Keras network on TensorFlow, as :func:`frozen_graph` takes it, converted in float32; it is not cached.
 
     Raises:
         NotConverted: OpenVINO cannot take it.
@@ -206,10 +206,10 @@ def from_tensorflow(network: Any, shape: tuple[int, int, int]) -> Network:
 
 
 class Network:
-    """A converted network, an ``openvino.Model`` or the file of one, compiled for this processor.
+    """A converted network, an ``openvino.Model`` or its file, compiled for this processor.
 
     Raises:
-        ColdframeError: the processor can neither compute in the precision asked for nor act as if.
+        ColdframeError: the processor can neither compute in the requested precision nor emulate it.
     """
 
     def __init__(self, converted: Any, precision: str) -> None:

@@ -1,7 +1,7 @@
 """Results on stdout, in every format: table, csv, json, ndjson, parquet.
 
-A table is for reading: what a terminal would obey is written out in it, and so is what the encoding of stdout cannot say. The
-others are exact and in UTF-8, except on a terminal.
+A table is for reading: it escapes what a terminal would obey, and what the encoding of stdout cannot express. The other formats
+are exact and in UTF-8, except on a terminal.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 TABLE_ROWS = 40
 CELL_CHARACTERS = 60
-ROWS_AT_ONCE, PIECE_BYTES = 4096, 1 << 20  # as Python objects, and about what a piece of the text takes
+ROWS_AT_ONCE, PIECE_BYTES = 4096, 1 << 20  # rows as Python objects; approximate size of a piece of text
 
 
 def write(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS) -> None:
-    """Write a table to stdout. ``table`` shows the first ``rows`` rows and says how many there are; the others all.
+    """Write a table to stdout. ``table`` shows the first ``rows`` rows and the total number; the other formats show all.
 
     Raises:
-        ColdframeError: a value that the format, or Python, has no word for, such as an infinite date; a binary format on a
+        ColdframeError: the format, or Python, cannot express a value, such as an infinite date; or a binary format is to go to a
             terminal.
     """
     if fmt == "parquet":
@@ -41,7 +41,7 @@ def write(table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS) -> None:
 
 
 def emit(given: Iterable[str | bytes]) -> None:
-    """Write to stdout what :func:`pieces` gives.
+    """Write the pieces from :func:`pieces` to stdout.
 
     Raises:
         ColdframeError: stdout is closed.
@@ -53,7 +53,7 @@ def emit(given: Iterable[str | bytes]) -> None:
             sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
         else:
-            sys.stdout.write(encodable(piece))  # as it is: click would leave out what looks like colours
+            sys.stdout.write(encodable(piece))  # unchanged: click would drop what looks like colours
 
 
 def _see_stdout() -> None:
@@ -64,14 +64,14 @@ def _see_stdout() -> None:
 def pieces(
     table: pa.Table, fmt: str, *, rows: int = TABLE_ROWS, shown: bool = False, header: bool = True
 ) -> Iterator[str | bytes]:
-    """A table in a format, piece by piece: bytes where they are exact, text where people read it.
+    """A table in a format, piece by piece: bytes if exact, text if people read it.
 
     Args:
-        shown: whether on a terminal.
-        header: whether csv begins with the names of the columns.
+        shown: whether it goes to a terminal.
+        header: whether csv begins with the column names.
 
     Raises:
-        ColdframeError: as :func:`write`.
+        ColdframeError: as for :func:`write`.
     """
     import pyarrow as pa
 
@@ -85,11 +85,11 @@ def pieces(
 
 
 def write_all(tables: Iterable[pa.Table], fmt: str) -> None:
-    """Write tables of the same columns, at least one, as one, whole in every format; csv and ndjson piece by piece, so
-    that what was written stays when the rest cannot be.
+    """Write tables with the same columns, at least one, as one whole table in every format. csv and ndjson are written piece by
+    piece, so that what was written stays if the rest fails.
 
     Raises:
-        ColdframeError: as :func:`write` does.
+        ColdframeError: as for :func:`write`.
     """
     import pyarrow as pa
 
@@ -123,18 +123,18 @@ def _pieces(table: pa.Table, fmt: str, rows: int, shown: bool, header: bool) -> 
 
 
 def write_json(value: Any, *, indent: int | None = None) -> None:
-    """JSON on stdout: in ASCII without controls, so exact on a terminal too. Raises as :func:`emit`."""
+    """JSON on stdout: in ASCII without control characters, so exact on a terminal too. Raises as :func:`emit`."""
     _see_stdout()
     click.echo(to_json(value, indent=indent))
 
 
 def write_line(text: str) -> None:
-    """A name or a path that a script reads from stdout: exact, bytes that are no text too, except on a terminal."""
+    """Write a name or path for scripts to stdout: exact, including bytes that are not text, except on a terminal."""
     click.echo(encodable(escaped(text, keep="")) if is_shown() else os.fsencode(text))
 
 
 def as_text(table: pa.Table, *, rows: int = TABLE_ROWS) -> str:
-    """The first rows under the names of the columns; long cells are cut, and numbers rounded to six digits."""
+    """The first rows under the column names; long cells are cut, and numbers rounded to six digits."""
     from tabulate import tabulate
 
     if table.column_names == ["explain_key", "explain_value"]:  # a drawing: cells would break it
@@ -161,7 +161,7 @@ def _cell(value: Any) -> str:
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    """JSON of rows out of the store; a number that JSON cannot say (NaN, infinity) is null."""
+    """JSON of rows from the store; a number that JSON cannot express (NaN, infinity) becomes null."""
     try:
         return json.dumps(value, default=_plain, indent=indent, allow_nan=False)
     except ValueError:
@@ -177,25 +177,25 @@ def _without_nan(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no type for: sums come as decimals, times as text."""
+    """Convert what JSON has no type for: sums, which come as decimals, and times as text."""
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     return str(value)
 
 
 def _rows(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
-    """The rows, some at a time."""
+    """The rows, in batches."""
     few = max(1, min(ROWS_AT_ONCE, PIECE_BYTES * table.num_rows // max(table.nbytes, 1)))
     for batch in table.to_batches(few):
         yield batch.to_pylist()
 
 
 def _json(table: pa.Table) -> Iterator[str]:
-    """What :func:`to_json` makes of all rows as one list, some rows at a time."""
+    """All rows as one JSON list, as from :func:`to_json`, in batches."""
     before = "["
     for some in _rows(table):
         for row in some:
-            inner = to_json(row, indent=1).replace("\n", "\n ")  # no text has a line in it: JSON escapes it
+            inner = to_json(row, indent=1).replace("\n", "\n ")  # text never has a line break here: JSON escapes it
             yield f"{before}\n {inner}"
             before = ","
     yield "[]\n" if before == "[" else "\n]\n"
@@ -217,13 +217,13 @@ def _csv(table: pa.Table, *, header: bool, shown: bool) -> Iterator[str]:
 
 
 class _Lines(list[str]):
-    """Takes lines that end as CSV's do, so that the writer quotes a lone carriage return, and ends them as we do."""
+    """Collects lines from a CSV writer. They come with CSV's line end, so that a lone carriage return is quoted, and get ours."""
 
     def write(self, line: str) -> None:
         self.append(line.removesuffix("\r\n") + "\n")
 
     def taken(self) -> str:
-        """All lines so far, which are forgotten."""
+        """Return all lines so far and forget them."""
         text = "".join(self)
         self.clear()
         return text

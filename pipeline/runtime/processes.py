@@ -1,4 +1,4 @@
-"""Work on many things in processes of their own, each within limits."""
+"""Process many items in separate processes, each within limits."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from store.worker import Died, TookTooLong, Worker
 
 Item = TypeVar("Item")
 CHUNK = 16  # items sent to a process at a time
-CHUNKS_AHEAD = 2  # for each process: they keep it busy and bound what waits in memory
+CHUNKS_AHEAD = 2  # for each process: enough to keep it busy, while limiting what waits in memory
 
 
 def cores() -> int:
-    """Cores this process may use: those of its container, where it is in one."""
+    """Cores this process may use: those of its container, if it is in one."""
     from joblib import cpu_count
 
     return int(cpu_count())
@@ -33,15 +33,15 @@ def in_workers(
     memory: int | None = None,
     prepare: Callable[[], object] | None = None,
 ) -> Generator[tuple[Item, Any], None, None]:
-    """Each item, in order, with what ``function`` returns for it in one of so many processes, or with the
-    :class:`store.worker.TookTooLong`, :class:`store.worker.Died` or :class:`MemoryError` that befell it.
+    """Yield each item, in order, with the result of ``function`` from one of ``workers`` processes, or with the
+    :class:`store.worker.TookTooLong`, :class:`store.worker.Died` or :class:`MemoryError` that it caused.
 
-    A process that an item took down is replaced. Closed before its end, or on any exception, it waits for no item: close it.
+    A process that an item crashed is replaced. Close the generator: closed early, or on any exception, it waits for no item.
 
     Args:
-        seconds: the longest that one item may take.
+        seconds: the time limit for one item.
         memory: bytes of address space that a process may have.
-        prepare: called in each process first; its time counts for no item.
+        prepare: called first in each process; its time counts for no item.
     """
     processes = _Processes(function, seconds, lambda: Worker(memory=memory, prepare=prepare))
     source = iter(items)
@@ -76,7 +76,7 @@ class _Processes:
         self._own = threading.local()
 
     def work(self, some: list[Any], results: SimpleQueue[Any]) -> None:
-        """Put what comes of each item into ``results``."""
+        """Put the result of each item into ``results``."""
         if not hasattr(self._own, "worker"):
             self._own.worker = self._start()
             self._everyone.append(self._own.worker)
@@ -90,18 +90,18 @@ class _Processes:
             except (TookTooLong, Died, MemoryError) as error:
                 results.put(error)
                 done += 1
-            except BaseException as error:  # of the function itself
+            except BaseException as error:  # raised by the function itself
                 results.put(_Raised(error))
                 return
 
     def kill(self) -> None:
-        """Have all of them stop what they do."""
+        """Stop all of them at once."""
         self._stopped.set()
         for worker in self._everyone:
             worker.kill()
 
     def end(self) -> None:
-        """Wait until all of them are gone."""
+        """Wait until all of them have ended."""
         for worker in self._everyone:
             worker.end()
 

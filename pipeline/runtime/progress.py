@@ -14,7 +14,7 @@ PLAIN_LINE_SECONDS = 10.0
 
 
 class Progress:
-    """Counts things done out of ``total``."""
+    """Counts finished things out of ``total``."""
 
     def __init__(self, total: int, what: str, *, quiet: bool = False) -> None:
         self._total, self._what, self._quiet = total, what, quiet
@@ -35,7 +35,7 @@ class Progress:
             self._line()
 
     def advance(self, count: int, *, failed: int = 0) -> None:
-        """``count`` more are done; ``failed`` of all those so far have failed."""
+        """``count`` more are done; ``failed`` of all so far have failed."""
         self._done += count
         self._failed = failed
         if self._bar is not None:

@@ -1,7 +1,7 @@
-"""Quiet: libraries that send figures about their use, or leave files behind, are told not to before they are imported.
+"""Quiet: turn off telemetry and leftover files of libraries before they are imported.
 
-This is the only place that knows how. Off means off: a variable that says otherwise is overruled. What a person asks for, such
-as weights from a hub, is fetched all the same.
+This is the only place that knows how. Off means off: a variable that says otherwise is overruled. What the user asks for, such
+as weights from a hub, is still fetched.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# What switches each library off; they read it when they are imported, and children of this process as well.
+# What switches each library off. They read it when imported, and so do child processes.
 SWITCHES = {
-    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime: a device id in the cache folder and events to Microsoft
+    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime: a device id in the cache folder, and events to Microsoft
     "HF_HUB_DISABLE_TELEMETRY": "1",  # the Hugging Face hub and its hf_xet: what runs here, how fast files came
     "DISABLE_SAFETENSORS_CONVERSION": "1",  # transformers: asks a service to convert the repository it loads from
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
 }
-# Beside those in processes that are all ours.
+# More switches for processes that are entirely ours.
 OWN_SWITCHES = {"DO_NOT_TRACK": "1", "DISABLE_TELEMETRY": "1"}
-# torch makes a folder for what it compiles as soon as it is imported, in a place that others may know. We compile nothing: a
-# folder that is there, and that nobody writes to who may not change the code, will do.
+# On import, torch makes a folder for what it compiles, in a place that others may know. We compile nothing, so any existing
+# folder will do, if only those who may change the code can write to it.
 COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 
-# What only :func:`load` may import.
+# Only :func:`load` may import these.
 LIBRARIES = (
     "huggingface_hub",
     "keras",
@@ -48,13 +48,13 @@ def own_process() -> None:
 
 
 def load(name: str, *parts: str) -> Any:
-    """One of :data:`LIBRARIES`, imported so that it sends nothing and leaves nothing behind.
+    """Import one of :data:`LIBRARIES` so that it sends nothing and leaves nothing behind.
 
     Args:
-        parts: what is to be used of one that imports only what it is asked for.
+        parts: the parts to use, for a library that imports only what it is asked for.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: the library is not installed.
     """
     if name not in LIBRARIES:
         raise ValueError(f"{name}: not one of {', '.join(LIBRARIES)}")
@@ -75,7 +75,7 @@ def _there() -> str:
 
 @contextmanager
 def _nothing_compiled() -> Iterator[None]:
-    """Keep torch, which several of these import, from making its folder; what it makes later is not ours to decide."""
+    """Keep torch, which several of these libraries import, from making its folder; what it makes later is not our concern."""
     given = os.environ.get(COMPILED)
     if given is None:
         os.environ[COMPILED] = _there()
@@ -88,8 +88,8 @@ def _nothing_compiled() -> Iterator[None]:
 
 @contextmanager
 def _without_telemetry() -> Iterator[None]:
-    """Let OpenVINO find no ``openvino_telemetry``: it has a stub for that."""
-    theirs = sys.modules.get("openvino_telemetry")  # in a process of somebody else's
+    """Hide ``openvino_telemetry`` from OpenVINO, which has a stub for that case."""
+    theirs = sys.modules.get("openvino_telemetry")  # in a process that is not ours
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     try:
         yield
@@ -99,7 +99,7 @@ def _without_telemetry() -> Iterator[None]:
 
 
 def _stub_telemetry(openvino: ModuleType) -> None:
-    """Give the stub to those modules of OpenVINO that were imported with the real one before."""
+    """Give the stub to those modules of OpenVINO that were imported with the real one."""
     stub = importlib.import_module("openvino.tools.ovc.telemetry_stub")
     for name, module in list(sys.modules.items()):
         if name.startswith("openvino.") and getattr(module, "tm", stub) is not stub:
@@ -108,16 +108,16 @@ def _stub_telemetry(openvino: ModuleType) -> None:
 
 @contextmanager
 def _without_settings_file() -> Iterator[None]:
-    """Keep Keras from writing its defaults to a settings file in the home folder, where there is none.
+    """Keep Keras from writing its defaults to a settings file in the home folder, if there is none.
 
-    Keras writes it beside the weights that it downloads, in the folder that ``KERAS_HOME`` names; those go where they went.
+    Keras writes it beside downloaded weights, in the folder that ``KERAS_HOME`` names; the weights still go where they went.
     """
     given = os.environ.get("KERAS_HOME")
     home = os.path.expanduser("~/.keras") if given is None else given
     if "keras" in sys.modules or Path(os.path.expanduser(home), "keras.json").exists():
         yield
         return
-    os.environ["KERAS_HOME"] = os.devnull  # which is there, and in which no file can be made
+    os.environ["KERAS_HOME"] = os.devnull  # it exists, and no file can be made in it
     try:
         yield
     finally:
@@ -131,7 +131,7 @@ def _without_settings_file() -> Iterator[None]:
 
 
 def _silence_hub(library: ModuleType) -> None:
-    """The switch as a constant, for a process that imported the hub before."""
+    """Set the switch as a constant, for a process that imported the hub before."""
     constants = sys.modules.get("huggingface_hub.constants")
     if constants is not None:
         vars(constants)["HF_HUB_DISABLE_TELEMETRY"] = True

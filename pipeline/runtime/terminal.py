@@ -1,7 +1,7 @@
-"""Text for people: what came out of files and options is shown, and never obeyed by the terminal.
+"""Text for people: text from files and options is shown, and never obeyed by the terminal.
 
-A label, a path or a column's name may hold anything, escape sequences too. Every message and every table goes through here;
-the formats for programs (csv, json, ndjson, parquet) are exact and do not.
+A label, a path or a column name may hold anything, including escape sequences. Every message and table goes through here; the
+formats for programs (csv, json, ndjson, parquet) are exact and do not.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import click
 
 from store.errors import ColdframeError
 
-# Controls, invisible formatting (directions of writing among it), halves of characters, ends of lines and paragraphs.
+# Controls, invisible formatting (including text direction), surrogates, ends of lines and paragraphs.
 ESCAPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# Invisible by Unicode's own word, though no character stands there yet; tags are around them.
+# Invisible according to Unicode, although unassigned; tags are around them.
 RESERVED = (
     range(0x2065, 0x2066),
     range(0xFFF0, 0xFFF9),
@@ -29,18 +29,18 @@ RESERVED = (
     range(0xE01F0, 0xE1000),
 )
 JOINERS = "\u200c\u200d"
-JOINED_FROM = "\u0600"  # Arabic: below it stand Latin, Greek, Cyrillic and Hebrew, which nothing joins
+JOINED_FROM = "\u0600"  # Arabic: below it are Latin, Greek, Cyrillic and Hebrew, which need no joiners
 VIRAMA = 9  # its combining class
 
 
 def escaped(text: str, *, keep: str = "\n") -> str:
-    r"""The text with what a terminal would obey, or nobody could see, written out: ``\x1b``, ``\u202e``, ``\U000e0041``.
+    r"""The text with everything escaped that a terminal would obey or that is invisible: ``\x1b``, ``\u202e``, ``\U000e0041``.
 
-    A backslash stays as it is. So do the joiners where writing needs them: Persian, Indic scripts and emoji would be others
-    without them, and they move no cursor.
+    A backslash stays as it is. So do joiners where the script needs them: Persian, Indic scripts and emoji would change without
+    them, and they move no cursor.
 
     Args:
-        keep: characters of a layout of our own. A value inside a message or a cell keeps none, so that it adds no line.
+        keep: characters of our own layout. A value inside a message or a cell keeps none, so that it adds no line.
     """
     if text.isprintable():
         return text
@@ -58,7 +58,7 @@ def _is_hidden(text: str, at: int) -> bool:
 
 
 def _joins(text: str, at: int) -> bool:
-    """Whether a joiner has something to do: behind a virama (RFC 5892, A.1), or between two characters that may join."""
+    """Whether a joiner has an effect: after a virama (RFC 5892, A.1), or between two characters that may join."""
     before, after = text[at - 1 : at], text[at + 1 : at + 2]
     if before and unicodedata.combining(before) == VIRAMA:
         return True
@@ -70,7 +70,7 @@ def _written_out(one: str) -> str:
 
 
 def encodable(text: str, err: bool = False) -> str:
-    """The text with what the encoding of stdout or stderr has no code for written out. UTF-8 has one for everything."""
+    """The text with everything escaped that the encoding of stdout or stderr cannot express. UTF-8 can express everything."""
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
@@ -80,45 +80,45 @@ def encodable(text: str, err: bool = False) -> str:
 
 
 def echo(text: str, err: bool = False) -> None:
-    """One line: what would end it is written out too."""
+    """Print one line; line breaks in it are escaped too."""
     click.echo(encodable(escaped(text, keep=""), err), err=err)
 
 
 def echo_lines(text: str, err: bool = False) -> None:
-    """Several lines of a layout of our own, whose values are escaped already."""
+    """Print several lines of our own layout, whose values are already escaped."""
     for line in text.split("\n"):
         echo(line, err=err)
 
 
 def is_shown() -> bool:
-    """Whether stdout is a terminal. There may be none at all."""
+    """Whether stdout is a terminal. There may be no stdout."""
     return bool(sys.stdout and sys.stdout.isatty())
 
 
 def refuse_binary(fmt: str) -> None:
-    """Keep bytes that are no text from a terminal.
+    """Refuse to write binary data to a terminal.
 
     Raises:
-        ColdframeError: stdout is one.
+        ColdframeError: stdout is a terminal.
     """
     if is_shown():
         raise ColdframeError(f"{fmt} is binary, and no terminal can show it: send it to a file ('> FILE')")
 
 
 def traced(error: BaseException) -> str:
-    """Where an exception came from, as Python tells it."""
+    """The traceback of an exception, in Python's format."""
     pieces = []
     for piece in traceback.TracebackException.from_exception(error).format():
-        # A piece may have several lines of Python's own; an exception's text, which starts with its type, gets one.
+        # Python's own text may have several lines; an exception's text, which starts with its type, gets one.
         is_layout = piece.startswith((" ", "\n", "Traceback "))
         pieces.append(escaped(piece.removesuffix("\n"), keep="\n" if is_layout else ""))
     return "\n".join(pieces)
 
 
 def guard() -> None:
-    """Escape what Python itself prints on stderr: exceptions that nobody caught, and warnings.
+    """Escape what Python itself prints on stderr: uncaught exceptions, and warnings.
 
-    Stdout writes out what its encoding has no code for, as stderr does, whoever prints it: a help text has such signs too.
+    On stdout, as on stderr, escape what the encoding cannot express, whoever prints it: help texts have such characters too.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -136,14 +136,14 @@ def guard() -> None:
 
 
 def guard_logs() -> None:
-    """Escape what libraries log, whatever handlers they have."""
-    import logging  # not for --help
+    """Escape what libraries log, with any handlers."""
+    import logging  # not needed for --help
 
     class Record(logging.LogRecord):
         def __init__(self, *given: Any, **more: Any) -> None:
             super().__init__(*given, **more)
             if self.exc_info and self.exc_info[1]:
-                self.exc_text = traced(self.exc_info[1])  # formatters take it as it is
+                self.exc_text = traced(self.exc_info[1])  # formatters use it as it is
 
         def getMessage(self) -> str:
             return escaped(super().getMessage(), keep="")

@@ -1,1 +1,1 @@
-"""What a step is made of: its settings, and what it leaves on record."""
+"""The parts of a step: its settings, and the record it leaves."""

@@ -21,7 +21,7 @@ DEFAULT_FILE = "coldframe.toml"
 MOST_BYTES = 1 << 20
 SECTIONS = ("store", "ingest", "embed", "score", "plans", "train", "tune", "finetune", "evaluate", "export")
 
-NAMED = ("embed", "score", "plans", "train", "tune", "finetune")  # sections that hold one for each name
+NAMED = ("embed", "score", "plans", "train", "tune", "finetune")  # sections with one subsection for each name
 
 SettingsType = TypeVar("SettingsType")
 
@@ -34,10 +34,10 @@ class Config:
     tables: Mapping[str, Any] = field(default_factory=dict)
 
     def section(self, *keys: str) -> dict[str, Any]:
-        """A table of the file, empty where it is absent.
+        """A table of the file; empty if it is absent.
 
         Raises:
-            ColdframeError: something else than a table stands there.
+            ColdframeError: the file has something other than a table there.
         """
         table: Any = self.tables
         for key in keys:
@@ -69,14 +69,14 @@ class Config:
         return kind(**values)
 
     def defaults(self, kind: type[SettingsType], *keys: str, **given: Any) -> SettingsType:
-        """What a command would take without options: as :meth:`settings`, but a section that cannot be read says nothing."""
+        """What a command takes without options: as :meth:`settings`, but a section that cannot be read is ignored."""
         try:
             return self.settings(kind, *keys, flags=given)
         except ColdframeError:
             return kind(**given)
 
     def locate(self, value: str) -> str:
-        """A path written in the file, which counts from the file's folder."""
+        """A path written in the file, relative to the file's folder."""
         return str(self.path.parent / value) if self.path else value
 
     def _located(self, section: dict[str, Any], kind: type[SettingsType]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def load(path: Path | None) -> Config:
     """Read ``path``, or ``coldframe.toml`` in the working folder if there is one.
 
     Raises:
-        ColdframeError: the named file is missing, is not TOML, has a section nobody knows, or a setting where only sections
+        ColdframeError: the named file is missing or not TOML, has an unknown section, or has a setting where only sections
             can be.
     """
     if path is None:
@@ -121,7 +121,7 @@ def load(path: Path | None) -> Config:
 
 
 def _from_environment(command: str, hints: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a command out of ``COLDFRAME_<COMMAND>_<SETTING>``."""
+    """Settings of a command from ``COLDFRAME_<COMMAND>_<SETTING>``."""
     found: dict[str, Any] = {}
     for name, hint in hints.items():
         variable = f"COLDFRAME_{command}_{name}".upper()

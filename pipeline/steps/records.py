@@ -1,4 +1,4 @@
-"""Records: what each step left when it last finished, and what has changed since."""
+"""Records: what each step left when it last finished, and what has changed since then."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEVER = "never run"
 
 @dataclass(frozen=True)
 class Record:
-    """The record of a step that has finished: its settings, and a digest of each thing that it read."""
+    """The record of a finished step: its settings, and a digest of each of its inputs."""
 
     step: str
     name: str
@@ -25,10 +25,10 @@ class Record:
 
     @classmethod
     def of(cls, moment: Snapshot | None, step: str, name: str) -> Record | None:
-        """The record of a step and what it made; None where it has never finished.
+        """The record of a step and what it made; None if it never finished.
 
         Raises:
-            StoreDamaged: no step of coldframe has written it.
+            StoreDamaged: the record was not written by a step of coldframe.
         """
         rows = moment.rows("steps/steps/step", step=step, name=name) if moment else []
         if not rows:
@@ -44,13 +44,13 @@ class Record:
     def difference(
         self, settings: Mapping[str, Any], inputs: Mapping[str, str], kind: type | None = None
     ) -> str | None:
-        """What differs from it now, settings first; None where nothing does.
+        """What differs from the record now, settings first; None if nothing does.
 
         Args:
-            settings: those that the step would have now.
-            inputs: digests of what it would read now; where there are none, those recorded do not matter.
-            kind: the dataclass that declares the settings. Those that are incidental to it, and those that it does not have,
-                do not matter; one that the record lacks had its default.
+            settings: the settings that the step would have now.
+            inputs: digests of what it would read now; if empty, the recorded digests are not compared.
+            kind: the dataclass that declares the settings. Settings that it calls incidental or does not have are not compared;
+                one that the record lacks had its default.
         """
         now: dict[str, Any] = json.loads(json.dumps(settings))
         before = dict(self.settings)

@@ -1,7 +1,7 @@
 """Settings: each is declared once, as a field of a dataclass of its step.
 
-From that declaration come the option of the command with its help and default, the setting of ``coldframe.toml`` and of the
-environment, the check of its value, what the store records, and the option that ``coldframe repair`` prints.
+Everything else comes from that declaration: the command's option with its help and default, the setting in ``coldframe.toml``
+and the environment, the check of its value, what the store records, and the option that ``coldframe repair`` prints.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from typing import Any
 
 from store.errors import ColdframeError
 
-LARGEST_COUNT = 2**31 - 1  # of a setting that counts: what every library behind them takes
+LARGEST_COUNT = 2**31 - 1  # for settings that count: the largest value that every library behind them takes
 LARGEST_SEED = 2**32 - 1
-MOST_SIDE = 8192  # pixels of a picture as a network takes it
+MOST_SIDE = 8192  # pixels on one side of a network's input
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of a setting beside its name, type and default.
+    """What is known of a setting besides its name, type and default.
 
     Attributes:
         help: a sentence about it, as the command shows it.
-        metavar: what stands for its value in the help, such as ``HxW``.
-        choices: the values there are, or what gives them; any value where there are none.
-        least, most: bounds that are allowed themselves; of each value, where there are several.
-        above, below: bounds that are not.
-        default_text: what the help says of the default where the value alone does not.
+        metavar: the placeholder for its value in the help, such as ``HxW``.
+        choices: the allowed values, or a function that returns them; empty if any value will do.
+        least, most: inclusive bounds; of each value, if there are several.
+        above, below: exclusive bounds.
+        default_text: how the help describes the default if the value alone does not say enough.
         spellings: further names of its option, such as ``--lr``.
-        incidental: whether it changes how the step runs and not what it makes.
-        holds_path: whether it is a path, which counts from the folder of the file that it stands in.
-        may_hold_path: whether it is a path if something is there, and a name otherwise.
+        incidental: whether it changes how the step runs but not what it makes.
+        holds_path: whether it is a path, relative to the folder of the file in which it is written.
+        may_hold_path: whether it is a path if something exists there, and a name otherwise.
         words: values that are never a path.
         is_option: whether the command has an option for it.
-        is_range: whether its value is the least and the most of something.
-        parse, show: its value out of the text of an option, and back, where that is more than a number or a word.
+        is_range: whether its value is a pair: the least and the most of something.
+        parse, show: convert an option's text to a value and back, if the value is more than a number or a word.
     """
 
     help: str = ""
@@ -63,12 +63,12 @@ class Setting:
 
     @property
     def allowed(self) -> tuple[str, ...]:
-        """The values there are; none where any will do."""
+        """The allowed values; empty if any will do."""
         return tuple(self.choices() if callable(self.choices) else self.choices)
 
     @property
     def expected(self) -> str:
-        """What a value has to be, as an error says it."""
+        """What a value must be, in the words of an error message."""
         if self.allowed:
             return f"one of {', '.join(self.allowed)}"
         if self.is_range:
@@ -90,7 +90,7 @@ class Setting:
         return f"at least {self.least:g}" if self.least is not None else low or (f"at most {high}" if high else "")
 
     def is_right(self, value: Any) -> bool:
-        """Whether a value, or each of several, is one that is allowed. None stands for the default, which is."""
+        """Whether a value, or each of several, is allowed. None stands for the default, which is allowed."""
         if value is None:
             return True
         if isinstance(value, list | tuple):
@@ -130,7 +130,7 @@ class Declared:
 
     @property
     def kinds(self) -> tuple[type, ...]:
-        """The types that a single value may have, None apart."""
+        """The types that a single value may have, apart from None."""
         return tuple(_kinds(self.hint))
 
     @property
@@ -140,16 +140,16 @@ class Declared:
 
     @property
     def expected(self) -> str:
-        """What a value has to be, as an error says it."""
+        """What a value must be, in the words of an error message."""
         kind = readable(self.kinds[0]) if self.kinds else "a value"
         return self.setting.expected if self.setting.allowed else " ".join(filter(None, [kind, self.setting.expected]))
 
     def fits(self, value: Any) -> bool:
-        """Whether a single value is of a type that it may have."""
+        """Whether a single value has one of the setting's types."""
         return any(fits(value, one) for one in self.kinds)
 
     def shown(self, value: Any) -> str:
-        """A value as an option takes it."""
+        """A value in the form that an option takes."""
         return self.setting.show(value) if self.setting.show is not None else str(value)
 
 
@@ -168,10 +168,10 @@ def declared(kind: type) -> tuple[Declared, ...]:
 
 
 def check(step: str, settings: Any) -> None:
-    """Check values against what is declared of them.
+    """Check values against their declarations.
 
     Raises:
-        ColdframeError: one is not allowed; the sentence names it and says what was expected.
+        ColdframeError: a value is not allowed; the message names it and says what was expected.
     """
     for one in declared(type(settings)):
         value = getattr(settings, one.name)
@@ -186,7 +186,7 @@ def wrong(step: str, name: str, value: Any, expected: str) -> ColdframeError:
 
 
 def incidental(kind: type) -> frozenset[str]:
-    """The settings that change how a step runs and not what it makes."""
+    """The settings that change how a step runs but not what it makes."""
     return frozenset(one.name for one in declared(kind) if one.setting.incidental)
 
 
@@ -197,20 +197,22 @@ def as_json(settings: Any) -> dict[str, Any]:
 
 
 def from_json(kind: type[Any], recorded: Mapping[str, Any]) -> Any:
-    """Settings out of what the store recorded; those that an earlier version did not have get their defaults, and what this
-    version does not know is left out."""
+    """Settings from what the store recorded.
+
+    Settings that an earlier version did not have get their defaults; those that this version does not know are left out.
+    """
     names = {one.name for one in declared(kind)}
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()}
     return kind(**{name: value for name, value in given.items() if name in names})
 
 
 def options(kind: type, settings: Any, defaults: Any = None, *, leave_out: Sequence[str] = ()) -> Iterator[str]:
-    """Words of a command line that give these settings, those apart whose value is the default anyway.
+    """Words of a command line that give these settings, except those whose value is the default anyway.
 
     Args:
         kind: the dataclass whose options the command has.
         settings: an instance of it, or of one that has its fields.
-        defaults: what the command would take without options; the defaults of ``kind`` where it is None.
+        defaults: what the command takes without options; the defaults of ``kind`` if it is None.
         leave_out: names of settings that are given in another way.
     """
     for one in declared(kind):
@@ -230,7 +232,7 @@ def options(kind: type, settings: Any, defaults: Any = None, *, leave_out: Seque
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value out of TOML or JSON is of a type."""
+    """Whether a value from TOML or JSON is of a type."""
     if isinstance(hint, types.UnionType):
         return any(fits(value, one) for one in typing.get_args(hint))
     if hint is float:
@@ -243,7 +245,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def readable(hint: Any) -> str:
-    """A type as a person says it."""
+    """A type in plain words."""
     if isinstance(hint, types.UnionType):
         return " or ".join(readable(one) for one in typing.get_args(hint) if one is not types.NoneType)
     if typing.get_origin(hint) is tuple:
@@ -264,7 +266,7 @@ def _kinds(hint: Any) -> Iterator[type]:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """``380``, ``380x380`` or ``375x500`` (height x width) as two positive numbers of pixels.
+    """``380``, ``380x380`` or ``375x500`` (height x width), as two positive numbers of pixels.
 
     Raises:
         ColdframeError: it is none of these.
@@ -281,7 +283,7 @@ def show_size(size: tuple[int, int]) -> str:
 
 
 def is_size(given: Any) -> bool:
-    """Whether this is the [height, width] in pixels of what a network takes, out of JSON."""
+    """Whether a JSON value is the [height, width] in pixels of a network's input."""
     return (
         isinstance(given, list) and len(given) == 2 and all(type(one) is int and 1 <= one <= MOST_SIDE for one in given)
     )

@@ -1,7 +1,7 @@
-"""Classifiers: a run as one network, from pictures as bytes of RGB to class probabilities.
+"""Classifiers: a run as one network, from RGB pictures (uint8) to class probabilities.
 
-The parts are a backbone of Keras Applications, which the feature set of the run names, and the layers of the run's head. A
-run that was fine-tuned keeps the backbone's weights that it changed beside its head, in the same file.
+The parts are a Keras Applications backbone, named by the run's feature set, and the layers of the run's head. A fine-tuned
+run keeps the backbone weights that it changed in the same file as its head.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from store.errors import ColdframeError
 from store.rows import not_ours
 from store.store import Snapshot
 
-TUNED = "backbone/"  # before the names of a backbone's changed weights, in the file of a run
+TUNED = "backbone/"  # prefix of a backbone's changed weights in the file of a run
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a classifier is made of.
+    """The parts of a classifier.
 
     Attributes:
         network: its backbone's name, one of ``keras_applications.NETWORKS``.
@@ -51,11 +51,11 @@ class Parts:
 
 
 def parts(snapshot: Snapshot, run: Run) -> Parts:
-    """The parts of a run, as ``runs.find_run`` gives it.
+    """The parts of a run, as ``Run.find`` gives it.
 
     Raises:
-        ColdframeError: the run has no layers on one backbone of Keras Applications, or the backbone's weights are not to be
-            had any more.
+        ColdframeError: the run has no layers on one Keras Applications backbone, or the backbone's weights are no longer
+            available.
     """
     if run.kind == NETWORK or len(run.embedders) != 1:
         raise ColdframeError(
@@ -82,8 +82,9 @@ def parts(snapshot: Snapshot, run: Run) -> Parts:
 
 
 def assemble(given: Parts) -> Any:
-    """The whole classifier as a ``keras.Model``: uint8 RGB (n, height, width, 3) in, probabilities (n, classes) and vectors (n,
-    dimensions) out.
+    """The whole classifier as a ``keras.Model``.
+
+    It takes uint8 RGB (n, height, width, 3) and gives probabilities (n, classes) and vectors (n, dimensions).
     """
     keras = load_keras()
 
@@ -95,22 +96,22 @@ def assemble(given: Parts) -> Any:
 
 
 def body(given: Parts) -> Any:
-    """The classifier without its head as a ``keras.Model``: uint8 RGB (n, height, width, 3) in, vectors (n, dimensions) out."""
+    """The classifier without its head as a ``keras.Model``: from uint8 RGB (n, height, width, 3) to vectors (n, dimensions)."""
     return load_keras().Model(*_to_vectors(given))
 
 
 def _to_vectors(given: Parts) -> tuple[Any, Any]:
-    """Pictures, and the vectors that the backbone gives for them in inference."""
+    """The picture input, and the vectors that the backbone gives in inference."""
     keras = load_keras()
 
     pictures = keras.Input((*given.size, 3), dtype="uint8", name="pictures")
     values = keras_applications.preprocessing(given.network)(keras.ops.cast(pictures, "float32"))
-    # a saved model is asked for them by this name
+    # callers ask a saved model for them by this name
     return pictures, keras.layers.Identity(name=VECTORS)(given.backbone(values, training=False))
 
 
 def head_layers(head: Head, *, seed: int | None = None) -> list[Any]:
-    """The scaling and the layers of a head in Keras, built, with its weights; the last one with softmax. ``seed`` is of
+    """The scaling and layers of a head as built Keras layers with its weights; the last one has softmax. ``seed`` is for
     Dropout."""
     keras = load_keras()
 
@@ -133,8 +134,8 @@ def _scaling_layers(scaling: Scaling) -> list[Any]:
 
 
 def tuned_arrays(backbone: Any, names: list[str]) -> dict[str, npt.NDArray[Any]]:
-    """The weights of layers of a backbone, as the file of a run holds them: by the layer's place, for Keras numbers the names
-    of some layers anew in every process."""
+    """The weights of a backbone's layers, as a run's file holds them. Each is named by the layer's position, because Keras
+    numbers the names of some layers anew in every process."""
     return {
         f"{TUNED}{place}/{position}": array
         for place, layer in enumerate(backbone.layers)
@@ -145,7 +146,7 @@ def tuned_arrays(backbone: Any, names: list[str]) -> dict[str, npt.NDArray[Any]]
 
 def _set_tuned(backbone: Any, arrays: Mapping[str, npt.NDArray[Any]], run_id: str) -> None:
     """Raises:
-    ColdframeError: the changed weights in the file of a run are not those of layers of this backbone.
+    ColdframeError: the changed weights in the run's file do not belong to layers of this backbone.
     """
     by_layer: dict[int, dict[int, npt.NDArray[Any]]] = {}
     for key, array in arrays.items():

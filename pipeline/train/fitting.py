@@ -1,4 +1,4 @@
-"""Fitting: the settings of a head, the rows of the store that they name, and the head learned from them."""
+"""Fitting: the settings of a head, the rows that they select from the store, and the head learned from them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from store.matrices import FloatMatrix
 from store.schemas import DEFAULT_PLAN, TRAIN, VALIDATION
 from store.store import Snapshot
 
-SHOWN = 5  # classes that a note names
+SHOWN = 5  # classes that a note lists
 NO_VALIDATION = "no validation split: training stops by the training loss; 'coldframe split val 0.10' makes one"
 
 
 @dataclass(frozen=True)
 class Settings(heads.Settings):
-    """The head, the features and rows it learns from, and what heads may be told.
+    """The head, the features and rows it learns from, and the settings of heads.
 
-    ``chosen_on`` is the split whose rows chose these settings, where one did, and ``chosen_by`` the earlier run that they
-    chose them for.
+    ``chosen_on`` is the split whose rows chose these settings, if any. ``chosen_by`` is the earlier run for which they were
+    chosen.
     """
 
     head: str | None = setting(None, "What is trained.", choices=heads.names, default_text=heads.DEFAULT)
@@ -62,7 +62,7 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 
 @dataclass(frozen=True)
 class Data:
-    """What a run learns from: training rows, the validation rows it can use, if any, and what has to be said of them."""
+    """What a run learns from: training rows, usable validation rows, if any, and notes for the user."""
 
     training: Rows
     validation: Rows | None
@@ -75,15 +75,15 @@ class Data:
         return np.unique(self.training.labels)
 
     def seen(self, settings: Settings) -> list[Rows]:
-        """The training rows, and the validation rows where they have a say in what a run of these settings becomes."""
+        """The training rows, and the validation rows if they influence a run with these settings."""
         return [self.training, *([self.validation] if self.validation is not None and selects(settings) else [])]
 
 
 def resolve(snapshot: Snapshot, name: str, settings: AnySettings) -> AnySettings:
-    """Settings as a run called ``name`` has them: nothing is left to a default.
+    """The settings of a run called ``name``, with every default filled in.
 
     Raises:
-        ColdframeError: no such head, a value out of range, or no such feature set.
+        ColdframeError: there is no such head or feature set, or a value is out of range.
     """
     head = settings.head or name
     embedder = settings.embedder or getattr(heads.module(head), "EMBEDDER", None)
@@ -100,7 +100,7 @@ def resolve(snapshot: Snapshot, name: str, settings: AnySettings) -> AnySettings
 
 def check_heeded(name: str, settings: Settings, given: Sequence[str]) -> None:
     """Raises:
-    ColdframeError: one of the settings ``given`` by name is one that the head does not heed.
+    ColdframeError: the head does not use one of the settings that are ``given`` by name.
     """
     head = settings.head or name
     for one in given:
@@ -110,7 +110,7 @@ def check_heeded(name: str, settings: Settings, given: Sequence[str]) -> None:
 
 
 def as_run(settings: Settings) -> Settings:
-    """The settings of a run alone, out of those of a search that has more."""
+    """The settings of a run, out of those of a search, which has more."""
     return Settings(**{one.name: getattr(settings, one.name) for one in fields(Settings)})
 
 
@@ -121,8 +121,8 @@ def settings_of(run: Run) -> Settings:
 
 
 def changed(run: Run, given: Mapping[str, Any]) -> Settings:
-    """The settings of a run with the values ``given`` in place of its own. Another head has its own defaults, and nothing
-    that was chosen for the first one."""
+    """The settings of a run, with the values ``given`` replacing its own. Another head gets its own defaults, and nothing that
+    was chosen for the first head."""
     settings = settings_of(run)
     if settings.chosen_on is not None:
         settings = replace(settings, chosen_by=settings.chosen_by or run.run_id)
@@ -135,10 +135,10 @@ def changed(run: Run, given: Mapping[str, Any]) -> Settings:
 
 
 def load(snapshot: Snapshot, settings: Settings) -> Data:
-    """The rows that settings, as :func:`resolve` gives them, name.
+    """The rows selected by settings from :func:`resolve`.
 
     Raises:
-        ColdframeError: no plan, no features, vectors that are not finite, or fewer than two classes.
+        ColdframeError: there is no plan, no features, vectors that are not finite, or fewer than two classes.
     """
     assert isinstance(settings.embedder, tuple)
     require_plan(snapshot, settings.plan)
@@ -188,13 +188,13 @@ def require_plan(snapshot: Snapshot, plan: str) -> None:
 
 
 def unvalidated(classes: npt.NDArray[np.str_], labels: npt.NDArray[np.str_]) -> list[str]:
-    """What is said of classes that no validation row has."""
+    """The note on classes without a validation row."""
     absent = classes[~np.isin(classes, labels)]
     return [f"{len(absent)} classes have no validation row: {named(absent)}"] if len(absent) else []
 
 
 def unknown_classes(count: int) -> str:
-    """What is said of validation rows that nothing can be right about."""
+    """The note on validation rows of classes without a training row."""
     return f"{count} validation rows are of classes without a training row and are left out"
 
 
@@ -205,10 +205,10 @@ def fit(
     settings: Settings,
     embed_texts: Callable[[Sequence[str]], FloatMatrix] | None = None,
 ) -> tuple[Head, Fit]:
-    """A head fitted on rows, whose vectors are scaled where they lie, and how its training went.
+    """A head fitted on rows, and how its training went. The rows' vectors are scaled in place.
 
     Raises:
-        ColdframeError: it cannot learn from this, or its training diverged.
+        ColdframeError: the head cannot learn from these rows, or its training diverged.
     """
     task, scaled = make_task(training, validation, classes, settings, embed_texts)
     fitted = heads.fit(str(settings.head), task, settings)
@@ -222,7 +222,7 @@ def make_task(
     settings: Settings,
     embed_texts: Callable[[Sequence[str]], FloatMatrix] | None = None,
 ) -> tuple[Task, scaling.Scaling]:
-    """What a head learns from, and how its vectors, which are scaled where they lie, were scaled."""
+    """What a head learns from, and the scaling of its vectors, which are scaled in place."""
     scaled = scaling.fit(str(settings.input), training.matrix, training.blocks)
     scaled.apply(training.views.reshape(-1, training.views.shape[-1]))
     held_out = None
@@ -241,26 +241,26 @@ def make_task(
 
 
 def balanced(targets: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float64]:
-    """The weight of each class that makes all weigh the same: rows / (classes · rows of the class), as scikit-learn's."""
+    """Class weights that make all classes count the same: rows / (classes · rows of the class), as in scikit-learn."""
     weights: npt.NDArray[np.float64] = len(targets) / (classes * np.bincount(targets, minlength=classes).clip(min=1))
     return weights
 
 
 def selects(settings: Settings) -> bool:
-    """Whether validation rows have a say in what a run becomes: in its epoch or rate, or in its settings, unless those were
-    chosen for an earlier run, by rows of its own."""
+    """Whether validation rows influence a run: its epoch or rate, or its settings, unless those were chosen for an earlier run by
+    that run's rows."""
     trained = set(Schedule.__dataclass_fields__) <= set(heads.heeded(str(settings.head)))
     by_epoch = trained and bool(settings.early_stopping or settings.reduce_lr_patience)
     return by_epoch or (settings.chosen_on == VALIDATION and settings.chosen_by is None)
 
 
 def named(classes: npt.NDArray[np.str_]) -> str:
-    """The names of some classes, a few of many."""
+    """The names of classes; if there are many, only a few."""
     return ", ".join(classes[:SHOWN].tolist()) + (", …" if len(classes) > SHOWN else "")
 
 
 def texts(snapshot: Snapshot, settings: Settings) -> Callable[[Sequence[str]], FloatMatrix] | None:
-    """What reads the names of classes, for a head that asks for it and a single feature set."""
+    """A function that embeds class names, for a head that needs it and a single feature set."""
     assert isinstance(settings.embedder, tuple)
     if "template" not in heads.heeded(str(settings.head)) or len(settings.embedder) != 1:
         return None
@@ -289,7 +289,7 @@ def inputs_read(snapshot: Snapshot, settings: Settings) -> dict[str, str]:
 
 
 def facts(data: Data, settings: Settings, head: Head) -> dict[str, Any]:
-    """What ``runs`` says of a head, beside what every run has."""
+    """What ``runs`` records of a head, besides what every run has."""
     assert isinstance(settings.embedder, tuple)
     return {
         "kind": HEAD,

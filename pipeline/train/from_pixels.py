@@ -1,4 +1,4 @@
-"""Train a network from scratch, on pixels: the baseline that shows what a frozen backbone is worth."""
+"""Train a network from scratch, on pixels: the baseline that shows what a frozen backbone gains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from store.schemas import DEFAULT_PLAN, TRAIN, VALIDATION
 from store.store import Snapshot, Store
 
 STEP = "train"
-EMBEDDER = "pixels"  # what runs show in place of a feature set
+EMBEDDER = "pixels"  # shown in place of a feature set
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def train(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
     """Train a network on the pictures of the plan's training rows and save it as a run called ``name``.
 
     Raises:
-        ColdframeError: no plan, fewer than two classes, no such network, or settings out of range.
+        ColdframeError: there is no plan, no such network, fewer than two classes, or settings are out of range.
     """
     started = time.monotonic()
     runs.check_name(name)
@@ -89,7 +89,7 @@ def train(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
 
 
 def inputs_read(snapshot: Snapshot, settings: Settings) -> dict[str, str]:
-    """A digest of each column of the training and validation rows; the pictures are known by their content."""
+    """A digest of each column of the training and validation rows; pictures are identified by content."""
     return fitting.rows_read(snapshot, settings.plan)
 
 
@@ -110,7 +110,7 @@ def _load(snapshot: Snapshot, settings: Settings, split: str, notes: list[str], 
 
 
 def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
-    """Why a network has to be trained again; None where it need not."""
+    """Why a network has to be trained again; None if it need not be."""
     settings = config.settings(Settings, STEP, name, flags={})
     record = Record.of(moment, STEP, name)
     if record is None or moment is None:
@@ -119,7 +119,7 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
 
 
 def again(config: Config, name: str, made: Mapping[str, Any]) -> list[str]:
-    """A network like one that was made with these settings, under the same name."""
+    """The command that trains a network with these settings again, under the same name."""
     settings: Settings = from_json(Settings, made)
     defaults = config.defaults(Settings, STEP, name, from_scratch=settings.from_scratch)
     asked = options(Settings, settings, defaults, leave_out=("from_scratch", *incidental(Settings)))

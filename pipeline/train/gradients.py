@@ -1,4 +1,4 @@
-"""Layers of a head in training: what they give, and the gradients of their weights, written out."""
+"""A head's layers in training: their outputs, and the gradients of their weights, written out by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.train.layers import EPSILON, BatchNorm, Dense, Dropout, Layer
 
-MOMENTUM = 0.99  # of BatchNorm's statistics
+MOMENTUM = 0.99  # for BatchNorm's running statistics
 
 
 class Part:
@@ -21,11 +21,11 @@ class Part:
         self.kept: dict[str, Any] = {}
 
     def forward(self, values: Any) -> Any:
-        """The outputs in training; the inputs are remembered for :meth:`backward`."""
+        """The outputs in training; the inputs are kept for :meth:`backward`."""
         raise NotImplementedError
 
     def backward(self, gradient: Any, wanted: bool) -> Any:
-        """Write the gradients of the weights; give that of the inputs, if it is ``wanted``."""
+        """Write the gradients of the weights; return the gradient of the inputs if it is ``wanted``."""
         raise NotImplementedError
 
     def infer(self, values: Any) -> Any:
@@ -36,7 +36,7 @@ class Part:
 class _DensePart(Part):
     def __init__(self, torch: Any, layer: Dense, inputs: int, random: Any) -> None:
         super().__init__(torch)
-        limit = math.sqrt(6 / (inputs + layer.units))  # Glorot and Bengio 2010, uniform, as Keras starts
+        limit = math.sqrt(6 / (inputs + layer.units))  # uniform (Glorot and Bengio 2010), Keras' default
         kernel = torch.empty(inputs, layer.units).uniform_(-limit, limit, generator=random)
         self.trained = {"kernel": kernel, "bias": torch.zeros(layer.units)}
         self._relu = layer.relu
@@ -84,7 +84,7 @@ class _BatchNormPart(Part):
         self._torch.sum(gradient, 0, out=self.gradients["beta"])
         if not wanted:
             return None
-        # Ioffe and Szegedy 2015, written with the sums that gamma and beta need anyway
+        # Ioffe and Szegedy 2015, using the sums that gamma and beta need anyway
         count = len(gradient)
         rest = gradient - self.gradients["beta"] / count - self._normal * (self.gradients["gamma"] / count)
         return rest.mul_(self.trained["gamma"] * self._inverse)
@@ -108,7 +108,7 @@ class _DropoutPart(Part):
 
 
 def assemble(torch: Any, layers: Sequence[Layer], dimensions: int, random: Any) -> list[Part]:
-    """Layers with new weights, on inputs of so many dimensions."""
+    """Layers with new weights, for inputs with ``dimensions`` values."""
     parts: list[Part] = []
     width = dimensions
     for layer in layers:

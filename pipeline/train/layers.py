@@ -1,7 +1,7 @@
-"""Dense networks on vectors: a list of layers, their weights by name, and what they give, in NumPy alone.
+"""Dense networks on vectors: a list of layers, their weights by name, and their outputs, in NumPy alone.
 
-They are trained in :mod:`pipeline.train.loop`, and stand as Keras layers on a backbone. Weights are named ``<position>/<name>``,
-as Keras names them: kernel, bias, gamma, beta, moving_mean, moving_variance.
+They are trained in :mod:`pipeline.train.loop`, and become Keras layers on a backbone. Weights are named ``<position>/<name>``,
+with Keras' names: kernel, bias, gamma, beta, moving_mean, moving_variance.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pipeline.runtime.frameworks import load_keras
 from store.arrays import Malformed
 from store.matrices import FloatMatrix
 
-EPSILON = 1e-3  # of BatchNormalization, as Keras has it
-LAYERS = "layers"  # the name under which a network's arrays hold the list of its layers, JSON as text
+EPSILON = 1e-3  # of BatchNormalization, as in Keras
+LAYERS = "layers"  # the key of a network's list of layers among its arrays, as JSON text
 PREDICT_ROWS = 4096
 MOST_UNITS = 1 << 24  # of one layer
 
@@ -28,14 +28,14 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """Each input less its mean, over its standard deviation, times gamma, plus beta."""
+    """(input - mean) / standard deviation · gamma + beta."""
 
     kind: str = "batch_norm"
 
 
 @dataclass(frozen=True)
 class Dense:
-    """Inputs times a kernel plus a bias; with ``relu``, no less than 0."""
+    """Inputs times a kernel plus a bias; with ``relu``, negative results become 0."""
 
     units: int
     relu: bool = False
@@ -44,7 +44,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class Dropout:
-    """In training, a share ``rate`` of the inputs is 0 and the others are scaled up by 1 / (1 - rate)."""
+    """In training, sets a share ``rate`` of the inputs to 0 and scales the others up by 1 / (1 - rate)."""
 
     rate: float
     kind: str = "dropout"
@@ -55,15 +55,15 @@ KINDS: dict[str, type[Layer]] = {"batch_norm": BatchNorm, "dense": Dense, "dropo
 
 
 def to_text(layers: Sequence[Layer]) -> npt.NDArray[np.str_]:
-    """A list of layers as :data:`LAYERS` holds it."""
+    """A list of layers in the form of :data:`LAYERS`."""
     return np.array(json.dumps([asdict(layer) for layer in layers]))
 
 
 def from_text(text: npt.NDArray[Any]) -> list[Layer]:
-    """The layers out of :func:`to_text`.
+    """The layers from the text of :func:`to_text`.
 
     Raises:
-        Malformed: the text names no layers, or not as we write them.
+        Malformed: the text does not list layers in the form of :func:`to_text`.
     """
     try:
         given = json.loads(str(text))
@@ -75,7 +75,7 @@ def from_text(text: npt.NDArray[Any]) -> list[Layer]:
 
 
 def _is_layer(given: Mapping[str, Any]) -> bool:
-    """Whether this is what ``asdict`` gives of a layer."""
+    """Whether this is what ``asdict`` gives for a layer."""
     kind = given.get("kind")
     known = KINDS.get(kind) if isinstance(kind, str) else None
     if known is None or given.keys() != {one.name for one in fields(known)}:
@@ -92,7 +92,7 @@ def _is_layer(given: Mapping[str, Any]) -> bool:
 
 def check(arrays: Arrays, dimensions: int) -> None:
     """Raises:
-    Malformed: a network's weights do not fit its layers, or vectors of so many ``dimensions``.
+    Malformed: a network's weights do not fit its layers, or vectors with ``dimensions`` values.
     """
     layers, width = from_text(arrays[LAYERS]), dimensions
     for position, layer in enumerate(layers):
@@ -111,12 +111,12 @@ def check(arrays: Arrays, dimensions: int) -> None:
 
 
 def parameters(arrays: Arrays) -> int:
-    """The number of a network's weights, BatchNorm's statistics included, as Keras counts them."""
+    """How many weights a network has, including BatchNorm's statistics, as Keras counts them."""
     return sum(array.size for name, array in arrays.items() if name != LAYERS)
 
 
 def logits(arrays: Arrays, matrix: FloatMatrix) -> FloatMatrix:
-    """What the last layer gives before softmax, shape (n, classes), float32."""
+    """The last layer's outputs before softmax, shape (n, classes), float32."""
     values: FloatMatrix = matrix
     for position, layer in enumerate(from_text(arrays[LAYERS])):
         if isinstance(layer, BatchNorm):
@@ -147,7 +147,7 @@ def predict(arrays: Arrays, matrix: FloatMatrix) -> npt.NDArray[np.float64]:
 
 
 def to_keras(layers: Sequence[Layer], *, seed: int | None = None) -> list[Any]:
-    """The same layers in Keras, not built yet; the last one with softmax. Each Dropout has its own seed, from ``seed`` on."""
+    """The same layers in Keras, not built yet; the last one has softmax. Each Dropout has its own seed, from ``seed`` upwards."""
     keras = load_keras()
 
     made: list[Any] = []
@@ -163,14 +163,14 @@ def to_keras(layers: Sequence[Layer], *, seed: int | None = None) -> list[Any]:
 
 
 def fill_keras(made: Sequence[Any], arrays: Arrays) -> None:
-    """Give built layers of :func:`to_keras` a network's weights."""
+    """Set the weights of built layers from :func:`to_keras`."""
     for position, layer in enumerate(made):
         if layer.weights:
             layer.set_weights([arrays[f"{position}/{weight.name}"] for weight in layer.weights])
 
 
 def from_keras(made: Sequence[Any]) -> dict[str, npt.NDArray[Any]]:
-    """The weights of layers of :func:`to_keras`, by name."""
+    """The weights of layers from :func:`to_keras`, by name."""
     return {
         f"{position}/{weight.name}": array
         for position, layer in enumerate(made)

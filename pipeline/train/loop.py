@@ -1,7 +1,7 @@
-"""The training loop of dense heads: over a matrix in memory, gradients written out, nothing done per batch but arithmetic.
+"""The training loop of dense heads: the matrix is in memory, gradients are written out, and a batch is arithmetic only.
 
-It does what Keras' ``fit`` does: the same layers, initialisers, losses and optimisers with Keras' constants, the same
-treatment of class weights, of the last, smaller batch and of validation. It differs in the order of the random numbers alone.
+It does what Keras' ``fit`` does: the same layers, initialisers, losses and optimisers with Keras' constants, and the same
+treatment of class weights, of the smaller last batch and of validation. Only the order of the random numbers differs.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from store.matrices import FloatMatrix
 
 ADAGRAD_START = 0.1
 OPTIMIZER_EPSILON = 1e-7
-WEIGHT_DECAY = 0.004  # of adamw
+WEIGHT_DECAY = 0.004  # for adamw
 OPTIMIZERS = ("adagrad", "adam", "adamw", "sgd")
-PLATEAU = 1e-4  # a smaller gain in loss counts as none for the learning rate
+PLATEAU = 1e-4  # a smaller gain in loss does not count for the learning rate
 EVALUATE_ROWS = 4096
 
 
 class Diverged(ColdframeError):
-    """The loss became something that is not a number."""
+    """The loss became NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class Task:
     """What a head learns from.
 
     Attributes:
-        training: the rows learned from.
-        validation: the rows that say when to stop, None for the training loss.
+        training: the rows to learn from.
+        validation: the rows that decide when to stop; None to use the training loss.
         class_names: (classes,) in the order of the targets.
-        class_weights: (classes,) float64, the weight of a row of each class in the loss; None for 1.
-        views: vectors of the training rows in all their views, shape (1 + views, n, dimensions), as they are first; None
-            where there are no others.
-        embed_texts: text features of unit length (texts, dimensions), where the vectors come from a network that reads.
+        class_weights: (classes,) float64, the weight of each class's rows in the loss; None for 1.
+        views: vectors of the training rows in all their views, shape (1 + views, n, dimensions), the unaugmented ones first; None
+            if there are no others.
+        embed_texts: gives unit-length text features (texts, dimensions), if the vectors' network has a text side.
     """
 
     training: Labelled
@@ -76,7 +76,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How to train; ``early_stopping`` and ``reduce_lr_patience`` are epochs without improvement, 0 for never."""
+    """How to train. ``early_stopping`` and ``reduce_lr_patience`` are epochs without improvement; 0 means never."""
 
     optimizer: str
     learning_rate: float
@@ -90,13 +90,13 @@ class Schedule:
 
     @classmethod
     def of(cls, settings: Any) -> Schedule:
-        """Out of settings that have these among others."""
+        """The schedule in settings that have these fields among others."""
         return cls(**{one.name: getattr(settings, one.name) for one in fields(cls)})
 
 
 @dataclass
 class Fit:
-    """What training gave: arrays of the best epoch, one value an epoch of each measure, and what has to be said of it."""
+    """The result of training: arrays of the best epoch, for each measure one value per epoch, and notes for the user."""
 
     arrays: dict[str, npt.NDArray[Any]]
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -104,11 +104,11 @@ class Fit:
 
 
 def fit(layers: Sequence[Layer], task: Task, schedule: Schedule) -> Fit:
-    """Train a network of ``layers`` from random weights; the weights of the epoch with the least (validation) loss are kept
-    where early stopping is on, else those of the last.
+    """Train a network of ``layers`` from random weights. With early stopping, keep the weights of the epoch with the least
+    (validation) loss; otherwise keep those of the last.
 
     Raises:
-        Diverged: the loss became something that is not a number.
+        Diverged: the loss became NaN or infinite.
     """
     loop = Loop(layers, task, schedule)
     best: dict[str, npt.NDArray[Any]] | None = None
@@ -155,7 +155,7 @@ class Loop:
         self._batch = torch.empty(schedule.batch, task.dimensions)
 
     def _place_in_one_piece(self) -> None:
-        """All weights in one tensor and all gradients in another: the optimiser then takes one pass over each."""
+        """Put all weights into one tensor and all gradients into another: the optimiser then takes one pass over each."""
         at = 0
         for part in self._parts:
             for name, array in part.trained.items():
@@ -167,7 +167,7 @@ class Loop:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next epoch."""
+        """The learning rate of the next epoch."""
         return float(self._optimizer.param_groups[0]["lr"])
 
     @learning_rate.setter
@@ -185,10 +185,10 @@ class Loop:
         return {LAYERS: to_text(self._layers), **named}
 
     def epoch(self) -> float:
-        """One pass over the training rows in random order; the loss that is watched: of validation, else of training.
+        """One pass over the training rows in random order; return the watched loss: of validation if any, else of training.
 
         Raises:
-            Diverged: the loss is not a number.
+            Diverged: the loss is NaN or infinite.
         """
         torch, batch = self._torch, self._schedule.batch
         rows = len(self._targets)
@@ -216,14 +216,14 @@ class Loop:
         return watched
 
     def _choose_views(self, order: Any) -> Any:
-        """The place of each row in the matrix of all views, one view of each drawn at random."""
+        """Draw one view of each row at random; return its row number in the matrix of all views."""
         views = len(self._matrix) // len(order)
         if views == 1:
             return order
         return order + len(order) * self._torch.randint(views, order.shape, generator=self._random)
 
     def _step(self, chosen: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
-        """Forward, backward, update; the summed weighted loss of the batch and how many rows are right."""
+        """Forward, backward, update; return the summed weighted loss of the batch and how many rows are right."""
         torch, count = self._torch, len(targets)
         values = torch.index_select(self._matrix, 0, chosen, out=self._batch[:count])
         for part in self._parts:
@@ -233,7 +233,7 @@ class Loop:
         losses = log_probability.gather(1, own)[:, 0] * (smooth - 1)
         if smooth:
             losses -= log_probability.mean(1) * smooth
-        gradient = log_probability.exp_()  # of the cross-entropy by the logits: probabilities less what is wanted
+        gradient = log_probability.exp_()  # of the cross-entropy by the logits: probabilities minus targets
         gradient.scatter_add_(1, own, torch.full_like(own, smooth - 1, dtype=gradient.dtype))
         if smooth:
             gradient -= smooth / self._task.classes
@@ -259,7 +259,7 @@ class Loop:
         return loss / len(rows), right / len(rows)
 
     def logits(self, matrix: FloatMatrix) -> Any:
-        """What the network gives now, as a tensor."""
+        """The network's present outputs, as a tensor."""
         with self._torch.no_grad():
             values = self._torch.from_numpy(np.ascontiguousarray(matrix))
             for part in self._parts:
@@ -268,7 +268,7 @@ class Loop:
 
 
 def _optimizer(torch: Any, schedule: Schedule, weights: Any) -> Any:
-    """Keras' optimiser of that name, with Keras' constants, in one fused pass over all weights."""
+    """The Keras optimiser of that name, with Keras' constants, in one fused pass over all weights."""
     made: dict[str, Callable[..., Any]] = {
         "adagrad": lambda **given: torch.optim.Adagrad(
             initial_accumulator_value=ADAGRAD_START, eps=OPTIMIZER_EPSILON, **given

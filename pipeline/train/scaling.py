@@ -1,4 +1,4 @@
-"""How vectors are brought to scale before a head sees them: as they are, to unit length, or standardised."""
+"""Scale vectors before a head sees them: not at all, to unit length, or standardised."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ ROWS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class Scaling:
-    """``l2`` scales the vector of each feature set (``blocks`` are their lengths) to length 1; ``standard`` takes ``mean`` off
-    each number and divides it by ``deviation``, both of the training rows and of shape (dimensions,)."""
+    """How to scale vectors.
+
+    ``l2`` scales the vector of each feature set (``blocks`` are their lengths) to length 1. ``standard`` subtracts ``mean`` and
+    divides by ``deviation``, both of the training rows and of shape (dimensions,).
+    """
 
     kind: str
     blocks: tuple[int, ...]
@@ -28,7 +31,7 @@ class Scaling:
     deviation: npt.NDArray[np.float32] | None = None
 
     def apply(self, matrix: FloatMatrix) -> FloatMatrix:
-        """Scale vectors, shape (n, dimensions), where they lie: a matrix on disk stays there. The same matrix."""
+        """Scale vectors, shape (n, dimensions), in place and return the same matrix: one on disk stays there."""
         for start in range(0, 0 if self.kind == "raw" else len(matrix), ROWS_AT_ONCE):
             rows = matrix[start : start + ROWS_AT_ONCE]
             if self.mean is not None and self.deviation is not None:
@@ -42,7 +45,7 @@ class Scaling:
         return matrix
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """As the file of a head holds it."""
+        """The arrays for a head's file."""
         arrays: dict[str, npt.NDArray[Any]] = {
             "scaling": np.array(json.dumps({"kind": self.kind, "blocks": self.blocks}))
         }
@@ -52,13 +55,13 @@ class Scaling:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Scaling:
-        """Out of :meth:`to_arrays`."""
+        """Read the arrays of :meth:`to_arrays`."""
         said = json.loads(str(arrays["scaling"]))
         return cls(said["kind"], tuple(said["blocks"]), arrays.get("scaling_mean"), arrays.get("scaling_deviation"))
 
 
 def fit(kind: str, matrix: FloatMatrix, blocks: tuple[int, ...]) -> Scaling:
-    """The scaling of a kind for vectors like those of ``matrix``, the training rows.
+    """The scaling of a kind, fitted to ``matrix``, the training rows.
 
     Raises:
         ColdframeError: no such kind.
@@ -72,5 +75,5 @@ def fit(kind: str, matrix: FloatMatrix, blocks: tuple[int, ...]) -> Scaling:
     for start in range(0, len(matrix), ROWS_AT_ONCE):
         squares += ((matrix[start : start + ROWS_AT_ONCE] - mean) ** 2).sum(axis=0)
     deviation = np.sqrt(squares / len(matrix))
-    deviation[deviation < 1e-12] = 1.0  # a number that never varies says nothing, and stays 0
+    deviation[deviation < 1e-12] = 1.0  # a constant dimension carries no information, and stays 0
     return Scaling(kind, blocks, mean.astype(np.float32), deviation.astype(np.float32))

@@ -30,11 +30,11 @@ STEP = "train"
 def train(store: Store, name: str, settings: Settings) -> Outcome:
     """Train a head on the plan's training rows and save it as a run called ``name``.
 
-    The validation split, where the plan has one, stops training early; the weights of its best epoch are kept.
+    The validation split, if the plan has one, stops training early; the weights of the best epoch are kept.
 
     Raises:
-        ColdframeError: no plan, no features, vectors that are not finite, fewer than two classes, an unknown head or
-            optimiser, or settings out of range.
+        ColdframeError: there is no plan, no features, vectors that are not finite, fewer than two classes, an unknown head or
+            optimiser, or settings are out of range.
     """
     started = time.monotonic()
     runs.check_name(name)
@@ -71,10 +71,10 @@ def _out_of_fold(
     settings: Settings,
     embed_texts: Callable[[Sequence[str]], FloatMatrix] | None,
 ) -> tuple[Judgement, list[str]]:
-    """Every training row predicted by a head that has seen no row of its unit; folds are stratified by class.
+    """Predict every training row by a head that has seen no row of its unit; folds are stratified by class.
 
     Raises:
-        ColdframeError: fewer units than folds, or a fold that leaves fewer than two classes to learn.
+        ColdframeError: there are fewer units than folds, or a fold leaves fewer than two classes to learn.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -91,7 +91,7 @@ def _out_of_fold(
     unknown: set[str] = set()
     splitter = StratifiedGroupKFold(settings.folds, shuffle=True, random_state=settings.seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of classes with fewer rows than folds: reported below
+        warnings.simplefilter("ignore", UserWarning)  # on classes with fewer rows than folds: reported below
         folds = list(splitter.split(np.zeros(len(rows)), rows.labels, groups))
     for learned, predicted in folds:
         mask = np.zeros(len(rows), bool)
@@ -106,7 +106,7 @@ def _out_of_fold(
         validation = data.validation
         if validation is not None:
             validation = validation.where(np.isin(validation.labels, known))
-            validation = validation.copy() if len(validation) else None  # each fold scales it in its own way
+            validation = validation.copy() if len(validation) else None  # each fold scales it differently
         head, _ = fitting.fit(training, validation, known, settings, embed_texts)
         probabilities[np.ix_(predicted, np.searchsorted(classes, known))] = head.predict(held_out.matrix)
     notes = []
@@ -119,7 +119,7 @@ def _out_of_fold(
 
 
 def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
-    """Why a head has to be trained again; None where it need not."""
+    """Why a head has to be trained again; None if it need not be."""
     settings = config.settings(Settings, STEP, name, flags={})
     record = Record.of(moment, STEP, name)
     if record is None or moment is None:
@@ -129,7 +129,7 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
 
 
 def again(config: Config, name: str, made: Mapping[str, Any]) -> list[str]:
-    """A head like one that was made with these settings, under the same name."""
+    """The command that trains a head with these settings again, under the same name."""
     settings: Settings = from_json(Settings, made)
     head = settings.head or name
     defaults = _resolved(head, config.defaults(Settings, STEP, name, head=head))

@@ -1,8 +1,8 @@
 """Tune: Keras Tuner's Hyperband over the shape and the optimiser of the mlp head, on cached features.
 
-Each trial is a head trained from the start with the seed of the search, so that a trial's score depends on its settings
-alone. Scores are kept in a folder named by the digest of all that a search depends on: one that was killed, started again,
-asks for the same trials in the same order and goes on behind the last score.
+Each trial is a head trained from the start with the search's seed, so that its score depends only on its settings. Scores are
+kept in a folder named by the digest of all that a search depends on. A search that was killed and started again asks for the
+same trials in the same order, and so continues after the last score.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from store.schemas import VALIDATION
 from store.store import Snapshot, Store
 
 STEP = "tune"
-MOST_BYTES = 1 << 20  # of a file that keeps a score
+MOST_BYTES = 1 << 20  # of a file that holds a score
 HEAD = "mlp"
 OBJECTIVES = ("val_accuracy", "val_f1_macro")
 UNITS_STEP, DROPOUT_STEP = 100, 0.1
 SEARCHED = ("units", "dropout", "optimizer", "learning_rate")
-# What a search does not heed, or decides itself.
+# Settings that a search ignores, or decides itself.
 NOT_ASKED = ("head", "epochs", "folds", "strength", "k", "template", *SEARCHED)
 
 
 @dataclass(frozen=True)
 class Settings(fitting.Settings):
-    """What to search, beside the settings that stay as they are. Learning rates are drawn on a logarithmic scale.
+    """What to search, besides the settings that stay as they are. Learning rates are drawn on a logarithmic scale.
 
-    ``max_epochs`` and ``factor`` are Hyperband's: trials start with few epochs, and one in ``factor`` goes on with as many
-    times more.
+    ``max_epochs`` and ``factor`` are Hyperband's: trials start with few epochs, and one in ``factor`` continues with ``factor``
+    times as many.
     """
 
     objective: str = setting("val_accuracy", "What is to be as large as can be.", choices=OBJECTIVES)
@@ -73,7 +73,7 @@ class Settings(fitting.Settings):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished search: the run made of its best settings, the best score, how many trials there were and were known."""
+    """A finished search: the run made of its best settings, the best score, and how many trials there were and were known."""
 
     run_id: str
     best: dict[str, Any]
@@ -86,10 +86,10 @@ class Outcome:
 
 
 def resolve(snapshot: Snapshot, name: str, settings: Settings) -> Settings:
-    """Settings with nothing left to a default.
+    """The settings with every default filled in.
 
     Raises:
-        ColdframeError: a value out of range, or no such feature set.
+        ColdframeError: a value is out of range, or there is no such feature set.
     """
     if settings.head not in (None, HEAD):
         raise ColdframeError(f"tune: searches the head {HEAD}, not {settings.head}")
@@ -103,7 +103,7 @@ def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) ->
     """Search, then train the best settings as a run called ``name``.
 
     Raises:
-        ColdframeError: no validation rows to judge by, or what training raises.
+        ColdframeError: there are no validation rows to judge by, or training raises one.
         Locked: the same search is running already.
     """
     started = time.monotonic()
@@ -116,7 +116,7 @@ def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) ->
     asked = {key: value for key, value in asdict(resolved).items() if key not in ("memory_share", "folds")}
     digest = digests.of_json([data.digest, asked])
     folder = opening.make_own_folder(store.root, garbage.TUNING, digest)
-    os.utime(folder)  # it is in use
+    os.utime(folder)  # mark it as in use
     with store.lock(f"tune-{digest}"):
         trials = _Trials(folder, data, resolved)
         with Progress(expected_trials(resolved), f"tune {name}", quiet=quiet) as progress:
@@ -144,7 +144,7 @@ def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) ->
 
 
 def expected_trials(settings: Settings) -> int:
-    """How many trials a search runs, as Keras Tuner's oracle counts them."""
+    """How many trials a search runs, as counted by Keras Tuner's oracle."""
     oracle = _oracle(_keras_tuner(), settings)
     brackets = oracle._get_num_brackets()
     return sum(
@@ -155,7 +155,7 @@ def expected_trials(settings: Settings) -> int:
 
 
 class _Trials:
-    """The trials of a search: scored once each, the score kept in a file of its own."""
+    """The trials of a search. Each is scored once, and its score is kept in a separate file."""
 
     def __init__(self, folder: Path, data: Data, settings: Settings) -> None:
         assert data.validation is not None
@@ -168,7 +168,7 @@ class _Trials:
         self.values: dict[str, dict[str, Any]] = {}
 
     def score(self, values: dict[str, Any], epochs: int) -> float:
-        """The objective of a head of these values after so many epochs; 0 where its training diverged."""
+        """The objective of a head with these values after ``epochs`` epochs; 0 if its training diverged."""
         settings = replace(_of_trial(values, self._settings), epochs=epochs)
         key = digests.of_json([{one: getattr(settings, one) for one in SEARCHED}, epochs])
         file = self._folder / f"{key}.json"
@@ -187,14 +187,14 @@ class _Trials:
         return self.scores[key]
 
     def fit(self, settings: fitting.Settings) -> tuple[Head, Fit]:
-        """A head of these settings, and how its training went."""
+        """A head with these settings, and how its training went."""
         fitted = heads.fit(HEAD, self._task, settings)
         return Head(HEAD, self._scaling, fitted.arrays), fitted
 
     def _measure(self, settings: Settings) -> float:
         try:
             fitted = heads.fit(HEAD, self._task, settings)
-        except Diverged:  # as bad as can be
+        except Diverged:  # the worst possible score
             return 0.0
         assert self._task.validation is not None
         probabilities = heads.module(HEAD).predict(fitted.arrays, self._task.validation.matrix)
@@ -205,7 +205,7 @@ class _Trials:
 
 
 def _search(settings: Settings, trials: _Trials, progress: Progress) -> dict[str, Any]:
-    """The values of the best trial of a whole Hyperband."""
+    """The values of the best trial of a whole Hyperband search."""
     keras_tuner = _keras_tuner()
 
     class Search(keras_tuner.Tuner):  # type: ignore[misc, name-defined]
@@ -213,7 +213,7 @@ def _search(settings: Settings, trials: _Trials, progress: Progress) -> dict[str
             values = dict(trial.hyperparameters.values)
             try:
                 score = trials.score(values, int(values.get("tuner/epochs", settings.max_epochs)))
-            except Exception as error:  # else the tuner would call it a failed trial and go on
+            except Exception as error:  # otherwise the tuner would count it as a failed trial and go on
                 raise keras_tuner.errors.FatalError from error
             progress.advance(1)
             return -score  # a bare number is minimised
@@ -228,7 +228,7 @@ def _search(settings: Settings, trials: _Trials, progress: Progress) -> dict[str
 
 
 def _keras_tuner() -> Any:
-    load_keras("torch")  # which the loop uses: one framework a process
+    load_keras("torch")  # the loop uses it: one framework per process
     return quiet.load("keras_tuner")
 
 
@@ -248,15 +248,15 @@ def _oracle(keras_tuner: Any, settings: Settings) -> Any:
         objective=None,
         max_epochs=settings.max_epochs,
         factor=settings.factor,
-        seed=settings.seed + 1,  # 0 would be another seed each time
+        seed=settings.seed + 1,  # 0 would mean another seed each time
         hyperparameters=space,
         tune_new_entries=False,
-        allow_new_entries=True,  # its own, of epochs and brackets
+        allow_new_entries=True,  # the tuner's own: epochs and brackets
     )
 
 
 def _of_trial(values: dict[str, Any], settings: Settings) -> Settings:
-    """The settings of a search with the values of a trial in them."""
+    """The settings of a search with a trial's values filled in."""
     optimizer = values["optimizer"]
     rate = values[f"{optimizer}_rate"]
     return replace(
@@ -269,7 +269,7 @@ def _of_trial(values: dict[str, Any], settings: Settings) -> Settings:
 
 
 def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
-    """Why a search has to be done again; None where it need not."""
+    """Why a search has to be done again; None if it need not be."""
     settings = config.settings(Settings, STEP, name, flags={})
     record = Record.of(moment, STEP, name)
     if record is None or moment is None:
@@ -279,7 +279,7 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
 
 
 def again(config: Config, name: str, made: Mapping[str, Any]) -> list[str]:
-    """A search like one that was done with these settings, under the same name."""
+    """The command that repeats a search with these settings, under the same name."""
     settings: Settings = from_json(Settings, made)
     defaults = heads.resolve(HEAD, config.defaults(Settings, STEP, name, head=HEAD))
     asked = options(Settings, heads.resolve(HEAD, settings), defaults, leave_out=(*NOT_ASKED, *incidental(Settings)))

@@ -1,1 +1,1 @@
-"""Upkeep: what the store holds, whether it is whole, and how to mend it."""
+"""Upkeep: what the store holds, whether it is intact, and how to repair it."""

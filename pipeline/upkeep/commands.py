@@ -1,4 +1,4 @@
-"""The commands that a repair tells a person to run."""
+"""The commands that a repair tells the user to run."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from store.errors import ColdframeError
 
 
 class Commands:
-    """Commands in the order in which they have to be run, and what has none.
+    """Commands in the order in which to run them, and the losses that no command makes good.
 
     Args:
-        outcome: of the repair that they are for.
-        flags: options common to all commands, which each command gets.
+        outcome: the outcome of the repair that they belong to.
+        flags: common options that each command gets.
     """
 
     def __init__(self, outcome: Outcome, flags: Sequence[str]) -> None:
         self._outcome, self._flags = outcome, flags
 
     def say(self, make: Callable[[], list[str] | None], what: str, name: str = "") -> None:
-        """Say a command, made of what is recorded; the records of a stranger's store may say nothing.
+        """Add a command made from a record; the records of a stranger's store may lack what it needs.
 
         Args:
-            what: the command makes again.
-            name: which the command says, and which must not be taken for an option.
+            what: what the command makes again.
+            name: a name in the command, which must not be mistaken for an option.
         """
         outcome = self._outcome
         try:

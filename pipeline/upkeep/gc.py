@@ -1,4 +1,4 @@
-"""Garbage collection: earlier moments of a store, and files nobody names, removed once a grace period is over."""
+"""Garbage collection: remove earlier moments of a store, and unreferenced files, once a grace period is over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from store import garbage
 from store.garbage import Waste
 from store.store import COMMIT_WAIT_SECONDS, Store
 
-GRACE = "1h"  # that a moment stays readable once it is replaced
+GRACE = "1h"  # how long a moment stays readable after it is replaced
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -22,9 +22,9 @@ def parse_duration(text: str) -> float | None:
 
 
 def gc(store: Store, grace: float, *, dry_run: bool, before_removal: Callable[[Waste], None]) -> None:
-    """Remove what has been of no use for ``grace`` seconds; ``before_removal`` hears first what that is.
+    """Remove what has not been needed for ``grace`` seconds; ``before_removal`` is called first with what will go.
 
-    Killed at any moment it leaves a whole store: manifests go first, and only then the parts that no other names.
+    If it is killed at any moment, the store stays intact: manifests are removed first, then the parts that no other names.
 
     Raises:
         StoreDamaged: the newest manifest is torn.
@@ -33,7 +33,7 @@ def gc(store: Store, grace: float, *, dry_run: bool, before_removal: Callable[[W
     if dry_run:
         before_removal(garbage.find(store.root, time.time() - grace))
         return
-    # the second lock is held to the end: a part that a commit finds there must not go before its manifest names it
+    # hold the second lock to the end: a part that a commit finds must not be removed before its manifest names it
     with store.lock("maintenance"), store.lock("commit", wait=COMMIT_WAIT_SECONDS):
         waste = garbage.find(store.root, time.time() - grace)
         before_removal(waste)
@@ -42,7 +42,7 @@ def gc(store: Store, grace: float, *, dry_run: bool, before_removal: Callable[[W
 
 
 def describe(waste: Waste) -> list[str]:
-    """What will go, a line each; no line where nothing will."""
+    """What will be removed, one line each; no lines if nothing will be."""
     lines = []
     if waste.manifests:
         lines.append(f"{len(waste.manifests)} manifests of earlier moments, {megabytes(waste.manifests)} MB")
@@ -58,5 +58,5 @@ def describe(waste: Waste) -> list[str]:
 
 
 def megabytes(paths: tuple[Path, ...]) -> str:
-    """The size of some files, in MB with one decimal."""
+    """The total size of files, in MB with one decimal."""
     return f"{sum(path.stat().st_size for path in paths if path.exists()) / 1e6:.1f}"

@@ -1,4 +1,4 @@
-"""Holes: the commands that make again what a store has lost. Each step says how it is done again."""
+"""Holes: the commands that recreate what a store has lost. Each step supplies its own."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pipeline.upkeep.mending import Mending
 
 
 class Holes:
-    """The commands for what a mending cannot put back, in the order in which they have to be run.
+    """The commands for what a mending cannot put back, in the order in which to run them.
 
     Args:
-        sets: the rows of feature sets that were put back, None for those that were not.
+        sets: the rows of feature sets whose row was lost: the row put back, or None.
         plans: those that have to be replayed anyway.
-        flags: options common to all commands, which each command gets.
+        flags: common options that each command gets.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Holes:
         self._commands = Commands(mending.outcome, flags)
 
     def tell(self) -> None:
-        """Say all of them."""
+        """Add all of the commands."""
         self._verdicts()
         self._catalogue()
         self._vectors()
@@ -86,7 +86,7 @@ class Holes:
             )
 
     def _views(self) -> None:
-        """After the plans, whose training rows have the views."""
+        """Views come after the plans, because the plans' training rows have the views."""
         lost = self._mending.lost_keys("embeddings", "feature_sets")
         for name in sorted({*lost, *self._mending.lost_records(VIEWS_STEP)}):
             row = self._row_of_set(name)

@@ -1,7 +1,7 @@
-"""What is inside a part: whether it has the columns it should have, and deep inside, whether its values are what it says of them.
+"""Check inside a part: whether it has the right columns, and in deep checks, whether its values match its statistics.
 
-A stranger may have made it. So text is read as numbers of distinct values, some thousand rows at a time: a file of a few
-hundred bytes may hold a long text a million times.
+A stranger may have made it. So text is read as dictionary codes, some thousand rows at a time: a file of a few hundred bytes may
+hold a long text a million times.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from store.parts import Part
 from store.schemas import GROWN_DATASETS, SCHEMAS
 
 ROWS_AT_ONCE = 65_536
-TEXT = "BYTE_ARRAY"  # Parquet's word
+TEXT = "BYTE_ARRAY"  # Parquet's name for text
 
 
 def problem(root: Path, dataset: str, part: Part, *, deep: bool) -> str | None:
-    """What is wrong with a part; None where nothing is, or where it was replaced and collected meanwhile.
+    """What is wrong with a part; None if nothing is, or if it was replaced and collected meanwhile.
 
     Args:
-        deep: also read it, to see that its text is text, and that what the file says of its least and greatest values, by which
-            queries leave rows unread, is true.
+        deep: also read it. This checks that its text is text, and that the least and greatest values stated in the file are true,
+            because queries skip rows by them.
     """
     try:
         with opening.open_regular(root / part.path, below=root) as opened, pq.ParquetFile(opened) as file:
@@ -35,7 +35,7 @@ def problem(root: Path, dataset: str, part: Part, *, deep: bool) -> str | None:
         return None
     except MemoryError:
         return "cannot be read (it takes more memory than there is)"
-    except Exception as error:  # the reader of a file that makes no sense raises kinds of its own
+    except Exception as error:  # reading a malformed file raises many kinds
         return f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
 
 
@@ -43,7 +43,7 @@ def _of_columns(dataset: str, part: Part, file: pq.ParquetFile) -> str | None:
     if file.metadata.num_rows != part.rows:
         return f"{file.metadata.num_rows} rows, expected {part.rows}"
     found = file.schema_arrow
-    names = [name.lower() for name in found.names]  # SQL tells no case apart
+    names = [name.lower() for name in found.names]  # SQL ignores case
     for field in SCHEMAS[dataset]:
         count = names.count(field.name)
         if count > 1 or (not count and dataset not in GROWN_DATASETS):
@@ -54,7 +54,7 @@ def _of_columns(dataset: str, part: Part, file: pq.ParquetFile) -> str | None:
 
 
 def _fits(expected: pa.DataType, found: pa.DataType) -> bool:
-    """Whether a column can be read as it should be; numbers may be wider or narrower."""
+    """Whether a column can be read as the expected type; numbers may be wider or narrower."""
     types = pa.types
     if types.is_list(expected):
         is_list = types.is_list(found) or types.is_fixed_size_list(found) or types.is_large_list(found)
@@ -99,7 +99,7 @@ def _has_index(chunk: Any) -> bool:
 
 
 def _is_within(values: pa.Array, told: Any) -> bool:
-    """Whether values are none less than the least and none greater than the greatest that statistics tell of."""
+    """Whether all values lie between the least and the greatest that the statistics state."""
     if told is None or not told.has_min_max:
         return True
     if pa.types.is_dictionary(values.type):

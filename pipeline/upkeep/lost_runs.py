@@ -28,9 +28,9 @@ class LostRuns:
         self._mending, self._rest, self._config, self._commands = mending, mending.rest, config, commands
 
     def tell(self) -> None:
-        """Say all of them.
+        """Add all of the commands.
 
-        A run without its model or without the rows it saw cannot be evaluated, and predictions belong to a run.
+        A run without its model, or without the rows it saw, cannot be evaluated. Predictions belong to a run.
         """
         mending = self._mending
         gone = mending.lost_keys("runs")
@@ -51,20 +51,20 @@ class LostRuns:
         for run_id in unusable:
             self._commands.say(partial(run_again, self._rest, self._config, run_id), f"the run {run_id}")
             if is_id(run_id) and run_id == self._newest_like(run_id):
-                for step in (train.STEP, tune.STEP, FINETUNE):  # the one that made it has a record
+                for step in (train.STEP, tune.STEP, FINETUNE):  # the step that made it has a record
                     mending.mark(step, name_in(run_id))
         self._evaluations(to_evaluate, unusable)
         self._records()
 
     def _newest_like(self, run_id: str) -> str:
-        """The newest run of the same name: an id begins with its time."""
+        """The newest run of the same name: ids begin with the time."""
         runs = [part.key for part in self._mending.found.live.parts("runs") if part.rows and is_id(part.key)]
         return max((one for one in runs if name_in(one) == name_in(run_id)), default=run_id)
 
     def _evaluations(self, keys: list[str], unusable: list[str]) -> None:
         lost: dict[tuple[str, str, str | None], list[Evaluation]] = {}
         for key in keys:
-            if key.count("/") < 2 or not is_id(_run_of(key)):  # no key of ours, so nobody could make it again
+            if key.count("/") < 2 or not is_id(_run_of(key)):  # not one of our keys, so it cannot be made again
                 continue
             text, split = key.split("/", 1)[1].rsplit("/", 1)
             try:
@@ -82,7 +82,7 @@ class LostRuns:
     def _evaluated_again(
         self, run: str, name: str, split: str, evaluations: list[Evaluation]
     ) -> list[Callable[[], list[str]]]:
-        """Out-of-fold predictions come with training, and those of an artefact when it is made; the others by ``evaluate``."""
+        """Training makes out-of-fold predictions, an export those of an artefact, and ``evaluate`` all others."""
         commands: list[Callable[[], list[str]]] = []
         for folds in sorted({one.folds for one in evaluations if one.folds}):
             commands.append(lambda folds=folds: [train.STEP, "--from", run, "--folds", str(folds)])  # type: ignore[misc]
@@ -103,10 +103,10 @@ class LostRuns:
 
 
 def run_again(moment: Snapshot, config: Config, run_id: str) -> list[str]:
-    """The command that makes a run like one that is lost, under the same name.
+    """The command that trains a run like a lost one, under the same name.
 
     Raises:
-        LookupError: neither the run's row nor the record of its making is there any more.
+        LookupError: both the run's row and the record of its making are gone.
     """
     run = Run.of_id(moment, run_id)
     if run is not None:
@@ -134,7 +134,7 @@ def _like(moment: Snapshot, config: Config, run: Run) -> list[str]:
         return finetune.again(moment, config, run.name, run.settings)
     if run.kind == NETWORK:
         return from_pixels.again(config, run.name, run.settings)
-    if run.settings_chosen_on is not None:  # and the new run is to say so too
+    if run.settings_chosen_on is not None:  # the new run has to record this too
         return [train.STEP, "--from", run.run_id]
     return train.again(config, run.name, run.settings)
 

@@ -23,13 +23,13 @@ from store.schemas import SCHEMAS, conform
 from store.store import Snapshot, Store
 
 FOLDER = "damaged"
-LOST = "rows that repair took out"  # among the inputs of a step: it is out of date
+LOST = "rows that repair took out"  # a key among the inputs of a step that marks it as out of date
 Slice = tuple[str, str]  # a dataset, and a key in it
 
 
 @dataclass
 class Outcome:
-    """What was found and done, a line each; ``commands`` fill the holes, in order."""
+    """What was found and done, one line each; ``commands`` fill the holes, in order."""
 
     damaged: list[str] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Change:
-    """Live parts taken out of a dataset, and what takes their place: whole parts, or rows to be written."""
+    """Live parts to take out of a dataset, and their replacement: whole parts, or rows to write."""
 
     dataset: str
     key: str
@@ -50,7 +50,7 @@ class Change:
     rows: pa.Table | None = None
 
     def put_into(self, commit: Commit, root: Path) -> None:
-        """Make it."""
+        """Add the change to a commit."""
         new = list(self.parts)
         if self.rows is not None:
             new.append(parts.write_table(root, self.dataset, self.key, conform(self.dataset, self.rows)))
@@ -58,13 +58,13 @@ class Change:
 
 
 class Damage:
-    """A look at every live part and every manifest of a store.
+    """The damage found in every live part and every manifest of a store.
 
     Attributes:
-        live: the newest manifest that is whole.
-        damaged: live parts that are not what was written, with the dataset of each.
-        torn: manifests that are not whole.
-        rest: the store without its damaged parts, which can be asked.
+        live: the newest intact manifest.
+        damaged: live parts that have changed since they were written, each with its dataset.
+        torn: manifests that are incomplete.
+        rest: a snapshot of the store without its damaged parts, for queries.
     """
 
     def __init__(self, store: Store, outcome: Outcome) -> None:
@@ -87,25 +87,25 @@ class Damage:
 
     @property
     def files(self) -> list[Path]:
-        """The damaged parts that are there as files. A link or a pipe in their place stays: it is not ours to move."""
+        """The damaged parts that are regular files. A link or a pipe in their place stays: it is not ours to move."""
         return [path for _, part in self.damaged if stat.S_ISREG(kind_of(path := self.root / part.path))]
 
     def newer(self) -> list[Path]:
-        """Torn manifests of moments after the newest whole one."""
+        """Torn manifests of moments after the newest intact one."""
         return [path for path in self.torn if int(path.stem) > self.live.number]
 
     def strays(self) -> list[Path]:
-        """Parts that no whole manifest names, which a torn one may have named."""
+        """Parts that no intact manifest names; a torn one may have named them."""
         named = {path for moment in manifest.whole(self.root) for path in garbage.paths_named(moment)}
         return [path for path in garbage.stray_parts(self.root, named) if path.suffix != ".tmp"]
 
 
 class Mending:
-    """The changes that make a store whole, while they are being decided on.
+    """The changes that make a store whole, while they are being decided.
 
     Attributes:
-        lost: the slices that have lost rows and get none back, with their damaged parts.
-        aside: whole files that are kept aside.
+        lost: the slices whose rows are lost for good, with their damaged parts.
+        aside: intact files that are put aside.
     """
 
     def __init__(self, found: Damage, outcome: Outcome) -> None:
@@ -137,12 +137,12 @@ class Mending:
         return [key.removeprefix(f"{step}/") for key in self.lost_keys("steps") if key.startswith(f"{step}/")]
 
     def restore(self, one: Slice, rows: pa.Table, source: str) -> None:
-        """Put rows in place of a lost slice."""
+        """Replace a lost slice with rows."""
         self.changes.append(Change(*one, old=self.lost.pop(one), rows=rows))
         self.outcome.restored.append(f"{named(*one)}, out of {source}")
 
     def take_out(self, dataset: str, key: str, why: str) -> None:
-        """Take out a whole slice that means nothing without what is lost."""
+        """Take out a whole slice that is meaningless without what is lost."""
         live = self.rest.manifest.parts(dataset, key)
         if live:
             self.changes.append(Change(dataset, key, live))
@@ -157,7 +157,7 @@ class Mending:
             self.outcome.lost.append(f"{sum(part.rows for part in old)} rows of {named(dataset, key)}")
 
     def mark(self, step: str, name: str) -> None:
-        """Note in the record of a step that it has to be done again."""
+        """Mark a step in its record as out of date."""
         key = f"{step}/{name}"
         old = self.rest.manifest.parts("steps", key)
         rows = self.rest.rows("steps/steps/step", step=step, name=name)
@@ -168,12 +168,12 @@ class Mending:
 
 
 def named(dataset: str, key: str) -> str:
-    """A slice as a sentence has it."""
+    """A slice's name for use in a sentence."""
     return f"{dataset} of {key}" if key else dataset
 
 
 def recorded(text: Any) -> dict[str, Any] | None:
-    """The JSON object in a record; None where a stranger has put something else there."""
+    """The JSON object in a record; None if a stranger has put something else there."""
     try:
         return json_of(text, "")
     except StoreDamaged:
@@ -181,7 +181,7 @@ def recorded(text: Any) -> dict[str, Any] | None:
 
 
 def keep_aside(root: Path, paths: Sequence[Path]) -> None:
-    """Give each file a second name, under its own path in the folder of damaged ones."""
+    """Give each file a second name, under its own path, in the folder of damaged files."""
     for path in paths:
         _keep_aside(root, path)
 
@@ -192,7 +192,7 @@ def _keep_aside(root: Path, path: Path) -> None:
     while os.path.lexists(target) and not os.path.samestat(target.lstat(), path.lstat()):
         number += 1
         target = target.with_stem(f"{path.stem}-{number}")
-    if not stat.S_ISREG(kind_of(path)):  # a link or a pipe in place of a manifest: moved as it is
+    if not stat.S_ISREG(kind_of(path)):  # a link or a pipe in place of a manifest: move it as it is
         files.rename(path, target)
     elif not os.path.lexists(target):
         files.link(path, target)
@@ -200,7 +200,7 @@ def _keep_aside(root: Path, path: Path) -> None:
 
 
 def kind_of(path: Path) -> int:
-    """What there is, as ``st_mode`` says; 0 for nothing."""
+    """The kind of a file, as in ``st_mode``; 0 if it does not exist."""
     try:
         return path.lstat().st_mode
     except OSError:

@@ -1,4 +1,4 @@
-"""Recompute: are stored vectors what the reference gives, in float32 by the framework a network comes from?"""
+"""Recompute: check stored vectors against the reference: the network's own framework in float32."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from store.errors import ColdframeError
 from store.matrices import to_matrix, unit_length
 from store.store import Store
 
-LEAST_COSINE = 0.99  # bfloat16 of a trained network is above 0.999; below this the vectors are of something else
+LEAST_COSINE = 0.99  # bfloat16 of a trained network gives above 0.999; below this, the vectors are of something else
 
 
 @dataclass(frozen=True)
 class Recomputed:
-    """The worst cosine between stored and recomputed vectors of a set, and the file it is of; how many could not be read.
+    """The worst cosine between a set's stored and recomputed vectors, and its file; how many files could not be read.
 
-    Each view of a picture counts as an image, and the view stands behind the path.
+    Each view of a picture counts as an image; the view is written after the path.
     """
 
     embedder: str
@@ -34,10 +34,10 @@ class Recomputed:
 
 
 def recompute(store: Store, name: str, count: int) -> Recomputed:
-    """Embed ``count`` contents of a set, or augmented views of them, again and compare.
+    """Embed ``count`` contents of a set, or augmented views of them, again and compare the vectors.
 
     Raises:
-        ColdframeError: the set has no vectors, its weights cannot be had or are others now, or no file can be read.
+        ColdframeError: the set has no vectors, its weights are not available or have changed, or no file can be read.
     """
     snapshot = store.snapshot()
     root, max_pixels = image_root(snapshot), ingested_max_pixels(snapshot)
@@ -65,13 +65,13 @@ def recompute(store: Store, name: str, count: int) -> Recomputed:
         if pictures:
             again, stored = network.embed(list(pictures.values())), to_matrix(rows["vector"])[list(pictures)]
             alike = (unit_length(stored) * unit_length(again)).sum(axis=1)
-            alike[~stored.any(axis=1) & ~again.any(axis=1)] = 1.0  # zero and zero have no angle, and are the same
+            alike[~stored.any(axis=1) & ~again.any(axis=1)] = 1.0  # two zero vectors have no angle, but are equal
             for at, cosine in zip(pictures, alike, strict=True):
                 of_view = f" (view {asked[at]['view']})" if asked[at]["view"] else ""
                 cosines[asked[at]["paths"][0] + of_view] = float(cosine)
     if not cosines:
         raise ColdframeError(f"{name}: none of {sample.num_rows} files of the set can be read again below {root}")
-    worst = min(cosines, key=lambda path: (cosines[path] >= LEAST_COSINE, cosines[path]))  # what is no number is worst
+    worst = min(cosines, key=lambda path: (cosines[path] >= LEAST_COSINE, cosines[path]))  # NaN counts as the worst
     return Recomputed(
         embedder=name,
         backend=made["backend"],

@@ -1,8 +1,8 @@
-"""Repair: damaged parts are taken out of a store and kept aside, and it is said how their rows are made again.
+"""Repair: take damaged parts out of a store, put them aside, and tell how to make their rows again.
 
-What can be had from elsewhere in the store exactly is put back: parts that a damaged one was merged from, a feature set's row
-out of the record of its embed, a plan's stages and splits out of its record and its curation. What refers to something
-that is lost for good is taken out with it. All of it is one commit.
+Anything that exists elsewhere in the store is put back exactly: the parts from which a damaged one was merged, a feature set's
+row from its embed's record, a plan's stages and splits from its record and its curation. Anything that refers to something lost
+for good is taken out with it. All of this is one commit.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from store.store import Store
 
 
 def repair(store: Store, config: Config, *, flags: Sequence[str] = (), dry_run: bool = False) -> Outcome:
-    """Make a store whole again, as far as it can be.
+    """Make a store intact again, as far as possible.
 
-    Killed at any moment it leaves a store no worse than it was; it can be run again.
+    If it is killed at any moment, the store is no worse than before, and the repair can be run again.
 
     Args:
-        flags: options common to all commands, such as ``--store``, for the commands that the outcome names.
+        flags: common options, such as ``--store``, for the commands that the outcome lists.
 
     Raises:
-        Locked: a gc, another repair, or an embed of a set that is to go is running, or another command has changed
-            meanwhile what is to be repaired; then nothing is taken out.
+        Locked: a gc, another repair, or an embed of a set to be removed is running, or another command has meanwhile changed
+            what is to be repaired. In that case nothing is taken out.
     """
     if dry_run:
         return _Repair(store, config, flags).outcome
@@ -53,7 +53,7 @@ def describe(outcome: Outcome) -> list[str]:
 
 
 class _Repair:
-    """What is damaged, and the changes that follow from it."""
+    """The damage, and the changes that follow from it."""
 
     def __init__(self, store: Store, config: Config, flags: Sequence[str]) -> None:
         self.outcome = Outcome()
@@ -76,10 +76,10 @@ class _Repair:
         self._found.rest.connection.close()
 
     def apply(self, store: Store) -> None:
-        """Keep a second name of each file in the folder of damaged ones, commit, and only then drop the first."""
+        """Give each file a second name in the folder of damaged files, commit, and only then remove the first name."""
         removed = [*self._found.files, *self._found.torn]
         with ExitStack() as locks:
-            for name in self._sets_out:  # an embed would go on and add vectors that nobody knows the making of
+            for name in self._sets_out:  # an embed would continue, and add vectors whose origin is not recorded
                 locks.enter_context(store.lock(f"embed-{name}"))
             keep_aside(store.root, [*removed, *self._mending.aside])
             with store.commit("repair", seen=self._found.live) as commit:

@@ -1,4 +1,4 @@
-"""Restoring: rows of a damaged part that can be had exactly from elsewhere in the store."""
+"""Restoring: rows of a damaged part that exist exactly elsewhere in the store."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from store.store import Snapshot
 
 
 def restore_sets(mending: Mending) -> dict[str, dict[str, Any] | None]:
-    """Put back the rows of feature sets, out of the records of their embeds.
+    """Put back the rows of feature sets from the records of their embeds.
 
-    Without its row nobody knows how the vectors of a set were made, so they go with it. The result has each set whose row was
-    lost, with the row put back or None.
+    Without its row, nothing tells how the vectors of a set were made, so they are removed too. The result has each set whose row
+    was lost, with the row put back or None.
     """
     rows = {name: _set_row(mending.rest, name) for name in mending.lost_keys("feature_sets")}
     for name, row in rows.items():
@@ -32,7 +32,7 @@ def restore_sets(mending: Mending) -> dict[str, dict[str, Any] | None]:
 
 
 def restore_plans(mending: Mending) -> set[str]:
-    """Put back the stages, the record and the splits of plans, out of one another; the plans that were touched."""
+    """Put back the stages, the record and the splits of plans from one another; return the plans that changed."""
     touched = set()
     for plan in sorted({*mending.lost_keys("stages", "assignments"), *mending.lost_records(replay.STEP)}):
         settings = _plan_settings(mending.rest, plan)
@@ -53,7 +53,7 @@ def restore_plans(mending: Mending) -> set[str]:
 
 
 def _set_row(rest: Snapshot, name: str) -> pa.Table | None:
-    """The row of a feature set as the record of its embed keeps it, if it does."""
+    """The row of a feature set from its embed's record, if the record has it."""
     record = rest.rows("steps/steps/step", step=EMBED, name=name)
     kept = recorded((recorded(record[0]["inputs"]) or {}).get(FEATURE_SET)) if record else None
     if kept is None or kept.get("embedder") != name:
@@ -61,12 +61,12 @@ def _set_row(rest: Snapshot, name: str) -> pa.Table | None:
     try:
         row = kept | {"created_at": datetime.fromisoformat(kept["created_at"])}
         return pa.Table.from_pylist([row], SCHEMAS["feature_sets"])
-    except (ValueError, KeyError, TypeError, pa.ArrowException):  # a stranger's record
+    except (ValueError, KeyError, TypeError, pa.ArrowException):  # the record is a stranger's
         return None
 
 
 def _plan_settings(rest: Snapshot, plan: str) -> dict[str, Any] | None:
-    """Seed and stages of a plan, from its record or else from its stages and the seed of its splits."""
+    """Seed and stages of a plan, from its record, or else from its stages and the seed of its splits."""
     record = rest.rows("steps/steps/step", step=replay.STEP, name=plan)
     settings = recorded(record[0]["settings"]) if record else None
     if settings is not None and _is_replay(settings):
@@ -81,7 +81,7 @@ def _plan_settings(rest: Snapshot, plan: str) -> dict[str, Any] | None:
 
 
 def _is_replay(settings: dict[str, Any]) -> bool:
-    """Whether a plan's settings are such as a replay keeps."""
+    """Whether a plan's settings have the form that a replay keeps."""
     stages, seed = settings.get("stages"), settings.get("seed")
     if type(seed) is not int or not -(2**63) <= seed < 2**63 or not isinstance(stages, list):
         return False
@@ -101,7 +101,7 @@ def _assignments(rest: Snapshot, plan: str, settings: dict[str, Any]) -> pa.Tabl
 
 
 def _stages(plan: str, settings: dict[str, Any]) -> pa.Table:
-    """The stages of a plan; how many rows each got and left is not known until it is replayed."""
+    """The stages of a plan; how many rows each got and left is unknown until it is replayed."""
     rows = []
     for position, stage in enumerate(settings["stages"], start=1):
         kind = "rule" if "rule" in stage else "split"

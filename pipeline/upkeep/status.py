@@ -1,4 +1,4 @@
-"""Status: the books of a store, the coverage of its feature sets, and what is out of date."""
+"""Status: a store's row counts by plan, the coverage of its feature sets, and what is out of date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from store.store import Snapshot
 
 @dataclass(frozen=True)
 class Status:
-    """``books``: one row per plan; ``coverage``: one per feature set; ``steps``: as each last finished; ``stale``."""
+    """``books``: one row per plan; ``coverage``: one per feature set; ``steps``: when each last finished; ``stale``."""
 
     moment: int
     books: pa.Table

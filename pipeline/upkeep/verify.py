@@ -1,4 +1,4 @@
-"""Verify: every claim a store makes about itself, as queries that return no rows, and its files against the manifest."""
+"""Verify: check every claim a store makes about itself, by queries that return no rows, and its files against the manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPAIR = "run 'coldframe repair': it takes out what is damaged, keeps it aside, 
 
 @dataclass(frozen=True)
 class Finding:
-    """One claim that was checked, what speaks against it and what to do then; and what is no fault but worth a word."""
+    """One checked claim, the problems found and what to do about them, and notes on what is not a fault."""
 
     check: str
     problems: tuple[str, ...]
@@ -34,12 +34,12 @@ def verify(store: Store, *, deep: bool = False) -> list[Finding]:
         return [Finding("manifests", (str(error),), REPAIR)]
     findings = _check_files(store, snapshot.manifest, deep=deep)
     if findings[0].problems:
-        return findings  # queries over damaged parts would only say so again
+        return findings  # queries over damaged parts would only repeat it
     findings.append(_check_columns(store, snapshot.manifest, deep=deep))
     for name in queries.names("checks"):
         try:
             rows = snapshot.rows(f"checks/{name.replace('-', '_')}")
-        except Exception as error:  # rows that nobody of ours wrote may hold what no reader can take
+        except Exception as error:  # rows from elsewhere may hold values that cannot be read
             findings.append(Finding(name, (f"cannot be checked: {error}",)))
             continue
         problems = [", ".join(f"{key} {value}" for key, value in row.items()) for row in rows[:EXAMPLES]]
@@ -48,7 +48,7 @@ def verify(store: Store, *, deep: bool = False) -> list[Finding]:
 
 
 def _check_files(store: Store, moment: manifest.Manifest, *, deep: bool) -> list[Finding]:
-    """The live parts, with a word on files that nothing names, and the manifests."""
+    """Check the live parts and the manifests, with a note on unreferenced files."""
     problems = []
     for dataset, live in sorted(moment.datasets.items()):
         for part in live:
@@ -74,7 +74,7 @@ def _check_files(store: Store, moment: manifest.Manifest, *, deep: bool) -> list
 
 
 def _check_columns(store: Store, moment: manifest.Manifest, *, deep: bool) -> Finding:
-    """What is wrong inside the parts, see :mod:`pipeline.upkeep.inside`."""
+    """Check the inside of the parts, see :mod:`pipeline.upkeep.inside`."""
     problems = []
     for dataset in SCHEMAS:
         for part in moment.parts(dataset):
@@ -85,5 +85,5 @@ def _check_columns(store: Store, moment: manifest.Manifest, *, deep: bool) -> Fi
 
 
 def _some(problems: list[str], count: int) -> tuple[str, ...]:
-    """The first problems of so many."""
+    """The first of ``count`` problems."""
     return (*problems, *([f"and {count - len(problems)} more"] if count > len(problems) else []))

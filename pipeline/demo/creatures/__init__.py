@@ -1,7 +1,7 @@
-"""Creatures by body plan, a file a phylum, each drawn from the traits of its family in a pose of its own.
+"""Creatures by body plan, one file per phylum, each drawn from the traits of its family in a pose of its own.
 
-A plan is a function of a layer, a family and a random generator: traits say what the family looks like, the generator
-how this one stands. ``STANCES`` names the plans and says how far each may turn and where it lives.
+A plan is a function of a layer, a family and a random generator. Traits define what the family looks like; the generator
+defines this creature's pose. ``STANCES`` names the plans and says how far each may turn and where it lives.
 """
 
 from __future__ import annotations

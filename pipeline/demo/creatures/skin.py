@@ -1,4 +1,4 @@
-"""What all creatures share: measures out of traits, a skin with a pattern, eyes."""
+"""What all creatures share: measures from traits, a skin with a pattern, eyes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.demo.families import Family, rng_of
 
 
 def between(trait: float, low: float, high: float) -> float:
-    """A trait from 0 to 1 as a measure from low to high."""
+    """Scale a trait from 0..1 to a measure from low to high."""
     return low + (high - low) * trait
 
 

@@ -1,7 +1,7 @@
 """What a real catalogue holds besides photographs of animals: x-rays, pages, diagrams, maps, food, people, sketches ….
 
-Each kind of ``NOT_ANIMALS`` shows no animal as it lives: a function of a size and a random generator that gives an RGB picture.
-Of these, ``UNTRAINED`` are drawn for the demo alone: no model of ours saw one of them, or a word for it.
+Each kind of ``NOT_ANIMALS`` shows no live animal. It is a function of a size and a random generator that gives an RGB picture.
+``UNTRAINED`` kinds are drawn only for the demo: our models have never seen one, or a word for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is printed: pages of text, diagrams, maps."""
+"""Printed matter: pages of text, diagrams, maps."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def diagram(size: Size, rng: Rng) -> Image.Image:
 
 
 def _boxes(layer: Layer, width: float, height: float, hue: float, rng: Rng) -> list[Point]:
-    """Labelled boxes with arrows between them; where their labels go."""
+    """Labelled boxes with arrows between them; returns the positions of their labels."""
     labels: list[Point] = []
     stroke = height * STROKE
     rows, columns = int(rng.integers(2, 4)), int(rng.integers(2, 4))
@@ -88,7 +88,7 @@ def _boxes(layer: Layer, width: float, height: float, hue: float, rng: Rng) -> l
 
 
 def _chart(layer: Layer, width: float, height: float, hue: float, rng: Rng, style: str) -> list[Point]:
-    """Bars or curves over two axes; where labels go."""
+    """Bars or curves over two axes; returns the positions of labels."""
     stroke = height * STROKE
     left, bottom = width * 0.14, height * 0.84
     arrow(layer, (left, bottom), (left, height * 0.1), stroke, INK)
@@ -112,7 +112,7 @@ def _chart(layer: Layer, width: float, height: float, hue: float, rng: Rng, styl
 
 
 def _cycle(layer: Layer, width: float, height: float, hue: float, rng: Rng) -> list[Point]:
-    """Discs in a circle with arrows between them; where their labels go."""
+    """Discs in a circle with arrows between them; returns the positions of their labels."""
     labels: list[Point] = []
     stroke = height * STROKE
     count, radius = int(rng.integers(3, 7)), height * 0.33

@@ -33,7 +33,7 @@ def paper_colour(rng: Rng) -> Colour:
 
 
 def sheet(size: Size, colour: Colour) -> tuple[Layer, float, float]:
-    """A layer in pixels, filled; with its width and height."""
+    """A filled layer in pixels, with its width and height."""
     layer = Layer(size)
     layer.polygon([(0, 0), (size[0], 0), (size[0], size[1]), (0, size[1])], colour)
     return layer, float(size[0]), float(size[1])

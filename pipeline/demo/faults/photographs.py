@@ -56,7 +56,7 @@ def food(size: Size, rng: Rng) -> Image.Image:
 
 
 def person(size: Size, rng: Rng) -> Image.Image:
-    """Somebody in front of a wall or outdoors, and no animal."""
+    """A person in front of a wall or outdoors, without an animal."""
     width, height = size
     if rng.random() < 0.5:
         picture = enlarged(habitat("land", int(rng.integers(4)), size, rng), size)
@@ -202,7 +202,7 @@ def building(size: Size, rng: Rng) -> Image.Image:
 
 
 def landscape(size: Size, rng: Rng) -> Image.Image:
-    """A place on land where creatures live, and none there."""
+    """A habitat on land, without creatures."""
     kind = str(rng.choice(["land", "land", "floor"]))
     picture = enlarged(habitat(kind, int(rng.integers(4)), size, rng), size)
     foreground(picture, kind, rng)
@@ -210,7 +210,7 @@ def landscape(size: Size, rng: Rng) -> Image.Image:
 
 
 def thing(size: Size, rng: Rng) -> Image.Image:
-    """A thing from a household, or a heap of plain shapes, indoors or out."""
+    """A household object, or a heap of plain shapes, indoors or outdoors."""
     width, height = size
     wall = hsv(rng.random(), rng.uniform(0.1, 0.5), rng.uniform(0.55, 0.95))
     if rng.random() < 0.4:

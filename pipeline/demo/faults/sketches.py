@@ -20,6 +20,6 @@ def sketch(family: Family, size: Size, rng: Rng) -> Image.Image:
     soft = grey.point([round(255 - (255 - value) * 0.3) for value in range(256)])
     pencil = ImageChops.multiply(ImageChops.multiply(contour, soft), Image.new("L", size, shade))
     draw = ImageDraw.Draw(pencil)
-    draw.rectangle((0, 0, size[0] - 1, size[1] - 1), outline=shade)  # the filter leaves the edge as it was
+    draw.rectangle((0, 0, size[0] - 1, size[1] - 1), outline=shade)  # the filter leaves the edge unchanged
     drawn = grained(pencil.convert("RGB"), rng).convert("L")
     return Image.merge("RGB", (drawn, drawn, drawn))

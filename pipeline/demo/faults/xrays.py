@@ -11,7 +11,7 @@ from pipeline.demo.faults.paper import Size, write
 
 
 def xray(size: Size, rng: Rng) -> Image.Image:
-    """Bones that glow, bluish."""
+    """Glowing bones on a bluish picture."""
     hue = rng.uniform(0.53, 0.64)
     ground = hsv(hue, rng.uniform(0.55, 0.8), rng.uniform(0.12, 0.24))
     bone, flesh = hsv(hue, rng.uniform(0.15, 0.28), 0.97), hsv(hue, 0.5, rng.uniform(0.38, 0.5))

@@ -1,12 +1,12 @@
-"""How the demo's own two small models are made, from nothing, on drawings that no demo shows.
+"""How the demo's own two small models are trained from scratch, on drawings that no demo shows.
 
-``python -m pipeline.demo.training.clip`` and ``python -m pipeline.demo.training.efficientnet``, each in a process of its
-own, write ``pipeline/demo/models/``; ``make models`` runs both.
+``python -m pipeline.demo.training.clip`` and ``python -m pipeline.demo.training.efficientnet``, each in a separate process, write
+``pipeline/demo/models/``; ``make models`` runs both.
 """
 
 from __future__ import annotations
 
-# The worlds that families are drawn from; a demo's world is a number, so it shares no family with these.
+# The worlds of the families. A demo's world is a number, so it shares no family with these.
 TRAINING_WORLD = "training"
 HELD_OUT_WORLD = "held out"
 THRESHOLD_WORLD = "threshold"

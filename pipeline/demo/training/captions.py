@@ -1,7 +1,7 @@
-"""What is said of a drawing, and to which other drawings the same words apply.
+"""The captions of a drawing, and which other drawings they fit.
 
-A caption carries the tags that a drawing must have for it to be true; so a batch has as many right pairs as it has, not
-only one a row. The kinds in ``faults.UNTRAINED`` have no captions: no word for them is ever seen.
+A caption carries the tags that a drawing must have for it to be true. So a batch has all of its right pairs, not just one per
+row. The kinds in ``faults.UNTRAINED`` have no captions: no word for them is ever seen.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.demo.families import PATTERNS
 from pipeline.demo.faults import SKETCH
 from pipeline.demo.training.drawings import ANIMAL, Subject
 
-INSECTS = ("beetle", "butterfly", "spider")  # a spider is none, but it is what people take for one
+INSECTS = ("beetle", "butterfly", "spider")  # a spider is not an insect, but people take it for one
 WET = ("water", "seabed")
 
 OF_KIND: dict[str, tuple[str, ...]] = {
@@ -40,13 +40,13 @@ OF_KIND: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Caption:
-    """Words, and the tags of the drawings that they are true of."""
+    """Words, and the tags of the drawings that they fit."""
 
     text: str
     tags: frozenset[str]
 
 
-# Words for hues, each up to a bound of the colour wheel; beyond the last it is red again.
+# Words for hues, each up to a bound on the colour wheel; after the last bound it is red again.
 HUES = (
     (0.04, "red"),
     (0.11, "orange"),
@@ -71,7 +71,7 @@ def colour_word(colour: Colour) -> str:
 
 
 def tags(subject: Subject) -> frozenset[str]:
-    """Everything the captions may say of a drawing."""
+    """Everything that captions may say about a drawing."""
     if subject.family is None or subject.kind == SKETCH:
         return frozenset({subject.kind})
     family = subject.family
@@ -103,12 +103,12 @@ def caption(subject: Subject, rng: Rng) -> Caption:
 
 
 def one_of_each_kind(rng: Rng) -> list[Caption]:
-    """A caption of every kind, so that each picture of a batch has all kinds to choose from, as it will have."""
+    """A caption of every kind, so that each picture of a batch chooses among all kinds, as in use."""
     return [Caption(str(rng.choice(texts)), frozenset({kind})) for kind, texts in OF_KIND.items()]
 
 
 def every_text() -> list[str]:
-    """Text that holds every word a caption may use, for the tokenizer."""
+    """Text with every word that a caption may use, for the tokenizer."""
     plain = [text for texts in OF_KIND.values() for text in texts]
     return plain + [
         f"an underwater photo of a {colour} {plan} with {pattern} in the wild, an insect, a sea animal"

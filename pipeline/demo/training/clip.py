@@ -1,7 +1,7 @@
 """Train a small CLIP on drawings and captions, and save it in the Hugging Face format.
 
-CLIP: Radford et al. 2021, arXiv 2103.00020. A caption is often true of several drawings of a batch; all of them are its
-right pairs, as in UniCL (Yang et al. 2022, arXiv 2204.03610).
+CLIP: Radford et al. 2021, arXiv 2103.00020. A caption often fits several drawings of a batch; all of them count as right pairs,
+as in UniCL (Yang et al. 2022, arXiv 2204.03610).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FAMILIES_PER_BODY, PER_FAMILY, PER_KIND, SKETCHES, THINGS = 280, 2, 400, 400, 90
 EPOCHS, BATCH, PEAK_RATE, SEED = 8, 128, 1.5e-3, 0
 HELD_OUT_FAMILIES, HELD_OUT_PER_FAMILY, HELD_OUT_PER_KIND = 200, 10, 200
 THRESHOLD_FAMILIES, THRESHOLD_PER_FAMILY = 1000, 5
-ANIMALS_LOST = 0.002  # the share of good pictures that the demo's threshold may cost
+ANIMALS_LOST = 0.002  # the share of good pictures that the demo's threshold may take out
 START, END = "<|startoftext|>", "<|endoftext|>"
 CARD = """\
 ---
@@ -70,7 +70,7 @@ photographs.
 |---|---|---|---|
 {found}
 """
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP's own
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP's own values
 
 
 def main() -> None:
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def write_card(folder: Path, threshold: float, *, pictures: int, parameters: int, started: float) -> None:
-    """The model card, with what :func:`measured` finds; ``started`` is on the monotonic clock."""
+    """The model card, with the results of :func:`measured`; ``started`` is on the monotonic clock."""
     lines = [
         f"| {kind} | {'no' if kind in UNTRAINED else 'yes'} | {100 * below_zero:.1f} % | {100 * below:.1f} % |"
         for kind, (below_zero, below) in measured(folder, threshold).items()
@@ -124,7 +124,7 @@ def write_card(folder: Path, threshold: float, *, pictures: int, parameters: int
 
 
 def training_subjects() -> list[Subject]:
-    """Creatures of the training world, sketches of some, and the kinds that are trained on."""
+    """Creatures of the training world, sketches of some, and the other kinds to train on."""
     families = evenly(TRAINING_WORLD, FAMILIES_PER_BODY)
     animals = [Subject(ANIMAL, number, one) for one in families for number in range(PER_FAMILY)]
     sketches = [Subject(SKETCH, number, families[number * 2 % len(families)]) for number in range(SKETCHES)]
@@ -149,9 +149,9 @@ def save_tokenizer(folder: Path) -> Any:
 
 
 def learned_merges(texts: list[str]) -> list[tuple[str, str]]:
-    """Byte-pair merges, the most frequent pair first, until every word of the texts is one token (Sennrich et al. 2016).
+    """Byte-pair merges, the most frequent pair first, until each word of the texts is one token (Sennrich et al. 2016).
 
-    Of equally frequent pairs the first by its letters; the library's trainer takes any, another one each time.
+    Ties are broken alphabetically; the library's trainer breaks them differently each time.
     """
     counts = Counter(re.findall(r"[a-z]+|[^\sa-z]+", " ".join(texts)))
     words = {word: [*word[:-1], word[-1] + "</w>"] for word in counts}
@@ -178,7 +178,7 @@ def _merged(pieces: list[str], pair: tuple[str, str]) -> list[str]:
 
 
 def config(tokenizer: Any) -> Any:
-    """Two small towers."""
+    """The configuration of two small towers."""
 
     def tower(width: int, layers: int) -> dict[str, int]:
         return {
@@ -239,10 +239,10 @@ def fit(model: Any, tokenizer: Any, subjects: list[Subject], pictures: npt.NDArr
 
 
 def pair_loss(logits: Any, right: Any) -> Any:
-    """Cross-entropy of pictures to captions and captions to pictures, over all right pairs of a batch alike.
+    """Cross-entropy of pictures to captions and captions to pictures, with equal weight for all right pairs of a batch.
 
-    ``logits`` and ``right`` (0 or 1) have a row per picture and a column per caption; a caption that is right for no picture
-    of the batch is only a wrong answer to choose from.
+    ``logits`` and ``right`` (0 or 1) have a row per picture and a column per caption. A caption that fits no picture of the batch
+    is only a wrong answer to choose from.
     """
     import torch
 
@@ -268,7 +268,7 @@ def augmented(pictures: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.
 
 
 def quality(folder: Path, subjects: list[Subject], world: str) -> npt.NDArray[np.float64]:
-    """CLIP quality of the drawings of the subjects in a world, with the demo's prompts, shape (n,)."""
+    """CLIP quality of the subjects' drawings in a world, with the demo's prompts, shape (n,)."""
     from pipeline.curate.scorers import FeatureSet, clip_quality
     from pipeline.embed import embedders
 
@@ -285,20 +285,20 @@ def quality(folder: Path, subjects: list[Subject], world: str) -> npt.NDArray[np
 
 
 def animals(world: str, families: int, per_family: int) -> list[Subject]:
-    """Creatures of a number of families of a world, as many of each."""
+    """Creatures of a number of families of a world, the same number of each."""
     return [Subject(ANIMAL, number, one) for one in families_of(world, families) for number in range(per_family)]
 
 
 def lowest_animals(folder: Path) -> float:
-    """The value of CLIP quality that :data:`ANIMALS_LOST` of all animals are below, in a world drawn for this alone."""
+    """The CLIP quality below which :data:`ANIMALS_LOST` of all animals are, in a world drawn only for this."""
     subjects = animals(THRESHOLD_WORLD, THRESHOLD_FAMILIES, THRESHOLD_PER_FAMILY)
     return float(np.quantile(quality(folder, subjects, THRESHOLD_WORLD), ANIMALS_LOST))
 
 
 def measured(folder: Path, threshold: float) -> dict[str, tuple[float, float]]:
-    """Of each kind the shares that CLIP quality with the demo's prompts puts below 0 and below the threshold.
+    """For each kind, the shares with CLIP quality (demo's prompts) below 0 and below the threshold.
 
-    On drawings of a world that neither training nor the threshold nor a demo shows.
+    The drawings are from a world used neither in training, nor for the threshold, nor in a demo.
     """
     subjects = animals(HELD_OUT_WORLD, HELD_OUT_FAMILIES, HELD_OUT_PER_FAMILY)
     subjects += [Subject(kind, number) for kind in (*TRAINED, *UNTRAINED) for number in range(HELD_OUT_PER_KIND)]

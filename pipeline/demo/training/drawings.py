@@ -1,4 +1,4 @@
-"""Pictures to train on, as arrays, drawn in as many processes as there are cores."""
+"""Training pictures as arrays, drawn in as many processes as there are cores."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Subject:
 
 
 def families_of(world: str, count: int) -> list[Family]:
-    """``count`` families of a world, as many of each phylum as it has body plans."""
+    """``count`` families of a world, with as many of each phylum as it has body plans."""
     rng = rng_of("names", world)
     phyla = [phylum for phylum, plans in PLANS.items() for _ in plans]
     return [family(one, phyla[position % len(phyla)], world) for position, one in enumerate(invented_names(count, rng))]
 
 
 def evenly(world: str, bodies: int) -> list[Family]:
-    """Families of a world, named by number, ``bodies`` of each body plan: the rare ones are seen as often as the frequent."""
+    """Families of a world, named by number, ``bodies`` of each body plan: rare plans are seen as often as frequent ones."""
     chosen: list[Family] = []
     for phylum, plans in PLANS.items():
         missing = dict.fromkeys(plans, bodies)
@@ -50,7 +50,7 @@ def evenly(world: str, bodies: int) -> list[Family]:
 
 
 def draw(subject: Subject, world: str) -> Image.Image:
-    """The picture of a subject, RGB; another one for each number."""
+    """The picture of a subject, RGB; it differs for each number."""
     creature = subject.family.name if subject.family else ""
     return picture(subject.kind, subject.family, rng_of(world, subject.kind, creature, subject.number))
 
@@ -69,8 +69,8 @@ def _pixels(subject: Subject, world: str, side: int, square: bool) -> npt.NDArra
 def pixels(subjects: Iterable[Subject], world: str, side: int, *, square: bool) -> npt.NDArray[np.uint8]:
     """Pictures of shape (n, side, side, 3), uint8, in order.
 
-    ``square``: the whole picture squeezed into a square, as a Keras backbone takes it; else the middle of the picture
-    scaled by its shorter side, as CLIP takes it.
+    ``square``: the whole picture squeezed into a square, as for a Keras backbone; otherwise the middle of the picture, scaled by
+    its shorter side, as for CLIP.
     """
     one = partial(_pixels, world=world, side=side, square=square)
     drawn = []

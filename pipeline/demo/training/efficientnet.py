@@ -1,6 +1,6 @@
 """Pretrain a small EfficientNet to tell drawn families apart, and save it without its top in the Keras format.
 
-EfficientNet: Tan & Le 2019, arXiv 1905.11946; width and depth are scaled down here where the paper scales up.
+EfficientNet: Tan & Le 2019, arXiv 1905.11946; the paper scales width and depth up, here they are scaled down.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> None:
     )
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.97  # a short training: statistics must keep up with it
+            layer.momentum = 0.97  # training is short: the statistics must keep up
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
     model.compile(keras.optimizers.AdamW(rate, weight_decay=0.02), loss, metrics=["accuracy"])
     targets = np.eye(FAMILIES, dtype=np.float32)[labels]
@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def probe(backbone: object) -> float:
-    """Accuracy of a logistic regression on features of families never trained on; two thirds train, a third tests."""
+    """Accuracy of a logistic regression on features of families not used in training; two thirds train it, a third tests it."""
     from sklearn.linear_model import LogisticRegression
 
     families = families_of(HELD_OUT_WORLD, HELD_OUT_FAMILIES)

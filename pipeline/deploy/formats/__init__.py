@@ -1,10 +1,11 @@
 """Formats of artefacts: one file each, named as on the command line.
 
-A file says which ``LIBRARIES`` its format needs, the first to run a model and all of them to write one, what ``EXTRA`` of
-coldframe installs them, which ``BACKEND`` of Keras writes it (None: any), and which ``FILES`` it writes; ``write(model, folder)``
-puts a ``keras.Model`` from pictures, uint8 RGB (n, height, width, 3), to probabilities (n, classes) and vectors (n, dimensions)
-into a folder as one file or several, and ``load(held)`` gives what runs it, of the bytes of these files by name. ``USE`` are
-five lines of Python for whoever has no coldframe. Libraries are imported inside the functions.
+A file declares ``LIBRARIES`` (the first runs a model, all are needed to write one), ``EXTRA`` (the extra of coldframe that
+installs them), ``BACKEND`` (the Keras backend that writes it, None for any), and ``FILES`` (the files it writes).
+``write(model, folder)`` writes a ``keras.Model`` into a folder as one or several files; the model goes from pictures, uint8 RGB
+(n, height, width, 3), to probabilities (n, classes) and vectors (n, dimensions). ``load(held)`` gives what runs it, from the
+bytes of these files by name. ``USE`` is five lines of Python for users without coldframe. Libraries are imported inside the
+functions.
 """
 
 from __future__ import annotations
@@ -30,39 +31,39 @@ from store.errors import ColdframeError
 from store.memory import memory_bytes
 
 FloatArray = npt.NDArray[np.float32]
-# Pictures, uint8 RGB (n, height, width, 3), to probabilities (n, classes) and vectors (n, dimensions), float32.
+# From pictures, uint8 RGB (n, height, width, 3), to probabilities (n, classes) and vectors (n, dimensions), float32.
 Run = Callable[[npt.NDArray[np.uint8]], tuple[FloatArray, FloatArray]]
 
 
 def names() -> list[str]:
-    """The formats there are, as written on the command line."""
+    """The available formats, as written on the command line."""
     return sorted(info.name for info in pkgutil.iter_modules(__path__))
 
 
 def files(name: str) -> tuple[str, ...]:
-    """The names of the files that a model of a format is."""
+    """The file names of a model in a format."""
     found: tuple[str, ...] = _module(name).FILES
     return found
 
 
 def write(name: str, model: Any, folder: Path) -> None:
-    """Write a model into a folder that is there; :func:`prepare` comes first."""
+    """Write a model into an existing folder; call :func:`prepare` first."""
     _module(name).write(model, folder)
 
 
 def use(name: str, size: tuple[int, int]) -> str:
-    """Five lines of Python that ask a model for ``photo.jpg``, from any folder; ``size`` is (height, width)."""
+    """Five lines of Python that run a model on ``photo.jpg``, from any folder; ``size`` is (height, width)."""
     text: str = _module(name).USE
     return text.format(height=size[0], width=size[1])
 
 
 def load(name: str, folder: Path, digests: Mapping[str, str]) -> Run:
-    """What runs the model in a folder, whose files have these digests by their names.
+    """Load the model in a folder and return what runs it; ``digests`` are those of its files by name.
 
-    Each file is read once: what is loaded is what was checked, whatever stands in the folder a moment later.
+    Each file is read once: what is loaded is exactly what was checked, even if the folder changes a moment later.
 
     Raises:
-        ColdframeError: no such format, its library is not installed, a file is not what was written, or it cannot be loaded.
+        ColdframeError: there is no such format, its library is not installed, a file has changed, or the model cannot be loaded.
     """
     if name not in names():
         raise ColdframeError(
@@ -74,17 +75,17 @@ def load(name: str, folder: Path, digests: Mapping[str, str]) -> Run:
         run: Run = _module(name).load(held)
     except ColdframeError:
         raise
-    except Exception as error:  # every library has kinds of its own
+    except Exception as error:  # every library raises kinds of its own
         reason = " ".join(str(error).split())[:200]
         raise ColdframeError(f"{folder}: the model cannot be loaded ({reason}): export it again") from error
     return run
 
 
 def checked(file: Path, digest: str, most: int | None = None) -> bytes:
-    """The bytes of a file of an artefact, no more of them than ``most``, or than the machine has memory.
+    """Read and check a file of an artefact, of at most ``most`` bytes, or the machine's memory.
 
     Raises:
-        ColdframeError: it cannot be read, is too large, or is not what was written.
+        ColdframeError: the file cannot be read, is too large, or has changed since it was written.
     """
     try:
         with opening.open_regular(file) as opened:
@@ -97,10 +98,10 @@ def checked(file: Path, digest: str, most: int | None = None) -> bytes:
 
 
 def size_of(opened: BinaryIO, most: int | None = None) -> int:
-    """The bytes of a file of an artefact: of one with holes, far more than it takes on the disk.
+    """The size of an artefact's file in bytes; a file with holes takes far less on disk.
 
     Raises:
-        OSError: they are more than ``most``, or than the machine has memory.
+        OSError: the size is more than ``most``, or than the machine's memory.
     """
     size = os.fstat(opened.fileno()).st_size
     if size > (memory_bytes() if most is None else most):
@@ -109,12 +110,12 @@ def size_of(opened: BinaryIO, most: int | None = None) -> int:
 
 
 def unreadable(file: Path, error: OSError) -> ColdframeError:
-    """The error where a file of an artefact cannot be read."""
+    """The error for a file of an artefact that cannot be read."""
     return ColdframeError(f"{file}: cannot be read ({error.strerror}): export the run again")
 
 
 def import_library(name: str) -> None:
-    """Import what runs the models of a format, if there is such a format."""
+    """Import the library that runs the models of a format, if there is such a format."""
     if name in names():
         _require(name, _module(name).LIBRARIES[:1])
         load_keras() if name == "keras" else quiet.load(_module(name).LIBRARIES[0])
@@ -124,7 +125,7 @@ def prepare(name: str) -> None:
     """Load Keras on the backend that writes a format.
 
     Raises:
-        ColdframeError: no such format, a library that writing it needs is not installed, or Keras runs on another backend.
+        ColdframeError: there is no such format, a library that writes it is not installed, or Keras runs on another backend.
     """
     if name not in names():
         raise ColdframeError(f"no format {name!r}; available: {', '.join(names())}")

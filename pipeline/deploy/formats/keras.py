@@ -1,4 +1,4 @@
-"""Keras' own file, ``model.keras``: it gives probabilities alone, as one expects of a classifier."""
+"""Keras' own file, ``model.keras``: it gives only probabilities, as users expect of a classifier."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ FILES = (FILE,)
 
 
 def write(model: Any, folder: Path) -> None:
-    """Only weights and layers of Keras: the file loads without coldframe."""
+    """Write only weights and layers of Keras: the file loads without coldframe."""
     load_keras().Model(model.input, model.outputs[0]).save(folder / FILE)
 
 
 def load(held: Mapping[str, bytes]) -> Run:
-    """With the vectors as a second output."""
+    """Load it, with the vectors as a second output."""
     model = keras_files.load_network(io.BytesIO(held[FILE]))
     both = load_keras().Model(model.input, [model.output, model.get_layer(VECTORS).output])
 

@@ -1,4 +1,4 @@
-"""ONNX, ``model.onnx``, for ONNX Runtime and whatever else reads it."""
+"""ONNX, ``model.onnx``, for ONNX Runtime and other software that reads it."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ import onnxruntime as ort, pathlib, runpy, numpy as np
 decode, resize = map(runpy.run_path(f"{{FOLDER}}/decoding.py").get, ("decode", "resize"))  # needs pillow and numpy
 picture = np.asarray(resize(decode(pathlib.Path("photo.jpg").read_bytes()).image, {height}, {width}))
 probabilities = ort.InferenceSession(f"{{FOLDER}}/model.onnx").run(["probabilities"], {{"pictures": picture[None]}})[0][0]"""
-OPSET = 18  # of 2022: old enough for runtimes in use
+OPSET = 18  # from 2022: old enough for the runtimes in use
 PICTURES = "pictures"  # the name of the input
 
 
 def write(model: Any, folder: Path) -> None:
-    """In float32; input and outputs are named as a reader expects."""
+    """Write it in float32, with the usual names for input and outputs."""
     import logging
 
     import onnx
 
     tf2onnx = quiet.load("tf2onnx")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # of functions that tf2onnx should no longer call
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # about functions that tf2onnx should no longer call
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     frozen = frozen_graph(model, model.input_shape[1:])
     given, found = ([one.name for one in tensors] for tensors in (frozen.inputs, frozen.outputs))
@@ -55,11 +55,11 @@ def write(model: Any, folder: Path) -> None:
 
 
 def load(held: Mapping[str, bytes]) -> Run:
-    """On the processor."""
+    """Load it, on the processor."""
     onnxruntime = quiet.load("onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = cores()  # of the container, which the library does not see
-    # as bytes, and in a folder that is not there: the tensors are in this file, whose checksum is known, and nowhere else
+    options.intra_op_num_threads = cores()  # of the container; the library does not see its limit
+    # as bytes, and in a folder that does not exist: all tensors must be in this file, whose checksum is known
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", "/nonexistent")
     session = onnxruntime.InferenceSession(held[FILE], options, providers=["CPUExecutionProvider"])
 

@@ -28,7 +28,7 @@ probabilities = openvino.compile_model(f"{{FOLDER}}/model.xml", "CPU")(picture[N
 
 
 def write(model: Any, folder: Path) -> None:
-    """In float32, the outputs named."""
+    """Write it in float32, with named outputs."""
     openvino = quiet.load("openvino")
     converted = openvino.convert_model(frozen_graph(model, model.input_shape[1:]).graph)
     for output, name in zip(converted.outputs, (PROBABILITIES, VECTORS), strict=True):
@@ -37,7 +37,7 @@ def write(model: Any, folder: Path) -> None:
 
 
 def load(held: Mapping[str, bytes]) -> Run:
-    """Compiled for this processor, in float32: as it was evaluated."""
+    """Compile it for this processor, in float32, as it was evaluated."""
     description, weights = (held[name] for name in FILES)
     if not description[:100].lstrip().startswith((b"<?xml", b"<net")):  # OpenVINO would try it as another format
         raise ValueError(f"{FILE} is no model of OpenVINO")

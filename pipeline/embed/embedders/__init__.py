@@ -1,8 +1,8 @@
 """Embedders: one file each, named as on the command line with underscores for hyphens.
 
-A file defines ``load(name, options)``, which returns an :class:`Embedder`. A file that serves several networks lists
-their names in ``NAMES``, one that can be computed by several backends those in ``BACKENDS``, its reference first.
-Frameworks are imported inside ``load``, never at the top: listing embedders must stay quick.
+A file defines ``load(name, options)``, which returns an :class:`Embedder`. If it serves several networks, ``NAMES`` lists
+their names. If several backends can compute it, ``BACKENDS`` lists them, the reference first. Frameworks are imported inside
+``load``, never at the top: listing embedders must stay quick.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from store.errors import ColdframeError
 from store.memory import memory_bytes
 
 BYTES_A_PIXEL = 12  # three colours as float32
-LEAST_SIDE = 64  # in pixels, of a picture to be turned: on a coarser grid little is left of it
+LEAST_SIDE = 64  # in pixels, of a picture to be turned: a coarser grid loses too much of it
 
 FloatArray = npt.NDArray[np.float32]
 Run = Callable[[npt.NDArray[Any]], FloatArray]
@@ -38,13 +38,13 @@ Run = Callable[[npt.NDArray[Any]], FloatArray]
 
 @dataclass(frozen=True)
 class Options:
-    """What a person may ask of an embedder.
+    """What the user may ask of an embedder.
 
     ``weights``: a hub name, a local folder, a local file, ``random``, or None for the embedder's own default.
-    ``size``: (height, width) in pixels, or None for the network's own. ``seed`` is for random weights. ``backend``: one of
-    the embedder's, or None for its reference, the framework it comes from. ``precision``: ``float32``,
-    ``bfloat16``, or None for what suits the machine. ``device``: ``auto``, ``cpu`` or ``gpu``. ``fetch``: whether ``weights``
-    may be fetched, and a link to them followed, since a person named them.
+    ``size``: (height, width) in pixels, or None for the network's own. ``seed``: for random weights. ``backend``: one of the
+    embedder's, or None for its reference, the framework it comes from. ``precision``: ``float32``, ``bfloat16``, or None for what
+    suits the machine. ``device``: ``auto``, ``cpu`` or ``gpu``. ``fetch``: whether ``weights`` may be fetched, and a link to them
+    followed, because a person named them.
     """
 
     weights: str | None = None
@@ -56,15 +56,15 @@ class Options:
     fetch: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """As the store remembers it: which network it is, not what computes it."""
+        """The options as the store remembers them: which network it is, not what computes it."""
         return {"weights": self.weights, "size": self.size, "seed": self.seed}
 
     @classmethod
     def from_json(cls, source: dict[str, Any]) -> Options:
-        """From what the store remembers. A store may be a stranger's: weights that only it names are taken from this machine.
+        """The options from what the store remembers. The store may be a stranger's: weights that only it names are never fetched.
 
         Raises:
-            ColdframeError: it is not what a store remembers, or the recipe that may name the weights cannot be read.
+            ColdframeError: this is not what a store remembers, or the recipe that may name the weights cannot be read.
         """
         weights, size, seed = source.get("weights"), source.get("size"), source.get("seed", 0)
         if not (weights is None or isinstance(weights, str)) or type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
@@ -82,11 +82,11 @@ class Options:
 
 
 class Embedder(ABC):
-    """Turns pictures into vectors. A subclass says how one picture becomes an input and a batch of inputs vectors.
+    """Turns pictures into vectors. A subclass defines how a picture becomes an input, and a batch of inputs becomes vectors.
 
     Attributes:
         dimensions: length of a vector.
-        batch: pictures per call of the network, always exactly so many: the last batch is padded.
+        batch: pictures per call of the network. This is always exact: the last batch is padded.
         settings: what the vectors depend on (JSON types): weights digest, size, backend, precision, ….
     """
 
@@ -96,13 +96,13 @@ class Embedder(ABC):
 
     @abstractmethod
     def prepare(self, image: Image.Image) -> npt.NDArray[Any]:
-        """One RGB picture as the array the network takes. Called in several threads at once."""
+        """Convert one RGB picture to the array that the network takes. Called in several threads at once."""
 
     def working_size(self, image: Image.Image) -> tuple[int, int]:
-        """Height and width at which a picture may be augmented, so that nothing :meth:`prepare` would show is lost.
+        """Height and width at which a picture may be augmented without losing anything that :meth:`prepare` would show.
 
-        This one is the network's size, where ``settings`` say it, times what makes each side at least :data:`LEAST_SIDE`;
-        else the picture's own.
+        By default, this is the network's size if ``settings`` have it, enlarged until each side is at least :data:`LEAST_SIDE`;
+        otherwise it is the picture's own size.
         """
         size = self.settings.get("size")
         if not isinstance(size, list | tuple) or len(size) != 2:
@@ -134,10 +134,10 @@ class Embedder(ABC):
 
 
 def weights_digest(arrays: Iterable[npt.NDArray[Any]]) -> str:
-    """Digest of a network's weights themselves, so that the same weights in another file are the same."""
+    """Digest of a network's weights themselves: the same weights in another file have the same digest."""
     digest = hashlib.sha256()
     for array in arrays:
-        if np.issubdtype(array.dtype, np.signedinteger):  # whose width the backends of Keras choose differently
+        if np.issubdtype(array.dtype, np.signedinteger):  # the backends of Keras choose different widths for these
             array = array.astype(np.int64)
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -157,7 +157,7 @@ def _modules() -> dict[str, ModuleType]:
 
 
 def backends(name: str) -> tuple[str, ...]:
-    """What can compute an embedder, its reference first.
+    """The backends that can compute an embedder, its reference first.
 
     Raises:
         ColdframeError: no such embedder.
@@ -167,14 +167,14 @@ def backends(name: str) -> tuple[str, ...]:
 
 
 def choose_backend(name: str, asked: str, device: str, made_with: str | None) -> str | None:
-    """The backend to embed with; None where an embedder has no choice.
+    """The backend to embed with; None if an embedder has no choice.
 
-    ``reference`` is the framework the network comes from; ``auto`` what the feature set was made with if it exists, else
-    torch on a GPU, unless ``KERAS_BACKEND`` names another, and OpenVINO on a processor, if it is installed. ``device`` is
+    ``reference`` is the framework the network comes from. ``auto`` is the feature set's own backend if the set exists. Otherwise
+    it is torch on a GPU, unless ``KERAS_BACKEND`` names another, and OpenVINO on a processor, if installed. ``device`` is
     ``auto``, ``cpu`` or ``gpu``.
 
     Raises:
-        ColdframeError: the embedder has no such backend, it is not installed, or cannot use that device.
+        ColdframeError: the embedder has no such backend, or it is not installed, or it cannot use that device.
     """
     known = backends(name)
     if asked not in ("auto", "reference", *known):
@@ -203,7 +203,7 @@ def choose_backend(name: str, asked: str, device: str, made_with: str | None) ->
 
 
 def names() -> list[str]:
-    """The embedders there are, as written on the command line."""
+    """The available embedders, as written on the command line."""
     return sorted(_modules())
 
 
@@ -211,7 +211,7 @@ def load(name: str, options: Options) -> Embedder:
     """Load an embedder with its weights.
 
     Raises:
-        ColdframeError: no such embedder, or its weights cannot be had.
+        ColdframeError: there is no such embedder, or its weights are not available.
     """
     embedder: Embedder = _module(name).load(name, options)
     check_batch(embedder)
@@ -219,10 +219,10 @@ def load(name: str, options: Options) -> Embedder:
 
 
 def check_batch(embedder: Embedder) -> None:
-    """See that a batch of pictures takes no more than an eighth of the memory, before the first is prepared.
+    """Check that a batch of pictures takes no more than an eighth of the memory, before the first is prepared.
 
     Raises:
-        ColdframeError: it does.
+        ColdframeError: it takes more.
     """
     size = embedder.settings.get("size")
     if isinstance(size, list | tuple) and len(size) == 2:
@@ -237,15 +237,15 @@ def check_batch(embedder: Embedder) -> None:
 def text_side(
     name: str, source: dict[str, Any], weights: str, *, set_name: str, asker: str
 ) -> Callable[[Sequence[str]], FloatArray]:
-    """What turns texts into features of unit length, shape (texts, dimensions), in the space of a feature set of this embedder.
+    """A function from texts to unit-length features, shape (texts, dimensions), in the space of this embedder's feature set.
 
     Args:
         source: how to load the network, as a feature set remembers it.
         weights: the digest of the weights that the set was made with.
-        set_name, asker: who is named in errors, the set and what asks for its text side.
+        set_name, asker: named in errors: the set, and what asks for its text side.
 
     Raises:
-        ColdframeError: the network reads no text, or its weights are not those the set was made with.
+        ColdframeError: the network has no text side, or its weights are not those that the set was made with.
     """
     network = load(name, Options.from_json(source))
     embed_texts: Callable[[Sequence[str]], FloatArray] | None = getattr(network, "embed_texts", None)

@@ -1,4 +1,4 @@
-"""CLIP, from the Hugging Face hub or a local folder in its format: pictures and texts into one space."""
+"""CLIP, from the Hugging Face hub or a local folder in its format: maps pictures and texts into one space."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from store.parts import sha256_of
 
 DEFAULT_WEIGHTS = "openai/clip-vit-base-patch32"
 RANDOM = "random"
-MOST_SIDE = 2048  # pixels of a picture as a processor makes it
+MOST_SIDE = 2048  # pixels on one side of a processor's output
 BACKENDS = ("torch", openvino.NAME)
 OWN_TOKENIZERS = (None, "CLIPTokenizer", "CLIPTokenizerFast")
-# Of a longer strip only the middle is looked at, as of any picture that is not square: the processor would first blow it up.
+# Of a longer strip, only the middle is used, as with any picture that is not square: the processor would first enlarge it all.
 LONGEST_SIDES = 32
 Texts = Callable[[Sequence[str]], FloatArray]
 
 
 class Clip(Embedder):
-    """Projected image and text features, each of unit length: their inner product is the cosine.
+    """Projected image and text features of unit length: their inner product is the cosine.
 
-    ``run`` takes pictures as :meth:`prepare` makes them and gives projected features of any length; ``facts`` are the
-    ``dimensions`` and the digest of the ``weights``; ``texts`` gives features of texts, where there is a text side.
+    ``run`` maps the output of :meth:`prepare` to projected features of any length. ``facts`` are the ``dimensions`` and the
+    digest of the ``weights``. ``texts`` gives features of texts, if there is a text side.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Clip(Embedder):
         }
 
     def prepare(self, image: Image.Image) -> npt.NDArray[Any]:
-        """The picture as the processor's own settings have it, float32 (3, height, width)."""
+        """The picture as the processor's own settings prepare it, float32 (3, height, width)."""
         middle = _middle(image)
         if middle != image.size:
             left, top = (image.width - middle[0]) // 2, (image.height - middle[1]) // 2
@@ -90,7 +90,7 @@ class Clip(Embedder):
         """Text features of unit length, shape (len(texts), dimensions), float32.
 
         Raises:
-            ColdframeError: nothing reads text here: random weights have no tokenizer, OpenVINO's network only sees.
+            ColdframeError: there is no text side: random weights have no tokenizer, OpenVINO's network has only the image side.
         """
         if self._texts is None:
             raise ColdframeError(
@@ -101,7 +101,7 @@ class Clip(Embedder):
 
 
 def _middle(image: Image.Image) -> tuple[int, int]:
-    """Width and height of what is looked at: the picture, or the middle of a long strip."""
+    """Width and height of the part that is used: the whole picture, or the middle of a long strip."""
     longest = LONGEST_SIDES * min(image.size)
     return min(image.width, longest), min(image.height, longest)
 
@@ -189,7 +189,7 @@ def _facts(model: Any) -> dict[str, Any]:
 
 
 def _place(name: str, options: Options) -> Pretrained | None:
-    """Where the weights are; None for random ones. Our own default is nobody else's choice, so it may be fetched."""
+    """Where the weights are; None for random ones. Our own default may be fetched: nobody else chose it."""
     weights = options.weights or DEFAULT_WEIGHTS
     if weights == RANDOM:
         return None
@@ -198,7 +198,7 @@ def _place(name: str, options: Options) -> Pretrained | None:
 
 
 def _source(place: Pretrained | None, seed: int) -> dict[str, Any]:
-    """What the weights are known by before they are loaded."""
+    """What identifies the weights before they are loaded."""
     if place is None:
         return {"weights": RANDOM, "seed": seed, "transformers": version("transformers")}
     files = sorted(file for file in place.folder.iterdir() if file.suffix in (".json", ".safetensors", ".bin"))
@@ -208,7 +208,7 @@ def _source(place: Pretrained | None, seed: int) -> dict[str, Any]:
 def _to_convert(
     place: Pretrained | None, size: tuple[int, int] | None, seed: int
 ) -> tuple[dict[str, Any], Callable[[], Any]]:
-    """The facts that :class:`Clip` needs, and what converts the image side for OpenVINO."""
+    """The facts that :class:`Clip` needs, and a function that converts the image side for OpenVINO."""
     import torch
 
     ov = quiet.load(openvino.NAME)
@@ -236,8 +236,8 @@ def _model(place: Pretrained | None, seed: int) -> Any:
         torch.manual_seed(seed)
         return transformers.CLIPModel(transformers.CLIPConfig()).eval()
     place.check_config(transformers.CLIPConfig, transformers.CLIPModel)
-    # whatever the file holds: half precision would be slow here, and another network by its numbers; and whatever it asks
-    # for: attention of another kind is code from elsewhere, and so is a pickle of other things than tensors
+    # Float32 whatever the file holds: half precision would be slow here, and its numbers make another network. This attention
+    # whatever the file asks for: another kind is code from elsewhere, and so is a pickle of anything but tensors.
     model, loaded = place.load(
         transformers.CLIPModel,
         dtype="float32",
@@ -274,14 +274,14 @@ def _processor(place: Pretrained | None) -> Any:
 
 
 def _tokenizer(place: Pretrained) -> Any:
-    """CLIP's own, or of another kind what ``tokenizer.json`` says: other classes read what their settings name elsewhere."""
+    """CLIP's own tokenizer; for another kind, ``tokenizer.json``: other classes read files elsewhere that their settings name."""
     transformers = _transformers("CLIPTokenizer", "PreTrainedTokenizerFast")
     is_own = place.says("tokenizer_config.json", "tokenizer_class") in OWN_TOKENIZERS
     return place.load(transformers.CLIPTokenizer if is_own else transformers.PreTrainedTokenizerFast)
 
 
 def _transformers(*parts: str) -> Any:
-    """The library, not talking of what it does."""
+    """Import the library with its messages turned off."""
     transformers = quiet.load("transformers", *parts)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""The networks of Keras Applications without their top, averaged over the picture."""
+"""The networks of Keras Applications without their top, with average pooling over the picture."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ NETWORKS = {
     "xception": ("xception", "Xception", 299),
 }
 NAMES = tuple(NETWORKS)
-OWN = ("imagenet", "random")  # weights that are no file
+OWN = ("imagenet", "random")  # names of weights that are not files
 BACKENDS = tuple(dict.fromkeys((keras_backend(), "tensorflow", "torch", openvino.NAME)))
 
 
 class KerasApplication(Embedder):
-    """A frozen backbone: raw 0-255 RGB in, the global average of its last feature map out.
+    """A frozen backbone: it takes raw 0-255 RGB and gives the global average of its last feature map.
 
-    ``run`` takes a batch as :meth:`prepare` makes it; ``facts`` are the ``dimensions`` and the digest of the ``weights``.
+    ``run`` takes a batch from :meth:`prepare`; ``facts`` are the ``dimensions`` and the digest of the ``weights``.
     """
 
     def __init__(self, run: Run, size: tuple[int, int], facts: dict[str, Any], *, backend: str, precision: str) -> None:
@@ -93,7 +93,7 @@ class KerasApplication(Embedder):
         return np.asarray(resize(image, *self._size))
 
     def forward(self, batch: npt.NDArray[Any]) -> FloatArray:
-        """Pictures through the network's own preprocessing, then the network, in inference."""
+        """Run pictures through the network's own preprocessing, then the network, in inference."""
         return self._run(batch)
 
 
@@ -114,7 +114,7 @@ def load(name: str, options: Options) -> Embedder:
     device = choose_device(keras, options.device)
     precision = options.precision or ("bfloat16" if device == "gpu" else "float32")
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
-    if keras.backend.backend() == "torch":  # whose layers with whole numbers cannot be built under a device
+    if keras.backend.backend() == "torch":  # under a device, torch cannot build layers with whole numbers
         network = backbone(name, weights=weights, size=size, seed=options.seed, follow=options.fetch)
         network.to("cuda" if device == "gpu" else "cpu")
     else:
@@ -132,7 +132,7 @@ def load(name: str, options: Options) -> Embedder:
 
 
 def preprocessing(name: str) -> Any:
-    """The function of Keras that scales pictures for a network."""
+    """The Keras function that scales pictures for a network."""
     return importlib.import_module(f"keras.applications.{NETWORKS[name][0]}").preprocess_input
 
 
@@ -141,7 +141,7 @@ def _facts(network: Any) -> dict[str, Any]:
 
 
 def _source(name: str, weights: str, follow: bool) -> str:
-    """What the weights are known by before they are loaded: a file's bytes, or one of Keras' own words."""
+    """What identifies the weights before they are loaded: a file's bytes, or one of Keras' own words."""
     if weights in OWN:
         return weights
     with _opened(name, Path(weights), follow) as file:
@@ -166,13 +166,13 @@ def _to_convert(
 
 
 def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0, follow: bool = True) -> Any:
-    """The network as a ``keras.Model`` from (height, width, 3) to one vector a picture.
+    """The network as a ``keras.Model`` from (height, width, 3) to one vector per picture.
 
     Args:
         follow: whether ``weights`` may be a link to a file.
 
     Raises:
-        ColdframeError: the weights cannot be had or are not this network's.
+        ColdframeError: the weights are not available or are not this network's.
     """
     keras = load_keras()
 
@@ -181,7 +181,7 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0, f
     def build(**given: Any) -> Any:
         try:
             return make(**given)
-        except ValueError as error:  # too small for it, mostly
+        except ValueError as error:  # mostly: the size is too small for it
             raise ColdframeError(
                 f"{name}: it cannot be built for pictures of {size[0]}x{size[1]} ({_short(error)})"
             ) from error
@@ -192,7 +192,7 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0, f
         return build(weights=None, **shape)
     if weights == "imagenet":
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # where Keras shows a download's progress
+            with contextlib.redirect_stdout(sys.stderr):  # Keras shows a download's progress on stdout
                 return build(weights="imagenet", **shape)
         except ColdframeError:
             raise
@@ -206,10 +206,10 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0, f
 
 
 def _opened(name: str, file: Path, follow: bool) -> BufferedReader:
-    """A file of weights, opened.
+    """Open a file of weights.
 
     Raises:
-        ColdframeError: there is none, or what is there is no regular file, or larger than the machine can hold.
+        ColdframeError: the file does not exist, is not regular, or is larger than the machine can hold.
     """
     found = ""
     if file.suffix in (".h5", ".keras"):
@@ -227,7 +227,7 @@ def _opened(name: str, file: Path, follow: bool) -> BufferedReader:
 
 
 def _from_file(name: str, file: Path, opened: BinaryIO, build: Any, shape: dict[str, Any]) -> Any:
-    """The network out of a file that is open, or with the weights in it."""
+    """The network from an open file, or built and given the weights in the file."""
     try:
         if file.suffix == ".keras":
             network = keras_files.load_network(opened)
@@ -236,7 +236,7 @@ def _from_file(name: str, file: Path, opened: BinaryIO, build: Any, shape: dict[
             keras_files.load_weights(network, opened, file.name)
     except ColdframeError:
         raise
-    except Exception as error:  # h5py, zipfile and Keras raise many kinds on a wrong file
+    except Exception as error:  # h5py, zipfile and Keras raise many kinds for a wrong file
         raise ColdframeError(
             f"{name}: {file} does not hold weights of this network without its top ({_short(error)}): expected "
             f"those of {NETWORKS[name][1]}(include_top=False)"

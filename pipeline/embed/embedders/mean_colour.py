@@ -1,4 +1,4 @@
-"""The mean colour of a grid of cells: no weights and no framework, for tests and for a first try."""
+"""The mean colour of a grid of cells: no weights and no framework, for tests and a first try."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class MeanColour(Embedder):
 
 
 def load(name: str, options: Options) -> Embedder:
-    """``options.size`` is the grid."""
+    """``options.size`` is the size of the grid."""
     if options.weights:
         raise ColdframeError(f"{name} has no weights: leave out --weights {options.weights}")
     return MeanColour(*(options.size or GRID))

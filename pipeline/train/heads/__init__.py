@@ -1,11 +1,10 @@
 """Heads: classifiers of vectors, one file each, named as on the command line with underscores for hyphens.
 
-A file says which ``SETTINGS`` it heeds and its own ``DEFAULTS`` for those that are None; ``fit(task, settings)`` gives
-arrays and a history, ``predict(arrays, matrix)`` class probabilities out of those arrays. What a head learned is in its
-arrays alone, so that it is one file without code in it. A head for one kind of vectors names their feature set as
-``EMBEDDER``; one that looks at no training row says ``LEARNS = False``. Arrays out of a file may be anybody's: those of dense
-layers are checked by :mod:`pipeline.train.layers`, and any other head may say whether they are its own by
-``fits(arrays, dimensions)``.
+A file lists the ``SETTINGS`` it uses, and its own ``DEFAULTS`` for those that are None. ``fit(task, settings)`` gives arrays
+and a history; ``predict(arrays, matrix)`` gives class probabilities from those arrays. Everything a head learned is in its
+arrays, so it is stored as one file without code. A head for one kind of vectors names their feature set as ``EMBEDDER``; one
+that uses no training rows has ``LEARNS = False``. Arrays from a file may be anybody's: those of dense layers are checked by
+:mod:`pipeline.train.layers`; any other head may define ``fits(arrays, dimensions)`` to check its own.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ from store import arrays as stored
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix
 
-DEFAULT = "mlp"  # the head that is trained where none is named
+DEFAULT = "mlp"  # the head that is trained if none is named
 TEMPLATE = "a photo of a {}"
 MOST_DIMENSIONS = 1 << 24  # of the vectors that a head takes
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What heads may be told; each heeds those it names. None is the head's own default."""
+    """The settings of all heads; each head uses those it lists. None means the head's own default."""
 
     input: str | None = setting(
         None, "How vectors are scaled: raw, l2 (to length 1) or standard (mean 0, deviation 1).", choices=KINDS
@@ -79,7 +78,7 @@ class Head:
 
     @property
     def parameters(self) -> int:
-        """The numbers in its arrays."""
+        """How many numbers its arrays have."""
         return layers.parameters(self.arrays)
 
     @property
@@ -88,7 +87,7 @@ class Head:
         return sum(self.scaling.blocks)
 
     def predict(self, matrix: FloatMatrix) -> npt.NDArray[np.float64]:
-        """Class probabilities of vectors (n, dimensions), which are scaled where they lie; shape (n, classes), float64."""
+        """Class probabilities of vectors (n, dimensions), which are scaled in place; shape (n, classes), float64."""
         probabilities: npt.NDArray[np.float64] = module(self.name).predict(self.arrays, self.scaling.apply(matrix))
         return probabilities
 
@@ -101,10 +100,10 @@ class Head:
 
     @classmethod
     def read(cls, path: Path) -> Head:
-        """A head out of its file.
+        """Read a head from its file.
 
         Raises:
-            ColdframeError: the file is none of a head, or what it holds does not fit together.
+            ColdframeError: the file does not hold a head, or its contents do not fit together.
         """
         try:
             held = stored.read(path)
@@ -117,7 +116,7 @@ class Head:
 
     def _check(self) -> None:
         """Raises:
-        ColdframeError: it is no head that there is, or its arrays do not fit its vectors.
+        ColdframeError: there is no such head, or its arrays do not fit its vectors.
         """
         blocks, standard = self.scaling.blocks, (self.scaling.mean, self.scaling.deviation)
         if self.scaling.kind not in KINDS or not blocks or not all(type(one) is int and one > 0 for one in blocks):
@@ -141,7 +140,7 @@ class Head:
 
 
 def names() -> list[str]:
-    """The heads there are, as written on the command line."""
+    """The available heads, as written on the command line."""
     return sorted(info.name.replace("_", "-") for info in pkgutil.iter_modules(__path__))
 
 
@@ -158,25 +157,25 @@ def module(name: str) -> ModuleType:
 
 
 def heeded(name: str) -> tuple[str, ...]:
-    """The settings that a head heeds."""
+    """The settings that a head uses."""
     return tuple(dict.fromkeys(("input", "seed", *module(name).SETTINGS)))
 
 
 def draws(name: str) -> bool:
-    """Whether a head draws at random in training; the seed of one that does not is that of its folds alone."""
+    """Whether a head draws at random in training; for one that does not, the seed affects only its folds."""
     return "epochs" in module(name).SETTINGS
 
 
 def learns(name: str) -> bool:
-    """Whether a head learns from the training rows, and not from the names of their classes alone."""
+    """Whether a head learns from training rows, not just from the names of their classes."""
     return bool(getattr(module(name), "LEARNS", True))
 
 
 def resolve(name: str, settings: AnySettings) -> AnySettings:
-    """Settings with the head's own defaults where they are None; a copy of the same type.
+    """A copy of settings, of the same type, with the head's own defaults in place of None.
 
     Raises:
-        ColdframeError: no such head, or a value out of range.
+        ColdframeError: there is no such head, or a value is out of range.
     """
     own = {one: value for one, value in module(name).DEFAULTS.items() if getattr(settings, one) is None}
     unused = {one: 0 for one in ("epochs", "early_stopping", "reduce_lr_patience") if one not in module(name).SETTINGS}
@@ -196,15 +195,15 @@ def _check(name: str, settings: Settings) -> None:
 
 
 def _heeded_alone(name: str, settings: Settings) -> Settings:
-    """The settings that a head heeds, the others as they are by default: what has no effect is not wrong."""
+    """The settings that a head uses, with the others set to their defaults: a setting without effect is not an error."""
     return Settings(**{one: getattr(settings, one) for one in heeded(name)})
 
 
 def fit(name: str, task: Task, settings: Settings) -> Fit:
-    """Fit a head; ``settings`` as :func:`resolve` gives them, the vectors of ``task`` scaled already.
+    """Fit a head, with ``settings`` from :func:`resolve` and a ``task`` whose vectors are already scaled.
 
     Raises:
-        ColdframeError: it cannot learn from this, or its training diverged.
+        ColdframeError: the head cannot learn from this, or its training diverged.
     """
     fitted: Fit = module(name).fit(task, settings)
     return fitted

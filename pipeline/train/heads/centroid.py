@@ -17,10 +17,10 @@ TEMPERATURES = np.geomspace(1e-3, 1e3, 121)  # of the mean squared distance of a
 
 
 def fit(task: Task, settings: Settings) -> Fit:
-    """Means of the training rows of each class, and how fast probability falls with squared distance.
+    """The mean of each class's training rows, and the temperature: how fast probability falls with squared distance.
 
-    That is the temperature with the least cross-entropy on the training rows, each measured against a centroid of its class
-    without itself, d·n/(n−1), so that a class of few rows does not look surer than it is.
+    The temperature minimises cross-entropy on the training rows. Each row is measured against its class's centroid without that
+    row, d·n/(n−1), so that a class with few rows does not look surer than it is.
     """
     matrix, targets = task.training.matrix, task.training.targets
     centroids = np.zeros((task.classes, task.dimensions))
@@ -41,7 +41,7 @@ def fit(task: Task, settings: Settings) -> Fit:
 
 
 def fits(arrays: Arrays, dimensions: int) -> bool:
-    """Whether the arrays are such as :func:`fit` gives, for vectors of so many ``dimensions``."""
+    """Whether the arrays have the form that :func:`fit` gives, for vectors with ``dimensions`` values."""
     centroids, temperature = arrays["centroids"], arrays["temperature"]
     return (
         is_float(centroids, dimensions=2)

@@ -1,4 +1,4 @@
-"""scikit-learn's nearest neighbours: the vote of the closest training rows, the closer the weightier."""
+"""scikit-learn's nearest neighbours: the closest training rows vote, and closer ones count more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from store.matrices import FloatMatrix
 
 SETTINGS = ("k",)
 MOST_CLASSES = 1_000_000
-DEFAULTS = {"input": "l2"}  # on unit vectors the closest in space is the closest by angle
+DEFAULTS = {"input": "l2"}  # on unit vectors, the closest in space is the closest by angle
 
 
 def fit(task: Task, settings: Settings) -> Fit:
@@ -30,7 +30,7 @@ def fit(task: Task, settings: Settings) -> Fit:
 
 
 def fits(arrays: Arrays, dimensions: int) -> bool:
-    """Whether the arrays are such as :func:`fit` gives, for vectors of so many ``dimensions``."""
+    """Whether the arrays have the form that :func:`fit` gives, for vectors with ``dimensions`` values."""
     matrix, targets = arrays["matrix"], arrays["targets"]
     return (
         is_float(matrix, dimensions=2)

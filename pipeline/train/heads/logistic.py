@@ -24,10 +24,10 @@ def fit(task: Task, settings: Settings) -> Fit:
     weights = None if task.class_weights is None else dict(enumerate(task.class_weights))
     model = LogisticRegression(C=settings.strength, class_weight=weights, max_iter=ITERATIONS)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of iterations: said below
+        warnings.simplefilter("ignore")  # about the number of iterations: reported below
         model.fit(task.training.matrix, task.training.targets)
     kernel, bias = model.coef_.T, model.intercept_
-    if task.classes == 2:  # one column then, of the second class against the first
+    if task.classes == 2:  # then there is one column, for the second class against the first
         kernel, bias = np.concatenate([np.zeros_like(kernel), kernel], axis=1), np.concatenate([[0.0], bias])
     arrays = {
         LAYERS: to_text([Dense(task.classes)]),

@@ -1,4 +1,4 @@
-"""CLIP's own guess from the names of the classes: no training at all."""
+"""CLIP's own guess from the class names, without any training."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from store.matrices import FloatMatrix, unit_length
 SETTINGS = ("template",)
 DEFAULTS = {"input": "l2"}
 EMBEDDER = "clip"  # the feature set it reads unless told otherwise
-LEARNS = False  # from rows
-SCALE = 100.0  # of the cosines before softmax, where CLIP's training ends (Radford et al. 2021)
+LEARNS = False  # it does not learn from rows
+SCALE = 100.0  # of the cosines before softmax: where CLIP's own training ends (Radford et al. 2021)
 
 
 def fit(task: Task, settings: Settings) -> Fit:
-    """The text features of each class: the mean over the templates, of unit length.
+    """The unit-length text features of each class: the mean over the templates.
 
     Raises:
         ColdframeError: the feature set has no text side.
@@ -33,7 +33,7 @@ def fit(task: Task, settings: Settings) -> Fit:
 
 
 def fits(arrays: Arrays, dimensions: int) -> bool:
-    """Whether the arrays are such as :func:`fit` gives, for vectors of so many ``dimensions``."""
+    """Whether the arrays have the form that :func:`fit` gives, for vectors with ``dimensions`` values."""
     texts = arrays["texts"]
     return is_float(texts, dimensions=2) and texts.shape[0] > 0 and texts.shape[1] == dimensions
 

@@ -1,7 +1,7 @@
 """Networks that learn from pixels: one file each, named as on the command line.
 
-A file defines ``network(classes, size)``: a ``keras.Model`` from raw RGB of 0-255, shape (n, height, width, 3), to class
-probabilities (n, classes), not compiled. Everything else is here. Keras is imported inside the functions.
+A file defines ``network(classes, size)``. It returns an uncompiled ``keras.Model`` from raw RGB of 0-255, shape (n, height,
+width, 3), to class probabilities (n, classes). Everything else is here. Keras is imported inside the functions.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pipeline.train.loop import OPTIMIZERS, Diverged
 from store import opening
 from store.errors import ColdframeError
 
-LEAST_SIDE = 16  # pixels: four poolings leave one
-# The report's augmentation; a rotation is a share of a full turn, a zoom of the side.
+LEAST_SIDE = 16  # pixels: after four poolings, one is left
+# The report's augmentation. A rotation is a share of a full turn, a zoom a share of the side.
 ROTATION, ZOOM = 15 / 360, 0.10
 
 Pixels = npt.NDArray[np.uint8]
@@ -36,7 +36,7 @@ Targets = npt.NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is trained; the classes are weighed by n / (classes · n of the class)."""
+    """How a network is trained. Classes are weighted by n / (classes · n of the class)."""
 
     size: tuple[int, int] = setting(
         (128, 128), "Height and width of the pictures in pixels.", metavar="HxW", parse=parse_size, show=show_size
@@ -61,8 +61,8 @@ class Fitted:
     Attributes:
         file: the bytes of its ``.keras`` file, without augmentation and optimiser.
         parameters: how many weights it has.
-        history: a value an epoch of ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy`` (the last two with validation
-            alone), and of what else Keras logs; the losses are those that were minimised, label smoothing included.
+        history: one value per epoch for ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy`` (the last two only with
+            validation) and whatever else Keras logs. The losses are those minimised, including label smoothing.
     """
 
     file: bytes
@@ -71,15 +71,15 @@ class Fitted:
 
 
 def names() -> list[str]:
-    """The networks there are, as written on the command line."""
+    """The available networks, as written on the command line."""
     return sorted(info.name.replace("_", "-") for info in pkgutil.iter_modules(__path__))
 
 
 def build(name: str, classes: int, size: tuple[int, int]) -> Any:
-    """A network with random weights as a ``keras.Model``, not compiled.
+    """A network with random weights as an uncompiled ``keras.Model``.
 
     Raises:
-        ColdframeError: no such network, or pictures too small for one.
+        ColdframeError: there is no such network, or pictures are too small for it.
     """
     if name not in names():
         raise ColdframeError(f"no network {name!r}; available: {', '.join(names())}")
@@ -99,21 +99,21 @@ def fit(
 ) -> Fitted:
     """Train the network ``name`` from random weights.
 
-    The validation loss, or the training loss where there is no validation, stops it early and lowers its learning rate; the
-    weights of the best epoch are kept. Equal seeds give equal results on one machine.
+    The validation loss, or the training loss without validation, stops training early and lowers the learning rate. The weights
+    of the best epoch are kept. Equal seeds give equal results on the same machine.
 
     Args:
         name: one of :func:`names`.
         pictures: raw RGB, uint8 of shape (n, height, width, 3) at ``settings.size``; a memory map is read batch by batch.
         targets: the class of each, integers from 0 to ``classes`` - 1, shape (n,).
         validation: pictures and targets of the same kind, or None.
-        classes: how many there are; one without a picture is never predicted, and is no error.
-        settings: how.
+        classes: how many there are; a class without a picture is never predicted, but is no error.
+        settings: how to train.
         quiet: no progress on stderr.
 
     Raises:
-        ColdframeError: an unknown network, settings out of range, pictures or targets of another shape, fewer than two classes
-            with pictures, or a loss that is no longer finite.
+        ColdframeError: the network is unknown, settings are out of range, pictures or targets have another shape, fewer than two
+            classes have pictures, or the loss is no longer finite.
     """
     check("train from scratch", settings)
     _check_rows("training", pictures, targets, classes, settings.size)
@@ -150,7 +150,7 @@ def fit(
 
 def _check_classes(name: str, targets: Targets) -> None:
     """Raises:
-    ColdframeError: there is nothing to tell apart.
+    ColdframeError: there are fewer than two classes to tell apart.
     """
     count = len(np.unique(targets))
     if count < 2:
@@ -160,7 +160,7 @@ def _check_classes(name: str, targets: Targets) -> None:
 
 
 def _compiled(keras: Any, network: Any, settings: Settings) -> Any:
-    """The network behind its augmentation, ready to be fitted."""
+    """The network behind its augmentation, compiled."""
     model = keras.Sequential([keras.Input((*settings.size, 3)), *_augmentation(keras, settings), network])
     optimizer = keras.optimizers.get(
         {"class_name": settings.optimizer, "config": {"learning_rate": settings.learning_rate}}
@@ -171,24 +171,24 @@ def _compiled(keras: Any, network: Any, settings: Settings) -> Any:
 
 
 def opened(file: Path) -> Callable[[Pixels], npt.NDArray[np.float64]]:
-    """What gives class probabilities of pictures, shape (n, classes), by a network out of its file.
+    """Load a network from its file; return a function from pictures to class probabilities, shape (n, classes).
 
-    The network takes them one at a time, which a processor does as fast as in batches: what one is given depends on it
-    alone, to the bit, not on which others are asked for.
+    The network takes pictures one at a time, which is as fast as in batches on a processor. A picture's result then depends on
+    that picture alone, to the bit, not on the others in the call.
 
     Args:
         file: the ``.keras`` file of a :class:`Fitted`.
 
     Raises:
-        ColdframeError: no such file, or not a network; what is returned raises it for pictures of another size than the network
-            was trained on.
+        ColdframeError: there is no such file, or it is not a network. The returned function raises it for pictures of another
+            size than the network was trained on.
     """
     try:
         with opening.open_regular(file) as held:
             network = keras_files.load_network(held)
     except ColdframeError:
         raise
-    except Exception as error:  # Keras, zipfile and h5py raise many kinds on a wrong file
+    except Exception as error:  # Keras, zipfile and h5py raise many kinds for a wrong file
         reason = " ".join(str(error).split())[:200]
         raise ColdframeError(f"{file}: not a network that coldframe trained ({reason}): train it again") from error
     wanted = tuple(network.input_shape[1:])
@@ -205,7 +205,7 @@ def opened(file: Path) -> Callable[[Pixels], npt.NDArray[np.float64]]:
 
 
 def predict(file: Path, pictures: Pixels) -> npt.NDArray[np.float64]:
-    """Class probabilities of pictures, uint8 (n, height, width, 3), by the network in a file, as :func:`opened` gives them."""
+    """Class probabilities of pictures, uint8 (n, height, width, 3), by the network in a file; see :func:`opened`."""
     return opened(file)(pictures)
 
 
@@ -261,7 +261,7 @@ def _batches(
     *,
     seed: int | None = None,
 ) -> Any:
-    """Batches straight from the array, which Keras would copy whole otherwise; with a seed in a new order each epoch."""
+    """Batches straight from the array, which Keras would otherwise copy whole; with a seed, in a new order each epoch."""
 
     class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -1,6 +1,6 @@
-"""The custom network: four blocks of convolution and pooling, then a dense layer.
+"""The project's own network: four blocks of convolution and pooling, then a dense layer.
 
-Without BatchNormalization: some dozen batches an epoch are too few for its moving averages, which validation reads.
+It has no BatchNormalization: some dozen batches per epoch are too few for the moving averages that validation uses.
 """
 
 from __future__ import annotations
