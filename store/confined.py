@@ -60,8 +60,8 @@ def answer(
         _confine(con, memory)  # before anything that was sent is so much as parsed
         with _address_space(JUDGE_BYTES):
             query = judge.judged(con, sql)
-        connection.show(con, root, moment, only=_needed(query))
         with _address_space(memory + BESIDE_BYTES):
+            connection.show(con, root, moment, only=_needed(query))
             _show_parts_by_path(con, root, query.relations)
             table = _rows(connection.reader(con, query.sql, parameters, ANSWER_ROWS), memory)
             yield None

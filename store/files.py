@@ -30,7 +30,7 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 def sync(path: Path) -> None:
     """Make a file's bytes durable."""
     with _naming(path), places.holding(path) as (name, folder):
-        _fsync(os.open(name, os.O_RDONLY, dir_fd=folder))
+        _fsync(os.open(name, places.READ | os.O_NOFOLLOW, dir_fd=folder))
 
 
 def sync_folder(folder: Path) -> None:

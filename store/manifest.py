@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ from store.parts import Part, is_dataset, is_path_of
 FORMAT = 1
 FOLDER = "manifests"
 BEGIN = b'{\n "manifest": {'  # of every file, as it is encoded
-MOST_BYTES = 256 << 20  # of a manifest: a million parts
+MOST_BYTES = 32 << 20  # of a manifest: a hundred thousand parts
 MOST_NUMBER = 10**15
 MESSAGE_CHARACTERS = 200  # of what a manifest says, in a message
 TAKE_AGAIN = "take the store from where you got it once more"
@@ -90,6 +91,10 @@ def _decode(path: Path) -> Manifest | None:
     except FileNotFoundError:  # removed since the folder was listed
         return None
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE):
+            raise ColdframeError(
+                f"{path}: cannot be read ({error.strerror}): see to it that you may read it"
+            ) from error
         raise StoreDamaged(f"{path}: not a manifest of coldframe ({error.strerror}): {WAY_OUT}") from error
     except _Repeated as error:
         raise _not_ours(path, error) from error

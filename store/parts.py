@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -15,8 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from store import files, opening, whole
+from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 
+# What the system says of a file that may be whole.
+UNSEEN = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
 FOLDER = "parts"  # of the store: in it a folder for each dataset
 MODELS = "models"  # the dataset whose parts are files of trained heads and networks
 _NAMES = {MODELS: re.compile(r"[0-9a-f]{32}\.(npz|keras)(\.tmp)?")}
@@ -41,9 +45,9 @@ class Part:
     sha256: str
 
 
-def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a regular file's bytes."""
-    with opening.open_regular(path, follow=True) as file:
+def sha256_of(path: Path, *, follow: bool = True) -> str:
+    """Hex SHA-256 of a regular file's bytes; ``follow`` allows the path to be a link."""
+    with opening.open_regular(path, follow=follow) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -89,6 +93,11 @@ def problem_of(root: Path, part: Part, *, deep: bool) -> str | None:
     except FileNotFoundError:
         return "missing"
     except OSError as error:
+        if error.errno in UNSEEN:
+            raise ColdframeError(
+                f"{root / part.path}: cannot be looked at ({error.strerror}), so nobody can say whether it is damaged: see to it "
+                "that you may read it, then run the command again"
+            ) from error
         return f"cannot be read ({error.strerror})"
     return None
 
@@ -140,6 +149,6 @@ def _write(root: Path, dataset: str, key: str, suffix: str, write: Callable[[Bin
     rows: list[int] = []
     whole.write(final, lambda file: rows.append(write(file)))
     files.sync_folder(folder)
-    size, digest = final.stat().st_size, sha256_of(final)
+    size, digest = final.lstat().st_size, sha256_of(final, follow=False)
     pa.default_memory_pool().release_unused()  # else a process that writes all night holds more and more of it
     return Part(final.relative_to(root).as_posix(), key, rows[0], size, digest)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-STORES: set[Path] = set()  # the stores that this process has opened, under each path by which it may name them
+STORES: dict[Path, tuple[int, int]] = {}  # device and inode of each store that this process has opened, by its paths
 # Without waiting: a pipe that nobody writes to is opened at once, and refused then.
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _ENTER = READ | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -20,6 +20,12 @@ _ENTER = READ | os.O_DIRECTORY | os.O_NOFOLLOW
 
 class NotRegular(OSError):
     """Something else than a regular file stands where one was expected: a link, a folder, a pipe, a device."""
+
+
+def know(store: Path) -> None:
+    """Remember which folder a store is, under each path that may name it: another one in its place is not taken for it."""
+    status = store.stat()
+    STORES.update(dict.fromkeys((store, store.absolute(), store.resolve()), (status.st_dev, status.st_ino)))
 
 
 def store_of(path: Path) -> Path | None:
@@ -37,6 +43,10 @@ def enter(top: Path, folder: Path) -> int:
     if ".." in steps:
         raise NotRegular(errno.EINVAL, f"outside {top}", str(folder))
     descriptor = os.open(top, READ | os.O_DIRECTORY)
+    found = os.fstat(descriptor)
+    if STORES.get(top, (found.st_dev, found.st_ino)) != (found.st_dev, found.st_ino):
+        os.close(descriptor)
+        raise NotRegular(errno.ESTALE, "another folder has taken its place since the command began", str(top))
     for step in steps:
         try:
             inner = os.open(step, _ENTER, dir_fd=descriptor)

@@ -34,7 +34,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        places.STORES.update((root, root.absolute(), root.resolve()))
+        places.know(root)
 
     @classmethod
     def open(cls, root: Path) -> Store:

@@ -298,6 +298,8 @@ def main() -> None:
         lifeline.stop_with_parent(int(line))
     quiet.own_process()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is to be ignored
+        signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # otherwise 'nohup' wants it to go on
         signal.signal(signal.SIGHUP, _interrupt)
@@ -308,4 +310,6 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: object) -> None:
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # once is enough: it is ending
+        signal.signal(one, signal.SIG_IGN)
     raise KeyboardInterrupt  # a job that a scheduler ends should end as with Ctrl-C

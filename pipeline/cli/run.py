@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ def demo(
     if draw_only:
         return
     common.store, common.config_file = drawn.store, drawn.config
+    os.environ["HF_HUB_OFFLINE"] = "1"  # it needs no network, whatever stands in a recipe that was there before
     for arguments in drawn.commands():
         code = coldframe(common, arguments, results=False)
         if code not in (0, SOME_FAILED):

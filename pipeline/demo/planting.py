@@ -20,6 +20,7 @@ import pyarrow as pa
 from pipeline.demo.families import PLANS, invented_names, rng_of
 from pipeline.demo.faults import NOT_ANIMALS, SKETCH
 from pipeline.ingest import tables
+from pipeline.ingest.decoding import MOST_PATH
 from store.errors import ColdframeError
 
 NEEDED = ("rare_species_id", "phylum", "family", "file_path")
@@ -122,6 +123,8 @@ def of_catalogue(metadata: Path) -> list[Row]:
         for name in NEEDED:
             if not cells[name]:
                 raise ColdframeError(f"{metadata}: row {number} has no {name}: it is needed to draw its picture")
+        if len(cells["file_path"]) > MOST_PATH:
+            raise ColdframeError(f"{metadata}: row {number}: a path of more than {MOST_PATH} characters")
         path = PurePosixPath(cells["file_path"])
         if not path.name or "\0" in cells["file_path"]:
             raise ColdframeError(f"{metadata}: row {number}: {cells['file_path']!r} names no file")

@@ -147,6 +147,9 @@ def prepare(folder: Path, settings: Settings, *, quiet: bool = False) -> World:
     """
     rows = _rows(settings)
     _claim(folder, settings, rows)
+    store = folder / "coldframe-store"
+    if os.path.lexists(store) and not opening.is_plain_folder(store):
+        raise ColdframeError(f"{store}: a link or no folder, which no demo makes: name another DIR")
     started = time.monotonic()
     drawn = drawing.draw(rows, folder / "images", settings.seed, top=folder, quiet=quiet)
     seconds = time.monotonic() - started

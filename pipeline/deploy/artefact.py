@@ -155,13 +155,25 @@ def _check_file(file: Path, digest: str) -> None:
         raise ColdframeError(f"{file}: damaged: export the run again")
 
 
-def publish(folder: Path, final: Path) -> None:
-    """Give a folder with a draft card its final name, and then its card the final name: only now is it an artefact."""
-    for path in folder.iterdir():
+def publish(folder: Path, final: Path, *, place: Path | None = None) -> None:
+    """Give a folder with a draft card its final name, and then the card its final name. Only then is it an artefact.
+
+    Args:
+        place: a path that stays this folder, whatever takes its name meanwhile.
+
+    Raises:
+        ColdframeError: another folder got the final name.
+    """
+    place = place or folder
+    for path in place.iterdir():
         files.sync(path)
-    files.sync_folder(folder)
+    files.sync_folder(place)
+    meant = place.stat()
     files.rename(folder, final)
+    if not os.path.samestat(meant, final.lstat()):
+        raise ColdframeError(f"{final}: another folder had taken the place of the draft: look at what is there now")
     files.sync_folder(final.parent)
-    files.remove(final / cards.MARK)
-    files.rename(final / cards.DRAFT, final / cards.CARD)
-    files.sync_folder(final)
+    held = final if place == folder else place
+    files.remove(held / cards.MARK)
+    files.rename(held / cards.DRAFT, held / cards.CARD)
+    files.sync_folder(held)

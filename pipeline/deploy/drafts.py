@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.deploy import artefact, cards, ownership
 from store import opening
@@ -24,8 +25,15 @@ _NAME = re.compile(r"[0-9a-f]{32}(\.part|\.old)")
 _FORMER = re.compile("[0-9]{1,9}(-old)?")  # how earlier versions named both; other programs may use such names too
 
 
+class Draft(NamedTuple):
+    """A draft: the folder by its name, and a place that stays this folder, whatever takes its name meanwhile."""
+
+    folder: Path
+    place: Path
+
+
 @contextmanager
-def beside(final: Path, notes: list[str]) -> Iterator[Path]:
+def beside(final: Path, notes: list[str]) -> Iterator[Draft]:
     """Make a draft for a place. It is removed unless the block publishes it.
 
     Drafts of killed exports are removed first; ``notes`` gets a sentence for each that has to stay.
@@ -36,14 +44,17 @@ def beside(final: Path, notes: list[str]) -> Iterator[Path]:
     _remove_left(final, notes)
     folder = final.with_name(f".{final.name}-{uuid.uuid4().hex}{PART}")
     folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    place = ownership.held_place(descriptor, folder)
     try:
-        held = _mark(folder)
+        held = _mark(place, folder)
     except BaseException:
-        (folder / cards.MARK).unlink(missing_ok=True)
+        (place / cards.MARK).unlink(missing_ok=True)
+        os.close(descriptor)
         folder.rmdir()
         raise
     try:
-        yield folder
+        yield Draft(folder, place)
     except BaseException as error:
         left = ownership.remove(folder)
         if left is not None and isinstance(error, ColdframeError):
@@ -53,9 +64,10 @@ def beside(final: Path, notes: list[str]) -> Iterator[Path]:
         ownership.remove(folder)
     finally:
         os.close(held)
+        os.close(descriptor)
 
 
-def publish(draft: Path, final: Path, notes: list[str]) -> None:
+def publish(draft: Draft, final: Path, notes: list[str]) -> None:
     """Move a draft to its place.
 
     An artefact already there is put aside until the new one is in place, and then removed. ``notes`` gets a sentence if removing
@@ -64,14 +76,14 @@ def publish(draft: Path, final: Path, notes: list[str]) -> None:
     Raises:
         ColdframeError: the draft cannot be published, and what stood there cannot be put back.
     """
-    old = draft.with_suffix(OLD)
+    old = draft.folder.with_suffix(OLD)
     is_replaced = os.path.lexists(final)
     if is_replaced:
         final.rename(old)
     try:
-        artefact.publish(draft, final)
+        artefact.publish(draft.folder, final, place=draft.place)
     except BaseException as error:
-        left = None if draft.exists() else ownership.remove(final)  # whatever else stands there now is not ours
+        left = None if draft.folder.exists() else ownership.remove(final)  # whatever else stands there now is not ours
         if is_replaced and (left is not None or os.path.lexists(final)):
             left = left or f"{final}: something else stands there now"
             raise ColdframeError(f"{left}; what was there before is {old} now") from error
@@ -110,9 +122,9 @@ def _remove_unless_filled(draft: Path) -> str | None:
     return f"{draft}: left where it is, for nothing in it says which export made it: remove it yourself"
 
 
-def _mark(draft: Path) -> int:
+def _mark(place: Path, draft: Path) -> int:
     """Mark a draft; return a descriptor that holds the lock on its mark."""
-    descriptor = os.open(draft / cards.MARK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(place / cards.MARK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     with suppress(OSError):  # without locks, nobody removes it
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.write(descriptor, ownership.mark(draft))  # now that the lock is held

@@ -88,7 +88,8 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     rows = _rows(snapshot, run, settings, notes)
     model = classifier.assemble(parts)
     contents, expected = _to_compare(snapshot, parts, model, rows)
-    with drafts.beside(final, notes) as draft:
+    with drafts.beside(final, notes) as made:
+        draft = made.place
         formats.write(settings.format, model, draft)
         shutil.copyfile(inspect.getfile(decoding), draft / cards.DECODING)
         card = card_facts.facts(snapshot, run, parts, settings.format, columns)
@@ -119,7 +120,7 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         (draft / cards.READABLE_CARD).write_text(model_card.text(whole), encoding="utf-8")
         cards.write(draft, card)  # the card covers that file, too
         _check_place(final, force=settings.force)  # again: minutes have passed
-        drafts.publish(draft, final, notes)
+        drafts.publish(made, final, notes)
     if judgement is not None:
         with store.commit("export") as commit:
             keep_judgement(commit, judgement)

@@ -32,10 +32,10 @@ def mark(folder: Path) -> bytes:
     return f"coldframe export made this draft: {found['id'] if found else ''}\n".encode()
 
 
-def is_marked(folder: Path) -> bool:
+def is_marked(folder: Path, name: str = "") -> bool:
     """Whether a folder is a draft by its random name and by its mark."""
-    said = _mark_in(folder)
-    return said is not None and DRAFTS.fullmatch(folder.name) is not None and said == mark(folder)
+    named, said = Path(name or folder.name), _mark_in(folder)
+    return said is not None and DRAFTS.fullmatch(named.name) is not None and said == mark(named)
 
 
 def _mark_in(folder: Path) -> bytes | None:
@@ -47,14 +47,25 @@ def _mark_in(folder: Path) -> bytes | None:
     return said if _MARK.fullmatch(said) else None
 
 
-def foreign(folder: Path) -> str | None:
+def held_place(descriptor: int, folder: Path) -> Path:
+    """A path to the folder that is open, whatever has its name meanwhile; its name on a system without ``/proc``.
+
+    It holds in processes of this user as long as this process has the folder open.
+    """
+    place = Path(f"/proc/{os.getpid()}/fd/{descriptor}")
+    return place if place.is_dir() else folder
+
+
+def foreign(folder: Path, name: str = "") -> str | None:
     """Why a folder is not purely an export's; None if everything in it belongs to a finished or unfinished artefact.
+
+    ``name`` is the folder's own, if the path is another.
 
     In a draft, recognised by its name and mark, this means regular files with names that an export writes. In any other folder it
     means a card such as an export writes, and files that match it.
     """
     inside = sorted(os.listdir(folder))
-    if is_marked(folder):
+    if is_marked(folder, name):
         ours = written()
         return next((_has(name) for name in inside if name not in ours or not _is_regular(name, folder)), None)
     card = cards.CARD if artefact.is_one(folder) else cards.DRAFT
@@ -106,7 +117,7 @@ def remove(folder: Path) -> str | None:
         inside = sorted(
             os.listdir(descriptor), key=lambda name: name == cards.MARK
         )  # last: while it is there, the folder is ours
-        strange = foreign(folder)  # this also sees what has been added since
+        strange = foreign(held_place(descriptor, folder), folder.name)  # this also sees what has been added since
         if strange is not None:
             return f"{folder}: left where it is, for not all in it is of an export ({strange})"
         for name in inside:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.embed import allowed
+from pipeline.embed import allowed, pickles
 from pipeline.runtime import quiet
 from store import opening
 from store.errors import ColdframeError
@@ -33,7 +33,7 @@ LARGEST_CONFIG = 64 * 2**20  # bytes
 TENSORS = (".safetensors", ".bin")  # suffixes of files of tensors
 MOST_LAYERS, MOST_WIDTH = (
     1000,
-    10_000_000,
+    2_000_000,
 )  # in a configuration: limits for any number that counts layers, and for any other number
 PARTS = "config.json, model.safetensors, tokenizer and preprocessor files"
 
@@ -52,8 +52,12 @@ class Pretrained:
         Raises:
             ColdframeError: the part is not available, or is not in the Hugging Face format.
         """
-        for file in sorted(self.folder.glob("*.bin")):
-            _check_pickle(self.name, self.weights, file)
+        if not any(self.folder.glob("*.safetensors")):  # else pickles are not read
+            for file in sorted(self.folder.glob("*.bin")):
+                try:
+                    pickles.check(file)
+                except Exception as error:  # pickles raise every kind
+                    raise ColdframeError(_not_had(self.name, self.weights, f" ({file}: {_short(error)})")) from error
         try:
             return kind.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False, **options)
         except Exception as error:  # safetensors, JSON and transformers each raise their own kinds
@@ -87,12 +91,15 @@ class Pretrained:
         """
         import torch
 
-        config = self.load(kind, attn_implementation="eager")  # its own choice may be code from elsewhere
-        for key, value in _entries(config.to_dict()):
-            if isinstance(value, int) and not isinstance(value, bool) and value > _most(key):
-                raise ColdframeError(_not_had(self.name, self.weights, f" (config.json: {key} = {value} is too large)"))
-        with torch.device("meta"):  # on this device, tensors have shapes but take no memory
-            wanted = sum(one.numel() for one in make(config).parameters())
+        config = self.load(kind)
+        for one in (config, *(getattr(config, part, None) for part in ("text_config", "vision_config"))):
+            if one is not None:
+                one._attn_implementation = "eager"  # its own choice may be code from elsewhere
+        try:
+            with torch.device("meta"):  # on this device, tensors have shapes but take no memory
+                wanted = sum(one.numel() for one in make(config).parameters())
+        except Exception as error:  # a configuration that makes no sense raises many kinds
+            raise ColdframeError(_not_had(self.name, self.weights, f" (config.json: {_short(error)})")) from error
         there = sum(file.stat().st_size for file in self.folder.iterdir() if file.suffix in TENSORS)
         if wanted > there > 0:
             raise ColdframeError(
@@ -104,27 +111,13 @@ class Pretrained:
             )
 
 
-def _most(key: str) -> int:
-    return MOST_LAYERS if "layers" in key else MOST_WIDTH
-
-
-def _check_pickle(name: str, weights: str, file: Path) -> None:
-    """Check that no tensor of a pickle has more numbers than the file has bytes: a tensor may repeat a single number many times.
-
-    Raises:
-        ColdframeError: one has more.
+def _check_numbers(said: Any) -> None:
+    """Raises:
+    ValueError: a number in a configuration is larger than any network's.
     """
-    import torch
-
-    try:
-        with opening.open_regular(file, follow=True):
-            held = torch.load(file, map_location="meta", weights_only=True)
-    except Exception as error:  # pickles raise every kind
-        raise ColdframeError(_not_had(name, weights, f" ({file}: {_short(error)})")) from error
-    size = file.stat().st_size
-    tensors = [one for one in held.values() if isinstance(one, torch.Tensor)] if isinstance(held, dict) else []
-    if sum(one.numel() for one in tensors) > size:
-        raise ColdframeError(_not_had(name, weights, f" ({file}: its tensors have more numbers than it has bytes)"))
+    for key, value in _entries(said):
+        if isinstance(value, int) and value > (MOST_LAYERS if "layers" in key else MOST_WIDTH):
+            raise ValueError(f"{key} = {value} is too large")
 
 
 def find(name: str, weights: str, *, fetch: bool, is_own: bool = False) -> Pretrained:
@@ -198,9 +191,13 @@ def _check(name: str, weights: str, folder: Path) -> None:
             continue
         try:
             with opening.open_regular(file, follow=True) as opened:  # the hub's own cache is full of links
+                if file.suffix not in TENSORS and os.fstat(opened.fileno()).st_size > LARGEST_CONFIG:
+                    raise ValueError(f"larger than {LARGEST_CONFIG} bytes")
                 if not _is_settings(file.name):
                     continue
                 said = _parsed(opened.read(LARGEST_CONFIG))
+            if file.name == "config.json":
+                _check_numbers(said)
             _check_files(folder, file.name, said)
             asked = next(_asked_to_run(said), None)
         except (OSError, ValueError, RecursionError) as error:

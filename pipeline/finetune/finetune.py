@@ -293,6 +293,8 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
 def again(moment: Snapshot, config: Config, name: str, made: Mapping[str, Any]) -> list[str]:
     """The command that repeats a fine-tuning with these settings, under the same name."""
     settings: Settings = from_json(Settings, made)
+    if (settings.run or "").startswith("-"):  # it would be an option
+        raise ValueError(settings.run)
     asked = options(Settings, settings, config.defaults(Settings, STEP, name), leave_out=tuple(incidental(Settings)))
     return [STEP, *([_still_there(moment, settings.run)] if settings.run else []), "--as", name, *asked]
 

@@ -40,6 +40,7 @@ _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6", b"%!\n", b"\x04%!PS")
 MAX_PIXELS = 89_478_485
 # Bytes of the largest file, whatever its pixels. A higher pixel limit allows more, at 16 bytes a pixel.
 MAX_BYTES = 1 << 30
+MOST_PATH = 4096  # characters: more than any system opens
 
 # A picture is grey when the channels of at least 99 % of its pixels are this close together. JPEG compression moves
 # the channels of a grey picture by a few steps; the palest colour photographs measured differ by 15.
@@ -94,6 +95,8 @@ def locate(root: Path, path: str) -> Path:
         raise UnreadableImage("absolute path: expected one relative to the image folder")
     if "\0" in path:
         raise UnreadableImage("not a path: it holds a NUL character")
+    if len(path) > MOST_PATH:  # following one that is longer takes time that grows with its square
+        raise UnreadableImage(f"a path of {len(path)} characters, expected at most {MOST_PATH}")
     whole = root / path
     try:
         inside = whole.resolve().is_relative_to(root.resolve())

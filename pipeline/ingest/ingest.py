@@ -153,6 +153,8 @@ def again(moment: Snapshot, config: Config) -> list[str]:
     if record is None:
         raise LookupError("the catalogue")
     made: Settings = from_json(Settings, record.settings)
+    if made.metadata.startswith("-"):  # it would be an option
+        raise ValueError(made.metadata)
     asked = options(Settings, made, config.defaults(Settings, STEP), leave_out=("images", *incidental(Settings)))
     return [STEP, made.metadata, "--images", str(made.images), *asked]
 

@@ -17,6 +17,7 @@ from store.schemas import as_text
 
 ROWS_AT_ONCE, BATCH_BYTES = 4096, 1 << 26  # when reading Parquet
 ROW_BYTES, VALUE_BYTES = 8, 4  # memory of a row besides its values, and the least memory of a value
+MOST_DEPTH = 8  # of lists within lists: each level doubles what DuckDB takes to give them back
 PIECE_ROWS = 16_384  # of a column, when turned into Python objects
 BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
 SHOWN_CHARACTERS = 200  # of a type's name: a structure with many fields has a long one
@@ -35,8 +36,13 @@ def read(source: Path) -> pa.Table:
             # text as dictionary codes: a file of a few hundred bytes may hold a long text a million times
             leaves = map(file.schema.column, range(len(file.schema)))
             texts = [column.path for column in leaves if column.physical_type == "BYTE_ARRAY"]
-            with pq.ParquetFile(opened, read_dictionary=texts) as coded:
-                table = _held(source, coded, file.schema_arrow, _rows_at_once(file.schema))
+            try:
+                with pq.ParquetFile(opened, read_dictionary=texts) as coded:
+                    table = _held(source, coded, file.schema_arrow, _rows_at_once(file.schema))
+            except NotImplementedError:  # of an encoding in which each text stands by itself
+                opened.seek(0)
+                with pq.ParquetFile(opened) as plain:
+                    table = _held(source, plain, file.schema_arrow, _rows_at_once(file.schema))
     except MemoryError:
         raise
     except (pa.ArrowException, OSError) as error:
@@ -114,7 +120,7 @@ def _usable(source: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray
         ColdframeError: it cannot be text either: text that is not UTF-8, or a time beyond the calendar.
     """
     kind = column.type
-    is_plain = _is_plain(kind)
+    is_plain = _depth(kind) <= MOST_DEPTH and _is_plain(kind)
     try:
         column.validate(full=True)
         if is_plain and not (pa.types.is_temporal(kind) or _has_parts(kind)):
@@ -139,6 +145,10 @@ def _usable(source: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray
 
 def _pieces(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
     return (column.slice(start, PIECE_ROWS) for start in range(0, len(column), PIECE_ROWS))
+
+
+def _depth(kind: pa.DataType) -> int:
+    return 1 + max((_depth(kind.field(at).type) for at in range(kind.num_fields)), default=0)
 
 
 def _is_plain(kind: pa.DataType) -> bool:

@@ -21,6 +21,7 @@ SWITCHES = {
     "HF_HUB_DISABLE_TELEMETRY": "1",  # the Hugging Face hub and its hf_xet: what runs here, how fast files came
     "DISABLE_SAFETENSORS_CONVERSION": "1",  # transformers: asks a service to convert the repository it loads from
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "USE_HUB_KERNELS": "NO",  # transformers: fetches code for some layers
 }
 # More switches for processes that are entirely ours.
 OWN_SWITCHES = {"DO_NOT_TRACK": "1", "DISABLE_TELEMETRY": "1"}

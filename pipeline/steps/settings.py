@@ -200,10 +200,20 @@ def from_json(kind: type[Any], recorded: Mapping[str, Any]) -> Any:
     """Settings from what the store recorded.
 
     Settings that an earlier version did not have get their defaults; those that this version does not know are left out.
+
+    Raises:
+        ColdframeError: a value is not of its setting's type, as none that coldframe recorded is.
     """
-    names = {one.name for one in declared(kind)}
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()}
-    return kind(**{name: value for name, value in given.items() if name in names})
+    given = {}
+    for one in declared(kind):
+        if one.name not in recorded:
+            continue
+        value = recorded[one.name]
+        listed = list(value) if isinstance(value, tuple) else value
+        if not fits(listed, one.hint) or (one.setting.is_range and len(listed) != 2):
+            raise ColdframeError(f"the record of a step says {one.name} = {ascii(value)[:60]}, which no step records")
+        given[one.name] = tuple(value) if isinstance(value, list) else value
+    return kind(**given)
 
 
 def options(kind: type, settings: Any, defaults: Any = None, *, leave_out: Sequence[str] = ()) -> Iterator[str]:

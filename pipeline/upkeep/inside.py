@@ -6,37 +6,110 @@ hold a long text a million times.
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from store import opening
+from store import connection, manifest, opening, spill
+from store.manifest import Manifest
+from store.part_files import STORE, PartFiles
 from store.parts import Part
 from store.schemas import GROWN_DATASETS, SCHEMAS
 
 ROWS_AT_ONCE = 65_536
+# What DuckDB tells of a column in a group of rows: of its values, and of where they lie.
+SAID = (
+    "row_group_id, row_group_num_rows, path_in_schema, num_values, stats_min, stats_max, stats_null_count, stats_distinct_count, "
+    "stats_min_value, stats_max_value, min_is_exact, max_is_exact, index_page_offset, bloom_filter_offset"
+)
+PLACES = "dictionary_page_offset, data_page_offset, total_compressed_size"
 TEXT = "BYTE_ARRAY"  # Parquet's name for text
 
 
-def problem(root: Path, dataset: str, part: Part, *, deep: bool) -> str | None:
-    """What is wrong with a part; None if nothing is, or if it was replaced and collected meanwhile.
+class Parts:
+    """The parts of one moment, as DuckDB and Arrow both see them.
 
-    Args:
-        deep: also read it. This checks that its text is text, and that the least and greatest values stated in the file are true,
-            because queries skip rows by them.
+    The two do not heed the same of what a file says of its values. So each part is written again, by our own writer and without
+    compression, and DuckDB has to be told the same of both files.
     """
-    try:
-        with opening.open_regular(root / part.path, below=root) as opened, pq.ParquetFile(opened) as file:
-            return _of_columns(dataset, part, file) or (_of_values(opened, file) if deep else None)
-    except FileNotFoundError:
+
+    def __init__(self, root: Path, moment: Manifest) -> None:
+        self._root, self._moment = root, moment
+        self._names = (f"{number}.parquet" for number in itertools.count())
+        self._spilled = spill.new()
+
+    def __enter__(self) -> Parts:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        spill.remove(self._spilled)
+
+    def problem(self, dataset: str, part: Part, *, deep: bool) -> str | None:
+        """What is wrong with a part; None if nothing is, or if it was replaced and collected meanwhile.
+
+        Args:
+            deep: also read it, to see that its text is text, and that what the file says of its values, by which queries leave
+                rows unread, is what our own writer says of them.
+        """
+        try:
+            with (
+                opening.open_regular(self._root / part.path, below=self._root) as opened,
+                pq.ParquetFile(opened) as file,
+            ):
+                return _of_columns(dataset, part, file) or (self._of_values(part, opened, file) if deep else None)
+        except FileNotFoundError:
+            return None
+        except MemoryError:
+            return "cannot be read (it takes more memory than there is)"
+        except Exception as error:  # the reader of a file that makes no sense raises kinds of its own
+            return f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+
+    def _of_values(self, part: Part, opened: Any, file: pq.ParquetFile) -> str | None:
+        columns = [file.schema.column(number) for number in range(len(file.schema))]
+        texts = [one.path for one in columns if one.physical_type == TEXT]
+        again = Path(self._spilled) / next(self._names)
+        again.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            with pq.ParquetFile(opened, read_dictionary=texts) as coded:
+                schema = coded.schema_arrow
+                with pq.ParquetWriter(again, schema, compression="none", store_schema=False) as writer:
+                    for group in range(file.num_row_groups):
+                        batches = list(coded.iter_batches(ROWS_AT_ONCE, row_groups=[group]))
+                        for batch in batches:
+                            for values in batch.columns:
+                                values.validate(full=True)
+                        writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=1 << 30)
+            if _said(self._root, self._moment, part.path) != _said(again.parent, _moment_of(again), again.name):
+                return "what it says of its values is not so, or not as coldframe says it"
+        finally:
+            again.unlink(missing_ok=True)
         return None
-    except MemoryError:
-        return "cannot be read (it takes more memory than there is)"
-    except Exception as error:  # reading a malformed file raises many kinds
-        return f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+
+
+def _moment_of(file: Path) -> Manifest:
+    """A moment whose only part is this file."""
+    part = Part(file.name, "", 0, 0, "")
+    return dataclasses.replace(manifest.EMPTY, datasets={"images": (part,)})
+
+
+def _said(root: Path, moment: Manifest, path: str) -> list[tuple[Any, ...]]:
+    """What DuckDB is told of the values of a part, a row for each column of each group of rows; its chunks lie in order."""
+    con = connection.opened(PartFiles(root, moment))
+    try:
+        rows = con.execute(f"select {SAID}, {PLACES} from parquet_metadata(?)", [f"{STORE}{path}"]).fetchall()
+    finally:
+        con.close()
+    end = 0
+    for _, _, _, count, *_, dictionary, data, size in rows:
+        begin = dictionary or data
+        if count and (begin < end or begin > data):
+            raise ValueError("its columns lie over each other")
+        end = begin + size
+    return [row[: -len(PLACES.split(","))] for row in rows]
 
 
 def _of_columns(dataset: str, part: Part, file: pq.ParquetFile) -> str | None:
@@ -63,50 +136,3 @@ def _fits(expected: pa.DataType, found: pa.DataType) -> bool:
         if kind(expected):
             return bool(kind(found))
     return bool(expected == found)
-
-
-def _of_values(opened: Any, file: pq.ParquetFile) -> str | None:
-    schema, groups = file.schema, file.num_row_groups
-    columns = [schema.column(number) for number in range(len(schema))]
-    if any(
-        _has_index(file.metadata.row_group(group).column(at)) for group in range(groups) for at in range(len(schema))
-    ):
-        return "it has an index of its values, which coldframe does not write"
-    texts = [one.path for one in columns if one.physical_type == TEXT]
-    plain = {one.path: at for at, one in enumerate(columns) if one.path in file.schema_arrow.names}
-    with_text = {path.split(".", 1)[0] for path in texts}
-    with pq.ParquetFile(opened, read_dictionary=texts) as coded:
-        for group in range(groups):
-            said = file.metadata.row_group(group)
-            nulls = dict.fromkeys(plain, 0)
-            for batch in coded.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=sorted({*plain, *with_text})):
-                for name, values in zip(batch.schema.names, batch.columns, strict=True):
-                    if name in with_text:
-                        values.validate(full=True)
-                    if name in plain:
-                        nulls[name] += values.null_count
-                        if not _is_within(values, said.column(plain[name]).statistics):
-                            return f"its {name} has values beyond the least or greatest that the file tells of"
-            for name, count in nulls.items():
-                told = said.column(plain[name]).statistics
-                if told is not None and told.has_null_count and told.null_count != count:
-                    return f"its {name} has {count} empty values in a group of rows, and the file tells of {told.null_count}"
-    return None
-
-
-def _has_index(chunk: Any) -> bool:
-    return bool(chunk.has_column_index or getattr(chunk, "bloom_filter_offset", None) is not None)
-
-
-def _is_within(values: pa.Array, told: Any) -> bool:
-    """Whether all values lie between the least and the greatest that the statistics state."""
-    if told is None or not told.has_min_max:
-        return True
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary.take(pc.unique(values.indices.drop_null()))
-    if pa.types.is_floating(values.type):
-        values = values.filter(pc.invert(pc.is_nan(values)))
-    found = pc.min_max(values).as_py()
-    if found["min"] is None:
-        return True
-    return bool(told.min <= found["min"] and found["max"] <= told.max)

@@ -76,11 +76,12 @@ def _check_files(store: Store, moment: manifest.Manifest, *, deep: bool) -> list
 def _check_columns(store: Store, moment: manifest.Manifest, *, deep: bool) -> Finding:
     """Check the inside of the parts, see :mod:`pipeline.upkeep.inside`."""
     problems = []
-    for dataset in SCHEMAS:
-        for part in moment.parts(dataset):
-            problem = inside.problem(store.root, dataset, part, deep=deep)
-            if problem:
-                problems.append(f"{store.root / part.path}: {problem}")
+    with inside.Parts(store.root, moment) as held:
+        for dataset in SCHEMAS:
+            for part in moment.parts(dataset):
+                problem = held.problem(dataset, part, deep=deep)
+                if problem:
+                    problems.append(f"{store.root / part.path}: {problem}")
     return Finding("columns", _some(problems[:EXAMPLES], len(problems)), TAKE_AGAIN)
 
 

@@ -359,7 +359,15 @@ def test_the_models_are_small_and_have_cards() -> None:
         assert "**Measured**" in (MODELS / name / "README.md").read_text()
 
 
-LINKS = ("demo.json", "metadata.csv", "models/clip/config.json", "images", "pictures.jpg", "coldframe.toml")
+LINKS = (
+    "coldframe-store",
+    "demo.json",
+    "metadata.csv",
+    "models/clip/config.json",
+    "images",
+    "pictures.jpg",
+    "coldframe.toml",
+)
 
 
 @pytest.mark.parametrize("name", LINKS)

@@ -227,11 +227,11 @@ def test_only_whole_drafts_of_killed_exports_are_removed(tmp_path: Path) -> None
     before = inside(tmp_path)
     notes: list[str] = []
     with drafts.beside(final, notes) as made:
-        assert ownership.is_marked(made)
+        assert ownership.is_marked(made.folder)
         now = inside(tmp_path)
         assert now == {name: data for name, data in before.items() if name not in gone} | {
-            made.name: None,
-            f"{made.name}/.draft": ownership.mark(made),
+            made.folder.name: None,
+            f"{made.folder.name}/.draft": ownership.mark(made.folder),
         }
     assert len(notes) == len(kept)
     assert all(str(one) in note for one, note in zip(kept, notes, strict=True))
@@ -240,11 +240,11 @@ def test_only_whole_drafts_of_killed_exports_are_removed(tmp_path: Path) -> None
 
 def test_a_draft_that_an_export_fills_stays(tmp_path: Path) -> None:
     with drafts.beside(tmp_path / "final", []) as made:
-        (made / "model.onnx").write_bytes(b"half a mod")
+        (made.place / "model.onnx").write_bytes(b"half a mod")
         notes: list[str] = []
         with drafts.beside(tmp_path / "final", notes) as other:
-            assert other != made
-        assert (made / "model.onnx").exists()
+            assert other.folder != made.folder
+        assert (made.folder / "model.onnx").exists()
         assert notes == []
 
 
@@ -271,9 +271,9 @@ def test_a_folder_that_only_looks_like_a_draft_stays(tmp_path: Path, name: str) 
 def test_a_draft_goes_with_its_export(tmp_path: Path) -> None:
     def fail(*put: Callable[[Path], str]) -> None:
         with drafts.beside(tmp_path / "final", []) as made:
-            (made / "model.onnx").write_bytes(b"half a mod")
+            (made.place / "model.onnx").write_bytes(b"half a mod")
             for one in put:
-                one(made)
+                one(made.folder)
             raise ColdframeError("no")
 
     with pytest.raises(ColdframeError, match=r"^no$"):
@@ -307,7 +307,7 @@ def test_what_is_put_aside_comes_back_or_goes(tmp_path: Path, monkeypatch: pytes
 
         with monkeypatch.context() as patched:
             patched.setattr(files, "rename", failing)
-            drafts.publish(draft, final, [])
+            drafts.publish(drafts.Draft(draft, draft), final, [])
 
     for number, when in enumerate(("before", "after")):
         with pytest.raises(RuntimeError):
@@ -323,12 +323,12 @@ def test_what_is_put_aside_comes_back_or_goes(tmp_path: Path, monkeypatch: pytes
     shutil.rmtree(final)
     old.rename(final)
     notes: list[str] = []
-    drafts.publish(new(3), final, notes)
+    drafts.publish(drafts.Draft(new(3), tmp_path / f".final-{3:032x}.part"), final, notes)
     assert (os.listdir(tmp_path), notes) == (["final"], [])
     assert artefact.read(final).card["max_pixels"] == 7
     assert ownership.foreign(final) is None
     a_file(final)  # a moment too late to be seen before
-    drafts.publish(new(4), final, notes)
+    drafts.publish(drafts.Draft(new(4), tmp_path / f".final-{4:032x}.part"), final, notes)
     (aside,) = tmp_path.glob(".final-*.old")
     assert (aside / "thesis.txt").exists()
     assert "thesis.txt" in notes[0]
@@ -1400,3 +1400,40 @@ def test_scaling_of_a_head_stays_what_it_was(tmp_path: Path) -> None:
         given = Head("zero-shot", scaling, {"texts": np.ones((3, 4), np.float32)})
         (tmp_path / "head.npz").write_bytes(given.to_bytes())
         assert Head.read(tmp_path / "head.npz").scaling.blocks == scaling.blocks
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no paths to folders that are open")
+def test_a_draft_is_filled_where_it_was_made(tmp_path: Path) -> None:
+    """Though somebody who may write in the folder above puts a link in its place."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "decoding.py").write_text("mine")
+    with suppress(ColdframeError), drafts.beside(tmp_path / "art", []) as made:
+        made.folder.rename(tmp_path / "away")
+        made.folder.symlink_to(mine)
+        (made.place / "decoding.py").write_text("ours")
+        with pytest.raises(ColdframeError, match="another folder had taken the place of the draft"):
+            drafts.publish(made, tmp_path / "art", [])
+    assert inside(mine) == {"decoding.py": b"mine"}
+    assert (tmp_path / "away" / "decoding.py").read_text() == "ours"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no paths to folders that are open")
+def test_what_was_looked_at_is_what_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "photo.jpg").write_text("mine")
+    ours = planted(tmp_path / "art")
+    listdir = os.listdir
+    swapped: list[Path] = []
+
+    def swap(path: Any) -> list[str]:
+        found = listdir(path)
+        if not swapped and isinstance(path, int):  # once it is open
+            swapped.append(ours.rename(tmp_path / "away"))
+            mine.rename(ours)
+        return found
+
+    monkeypatch.setattr(os, "listdir", swap)
+    ownership.remove(ours)
+    assert inside(ours) == {"photo.jpg": b"mine"}

@@ -202,10 +202,10 @@ def test_a_pickle_gives_tensors_alone(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     with (folder / "pytorch_model.bin").open("wb") as file:
         pickle.dump({"logit_scale": Evil(ran)}, file, protocol=2)
-    with pytest.raises(ColdframeError, match=r"cannot be had .*pytorch_model\.bin: Weights only load failed"):
+    with pytest.raises(ColdframeError, match=r"cannot be had .*pytorch_model\.bin: (Weights only|File is not|its program names)"):
         read_everything(folder)
     torch.save({"logit_scale": Evil(ran)}, folder / "pytorch_model.bin")
-    with pytest.raises(ColdframeError, match=r"cannot be had .*pytorch_model\.bin: Weights only load failed"):
+    with pytest.raises(ColdframeError, match=r"cannot be had .*pytorch_model\.bin: (Weights only|File is not|its program names)"):
         read_everything(folder)
     assert not ran.exists()
 
@@ -1191,7 +1191,7 @@ CLAIMS: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
         lambda said: said["text_config"].update(vocab_size=40_000_000),
         "vocab_size = 40000000 is too",
     ),
-    "width": ("config.json", lambda said: said.update(projection_dim=9_000_000), "config.json describes .* numbers"),
+    "width": ("config.json", lambda said: said.update(projection_dim=1_500_000), "config.json describes .* numbers"),
     "layers": (
         "config.json",
         lambda said: said["vision_config"].update(num_hidden_layers=10**6),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from pipeline.runs.runs import Run
 from pipeline.train.heads import Head
-from store import files, garbage, parts, places
+from store import files, garbage, opening, parts, places
 from store.connection import connect
 from store.errors import ColdframeError, Locked
 from store.store import Store
@@ -244,3 +246,33 @@ def test_a_model_is_read_through_no_link_however_the_store_is_named(
     (tmp_path / "elsewhere").mkdir(exist_ok=True)
     with pytest.raises((ColdframeError, OSError), match="link"):
         Head.read(file)
+
+
+def test_the_store_itself_is_the_one_that_was_opened(ready: Coldframe, tmp_path: Path) -> None:
+    """Whoever may write in the folder above it may put another in its place while a command runs."""
+    store = ready.store
+    shutil.copytree(ready.path, tmp_path / "other")
+    live = sorted(path for path in (tmp_path / "other").rglob("*") if path.is_file())
+    ready.path.rename(tmp_path / "away")
+    ready.path.symlink_to(tmp_path / "other")
+    with pytest.raises(OSError, match="another folder has taken its place"):
+        files.remove(next(store.root.glob("parts/images/*.parquet")))
+    with pytest.raises(OSError, match="another folder has taken its place"), store.lock("commit"):
+        pass
+    assert sorted(path for path in (tmp_path / "other").rglob("*") if path.is_file()) == live
+
+
+def test_a_part_that_may_not_be_read_is_not_taken_for_damage(ready: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    part = ready.store.snapshot().manifest.parts("images")[-1]
+    monkeypatch.setattr(opening, "open_regular", refuse)
+    with pytest.raises(ColdframeError, match=r"cannot be looked at .* so nobody can say whether it is damaged"):
+        parts.problem_of(ready.path, part, deep=True)
+
+
+def test_a_pipe_in_place_of_a_new_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "part.tmp")
+    with suppress(OSError):
+        files.sync(tmp_path / "part.tmp")

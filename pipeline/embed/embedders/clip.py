@@ -258,7 +258,7 @@ def _processor(place: Pretrained | None) -> Any:
     if place is None:
         return kind()
     made = place.load(kind)
-    for what in ("size", "crop_size"):
+    for what in ("size", "crop_size", "pad_size"):
         sides = dict(getattr(made, what, None) or {})
         if what == "size" and not sides:
             raise ColdframeError(

@@ -212,7 +212,9 @@ def _opened(name: str, file: Path, follow: bool) -> BufferedReader:
         ColdframeError: the file does not exist, is not regular, or is larger than the machine can hold.
     """
     found = ""
-    if file.suffix in (".h5", ".keras"):
+    if not follow and not file.is_absolute():
+        found = " (only the store names them, and not by a full path)"
+    elif file.suffix in (".h5", ".keras"):
         try:
             opened = opening.open_regular(file, follow=follow)
             keras_files.check_size(opened)
