@@ -202,10 +202,14 @@ def test_a_pickle_gives_tensors_alone(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     with (folder / "pytorch_model.bin").open("wb") as file:
         pickle.dump({"logit_scale": Evil(ran)}, file, protocol=2)
-    with pytest.raises(ColdframeError, match=r"cannot be had .*pytorch_model\.bin: (Weights only|File is not|its program names)"):
+    with pytest.raises(
+        ColdframeError, match=r"cannot be had .*pytorch_model\.bin: (Weights only|File is not|its program names)"
+    ):
         read_everything(folder)
     torch.save({"logit_scale": Evil(ran)}, folder / "pytorch_model.bin")
-    with pytest.raises(ColdframeError, match=r"cannot be had .*pytorch_model\.bin: (Weights only|File is not|its program names)"):
+    with pytest.raises(
+        ColdframeError, match=r"cannot be had .*pytorch_model\.bin: (Weights only|File is not|its program names)"
+    ):
         read_everything(folder)
     assert not ran.exists()
 
