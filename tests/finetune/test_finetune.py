@@ -115,7 +115,7 @@ def test_it_does_so_on_tensorflow_too(trained: Coldframe) -> None:
     """Where OpenVINO computes the activations."""
     program = (
         "import os, sys\nfrom pathlib import Path\nfrom tests.support.coldframe import Coldframe\n"
-        "os.environ['KERAS_BACKEND'] = 'tensorflow'\nfrom tests import test_finetune\n"
+        "os.environ['KERAS_BACKEND'] = 'tensorflow'\nfrom tests.finetune import test_finetune\n"
         "test_finetune.assert_agreement(Coldframe(Path(sys.argv[1])))\nassert {'tensorflow', 'openvino'} <= set(sys.modules)"
     )
     command = [sys.executable, "-c", program, str(trained.path)]
