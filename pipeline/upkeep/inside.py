@@ -7,14 +7,15 @@ hold a long text a million times.
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import functools
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store import connection, manifest, opening, spill
+from store import connection, opening, spill
 from store.manifest import Manifest
 from store.part_files import STORE, PartFiles
 from store.parts import Part
@@ -39,7 +40,9 @@ class Parts:
 
     def __init__(self, root: Path, moment: Manifest) -> None:
         self._root, self._moment = root, moment
-        self._names = (f"{number}.parquet" for number in itertools.count())
+        count = sum(map(len, moment.datasets.values()))
+        self._written = tuple(Part(f"{number}.parquet", "", 0, 0, "") for number in range(count))
+        self._names = (part.path for part in self._written)
         self._spilled = spill.new()
 
     def __enter__(self) -> Parts:
@@ -47,6 +50,15 @@ class Parts:
 
     def __exit__(self, *error: object) -> None:
         spill.remove(self._spilled)
+
+    @functools.cached_property
+    def _there(self) -> duckdb.DuckDBPyConnection:
+        return connection.opened(PartFiles(self._root, self._moment))
+
+    @functools.cached_property
+    def _again(self) -> duckdb.DuckDBPyConnection:
+        written = dataclasses.replace(self._moment, datasets={"": self._written})
+        return connection.opened(PartFiles(Path(self._spilled), written))
 
     def problem(self, dataset: str, part: Part, *, deep: bool) -> str | None:
         """What is wrong with a part; None if nothing is, or if it was replaced and collected meanwhile.
@@ -83,26 +95,16 @@ class Parts:
                             for values in batch.columns:
                                 values.validate(full=True)
                         writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=1 << 30)
-            if _said(self._root, self._moment, part.path) != _said(again.parent, _moment_of(again), again.name):
+            if _said(self._there, part.path) != _said(self._again, again.name):
                 return "what it says of its values is not so, or not as coldframe says it"
         finally:
             again.unlink(missing_ok=True)
         return None
 
 
-def _moment_of(file: Path) -> Manifest:
-    """A moment whose only part is this file."""
-    part = Part(file.name, "", 0, 0, "")
-    return dataclasses.replace(manifest.EMPTY, datasets={"images": (part,)})
-
-
-def _said(root: Path, moment: Manifest, path: str) -> list[tuple[Any, ...]]:
+def _said(con: duckdb.DuckDBPyConnection, path: str) -> list[tuple[Any, ...]]:
     """What DuckDB is told of the values of a part, a row for each column of each group of rows; its chunks lie in order."""
-    con = connection.opened(PartFiles(root, moment))
-    try:
-        rows = con.execute(f"select {SAID}, {PLACES} from parquet_metadata(?)", [f"{STORE}{path}"]).fetchall()
-    finally:
-        con.close()
+    rows = con.execute(f"select {SAID}, {PLACES} from parquet_metadata(?)", [f"{STORE}{path}"]).fetchall()
     end = 0
     for _, _, _, count, *_, dictionary, data, size in rows:
         begin = dictionary or data
