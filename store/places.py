@@ -37,7 +37,7 @@ def enter(top: Path, folder: Path) -> int:
     """A descriptor of a folder, reached from ``top`` without a link.
 
     Raises:
-        NotRegular: a step is a link or no folder, or it is not below ``top``.
+        NotRegular: a step is a link or no folder, it is not below ``top``, or another folder has taken the place of the store.
     """
     steps = folder.relative_to(top).parts if folder.is_relative_to(top) else ("..",)
     if ".." in steps:

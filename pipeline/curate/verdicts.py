@@ -35,7 +35,8 @@ def judge(store: Store, config: Config, given: list[str], verdict: str, why: str
     with replay.lock(store):
         snapshot = store.snapshot()
         image_ids = find_images(snapshot, given)
-        contents = dict(zip(*snapshot.select("images", "image_id", "content_id").to_pydict().values(), strict=True))
+        images = snapshot.select("images", "image_id", "content_id").to_pylist()
+        contents = {row["image_id"]: row["content_id"] for row in images}
         now = datetime.now(UTC)
         rows = [
             {"image_id": one, "content_id": contents[one], "verdict": verdict, "why": why, "created_at": now}

@@ -1,6 +1,7 @@
 """Which files in a folder are ours: only what an export wrote is ever replaced or removed.
 
-A name is not enough. Before a file is removed, it must match the card to the byte, or lie in a draft that bears our mark."""
+A name is not enough. Before a file is removed, it must match the card to the byte, or lie in a draft that bears our mark.
+"""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Outcome:
             made.seconds,
             tuple(notes),
             by_epoch,
-            *made.judgements,
+            made.judgements[0] if made.judgements else None,
         )
 
     @property

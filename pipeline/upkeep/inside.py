@@ -7,6 +7,7 @@ hold a long text a million times.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import functools
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from store import connection, opening, spill
+from store.errors import ColdframeError
 from store.manifest import Manifest
 from store.part_files import STORE, PartFiles
 from store.parts import Part
@@ -28,6 +30,9 @@ SAID = (
     "stats_min_value, stats_max_value, min_is_exact, max_is_exact, index_page_offset, bloom_filter_offset"
 )
 PLACES = "dictionary_page_offset, data_page_offset, total_compressed_size"
+NO_ROOM = (
+    "verify --deep writes parts into the temporary folder, one at a time: make room there, or name another in TMPDIR"
+)
 TEXT = "BYTE_ARRAY"  # Parquet's name for text
 
 
@@ -63,6 +68,9 @@ class Parts:
     def problem(self, dataset: str, part: Part, *, deep: bool) -> str | None:
         """What is wrong with a part; None if nothing is, or if it was replaced and collected meanwhile.
 
+        Raises:
+            ColdframeError: there is no room in the temporary folder to write the part again.
+
         Args:
             deep: also read it, to see that its text is text, and that what the file says of its values, by which queries leave
                 rows unread, is what our own writer says of them.
@@ -75,6 +83,8 @@ class Parts:
                 return _of_columns(dataset, part, file) or (self._of_values(part, opened, file) if deep else None)
         except FileNotFoundError:
             return None
+        except ColdframeError:  # of this machine, not of the part
+            raise
         except MemoryError:
             return "cannot be read (it takes more memory than there is)"
         except Exception as error:  # the reader of a file that makes no sense raises kinds of its own
@@ -83,6 +93,8 @@ class Parts:
     def _of_values(self, part: Part, opened: Any, file: pq.ParquetFile) -> str | None:
         columns = [file.schema.column(number) for number in range(len(file.schema))]
         texts = [one.path for one in columns if one.physical_type == TEXT]
+        if not self._spilled:
+            raise ColdframeError(NO_ROOM)
         again = Path(self._spilled) / next(self._names)
         again.parent.mkdir(mode=0o700, exist_ok=True)
         try:
@@ -97,6 +109,10 @@ class Parts:
                         writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=1 << 30)
             if _said(self._there, part.path) != _said(self._again, again.name):
                 return "what it says of its values is not so, or not as coldframe says it"
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ColdframeError(NO_ROOM) from error
+            raise
         finally:
             again.unlink(missing_ok=True)
         return None

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.lab [FOLDER [WEIGHTS [CLIP]]]
 
 FOLDER holds ``metadata.csv`` (columns of Rare Species) and ``images/``; WEIGHTS are EfficientNetV2B0's without its top, CLIP a
-folder in Hugging Face format, without which there is no zero-shot row. Prints a table for the README; the last line is one JSON
-object.
+folder in Hugging Face format, without which there is no zero-shot row. Prints the table of docs/head-lab.md;
+the last line is one JSON object.
 """
 
 from __future__ import annotations

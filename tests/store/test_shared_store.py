@@ -15,7 +15,8 @@ import pytest
 
 from pipeline.runs.runs import Run
 from pipeline.train.heads import Head
-from store import files, garbage, opening, parts, places
+from pipeline.upkeep import verify
+from store import files, garbage, opening, parts, places, spill
 from store.connection import connect
 from store.errors import ColdframeError, Locked
 from store.store import Store
@@ -276,3 +277,12 @@ def test_a_pipe_in_place_of_a_new_file_is_not_waited_for(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "part.tmp")
     with suppress(OSError):
         files.sync(tmp_path / "part.tmp")
+
+
+def test_a_full_temporary_folder_is_no_damage(ready: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is written into the working folder in its place."""
+    monkeypatch.setattr(spill, "new", lambda: "")
+    before = sorted(Path.cwd().iterdir())
+    with pytest.raises(ColdframeError, match="make room there, or name another in TMPDIR"):
+        verify.verify(ready.store, deep=True)
+    assert sorted(Path.cwd().iterdir()) == before

@@ -1,4 +1,4 @@
-"""The README's recipe on real photographs, each of whose kinds is known."""
+"""The recipe of docs/recipe.md on real photographs, each of whose kinds is known."""
 
 from __future__ import annotations
 
