@@ -6,12 +6,15 @@ its ICC profile if it has one, else Pillow's conversion; 16-bit scaled to 8; the
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import hashlib
 import io
 import os
+import threading
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -173,6 +176,34 @@ def _read(file: Path, below: Path | None, most: int) -> tuple[bytes, int]:
     return data, status.st_mtime_ns
 
 
+class _PillowLimit:
+    """Sets Pillow's own limit while pictures are decoded, and puts the caller's back after the last of them.
+
+    The limit is one for the whole process, threads decode, and it also holds for the pictures inside pictures (icons).
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._decoding, self._of_caller = threading.Lock(), 0, Image.MAX_IMAGE_PIXELS
+
+    @contextlib.contextmanager
+    def __call__(self, pixels: int) -> Iterator[None]:
+        with self._lock:
+            if not self._decoding:
+                self._of_caller = Image.MAX_IMAGE_PIXELS
+            self._decoding += 1
+            Image.MAX_IMAGE_PIXELS = pixels
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._decoding -= 1
+                if not self._decoding:
+                    Image.MAX_IMAGE_PIXELS = self._of_caller
+
+
+_pillow_limit = _PillowLimit()
+
+
 @functools.cache
 def _formats() -> tuple[str, ...]:
     """The available ones of :data:`FORMATS`: with a model, this file may meet an older Pillow that knows fewer."""
@@ -195,9 +226,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises:
         UnreadableImage: the file is not an image, is truncated or damaged, or has more than ``max_pixels`` pixels.
     """
-    Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow also applies it to the pictures inside pictures (icons)
     try:
-        with Image.open(io.BytesIO(data), formats=_formats()) as opened:
+        with _pillow_limit(max_pixels), Image.open(io.BytesIO(data), formats=_formats()) as opened:
             if opened.width * opened.height > max_pixels:
                 raise UnreadableImage(f"{opened.width}x{opened.height} pixels, over the pixel limit of {max_pixels}")
             opened.load()

@@ -7,6 +7,7 @@ import io
 import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,15 @@ def test_over_the_pixel_limit() -> None:
         decode(encoded(picture("moth", 1)), max_pixels=1000)
     with pytest.raises(UnreadableImage, match="over the pixel limit"):
         decode(_bomb(40_000, 40_000))
+
+
+def test_the_callers_own_limit_of_pillow_stays() -> None:
+    """Pillow has one limit for a whole process: pictures that others open later are not measured by ours."""
+    before, data = Image.MAX_IMAGE_PIXELS, encoded(picture("moth", 1))
+    with ThreadPoolExecutor(8) as pool:
+        for limit in [1, 1000, 10**6] * 30:
+            pool.submit(lambda most: decode(data, max_pixels=most), limit)
+    assert before == Image.MAX_IMAGE_PIXELS
 
 
 def _bomb(width: int, height: int) -> bytes:
