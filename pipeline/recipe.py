@@ -57,7 +57,7 @@ stages = [
     {{ rule = "cmyk" }},
     {{ rule = "clip-quality", threshold = 0.0 }},
     {{ split = "test", share = 0.15 }},
-    # apply_to = "all" removes test rows as well, as the report did, which flatters the score
+    # apply_to = "all" removes test rows as well, as the report did, which makes the score too optimistic
     {{ rule = "centroid", percentile = [95, 97.5], apply_to = "train" }},
     {{ split = "val", share = 0.10 }},
 ]

@@ -60,7 +60,7 @@ def parse(file: BinaryIO) -> dict[str, Array]:
     except MemoryError:
         raise Malformed("it needs more memory than there is") from None
     except Exception as error:  # parsers of archives and of headers raise kinds of their own
-        raise Malformed(f"no .npz file, or a damaged one: {' '.join(str(error).split())[:200]}") from error
+        raise Malformed(f"not an .npz file, or a damaged one: {' '.join(str(error).split())[:200]}") from error
 
 
 def is_text(array: Array, *, dimensions: int = 1) -> bool:

@@ -79,7 +79,7 @@ def _asked(
     try:
         sql.encode()
     except UnicodeEncodeError as error:
-        raise QueryRefused(f"the query is no text that UTF-8 can say ({error.reason}, at {error.start})") from None
+        raise QueryRefused(f"the query is not valid UTF-8 ({error.reason}, at {error.start})") from None
     worker = _take()
     worker.start()  # it gets ready while this goes on
     from store import spill

@@ -61,7 +61,7 @@ def find(root: Path, before: float) -> Waste:
     for path in torn:
         if last is None or int(path.stem) > last[1].number:
             raise StoreDamaged(
-                f"{path}: the newest manifest is not whole, and what only it names would be removed: run "
+                f"{path}: the newest manifest is damaged or incomplete, and what only it names would be removed: run "
                 "'coldframe repair' first"
             )
     named |= paths_named(last[1]) if last is not None else set()

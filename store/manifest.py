@@ -93,7 +93,7 @@ def _decode(path: Path) -> Manifest | None:
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE):
             raise ColdframeError(
-                f"{path}: cannot be read ({error.strerror}): see to it that you may read it"
+                f"{path}: cannot be read ({error.strerror}): make sure that you may read it"
             ) from error
         raise StoreDamaged(f"{path}: not a manifest of coldframe ({error.strerror}): {WAY_OUT}") from error
     except _Repeated as error:
@@ -216,7 +216,7 @@ def read(root: Path, at: int | None = None) -> Manifest:
         if found is not None:
             return found
     if taken:
-        raise ColdframeError(f"{root / FOLDER}: no manifest there is whole; restore one from a backup")
+        raise ColdframeError(f"{root / FOLDER}: no manifest there is intact; restore one from a backup")
     return EMPTY
 
 
@@ -241,7 +241,7 @@ def why_not(path: Path) -> str:
         _decode(path)
     except StoreDamaged as error:
         return str(error)
-    return f"{path}: not whole; the one before it is used"
+    return f"{path}: damaged or incomplete; the one before it is used"
 
 
 def newest_whole(root: Path) -> Manifest:

@@ -95,8 +95,8 @@ def problem_of(root: Path, part: Part, *, deep: bool) -> str | None:
     except OSError as error:
         if error.errno in UNSEEN:
             raise ColdframeError(
-                f"{root / part.path}: cannot be looked at ({error.strerror}), so nobody can say whether it is damaged: see to it "
-                "that you may read it, then run the command again"
+                f"{root / part.path}: cannot be looked at ({error.strerror}), so nobody can say whether it is damaged: make "
+                "sure that you may read it, then run the command again"
             ) from error
         return f"cannot be read ({error.strerror})"
     return None

@@ -57,8 +57,8 @@ STAGES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "curate": ("curate", "Replay a whole plan from the top."),
         "keep": ("curate", "Keep images, whatever the rules say."),
         "drop": ("curate", "Drop images, whatever the rules say."),
-        "unset": ("curate", "Take a verdict on images back."),
-        "why": ("curate", "Tell why an image is in or out, and all else of it."),
+        "unset": ("curate", "Withdraw verdicts on images."),
+        "why": ("curate", "Explain why an image is in or out of a plan."),
     },
     "Train": {
         "train": ("train", "Train a head on vectors, or a network on pixels."),
@@ -73,9 +73,9 @@ STAGES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Ask and look after": {
         "sql": ("sql", "Ask the store a question in DuckDB's SQL."),
-        "status": ("upkeep", "Show the books, coverage, and what is out of date."),
+        "status": ("upkeep", "Show counts, coverage and what is out of date."),
         "verify": ("upkeep", "Check every claim the store makes about itself."),
-        "repair": ("upkeep", "Take damaged files out; say how to make them again."),
+        "repair": ("upkeep", "Set damaged files aside; print how to make them again."),
         "gc": ("upkeep", "Remove what the store no longer needs."),
     },
 }
@@ -175,7 +175,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             expose_value=False,
             callback=_set("quiet"),
-            help="Say nothing but errors and results.",
+            help="Print only errors and results.",
         ),
         click.option(
             "-c",

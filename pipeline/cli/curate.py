@@ -125,7 +125,7 @@ def filter_(common: Common, rule: str, others: tuple[str, ...], plan: str, what_
 @click.argument("share", type=float)
 @click.option("--by", metavar="COL", help="Keep rows with the same value together.")
 @click.option("--seed", type=int, help=f"Seed of the plan; another one draws every split anew.  [default: {Plan.seed}]")
-@click.option("--reassign", is_flag=True, help="Forget where units were before and draw anew.")
+@click.option("--reassign", is_flag=True, help="Ignore earlier placements and draw the split anew.")
 @plan_option
 @what_if_option
 def split(
@@ -142,7 +142,7 @@ def split(
 
 
 @command("curate")
-@click.option("--reassign", is_flag=True, help="Forget where units were before and draw every split anew.")
+@click.option("--reassign", is_flag=True, help="Ignore earlier placements and draw every split anew.")
 @plan_option
 @what_if_option
 def curate(common: Common, plan: str, reassign: bool, what_if: bool) -> None:
@@ -207,11 +207,11 @@ def _from_json(text: str) -> Any:
 def _verdict_command(verdict: str, text: str, *, needs_why: bool) -> None:
     @command(verdict)
     @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
-    @click.option("--why", required=needs_why, help="The reason, for those who come after.")
+    @click.option("--why", required=needs_why, help="The reason, for people who read it later.")
     def judge(common: Common, images: tuple[str, ...], why: str | None) -> None:
         why = (why or "").strip()
         if needs_why and not why:
-            raise click.UsageError("--why is empty: say why, for those who come after")
+            raise click.UsageError("--why is empty: give the reason, for people who read it later")
 
         outcome = verdicts.judge(common.open(), common.config, list(images), verdict, why)
         replayed = f"replayed: {', '.join(outcome.replayed)}" if outcome.replayed else "no plan to replay yet"
@@ -222,7 +222,7 @@ def _verdict_command(verdict: str, text: str, *, needs_why: bool) -> None:
 
 _verdict_command("keep", "Keep images by id or path, whatever the rules say.", needs_why=True)
 _verdict_command("drop", "Drop images by id or path, whatever the rules say.", needs_why=True)
-_verdict_command("unset", "Take a verdict on images back: the rules decide again.", needs_why=False)
+_verdict_command("unset", "Withdraw verdicts on images: the rules decide again.", needs_why=False)
 
 
 @command("why")

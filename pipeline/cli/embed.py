@@ -17,7 +17,7 @@ from pipeline.runtime import terminal
 @command("embed")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("--as", "as_name", metavar="SET", help="Name of the feature set.  [default: the embedder's]")
-@click.option("--dry-run", is_flag=True, help="Say what there is to do and how long it would take.")
+@click.option("--dry-run", is_flag=True, help="Print what there is to do and how long it would take; embed nothing.")
 @settings_options(Settings)
 def embed(common: Common, names: tuple[str, ...], as_name: str | None, dry_run: bool, **flags: Any) -> None:
     """Embed every image that has no vector yet with each NAME (efficientnet-b4, clip, mean-colour, …)."""

@@ -18,7 +18,7 @@ INTERRUPTED = 130
 
 # What to do about a file or folder that the system refuses.
 NO_ROOM = ": make room ('coldframe gc' removes what the store no longer needs), then run the command again"
-NO_RIGHT = ": see to it that you may read and write there, or name another place, then run the command again"
+NO_RIGHT = ": make sure that you may read and write there, or name another place, then run the command again"
 WAYS_OUT = {
     errno.ENOSPC: NO_ROOM,
     errno.EDQUOT: NO_ROOM,

@@ -73,7 +73,9 @@ def runs(
     snapshot = common.open().snapshot()
     if against is not None:
         if sort or where or seeds:
-            raise click.UsageError("--against compares two runs: it goes with --split, --evaluation and --format alone")
+            raise click.UsageError(
+                "--against compares two runs: it can be used with --split, --evaluation and --format only"
+            )
         table, notes = leaderboard.compare(snapshot, *against, split=split, evaluation=evaluation)
     else:
         kind = leaderboard.by_seeds if seeds else leaderboard.board

@@ -61,7 +61,7 @@ def inspect(common: Common, section: str | None, sheet: Path | None, embedder: s
             raise click.UsageError(f"--views draws a sheet and shows no section: leave out {section!r}")
         return _draw_views(common, sheet, embedder)
     if embedder is not None:
-        raise click.UsageError("--embedder goes with --views")
+        raise click.UsageError("--embedder needs --views")
     tables = inspection.inspect(common.open().snapshot())
     if section is not None and section not in tables:
         raise click.UsageError(f"no section {section!r}; sections: {', '.join(tables)}")

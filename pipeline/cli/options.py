@@ -75,7 +75,7 @@ class Range(click.FloatRange):
         """The number of a text."""
         number = super().convert(value, param, ctx)
         if number != number:
-            self.fail(f"{value!r} is no number.", param, ctx)
+            self.fail(f"{value!r} is not a number.", param, ctx)
         return number
 
 

@@ -23,7 +23,7 @@ from store.errors import ColdframeError
 @click.option(
     "--init", is_flag=True, help=f"Write the reference recipe to FILE ({config.DEFAULT_FILE} if not given), and stop."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would run and why; run nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would run and why; run nothing.")
 def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
     """Run every step of a coldframe.toml that is out of date, in order, and say why."""
     common.config_file = file or common.config_file
@@ -33,7 +33,7 @@ def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
             with target.open("x", encoding="utf-8") as written:  # "x" follows no link to a missing file
                 written.write(recipe.reference_recipe())
         except FileExistsError:
-            raise ColdframeError(f"{target}: is there already; name another FILE, or remove it first") from None
+            raise ColdframeError(f"{target}: exists; name another FILE, or remove it first") from None
         common.say(f"{target}: the reference recipe; name your catalogue under [ingest], then 'coldframe run'")
         return
     if common.config.path is None:

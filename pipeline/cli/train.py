@@ -82,7 +82,7 @@ def train(common: Common, from_run: str | None, as_name: str | None, seeds: int 
         return _train_network(common, store, run, as_name, seeds, flags)
     for one in ONLY_OF_NETWORKS:
         if flags.pop(one) is not None:
-            raise click.UsageError(f"--{one} goes with --from-scratch: a head sees vectors")
+            raise click.UsageError(f"--{one} needs --from-scratch: a head sees vectors, not pictures")
     del flags["from_scratch"]
     given = {key: value for key, value in flags.items() if value not in (None, ())}
     if run is None:
@@ -154,6 +154,7 @@ def tune(common: Common, as_name: str, **flags: Any) -> None:
         f"{outcome.score:.4f} in the best trial ({best}), which the run repeats with early stopping"
     )
     common.say(
-        "its settings were chosen on the validation rows, so figures on those flatter: 'coldframe evaluate' gives those on test"
+        "its settings were chosen on the validation rows, so figures on those are too optimistic: 'coldframe evaluate' gives "
+        "those on test"
     )
     output.write_line(outcome.run_id)

@@ -53,7 +53,7 @@ def status(common: Common, fmt: str) -> None:
 def verify(common: Common, deep: bool, recompute: int | None, embedder: str | None) -> None:
     """Check every claim the store makes about itself; exit code 4 if one does not hold."""
     if embedder and not recompute:
-        raise click.UsageError("--embedder goes with --recompute")
+        raise click.UsageError("--embedder needs --recompute")
     if deep or not recompute:
         _check(common, deep=deep)
     if recompute:
@@ -98,7 +98,7 @@ def _recompute(common: Common, count: int, embedder: str | None) -> None:
 
 
 @command("repair")
-@click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done; change nothing.")
 def repair(common: Common, dry_run: bool) -> None:
     """Take damaged files out of the store, keep them aside, and say how to make again what they held."""
     for line in mending.describe(mending.repair(common.open(), common.config, flags=common.given(), dry_run=dry_run)):
@@ -115,7 +115,7 @@ def repair(common: Common, dry_run: bool) -> None:
     show_default=True,
     help="How long a moment stays readable once it is replaced: 30m, 2h, 7d. With 0s no other command may run meanwhile.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be removed; remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be removed; remove nothing.")
 def gc(common: Common, grace: str, dry_run: bool) -> None:
     """Remove earlier moments of the store, and files that nothing names any more."""
     seconds = removal.parse_duration(grace)

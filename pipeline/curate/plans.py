@@ -137,7 +137,7 @@ def from_config(config: Config, name: str) -> Plan | None:
         str(one) for one in plan.stages if sum((one.kind, one.name) == (s.kind, s.name) for s in plan.stages) > 1
     ]
     if doubled:
-        raise ColdframeError(f"{where}: {doubled[0]} stands twice; a rule or split stands once in a plan")
+        raise ColdframeError(f"{where}: {doubled[0]} is listed twice; a plan lists each rule or split once")
     return plan
 
 

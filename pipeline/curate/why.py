@@ -41,7 +41,7 @@ def tell(story: dict[str, Any]) -> list[str]:
         what = f"{failure['step']} {failure['name']}".strip()
         lines.append(f"failed in {what}: {failure['reason']}")
     if "plans" not in story:
-        return [*lines, "it is no image of the store: out of every plan"]
+        return [*lines, "it is not an image of the store: out of every plan"]
     for copy in story["copies"]:
         lines.append(f"{copy['kind']} copy: {copy['image_id']} is a copy of {copy['original_id']}")
     for verdict in story["verdicts"]:

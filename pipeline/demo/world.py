@@ -129,7 +129,7 @@ class Settings:
     """What to draw: ``rows`` of an invented catalogue or all of ``catalogue``, with the faults that ``plant`` names."""
 
     rows: int = setting(1000, "Pictures to draw.", least=LEAST_ROWS, most=LARGEST_COUNT)
-    seed: int = setting(0, "Another seed, other creatures.", least=0, most=2**63 - 1)
+    seed: int = setting(0, "Seed: another one draws other creatures.", least=0, most=2**63 - 1)
     catalogue: str | None = setting(None, "Draw a picture for each row of this file.", metavar="METADATA")
     plant: str = setting(
         PLANT_SAMPLE,

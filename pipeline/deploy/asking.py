@@ -12,10 +12,10 @@ from pipeline.steps.settings import LARGEST_COUNT, setting
 class Settings:
     """How a model answers."""
 
-    top: int = setting(5, "Classes to name.", least=1, most=LARGEST_COUNT)
+    top: int = setting(5, "Number of classes to name.", least=1, most=LARGEST_COUNT)
     neighbours: int = setting(
-        3, "Nearest training images to name; 0 for these and the distance left out.", least=0, most=LARGEST_COUNT
+        3, "Nearest training images to name; 0 leaves out these and the distance.", least=0, most=LARGEST_COUNT
     )
     max_seconds: float = setting(
-        MAX_SECONDS, "Longest that one file may take, to decode and in an artefact's model.", least=1e-3, most=1e6
+        MAX_SECONDS, "Seconds that one file may take, to decode and in an artefact's model.", least=1e-3, most=1e6
     )

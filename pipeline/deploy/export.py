@@ -39,15 +39,15 @@ LARGEST_DIFFERENCE = 1e-3  # in probability
 class Settings:
     """The settings of ``export``."""
 
-    format: str = setting("keras", "How the model is written.", choices=formats.names)
-    output: str | None = setting(None, "Folder to make.", metavar="DIR", default_text="named by run and format, here")
-    split: str = setting("test", "Whose rows the written model is evaluated on.")
-    neighbours: bool = setting(True, "Take vectors of the training images along.")
-    force: bool = setting(False, "Replace an artefact that is there.")
+    format: str = setting("keras", "Format of the model.", choices=formats.names)
+    output: str | None = setting(None, "Folder to create.", metavar="DIR", default_text="named by run and format, here")
+    split: str = setting("test", "Split to evaluate the exported model on.")
+    neighbours: bool = setting(True, "Include the vectors of the training images.")
+    force: bool = setting(False, "Replace an existing artefact.")
     column: tuple[str, ...] = setting(
         (),
-        "Also carry this column of the catalogue, for predict --where; repeatable. Ranks, and columns that the run was "
-        "evaluated masked by, are carried anyway.",
+        "Also include this column of the catalogue, for predict --where; repeatable. Ranks, and columns that the run was "
+        "evaluated masked by, are always included.",
         metavar="COL",
     )
 
@@ -210,8 +210,8 @@ def _compare(name: str, given: npt.NDArray[np.float32], expected: npt.NDArray[np
     if not difference <= LARGEST_DIFFERENCE:
         raise ColdframeError(
             f"the model written as {name} does not give what the run gives: probabilities differ by {difference:.3g} on "
-            f"{len(expected)} images, allowed is {LARGEST_DIFFERENCE}. It was not kept: choose another --format, and tell "
-            "coldframe's makers"
+            f"{len(expected)} images, allowed is {LARGEST_DIFFERENCE}. It was not kept: choose another --format, and "
+            "report this as a bug of coldframe"
         )
     return difference
 

@@ -140,8 +140,8 @@ def _worth(card: Mapping[str, Any]) -> list[str]:
             f"{_figure(row[name])} ({_figure(row[f'{name}_low'])} to {_figure(row[f'{name}_high'])})"
             for name in ("accuracy", "f1_macro")
         )
-        flattered = row["rows_trained_on"] or row["rows_selected_on"]
-        seen = " (some seen in training or selection: they flatter)" if flattered else ""
+        is_seen = row["rows_trained_on"] or row["rows_selected_on"]
+        seen = " (some seen in training or selection: too optimistic)" if is_seen else ""
         lines.append(
             f"| {literal(row['evaluation'])} | {literal(row['split'])}{seen} | {_number(row['rows'])} | {accuracy} | {f1} | "
             f"{_figure(row['top5'])} |"

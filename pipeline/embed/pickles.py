@@ -44,7 +44,7 @@ def _check_program(file: BinaryIO) -> None:
     with arrays.archive(file) as members:
         programs = [one for one in members.infolist() if one.filename.endswith("/data.pkl")]
         if len(programs) != 1 or programs[0].file_size > MOST_PROGRAM:
-            raise ValueError("it is no file of tensors as torch writes it")
+            raise ValueError("it is not a file of tensors as torch writes it")
         program = members.read(programs[0])
     for operation, given, _ in pickletools.genops(program):
         if operation.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"):

@@ -300,7 +300,7 @@ def _entries(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _not_had(name: str, weights: str, why: str) -> str:
-    return f"{name}: weights {weights!r} cannot be had{why}. Give a local copy of the model's folder ({PARTS}): --weights DIR"
+    return f"{name}: weights {weights!r} are not available{why}. Give a local copy of the model's folder ({PARTS}): --weights DIR"
 
 
 def _why(error: Exception) -> str:

@@ -31,13 +31,15 @@ class Settings:
     embedder: str | None = setting(None, "The network.", is_option=False)  # an argument of the command
     weights: str | None = setting(
         None,
-        "Hub name, local folder, local .h5/.keras file, or 'random'.",
+        "Weights: hub name, local folder, local .h5/.keras file, or 'random'.",
         metavar="PATH|HUB-ID",
         may_hold_path=True,
         words=(*keras_applications.OWN, clip.DEFAULT_WEIGHTS),
         default_text="the network's own",
     )
-    size: str | None = setting(None, "Height and width in pixels.", metavar="HxW", default_text="the network's own")
+    size: str | None = setting(
+        None, "Size of the pictures: height and width in pixels.", metavar="HxW", default_text="the network's own"
+    )
     batch: int | None = setting(
         None,
         "Pictures per call of the network.",
@@ -47,44 +49,46 @@ class Settings:
         incidental=True,
     )
     limit: int | None = setting(
-        None, "Embed at most so many now.", least=0, most=LARGEST_COUNT, default_text="all", incidental=True
+        None, "Embed at most N images in this call.", least=0, most=LARGEST_COUNT, default_text="all", incidental=True
     )
     store_as: str = setting("float32", "Type of the stored vectors.", choices=tuple(STORE_TYPES))
     seed: int = setting(0, "Seed of random weights.", least=0, most=LARGEST_SEED)
     backend: str = setting(
         "auto",
-        "What computes the network; auto: what the set was made with, else OpenVINO on a processor, else the framework the "
+        "What runs the network. auto: what the set was made with, else OpenVINO on a CPU, else the framework that the "
         "network comes from, which is the reference.",
         choices=("auto", "reference", "tensorflow", "torch", "openvino"),
         incidental=True,
     )
-    device: str = setting("auto", "Where it computes.", choices=("auto", "cpu", "gpu"), incidental=True)
-    retry: bool = setting(False, "Try again what failed before, without a new ingest.", incidental=True)
+    device: str = setting("auto", "Device to run the network on.", choices=("auto", "cpu", "gpu"), incidental=True)
+    retry: bool = setting(False, "Try images again that failed before.", incidental=True)
     max_failure_rate: float | None = setting(
         None,
-        "Stop when a larger share has failed, of 50 or more.",
+        "Stop when more than this share of at least 50 images has failed.",
         least=0,
         most=1,
         default_text="never",
         incidental=True,
     )
     max_pixels: int | None = setting(
-        None, "Largest picture to decode.", least=1, most=LARGEST_COUNT, default_text="as ingest"
+        None, "Largest picture to decode, in pixels.", least=1, most=LARGEST_COUNT, default_text="as ingest"
     )
-    commit_seconds: float = setting(5.0, "Seconds of work a kill may cost.", least=0, incidental=True)
+    commit_seconds: float = setting(
+        5.0, "Seconds between commits: the most work that a kill can cost.", least=0, incidental=True
+    )
     views: int = setting(
         0, "Also embed K augmented views of each training row.", metavar="K", least=0, most=LARGEST_COUNT
     )
-    view_rows: str = setting("train", "Which rows get views.", choices=("train", "all"))
+    view_rows: str = setting("train", "Rows that get views.", choices=("train", "all"))
     plan: str = setting(DEFAULT_PLAN, "With --views: the plan whose training rows get them.")
     flip: float = _share("flip", "probability of a mirror image.", "P")
-    rotation: float = _share("rotation", "largest angle either way.", "DEGREES")
-    zoom: float = _share("zoom", "most that they grow or shrink.")
+    rotation: float = _share("rotation", "largest angle, to either side.", "DEGREES")
+    zoom: float = _share("zoom", "largest change of size.")
     brightness: float = _share("brightness", "largest shift of all channels.")
     contrast: float = _share("contrast", "largest change of contrast.")
     channel_shift: float = _share("channel_shift", "largest shift of each channel.")
-    fill: str = setting(Augmentation.fill, "Views: what lies beyond the edges.", choices=tuple(FILLS))
-    view_seed: int = setting(Augmentation.seed, "Views: another seed, other views.", least=0, most=LARGEST_SEED)
+    fill: str = setting(Augmentation.fill, "Views: how to fill pixels beyond the edges.", choices=tuple(FILLS))
+    view_seed: int = setting(Augmentation.seed, "Views: seed of the random changes.", least=0, most=LARGEST_SEED)
 
     @property
     def height_width(self) -> tuple[int, int] | None:

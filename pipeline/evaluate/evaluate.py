@@ -34,15 +34,17 @@ MOST_VIEWS = 2**31 - 1
 class Settings:
     """Which rows to evaluate, and how. Each column to mask by gives a separate evaluation."""
 
-    split: str = setting("test", "Which rows.")
+    split: str = setting("test", "Split to evaluate.")
     mask_by: tuple[str, ...] = setting(
-        (), "Also rule out classes never seen with a row's COL; repeatable.", metavar="COL"
+        (),
+        "Also evaluate with classes ruled out that never occur with the row's value of COL; repeatable.",
+        metavar="COL",
     )
-    group_by: tuple[str, ...] = setting((), "Also give the figures for each value of COL; repeatable.", metavar="COL")
+    group_by: tuple[str, ...] = setting((), "Also give figures per value of COL; repeatable.", metavar="COL")
     tta: bool = setting(False, "Average over the augmented views that the store has.")
-    plan: str | None = setting(None, "Whose splits.", default_text="the run's plan")
+    plan: str | None = setting(None, "Plan whose splits to use.", default_text="the run's plan")
     memory_share: float = setting(
-        0.25, "A larger matrix than this share of the memory lies on disk.", least=0, most=1, incidental=True
+        0.25, "Share of memory that a matrix may take; a larger one is kept on disk.", least=0, most=1, incidental=True
     )
 
 
@@ -65,7 +67,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: boo
     rows = _rows(snapshot, run, plan, settings)
     classes, groups = run.class_names, units.of_rows(snapshot, plan, rows.image_ids)
     found = predictors.of_run(snapshot, run).of_rows(rows, quiet=quiet)
-    flattered = leakage.rows_seen(snapshot, run, rows)
+    seen = leakage.rows_seen(snapshot, run, rows)
     done: list[Judgement] = []
     with store.commit("evaluate") as commit:
         for column in (None, *settings.mask_by):
@@ -80,7 +82,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: boo
                 masked.probabilities,
                 label_masked=masked.label_masked,
                 rows_unmasked=masked.rows_unmasked,
-                **flattered,
+                **seen,
             )
             judgement.keep_judgement(commit, one)
             grouped = [

@@ -21,7 +21,7 @@ from store.store import Snapshot
 
 DEFAULT_SORT = "created_at"
 Texts = npt.NDArray[np.str_]
-FLATTERED = ("rows_trained_on", "rows_selected_on")
+SEEN_COLUMNS = ("rows_trained_on", "rows_selected_on")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def board(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selecti
     table = selection.of(snapshot.query("steps/evaluate/leaderboard", split=split, evaluation=evaluation))
     notes = [
         f"{_figures(split, evaluation)}; _low and _high are 95 % bootstrap intervals of units of copies, stratified by class",
-        *_flattered(table),
+        *_too_optimistic(table),
     ]
     without = table["accuracy"].null_count
     if without:
@@ -69,7 +69,7 @@ def by_seeds(snapshot: Snapshot, *, split: str, evaluation: str, selection: Sele
     notes = [
         _figures(split, evaluation),
         "deviation and range are between seeds on the same rows, so seeds are no larger sample",
-        *_flattered(table),
+        *_too_optimistic(table),
     ]
     if any(head in undrawn for head in table["head"].to_pylist()):
         notes.append(
@@ -88,13 +88,13 @@ def _figures(split: str, evaluation: str) -> str:
     return f"figures of {evaluation} on {split}; macro F1 is over the f1_classes classes that occur among its rows"
 
 
-def _flattered(table: pa.Table) -> list[str]:
-    trained, selected = (int(pc.sum(pc.greater(table[name].fill_null(0), 0)).as_py() or 0) for name in FLATTERED)
+def _too_optimistic(table: pa.Table) -> list[str]:
+    trained, selected = (int(pc.sum(pc.greater(table[name].fill_null(0), 0)).as_py() or 0) for name in SEEN_COLUMNS)
     if not trained + selected:
         return []
     return [
         f"{trained} runs were trained on some of these rows and {selected} chose their epoch or settings by some: their figures "
-        "flatter (columns rows_trained_on, rows_selected_on)"
+        "are too optimistic (columns rows_trained_on, rows_selected_on)"
     ]
 
 
@@ -120,9 +120,11 @@ def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluati
     for run in runs:
         key = {"run_id": run.run_id, "split": split, "evaluations": [evaluation]}
         for row in snapshot.rows("steps/evaluate/evaluations_of", **key):
-            for name, what in zip(FLATTERED, ("it was trained on", "chose its epoch or settings"), strict=True):
+            for name, what in zip(SEEN_COLUMNS, ("it was trained on", "chose its epoch or settings"), strict=True):
                 if row[name]:
-                    notes.append(f"{row[name]} rows of {run.run_id} are rows that {what}: its figures flatter")
+                    notes.append(
+                        f"{row[name]} rows of {run.run_id} are rows that {what}: its figures are too optimistic"
+                    )
     if common.of_one:
         notes.append(f"{common.of_one} rows that only one of them predicted are left out")
     if common.relabelled:

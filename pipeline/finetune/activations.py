@@ -107,10 +107,10 @@ def _array(path: Path) -> npt.NDArray[Any]:
     """The array in an ``.npy`` file, memory-mapped from the file that was opened."""
     with opening.open_regular(path) as file:
         if np.lib.format.read_magic(file) != (1, 0):  # the version we write; an archive of arrays, for one, has none
-            raise ValueError("no array of ours")
+            raise ValueError("not an array that coldframe writes")
         shape, is_fortran, kind = np.lib.format.read_array_header_1_0(file)
         if is_fortran or kind not in TYPES.values():
-            raise ValueError("no array of ours")
+            raise ValueError("not an array that coldframe writes")
         return np.memmap(file, kind, "r", offset=file.tell(), shape=shape)
 
 

@@ -152,7 +152,7 @@ def _inputs(
     else:
         why = f"since no single tensor lies between the pictures and {trained[0]}"
     if settings.mode == CutInputs.mode:
-        raise ColdframeError(f"finetune: --mode cut is not to be had, {why}: leave it out, or ask for fewer layers")
+        raise ColdframeError(f"finetune: --mode cut is not possible, {why}: leave it out, or ask for fewer layers")
     return WholeInputs(
         snapshot,
         parts,

@@ -31,32 +31,32 @@ class Settings:
 
     run: str | None = setting(None, is_option=False)
     layers: int = setting(
-        5, "Last layers of the backbone to unfreeze, those of BatchNormalization apart.", least=1, most=LARGEST_COUNT
+        5, "Last layers of the backbone to unfreeze; BatchNormalization stays frozen.", least=1, most=LARGEST_COUNT
     )
-    learning_rate: float = setting(1e-7, "Size of the steps of training.", above=0, spellings=("--lr",))
-    epochs: int = setting(6, "Most passes over the training rows.", least=1, most=LARGEST_COUNT)
-    optimizer: str = setting("adam", "What takes the steps of training.", choices=OPTIMIZERS)
-    batch: int = setting(32, "Pictures a step.", least=1, most=LARGEST_COUNT)
+    learning_rate: float = setting(1e-7, "Learning rate.", above=0, spellings=("--lr",))
+    epochs: int = setting(6, "Largest number of epochs (passes over the training rows).", least=1, most=LARGEST_COUNT)
+    optimizer: str = setting("adam", "Optimizer.", choices=OPTIMIZERS)
+    batch: int = setting(32, "Batch size: pictures per training step.", least=1, most=LARGEST_COUNT)
     early_stopping: int = setting(
-        3, "Stop after so many epochs without improvement; 0 for never.", least=0, most=LARGEST_COUNT
+        3, "Stop after N epochs without improvement; 0 for never.", least=0, most=LARGEST_COUNT
     )
     mode: str | None = setting(
         None,
-        "cut: keep what the frozen layers give; whole: all of the network in every epoch.",
+        "cut: store the output of the frozen layers once; whole: run the whole network in every epoch.",
         choices=MODES,
         default_text="cut, unless --augment",
     )
-    augment: bool = setting(False, "With the whole network: mirror, turn and zoom in every epoch.")
-    cache_as: str = setting("float16", "How activations are kept.", choices=activations.TYPES)
-    max_disk: str = setting("20GB", "What activations may take in the store.", metavar="SIZE", incidental=True)
+    augment: bool = setting(False, "With --mode whole: mirror, rotate and zoom the pictures in every epoch.")
+    cache_as: str = setting("float16", "Type of the stored activations.", choices=activations.TYPES)
+    max_disk: str = setting("20GB", "Most disk space for activations.", metavar="SIZE", incidental=True)
     memory_share: float = setting(
         pictures.MEMORY_SHARE,
-        "With the whole network: a larger array of pictures than this share of the memory lies on disk.",
+        "With --mode whole: share of memory that the pictures may take; more are kept on disk.",
         least=0,
         most=1,
         incidental=True,
     )
-    seed: int = setting(0, "Another seed, another order.", least=0, most=LARGEST_SEED)
+    seed: int = setting(0, "Seed of the order of rows.", least=0, most=LARGEST_SEED)
 
 
 def begins_with(snapshot: Snapshot, settings: Settings) -> Run:

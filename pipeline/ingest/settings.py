@@ -37,17 +37,19 @@ class Settings:
     )
     prune: bool = setting(False, "Remove rows the catalogue no longer has.")
     rehash: bool = setting(False, "Read every file again, even where size and mtime are the same.", incidental=True)
-    max_pixels: int = setting(decoding.MAX_PIXELS, "Largest picture to decode.", least=1, most=LARGEST_COUNT)
-    max_seconds: float = setting(MAX_SECONDS, "Longest that one file may take to decode.", least=1e-3, incidental=True)
+    max_pixels: int = setting(decoding.MAX_PIXELS, "Largest picture to decode, in pixels.", least=1, most=LARGEST_COUNT)
+    max_seconds: float = setting(MAX_SECONDS, "Seconds that one file may take to decode.", least=1e-3, incidental=True)
     workers: int | None = setting(
         None,
-        "Processes that decode.",
+        "Number of decoding processes.",
         least=1,
         most=LARGEST_COUNT,
         default_text="the number of cores",
         incidental=True,
     )
-    commit_seconds: float = setting(5.0, "Seconds of work a kill may cost.", least=0, incidental=True)
+    commit_seconds: float = setting(
+        5.0, "Seconds between commits: the most work that a kill can cost.", least=0, incidental=True
+    )
 
 
 def resolved(settings: Settings) -> Settings:

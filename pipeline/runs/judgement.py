@@ -190,16 +190,17 @@ def describe(one: Judgement) -> list[str]:
         notes.append(f"{one.rows_unmasked} rows have a value not seen in training: left unmasked")
     if one.rows_trained_on:
         notes.append(
-            f"{one.rows_trained_on} rows have the bytes of an image this run was trained on: the figures flatter"
+            f"{one.rows_trained_on} rows have the bytes of an image this run was trained on: the figures are too optimistic"
         )
     if one.rows_selected_on:
         notes.append(
-            f"{one.rows_selected_on} rows have the bytes of an image that chose this run's epoch or settings: the figures flatter"
+            f"{one.rows_selected_on} rows have the bytes of an image that chose this run's epoch or settings: the figures are "
+            "too optimistic"
         )
     for name, count in one.without_vector.items():
         notes.append(f"{count} rows of the split have no vector in {name} and are not evaluated")
     if one.without_view:
-        notes.append(f"{one.without_view} rows lack augmented views: for those the image as it is stands in")
+        notes.append(f"{one.without_view} rows lack augmented views: the original image is used for those")
     if one.split == VALIDATION:
         notes.append("validation rows were carved out after filtering, so they are cleaner than test rows")
     if one.split == TRAIN and one.evaluation.startswith("folds"):

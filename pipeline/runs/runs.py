@@ -81,7 +81,7 @@ class Run:
             raise ColdframeError(f"no run {asked!r}; the newest are: {recent}")
         if len(begun) > 1:
             raise ColdframeError(
-                f"{asked!r} may be any of {', '.join(shown(row['run_id']) for row in begun[:5])}: say more of it"
+                f"{asked!r} may be any of {', '.join(shown(row['run_id']) for row in begun[:5])}: give more of the id"
             )
         return cls._of_row(begun[0])
 
@@ -142,7 +142,7 @@ def _rows(snapshot: Snapshot) -> list[dict[str, Any]]:
     except duckdb.Error as error:  # a column has another type
         reason = ascii(str(error).split("\n", 1)[0])[:300]
         raise ColdframeError(
-            f"{snapshot.root}: its runs are not such as coldframe writes ({reason}): have the store from its maker again"
+            f"{snapshot.root}: its runs are not such as coldframe writes ({reason}): get the store again from where you got it"
         ) from error
 
 
@@ -186,7 +186,7 @@ def _wrong_in(run: Mapping[str, Any]) -> str | None:
     of_text = {name: run[name] for name in ("classes", "embedders")}
     for name, values in of_text.items():
         if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
-            return f"its {name} are no list of names"
+            return f"its {name} are not a list of names"
         if len(set(values)) < len(values):
             return f"one of its {name} is there twice"
     if not run["classes"] or run["classes"] != sorted(run["classes"]):
@@ -198,7 +198,7 @@ def _wrong_in(run: Mapping[str, Any]) -> str | None:
     except (TypeError, ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict):
-        return "its settings are no settings"
+        return "its settings are not an object"
     if run["kind"] == NETWORK and not is_size(settings.get("size")):
         return "its settings have no size of pictures"
     return None

@@ -26,7 +26,7 @@ class Distrusted(ColdframeError):
 
     def __init__(self, place: Path, what: str) -> None:
         super().__init__(
-            f"{place}: {what}, so the converted networks there are not to be trusted: see to it that only you may write there, "
+            f"{place}: {what}, so the converted networks there are not to be trusted: make sure that only you may write there, "
             "name another folder in the environment variable COLDFRAME_CACHE, or choose another --backend"
         )
 

@@ -115,7 +115,7 @@ def load(path: Path | None) -> Config:
         for key, value in config.section(name).items():
             if not isinstance(value, Mapping):
                 raise ColdframeError(
-                    f"{path}: {key!r} stands right under [{name}]: it belongs under a name, as [{name}.NAME]"
+                    f"{path}: {key!r} is directly under [{name}]: put it under a name, as in [{name}.NAME]"
                 )
     return config
 

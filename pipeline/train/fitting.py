@@ -35,7 +35,7 @@ class Settings(heads.Settings):
     chosen.
     """
 
-    head: str | None = setting(None, "What is trained.", choices=heads.names, default_text=heads.DEFAULT)
+    head: str | None = setting(None, "Head to train.", choices=heads.names, default_text=heads.DEFAULT)
     embedder: str | tuple[str, ...] | None = setting(
         None,
         "Feature set; repeat it to join several.",
@@ -43,15 +43,15 @@ class Settings(heads.Settings):
         default_text="efficientnet-b4, or the only one",
     )
     plan: str = setting(DEFAULT_PLAN, "Plan whose splits to use.")
-    views: int = setting(0, "Augmented views of each row to draw from, beside the row as it is.", least=0, most=1000)
+    views: int = setting(0, "Augmented views per row to train on, besides the original.", least=0, most=1000)
     folds: int = setting(
         0,
-        "Also predict each training row by a head that has not seen it, in so many parts; 0 for not.",
+        "Cross-validate: predict each training row with a head that has not seen it, in N folds; 0 for none.",
         least=0,
         most=1000,
     )
     memory_share: float = setting(
-        0.25, "A larger matrix than this share of the memory lies on disk.", least=0, most=1, incidental=True
+        0.25, "Share of memory that a matrix may take; a larger one is kept on disk.", least=0, most=1, incidental=True
     )
     chosen_on: str | None = setting(None, is_option=False)
     chosen_by: str | None = setting(None, is_option=False)
@@ -106,7 +106,7 @@ def check_heeded(name: str, settings: Settings, given: Sequence[str]) -> None:
     for one in given:
         if one in heads.ALL_SETTINGS and one not in heads.heeded(head):
             heeding = ", ".join(f"--{name.replace('_', '-')}" for name in heads.heeded(head))
-            raise ColdframeError(f"train: the head {head} has no --{one.replace('_', '-')}; it heeds {heeding}")
+            raise ColdframeError(f"train: the head {head} has no --{one.replace('_', '-')}; it takes {heeding}")
 
 
 def as_run(settings: Settings) -> Settings:
@@ -165,7 +165,7 @@ def load(snapshot: Snapshot, settings: Settings) -> Data:
         )
     if training.without_view:
         notes.append(
-            f"{training.without_view} training rows lack augmented views: for those the image as it is stands in"
+            f"{training.without_view} training rows lack augmented views: the original image is used for those"
         )
     known = np.isin(validation.labels, classes)
     if not known.all():

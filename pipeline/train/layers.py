@@ -70,7 +70,7 @@ def from_text(text: npt.NDArray[Any]) -> list[Layer]:
     except (ValueError, RecursionError):
         given = None
     if not isinstance(given, list) or not all(isinstance(one, dict) and _is_layer(one) for one in given):
-        raise Malformed(f"its {LAYERS} are no list of {', '.join(KINDS)}, each with its own settings")
+        raise Malformed(f"its {LAYERS} are not a list of {', '.join(KINDS)}, each with its own settings")
     return [KINDS[one["kind"]](**one) for one in given]
 
 

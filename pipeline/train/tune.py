@@ -53,9 +53,11 @@ class Settings(fitting.Settings):
     times as many.
     """
 
-    objective: str = setting("val_accuracy", "What is to be as large as can be.", choices=OBJECTIVES)
+    objective: str = setting("val_accuracy", "Figure to maximise.", choices=OBJECTIVES)
     max_epochs: int = setting(20, "Epochs of the longest trials.", least=2, most=LARGEST_COUNT)
-    factor: int = setting(3, "One trial in so many goes on.", least=2, most=LARGEST_COUNT)
+    factor: int = setting(
+        3, "Hyperband's factor: one trial in N goes on, with N times the epochs.", least=2, most=LARGEST_COUNT
+    )
     layers: tuple[int, ...] = setting((1, 3), "The least and the most dense layers.", least=1, most=10, is_range=True)
     width: tuple[int, ...] = setting(
         (400, 1000), "The least and the most units of a layer.", least=1, most=2**20, is_range=True

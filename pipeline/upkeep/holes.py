@@ -55,7 +55,7 @@ class Holes:
         if self._mending.lost_keys("verdicts"):
             self._mending.outcome.lost.append(
                 "verdicts cannot be made again: give them anew with keep and drop, before a plan is replayed; images they "
-                "dropped still stand in: coldframe sql \"select image_id from exclusions where rule = 'verdict'\""
+                "dropped are still in: coldframe sql \"select image_id from exclusions where rule = 'verdict'\""
             )
 
     def _catalogue(self) -> None:

@@ -108,7 +108,7 @@ class Parts:
                                 values.validate(full=True)
                         writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=1 << 30)
             if _said(self._there, part.path) != _said(self._again, again.name):
-                return "what it says of its values is not so, or not as coldframe says it"
+                return "its statistics do not match its values, or are not as coldframe writes them"
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ColdframeError(NO_ROOM) from error
@@ -125,7 +125,7 @@ def _said(con: duckdb.DuckDBPyConnection, path: str) -> list[tuple[Any, ...]]:
     for _, _, _, count, *_, dictionary, data, size in rows:
         begin = dictionary or data
         if count and (begin < end or begin > data):
-            raise ValueError("its columns lie over each other")
+            raise ValueError("its columns overlap")
         end = begin + size
     return [row[: -len(PLACES.split(","))] for row in rows]
 

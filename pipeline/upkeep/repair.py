@@ -41,7 +41,7 @@ def repair(store: Store, config: Config, *, flags: Sequence[str] = (), dry_run: 
 def describe(outcome: Outcome) -> list[str]:
     """What ``coldframe repair`` prints."""
     if not outcome.damaged:
-        return ["nothing to repair: every part and every manifest is whole"]
+        return ["nothing to repair: every part and every manifest is intact"]
     lines = [f"damaged: {line}" for line in outcome.damaged]
     lines += [f"restored: {line}" for line in outcome.restored]
     lines += [f"lost: {line}" for line in outcome.lost]

@@ -94,7 +94,7 @@ def main() -> None:
         f"{interval(gaps[YARDSTICK], sign='+')} points beside {YARDSTICK} and {interval(gaps[REFERENCE], sign='+')} beside "
         f"{REFERENCE}.\n\nIntervals are 95 % t-intervals over five draws of the splits, whose test rows overlap: they tell of "
         "the draw, not of new pictures. Validation rows were carved out after filtering, so they are cleaner than test rows; "
-        "they chose the epoch of mlp, linear and cnn and the settings of the tuned mlp, which flatters those there."
+        "they chose the epoch of mlp, linear and cnn and the settings of the tuned mlp, which makes those there too optimistic."
     )
     result = {
         "chosen": chosen,

@@ -102,6 +102,6 @@ def test_why_of_a_failure_and_of_nothing(cf: Coldframe, catalogue: Catalogue) ->
     cf.ingest(catalogue, code=3)
     story = cf("why", "moth/gone.png").stdout
     assert "failed in ingest: missing: no such file" in story
-    assert "it is no image of the store" in story
+    assert "it is not an image of the store" in story
     assert "no image with this id or path" in cf("why", "nobody", code=1).stderr
     assert "no plan has been replayed since it was ingested" in cf("why", "moth-00").stdout

@@ -160,7 +160,7 @@ def test_weights_that_cannot_be_had(ready: Coldframe, monkeypatch: pytest.Monkey
     monkeypatch.setattr(keras.utils, "get_file", no_network)
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", no_network)
     said = ready("embed", "efficientnet-b4", code=1).stderr
-    assert "efficientnet-b4: its ImageNet weights cannot be had from Keras Applications (URL fetch failure" in said
+    assert "efficientnet-b4: its ImageNet weights are not available from Keras Applications (URL fetch failure" in said
     assert "Give a local copy: --weights FILE" in said
     assert ready.value("select count(*) from feature_sets where embedder = 'efficientnet-b4'") == 0
 
@@ -265,7 +265,7 @@ def test_recomputed_vectors_are_compared_with_the_stored_ones(ready: Coldframe, 
     both = ready("verify", "--deep", "--recompute", 10).stdout
     assert "ok     files-deep" in both
     assert "worst cosine" in both
-    assert "--embedder goes with --recompute" in ready("verify", "--embedder", "mean-colour", code=2).stderr
+    assert "--embedder needs --recompute" in ready("verify", "--embedder", "mean-colour", code=2).stderr
     known = vectors(ready.store.snapshot(), "mean-colour")
     for added in (9.0, float("nan")):
         matrix = known.matrix.copy()

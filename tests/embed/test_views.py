@@ -303,7 +303,7 @@ def test_a_contact_sheet_of_views(split: Coldframe, catalogue: Catalogue) -> Non
         "x.gif: expected a name ending in .png"
         in split("inspect", "--views", "x.gif", "--embedder", "other", code=1).stderr
     )
-    assert "--embedder goes with --views" in split("inspect", "--embedder", "other", code=2).stderr
+    assert "--embedder needs --views" in split("inspect", "--embedder", "other", code=2).stderr
     assert "leave out 'classes'" in split("inspect", "classes", "--views", "x.png", code=2).stderr
     for row in catalogue.rows:
         (catalogue.images / row["file_path"]).unlink()
@@ -333,7 +333,7 @@ def test_a_head_draws_from_views_and_an_evaluation_averages_them(ready: Coldfram
     assert "no row of split 'test' has augmented views to average: 'coldframe embed mean-colour --views 2" in said
     ready("embed", "mean-colour", "--views", 2, "--view-rows", "all", "--limit", 5)
     said = ready("evaluate", "augmented", "--tta").stderr
-    assert re.search("tta: [1-5] rows lack augmented views: for those the image as it is stands in", said)
+    assert re.search("tta: [1-5] rows lack augmented views: the original image is used for those", said)
     ready("embed", "mean-colour", "--views", 2, "--view-rows", "all")
     result = ready("evaluate", "augmented", "--tta", "--mask-by", "phylum")
     assert "lack augmented views" not in result.stderr

@@ -93,7 +93,7 @@ def test_a_read_only_disk_can_be_asked_and_says_what_it_cannot(disk: Path, catal
     mount("-o", "remount,ro", disk)
     said = cf("embed", "mean-colour", code=1).stderr
     assert said.startswith(f"Error: {cf.path}/locks/")
-    assert os.strerror(errno.EROFS) + ": see to it that you may read and write there, or name another place" in said
+    assert os.strerror(errno.EROFS) + ": make sure that you may read and write there, or name another place" in said
     assert cf.value("select count(*) from images") == 24
     assert cf("gc", "--dry-run").stdout.startswith("would remove")
     assert_whole(cf)
@@ -113,6 +113,6 @@ def test_a_folder_that_may_not_be_written(ready: Coldframe, folder: str) -> None
     (ready.path / folder).chmod(0o700)
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: {ready.path / folder}/")
-    assert "Permission denied: see to it that you may read and write there" in done.stderr
+    assert "Permission denied: make sure that you may read and write there" in done.stderr
     assert_whole(ready)
     assert ready.value("select count(*) from scores") == 0

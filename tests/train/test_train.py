@@ -127,7 +127,7 @@ def test_rows_the_run_was_trained_on_are_counted(tmp_path: Path) -> None:
     cf("split", "test", 0.3)
     cf("train", "--head", "linear", "--epochs", 1)
     cf("split", "test", 0.3, "--seed", 5)
-    assert "have the bytes of an image this run was trained on: the figures flatter" in cf("evaluate").stderr
+    assert "have the bytes of an image this run was trained on: the figures are too optimistic" in cf("evaluate").stderr
 
 
 def test_what_training_needs_is_said(cf: Coldframe, catalogue: Catalogue) -> None:
@@ -377,10 +377,13 @@ def test_two_runs_are_compared_on_common_rows(trained: Coldframe) -> None:
 
 def test_rows_that_chose_the_epoch_are_said(trained: Coldframe) -> None:
     said = trained("evaluate", "mlp", "--split", "val").stderr
-    assert "9 rows have the bytes of an image that chose this run's epoch or settings: the figures flatter" in said
+    assert (
+        "9 rows have the bytes of an image that chose this run's epoch or settings: the figures are too optimistic"
+        in said
+    )
     board = trained("runs", "--split", "val", "--format", "json")
     assert any(row["rows_selected_on"] == 9 for row in json.loads(board.stdout))
-    assert "their figures flatter" in board.stderr
+    assert "their figures are too optimistic" in board.stderr
 
 
 def test_a_file_of_an_earlier_version_still_has_its_runs(trained: Coldframe) -> None:
@@ -411,7 +414,7 @@ def test_another_plan_is_an_evaluation_of_its_own(ready: Coldframe) -> None:
     board = ready("runs", "--evaluation", "plan:other", "--format", "json")
     assert json.loads(board.stdout)[0]["rows"] == 12
     said = ready("runs", "--against", "centroid", "centroid", "--evaluation", "plan:other").stderr
-    assert "are rows that it was trained on: its figures flatter" in said
+    assert "are rows that it was trained on: its figures are too optimistic" in said
     assert "the intervals are of units of copies in plan 'other'" in said
 
 

@@ -164,7 +164,7 @@ def test_everything_lost_at_once_leaves_a_store_that_can_be_asked(cf: Coldframe)
 
 def test_a_whole_store_needs_no_repair(cf: Coldframe) -> None:
     number = cf.store.snapshot().manifest.number
-    assert cf("repair").stdout == "nothing to repair: every part and every manifest is whole\n"
+    assert cf("repair").stdout == "nothing to repair: every part and every manifest is intact\n"
     assert cf.store.snapshot().manifest.number == number
 
 
@@ -292,7 +292,7 @@ def test_a_torn_manifest_is_put_aside(cf: Coldframe, which: str) -> None:
     path = manifest.path_of(cf.path, number)
     path.write_bytes(path.read_bytes()[:-50])
     said = cf("verify", code=4).stdout
-    assert f"{path}: not whole; the one before it is used" in said
+    assert f"{path}: damaged or incomplete; the one before it is used" in said
     assert "run 'coldframe repair'" in said
     said = cf("repair").stdout
     assert f"damaged: {path}: not whole" in said

@@ -141,7 +141,7 @@ def test_init_writes_the_reference_recipe(cf: Coldframe) -> None:
     text = Path("coldframe.toml").read_text()
     for words in ("clip-quality", "percentile = [95, 97.5]", "learning_rate = 0.01", 'mask_by = ["phylum"]'):
         assert words in text
-    assert "is there already; name another FILE, or remove it first" in cf("run", "--init", code=1).stderr
+    assert "exists; name another FILE, or remove it first" in cf("run", "--init", code=1).stderr
     assert "images: no such folder" in cf.process("run", code=1).stderr
 
 

@@ -40,7 +40,7 @@ def load(held: Mapping[str, bytes]) -> Run:
     """Compile it for this processor, in float32, as it was evaluated."""
     description, weights = (held[name] for name in FILES)
     if not description[:100].lstrip().startswith((b"<?xml", b"<net")):  # OpenVINO would try it as another format
-        raise ValueError(f"{FILE} is no model of OpenVINO")
+        raise ValueError(f"{FILE} is not an OpenVINO model")
     openvino = quiet.load("openvino")
     hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     core = openvino.Core()

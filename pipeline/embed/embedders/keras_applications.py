@@ -198,7 +198,7 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0, f
             raise
         except Exception as error:  # Keras raises a bare Exception for a failed download
             raise ColdframeError(
-                f"{name}: its ImageNet weights cannot be had from Keras Applications ({_short(error)}). Give a local copy: "
+                f"{name}: its ImageNet weights are not available from Keras Applications ({_short(error)}). Give a local copy: "
                 f"--weights FILE, a .weights.h5 or .h5 of {NETWORKS[name][1]}(include_top=False), or a .keras file of the model"
             ) from error
     with _opened(name, Path(weights), follow) as file:

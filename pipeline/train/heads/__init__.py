@@ -43,25 +43,29 @@ class Settings:
     input: str | None = setting(
         None, "How vectors are scaled: raw, l2 (to length 1) or standard (mean 0, deviation 1).", choices=KINDS
     )
-    units: int | tuple[int, ...] = setting(600, "Width of a dense layer; once a layer.", least=1)
-    dropout: float = setting(0.4, "Share of units dropped in training.", least=0, below=1)
-    optimizer: str | None = setting(None, "What takes the steps of training.", choices=OPTIMIZERS)
-    learning_rate: float | None = setting(None, "Size of those steps.", above=0)
-    batch: int = setting(32, "Rows a step.", least=1, most=LARGEST_COUNT)
-    epochs: int | None = setting(None, "Most passes over the training rows.", least=1, most=LARGEST_COUNT)
+    units: int | tuple[int, ...] = setting(600, "Units of a dense layer; repeat it to add layers.", least=1)
+    dropout: float = setting(0.4, "Dropout rate: share of units dropped in training.", least=0, below=1)
+    optimizer: str | None = setting(None, "Optimizer.", choices=OPTIMIZERS)
+    learning_rate: float | None = setting(None, "Learning rate.", above=0)
+    batch: int = setting(32, "Batch size: rows per training step.", least=1, most=LARGEST_COUNT)
+    epochs: int | None = setting(
+        None, "Largest number of epochs (passes over the training rows).", least=1, most=LARGEST_COUNT
+    )
     early_stopping: int | None = setting(
-        None, "Stop after so many epochs without improvement; 0 for never.", least=0, most=LARGEST_COUNT
+        None, "Stop after N epochs without improvement; 0 for never.", least=0, most=LARGEST_COUNT
     )
     reduce_lr_factor: float = setting(0.1, "What the learning rate is multiplied by when it falls.", above=0, below=1)
     reduce_lr_patience: int | None = setting(
         None, "Epochs without improvement until the learning rate falls; 0 for never.", least=0, most=LARGEST_COUNT
     )
-    label_smoothing: float = setting(0.0, "Share of a label given to all classes alike.", least=0, below=1)
-    class_weights: bool = setting(True, "Weigh classes so that each counts alike.")
-    strength: float = setting(1.0, "Inverse of the penalty on weights (scikit-learn's C).", above=0)
+    label_smoothing: float = setting(
+        0.0, "Label smoothing: share of each label spread over all classes.", least=0, below=1
+    )
+    class_weights: bool = setting(True, "Weight rows so that every class counts the same.")
+    strength: float = setting(1.0, "Inverse of the penalty on weights (C in scikit-learn).", above=0)
     k: int = setting(10, "Neighbours that vote.", least=1, most=LARGEST_COUNT)
     template: tuple[str, ...] = setting((TEMPLATE,), "A sentence with {} for the class; repeatable.", metavar="TEXT")
-    seed: int = setting(0, "Another seed, another order and other first weights.", least=0, most=LARGEST_SEED)
+    seed: int = setting(0, "Seed of the first weights and of the order of rows.", least=0, most=LARGEST_SEED)
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
