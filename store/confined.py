@@ -61,7 +61,7 @@ def answer(
         with _address_space(JUDGE_BYTES):
             query = judge.judged(con, sql)
         with _address_space(memory + BESIDE_BYTES):
-            connection.show(con, root, moment, only=_needed(query))
+            connection.Views(con, root, moment).make(_needed(query))
             _show_parts_by_path(con, root, query.relations)
             table = _rows(connection.reader(con, query.sql, parameters, ANSWER_ROWS), memory)
             yield None
@@ -83,12 +83,12 @@ def answer(
         con.close()
 
 
-def _needed(query: judge.Query) -> queries.Needed | None:
-    """What a query needs of the views; None for everything, where it looks around or names what is none of ours."""
+def _needed(query: judge.Query) -> queries.Needed:
+    """What a query needs of the views: everything, where it looks around or names what is none of ours."""
     ours = SCHEMAS.keys() | {name for name, _ in queries.views()}
     named = {name.lower() for name in query.relations if not name.endswith(".parquet")}
     if query.looks_around or named - ours - {name.lower() for name in query.own}:
-        return None
+        return queries.everything()
     return queries.needed(named, query.functions)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,18 +30,6 @@ STREAMED_ROWS = 4096
 MESSAGE_CHARACTERS = 2000
 
 
-def connect(
-    root: Path,
-    manifest: Manifest,
-    *,
-    spill_to: str | None = None,
-) -> duckdb.DuckDBPyConnection:
-    """An in-memory database whose views show ``manifest``, as :func:`opened` and :func:`show` make it."""
-    con = opened(PartFiles(root, manifest), spill_to)
-    show(con, root, manifest)
-    return con
-
-
 def opened(files: PartFiles, spill_to: str | None = None) -> duckdb.DuckDBPyConnection:
     """An empty in-memory database that has some parts.
 
@@ -58,40 +46,64 @@ def opened(files: PartFiles, spill_to: str | None = None) -> duckdb.DuckDBPyConn
     return con
 
 
-def show(
-    con: duckdb.DuckDBPyConnection,
-    root: Path,
-    manifest: Manifest,
-    *,
-    only: queries.Needed | None = None,
-) -> None:
-    """Make views of a moment: the raw parts in the schema ``data``, what a user may rely on in the main schema.
+class Views:
+    """What a connection shows of a moment: the raw parts in the schema ``data``, what a user may rely on in the main schema.
 
-    Args:
-        only: what a query needs of all this, None for everything: each view takes its time.
+    Each view is made when a query first needs it, because making all of them takes longer than most queries.
+
+    Attributes:
+        con: the connection.
 
     Raises:
-        StoreDamaged: a part the manifest names is missing, no file of its own, or no Parquet file.
+        StoreDamaged: a part the manifest names is missing, or is not a regular file in its place.
     """
-    con.execute("create schema data")
-    with explaining(root):
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, root: Path, manifest: Manifest) -> None:
+        self.con, self._root, self._manifest = con, root, manifest
+        self._made: set[str] = set()
+        con.execute("create schema data")
         for dataset in SCHEMAS:
-            live = manifest.parts(dataset)
-            _check_places(root, live)
-            if only is not None and dataset not in only.datasets:
-                continue
-            _create_dataset(con, dataset, [f"{STORE}{part.path}" for part in live])
-            _check_types(con, root, dataset)
-        try:
-            for name, select in queries.views():
-                if only is None or name in only.views:
-                    con.execute(f"create view {name} as {select}")
-            if only is None or only.macros:
-                con.execute(queries.macros())
-        except duckdb.BinderException as error:
-            raise StoreDamaged(
-                f"{root}: a part has not the columns it should have ({_first_line(error)}): 'coldframe verify' says more"
-            ) from error
+            _check_places(root, manifest.parts(dataset))
+
+    @classmethod
+    def of(cls, root: Path, manifest: Manifest) -> Views:
+        """The views of a moment on a new connection."""
+        return cls(opened(PartFiles(root, manifest)), root, manifest)
+
+    def needed_by(self, sql: str) -> duckdb.DuckDBPyConnection:
+        """The connection, with the views and macros that a query of ours needs."""
+        self.make(queries.needed_by(sql))
+        return self.con
+
+    def make(self, needed: queries.Needed) -> None:
+        """Make what is not there yet.
+
+        Raises:
+            StoreDamaged: a part is not a Parquet file, or does not have the columns that it should have.
+        """
+        with explaining(self._root):
+            for dataset in self._missing(f"data.{name}" for name in SCHEMAS if name in needed.datasets):
+                self._show_dataset(dataset.removeprefix("data."))
+            try:
+                for name in self._missing(name for name, _ in queries.views() if name in needed.views):
+                    self.con.execute(f"create view {name} as {dict(queries.views())[name]}")
+                if needed.macros and self._missing(["macros()"]):
+                    self.con.execute(queries.macros())
+            except duckdb.BinderException as error:
+                raise StoreDamaged(
+                    f"{self._root}: a part has not the columns it should have ({_first_line(error)}): 'coldframe verify' says "
+                    "more"
+                ) from error
+
+    def _missing(self, wanted: Iterable[str]) -> list[str]:
+        """Those that are not made yet; they count as made from now on."""
+        missing = [name for name in wanted if name not in self._made]
+        self._made.update(missing)
+        return missing
+
+    def _show_dataset(self, dataset: str) -> None:
+        _create_dataset(self.con, dataset, [f"{STORE}{part.path}" for part in self._manifest.parts(dataset)])
+        _check_types(self.con, self._root, dataset)
 
 
 def _check_places(root: Path, live: tuple[Part, ...]) -> None:

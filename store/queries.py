@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from store.errors import ColdframeError
+from store.schemas import SCHEMAS
 
 
 @functools.cache
@@ -41,7 +42,11 @@ def names(kind: str) -> list[str]:
 
 def uses(sql: str, relation: str) -> bool:
     """Whether SQL text mentions ``relation`` as a word, comments and the raw ``data.`` datasets apart."""
-    return re.search(rf"(?<!data\.)\b{re.escape(relation)}\b", re.sub(r"--[^\n]*", "", sql)) is not None
+    return re.search(rf"(?<!data\.)\b{re.escape(relation)}\b", _without_comments(sql)) is not None
+
+
+def _without_comments(sql: str) -> str:
+    return re.sub(r"--[^\n]*", "", sql)
 
 
 @functools.cache
@@ -78,6 +83,18 @@ class Needed:
     views: frozenset[str]
     datasets: frozenset[str]
     macros: bool
+
+
+def everything() -> Needed:
+    """All views, datasets and macros."""
+    return Needed(frozenset(name for name, _ in views()), frozenset(SCHEMAS), macros=True)
+
+
+@functools.cache
+def needed_by(sql: str) -> Needed:
+    """What a query of ours needs, by the words in it: at least that."""
+    words = set(re.findall(r"\w+", _without_comments(sql).lower()))
+    return needed(words, words)
 
 
 def needed(relations: Collection[str], functions: Collection[str]) -> Needed:

@@ -18,7 +18,7 @@ from store.manifest import Manifest
 from store.parts import FOLDER, paths
 
 if TYPE_CHECKING:
-    import duckdb
+    from store.connection import Views
 
 COMMIT_WAIT_SECONDS = 60.0
 # Bytes that a connection told to hold little may hold: in any case, and for what it is shown.
@@ -143,25 +143,31 @@ class Snapshot:
         self.manifest = moment
 
     @functools.cached_property
-    def connection(self) -> duckdb.DuckDBPyConnection:
+    def _views(self) -> Views:
         """DuckDB with the views of this moment; made on first use."""
         from store import connection
 
-        return connection.connect(self.root, self.manifest)
+        return connection.Views.of(self.root, self.manifest)
+
+    def close(self) -> None:
+        """Let go of the files that queries have opened."""
+        self._views.con.close()
 
     def query(self, name: str, /, **parameters: Any) -> pa.Table:
         """Rows of ``sql/<name>.sql``."""
         from store import connection
 
+        sql = queries.text(name)
         with connection.explaining(self.root):
-            return connection.run(self.connection, queries.text(name), parameters)
+            return connection.run(self._views.needed_by(sql), sql, parameters)
 
     def stream(self, name: str, /, **parameters: Any) -> Iterator[pa.Table]:
         """Rows of ``sql/<name>.sql``, some thousand at a time, as they are found; no other query may run meanwhile."""
         from store import connection
 
+        sql = queries.text(name)
         with connection.explaining(self.root):
-            yield from connection.stream(self.connection, queries.text(name), parameters)
+            yield from connection.stream(self._views.needed_by(sql), sql, parameters)
 
     def rows(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Rows of ``sql/<name>.sql`` as dictionaries."""
@@ -174,7 +180,7 @@ class Snapshot:
 
     def columns(self, view: str) -> list[str]:
         """The names of a view's columns."""
-        names: list[str] = self.connection.view(view).columns
+        names: list[str] = self._views.needed_by(view).view(view).columns
         return names
 
     def select(self, view: str, *columns: str) -> pa.Table:
@@ -184,7 +190,7 @@ class Snapshot:
         from store import connection
 
         with connection.explaining(self.root):
-            relation = self.connection.view(view)
+            relation = self._views.needed_by(view).view(view)
             if not columns:
                 return relation.limit(0).to_arrow_table()
             return relation.select(*(duckdb.ColumnExpression(name) for name in dict.fromkeys(columns))).to_arrow_table()
@@ -193,35 +199,37 @@ class Snapshot:
         """Make a temporary table of this snapshot's connection out of ``sql/<name>.sql``, replacing one of that name."""
         from store import connection
 
+        sql = queries.text(name)
         with connection.explaining(self.root):
-            connection.create_table(self.connection, table, queries.text(name), parameters)
+            connection.create_table(self._views.needed_by(sql), table, sql, parameters)
 
     def define(self, view: str, name: str, /) -> None:
         """Make ``sql/<name>.sql`` a temporary view of this snapshot's connection, replacing one of that name."""
         from store import connection
 
+        sql = queries.text(name)
         with connection.explaining(self.root):
-            self.connection.execute(f"create or replace temp view {view} as {queries.text(name)}")
+            self._views.needed_by(sql).execute(f"create or replace temp view {view} as {sql}")
 
     def register(self, table: str, rows: pa.Table) -> None:
         """Show ``rows`` to this snapshot's connection as a temporary table, replacing one of that name."""
         from store import connection
 
         with connection.explaining(self.root):
-            self.connection.register("given_rows", rows)
-            connection.create_table(self.connection, table, "select * from given_rows", {})
-            self.connection.unregister("given_rows")
+            self._views.con.register("given_rows", rows)
+            connection.create_table(self._views.con, table, "select * from given_rows", {})
+            self._views.con.unregister("given_rows")
 
     def show(self, view: str, rows: pa.Table) -> None:
         """Show ``rows`` to this snapshot's connection where they lie, replacing what it was shown under that name."""
-        self.connection.register(view, rows)
+        self._views.con.register(view, rows)
 
     def hold_little(self, shown: pa.Table) -> None:
         """Have this snapshot's connection spill to disk early in queries over rows like those of ``shown``, rather than hold all
         that they touch. It may be too little for one: then that raises :class:`store.errors.TooLittleMemory`."""
         limit = LITTLE + LITTLE_A_COLUMN * shown.num_columns + LITTLE_A_ROW * shown.num_rows + shown.nbytes
-        self.connection.execute("set threads = 1")
-        self.connection.execute(f"set memory_limit = '{limit // 10**6}MB'")
+        self._views.con.execute("set threads = 1")
+        self._views.con.execute(f"set memory_limit = '{limit // 10**6}MB'")
 
     def ask(
         self, sql: str, parameters: dict[str, str], *, timeout: float | None = None, memory: int | None = None

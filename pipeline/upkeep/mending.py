@@ -78,7 +78,7 @@ class Damage:
                 if problem:
                     self.damaged.append((dataset, part))
                     outcome.damaged.append(f"{store.root / part.path}: {problem}")
-        outcome.damaged += [f"{path}: not whole" for path in self.torn]
+        outcome.damaged += [f"{path}: damaged or incomplete" for path in self.torn]
         without = {
             dataset: tuple(part for part in live if (dataset, part) not in self.damaged)
             for dataset, live in self.live.datasets.items()

@@ -73,7 +73,7 @@ class _Repair:
         plans = restore_plans(self._mending)
         self._mending.take_out_lost()
         Holes(self._mending, config, sets, plans, flags).tell()
-        self._found.rest.connection.close()
+        self._found.rest.close()
 
     def apply(self, store: Store) -> None:
         """Give each file a second name in the folder of damaged files, commit, and only then remove the first name."""

@@ -108,7 +108,7 @@ def test_flag_beats_environment_beats_file_beats_default(
         ("train = 3\n", "[train] should be a table of settings"),
         (
             "[finetune]\nlayers = 3\n",
-            "'layers' stands right under [finetune]: it belongs under a name, as [finetune.NAME]",
+            "'layers' is directly under [finetune]: put it under a name, as in [finetune.NAME]",
         ),
         ("[plans.default]\nstages = 3\n", "stages should be a list of tables"),
         ("[plans.default]\nstages = [{ rule = 'a', split = 'b' }]\n", "a stage is { rule = NAME, … }"),
@@ -119,7 +119,7 @@ def test_flag_beats_environment_beats_file_beats_default(
             "[plans.default]\nstages = [{ split = 'test', share = 0.1, size = 3 }]\n",
             "no setting 'size'; settings: share, by",
         ),
-        ("[plans.default]\nstages = [{ rule = 'cmyk' }, { rule = 'cmyk' }]\n", "rule cmyk stands twice"),
+        ("[plans.default]\nstages = [{ rule = 'cmyk' }, { rule = 'cmyk' }]\n", "rule cmyk is listed twice"),
         ("[plans.default]\nstages = [{ rule = 'centroid', apply_to = 'test' }]\n", "expected one of train, all"),
         (
             "[plans.default]\nstages = [{ rule = 'centroid', percentile = '95' }]\n",

@@ -52,7 +52,7 @@ def test_a_verdict_on_bytes_that_changed_is_shown_as_stale(cf: Coldframe, catalo
 def test_a_verdict_needs_a_reason(cf: Coldframe, catalogue: Catalogue) -> None:
     cf.ingest(catalogue)
     assert "Missing option '--why'" in cf("keep", "finch-00", code=2).stderr
-    assert "--why is empty: say why" in cf("drop", "finch-00", "--why", " ", code=2).stderr
+    assert "--why is empty: give the reason" in cf("drop", "finch-00", "--why", " ", code=2).stderr
     assert "keep: 1 images" in cf("keep", "finch-00", "finch-00", "--why", "x").stderr
 
 

@@ -17,10 +17,10 @@ from pipeline.runs.runs import Run
 from pipeline.train.heads import Head
 from pipeline.upkeep import verify
 from store import files, garbage, opening, parts, places, spill
-from store.connection import connect
 from store.errors import ColdframeError, Locked
 from store.store import Store
 from tests.support.coldframe import Catalogue, Coldframe
+from tests.support.statements import shown
 
 NAME = f"{'0' * 31}1.parquet"
 
@@ -114,9 +114,8 @@ def test_a_part_that_becomes_a_link_is_not_read(shared: Coldframe, tmp_path: Pat
         folder.chmod(mode)
     snapshot = shared.store.snapshot()
     live = next(part for part in snapshot.manifest.parts("images") if part.rows)
-    before = snapshot.connection.sql("select count(*) from images").fetchall()
-    assert before == [(24,)]
-    con = connect(shared.path, snapshot.manifest)  # which has seen that all is well
+    assert shown(shared.path, snapshot.manifest).sql("select count(*) from images").fetchall() == [(24,)]
+    con = shown(shared.path, snapshot.manifest)  # which has seen that all is well
     secret = tmp_path / "secret.parquet"
     shutil.copy(shared.path / live.path, secret)
     (shared.path / live.path).unlink()
@@ -140,7 +139,7 @@ def test_every_step_works_on_a_shared_store(shared: Coldframe) -> None:
 def test_a_part_that_becomes_a_pipe_is_not_waited_for(shared: Coldframe) -> None:
     snapshot = shared.store.snapshot()
     live = next(part for part in snapshot.manifest.parts("images") if part.rows)
-    con = connect(shared.path, snapshot.manifest)
+    con = shown(shared.path, snapshot.manifest)
     (shared.path / live.path).unlink()
     os.mkfifo(shared.path / live.path)
     with pytest.raises(Exception, match="a pipe"):

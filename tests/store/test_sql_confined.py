@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from store import confined, connection, spill
+from store import confined, spill
 from store.errors import ColdframeError, QueryRefused, TooLittleMemory
 from store.store import Snapshot
 from tests.support.coldframe import Coldframe, drawn, environment
-from tests.support.statements import snapshot, throw
+from tests.support.statements import shown, snapshot, throw
 
 SECONDS = 2.0  # of statements in these tests; many more are in the chaos
 
@@ -87,7 +87,7 @@ def test_what_would_write_is_refused(untouched: Snapshot, query: str) -> None:
 @pytest.mark.parametrize("query", [query for query in WRITES if "write_log" not in query and "delete" not in query])
 def test_the_connection_itself_cannot_write(untouched: Snapshot, query: str, tmp_path: Path) -> None:
     """Without the judge: what it would overlook does no harm either."""
-    con = connection.connect(untouched.root, untouched.manifest, spill_to="")
+    con = shown(untouched.root, untouched.manifest)
     confined._confine(con, 10**9)
     query = query.replace("STORE", str(untouched.root)).replace("BESIDE", str(untouched.root.parent))
     with suppress(Exception):
@@ -245,7 +245,7 @@ def wait_for(happened: Callable[[], bool]) -> None:
     [
         ("select case when range < 200000 then 1 else error('late ' || range) end from range(300000)", "late 200000"),
         ("select (case when range < 200000 then '1' else 'x' end)::int from range(300000)", "Could not convert|cast"),
-        ("select '\ud800'", "no text that UTF-8 can say"),
+        ("select '\ud800'", "not valid UTF-8"),
     ],
 )
 def test_what_goes_wrong_late_or_before_is_said_of_the_query(untouched: Snapshot, query: str, said: str) -> None:

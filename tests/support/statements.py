@@ -18,8 +18,11 @@ import duckdb
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from store import connection, queries
 from store.digests import of_json
 from store.errors import ColdframeError
+from store.manifest import Manifest
+from store.part_files import PartFiles
 from store.store import Snapshot, Store
 from store.worker import Died, TookTooLong, Worker
 
@@ -261,12 +264,19 @@ def throw(asked: Snapshot, seconds: float) -> int:
     return thrown
 
 
+def shown(root: Path, moment: Manifest) -> duckdb.DuckDBPyConnection:
+    """A connection with all of a moment, as a query that looks around gets it."""
+    views = connection.Views(connection.opened(PartFiles(root, moment), spill_to=""), root, moment)
+    views.make(queries.everything())
+    return views.con
+
+
 def unjudged(asked: Snapshot, sql: str) -> Iterator[Any]:
     """Run a statement on a confined connection, whatever it is."""
-    from store import confined, connection
+    from store import confined
 
     root = asked.root.absolute()
-    con = connection.connect(root, asked.manifest, spill_to="")
+    con = shown(root, asked.manifest)
     confined._confine(con, 500_000_000)
     with suppress(Exception):
         con.execute(sql).fetchmany(10)

@@ -24,6 +24,7 @@ from store.compaction import compact
 from store.schemas import SCHEMAS
 from store.store import Store
 from tests.support.coldframe import Catalogue, Coldframe, assert_whole, drawn, flip, parts_of, picture
+from tests.support.statements import shown
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +78,8 @@ def cf(whole: Coldframe, tmp_path: Path) -> Coldframe:
 
 
 def seen(cf: Coldframe) -> dict[str, Any]:
-    connection = cf.store.snapshot().connection
+    snapshot = cf.store.snapshot()
+    connection = shown(snapshot.root, snapshot.manifest)
     found = {name: connection.sql(query).to_arrow_table().to_pylist() for name, query in LOOKED_AT.items()}
     for row in found["stages"]:
         row["settings"] = json.loads(row["settings"])
