@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from scipy.stats import binomtest
 
 from pipeline.demo import planting
 from pipeline.demo.faults import NOT_ANIMALS, UNTRAINED
@@ -80,6 +79,8 @@ def accuracies(snapshot: Snapshot) -> pa.Table:
 
     Intervals are Wilson's for a share of independent rows (Wilson 1927, JASA 22:209-212), from ``scipy.stats.binomtest``.
     """
+    from scipy.stats import binomtest
+
     rows = snapshot.rows("steps/demo/heads")
     rows += [{"name": "guessing the largest class", **row} for row in snapshot.rows("steps/demo/guessing")]
     shown = []

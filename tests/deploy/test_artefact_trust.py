@@ -55,7 +55,7 @@ from tests.support.coldframe import REPOSITORY, Coldframe, environment, picture
 
 pytestmark = pytest.mark.slow
 
-SET = "efficientnet-b0"
+SET = "mobilenet"
 FORMATS = ("onnx", "openvino")
 HOSTILE = {
     "finch": "finch",
@@ -1040,19 +1040,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
             writer.writerow([number, path.name, HOSTILE[label], phylum, label.title(), *of_people])
     cf = Coldframe(folder / "store")
     cf("ingest", folder / "metadata.csv", "--images", folder / "images", "--id", "id")
-    backbone(SET, weights="random", size=(64, 64)).save_weights(folder / "b0.weights.h5")
-    cf("embed", SET, "--weights", folder / "b0.weights.h5", "--size", "64x64")
+    backbone(SET, weights="random", size=(64, 64)).save_weights(folder / "backbone.weights.h5")
+    cf("embed", SET, "--weights", folder / "backbone.weights.h5", "--size", "64x64")
     cf("split", "test", "0.3")
     cf("train", "--head", "linear", "--epochs", "2", "--embedder", SET)
     cf("evaluate", "linear", "--mask-by", "habitat")
-    program = (
-        "import sys\nfrom pathlib import Path\nfrom pipeline.deploy import export\nfrom store.store import Store\n"
-        "store, folder, *formats = sys.argv[1:]\n"
-        "for one in formats:\n"
-        "    settings = export.Settings(one, str(Path(folder) / one), column=('region',), neighbours=one != 'onnx')\n"
-        "    export.export(Store.open(Path(store)), 'linear', settings, quiet=True)\n"
-    )
-    subprocess.run([sys.executable, "-c", program, str(cf.path), str(folder), *FORMATS], env=environment(), check=True)
+    for one in FORMATS:
+        neighbours = ["--no-neighbours"] if one == "onnx" else []
+        cf.forked("export", "linear", "--format", one, "--output", folder / one, "--column", "region", *neighbours)
     return cf
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import f1_score
 
 from pipeline.runs import metrics
 
@@ -23,6 +24,16 @@ def test_f1_is_over_the_classes_present() -> None:
     assert found.f1_micro == pytest.approx(2 * 3 / (2 * 3 + 0 + 1))
     assert found.loss == pytest.approx((np.log(2) + np.log(4) + 0 - np.log(1e-7)) / 4)
     assert found.loss_capped == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("abcdef")), min_size=1, max_size=40))
+def test_f1_is_that_of_scikit_learn(rows: list[tuple[str, str]]) -> None:
+    labels, predicted = (np.array(column) for column in zip(*rows, strict=True))
+    found = metrics.measure(labels, predicted, np.ones(len(labels)))
+    for average, value in (("micro", found.f1_micro), ("macro", found.f1_macro), ("weighted", found.f1_weighted)):
+        expected = f1_score(labels, predicted, labels=np.unique(labels), average=average, zero_division=0)
+        assert value == pytest.approx(float(expected), rel=1e-12)
 
 
 @given(st.integers(0, 999), st.integers(1, 20), st.integers(2, 6), st.integers(1, 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from PIL import Image
 from pipeline.cli.app import cli
 from store.parts import Part
 from store.store import Store
+from tests.support.forked import Forking
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SHARED = REPOSITORY.parent / "shared"
@@ -99,6 +101,11 @@ def moved(store: Store, before: Path, now: Path) -> None:
         commit.replace("steps", record.set_column(at, "settings", pa.array(settings, pa.string())), key="ingest/")
 
 
+@functools.cache
+def _forking() -> Forking:
+    return Forking(environment())
+
+
 def command_of(name: str) -> click.Command:
     """A command of ``coldframe``."""
     found = cli.get_command(click.Context(cli), name)
@@ -124,6 +131,12 @@ class Coldframe:
         """Run a command in a process of its own, in which Keras runs on what it runs on by default."""
         more.setdefault("env", environment())
         done = subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False, **more)
+        assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def forked(self, *arguments: object, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+        """As :meth:`process`, without the time that TensorFlow takes to load."""
+        done = _forking().run(["-s", str(self.path), *map(str, arguments)], environment(**variables))
         assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 

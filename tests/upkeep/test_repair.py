@@ -297,7 +297,7 @@ def test_a_torn_manifest_is_put_aside(cf: Coldframe, which: str) -> None:
     assert f"{path}: damaged or incomplete; the one before it is used" in said
     assert "run 'coldframe repair'" in said
     said = cf("repair").stdout
-    assert f"damaged: {path}: not whole" in said
+    assert f"damaged: {path}: damaged or incomplete" in said
     assert (f"lost: moment {number}: the store is as it was at moment {number - 1}" in said) == (which == "newest")
     assert (cf.path / "damaged" / "manifests" / path.name).exists()
     aside = list((cf.path / "damaged" / "parts").rglob("*.parquet"))

@@ -136,7 +136,7 @@ def test_a_network_is_converted_without_it(trapped: Path, tmp_path: Path) -> Non
     run(
         trapped,
         str(SCRIPT),
-        *("-s", "../s", "embed", "efficientnet-b0", "--weights", "random", "--size", "32x32", "--backend", "openvino"),
+        *("-s", "../s", "embed", "mobilenet", "--weights", "random", "--size", "32x32", "--backend", "openvino"),
         COLDFRAME_CACHE=str(tmp_path / "cold"),
     )
 
@@ -167,10 +167,10 @@ def test_tensorflow_loads_no_library_from_it(trapped: Path, tmp_path: Path, way:
         folder = trapped / word / "tensorflow" / "core" / "kernels"
         folder.mkdir(parents=True)
         shutil.copy(made, folder / "libtfkernel_stray.so")
-    network = ("efficientnet-b0", "--weights", "random", "--size", "32x32", "--backend", "tensorflow")
+    network = ("mobilenet", "--weights", "random", "--size", "32x32", "--backend", "tensorflow")
     if way == "recipe":
         (trapped / "coldframe.toml").write_text(
-            'store = "../s"\n[embed.efficientnet-b0]\nweights = "random"\nsize = "32x32"\nbackend = "tensorflow"\n'
+            'store = "../s"\n[embed.mobilenet]\nweights = "random"\nsize = "32x32"\nbackend = "tensorflow"\n'
         )
         run(trapped, str(SCRIPT), "run")
     else:
