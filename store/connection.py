@@ -249,7 +249,7 @@ def _too_many_open(why: str) -> ColdframeError:
 
 def _shortage(error: duckdb.Error) -> ColdframeError | None:
     """A sentence for an error that says what the machine lacks; None for any other."""
-    is_of_system = isinstance(error, duckdb.IOException)
+    is_of_system = isinstance(error, duckdb.IOException) or type(error) is duckdb.Error  # the latter of our file system
     if isinstance(error, duckdb.OutOfMemoryException) or (is_of_system and any(it in str(error) for it in _NO_ROOM)):
         return TooLittleMemory(
             f"too little memory, and {tempfile.gettempdir()} cannot take what does not fit ({_first_line(error)}): make "
@@ -261,4 +261,6 @@ def _shortage(error: duckdb.Error) -> ColdframeError | None:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0]
+    """The line that says what is wrong: the first, or the last of what our own file system raised."""
+    lines = str(error).strip().split("\n")
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,8 @@ def find(root: Path, before: float) -> Waste:
         elif last is not None:
             named |= paths_named(last[1])
         last = path, moment
+    if last is None and not torn:
+        raise StoreDamaged(f"{root / manifest.FOLDER}: no manifest there, so nobody can say what is in use")
     for path in torn:
         if last is None or int(path.stem) > last[1].number:
             raise StoreDamaged(
@@ -88,23 +90,13 @@ def stray_parts(root: Path, named: set[str]) -> list[Path]:
 
 def _files_of_parts(root: Path) -> list[Path]:
     """Files among the parts that bear a name of ours. What else may lie there, or behind a link, is not ours to touch."""
-    top = root / parts.FOLDER
-    folders = [folder for folder in _below(top) if opening.is_plain_folder(folder)]
+    folders = [one.path for one in opening.entries(root / parts.FOLDER) if one.is_folder]
     return [path for folder in folders for path in _files_below(folder) if parts.is_name_of(folder.name, path.name)]
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """What lies in a folder, by name; nothing where it is a link."""
-    return iter(sorted(folder.iterdir()) if opening.is_plain_folder(folder) else ())
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path) -> list[Path]:
     """The regular files in a folder, by name: we write no links, folders or pipes there."""
-    if not opening.is_plain_folder(folder):
-        return
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
-    yield from (folder / name for name in sorted(names))
+    return [one.path for one in opening.entries(folder) if one.is_file]
 
 
 def _is_begun_by_us(path: Path) -> bool:
@@ -124,12 +116,9 @@ def strange(root: Path) -> list[Path]:
     while todo:
         folder = todo.pop()
         if opening.is_plain_folder(folder):
-            with suppress(FileNotFoundError), os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        todo.append(folder / entry.name)
-                    elif not entry.is_file(follow_symlinks=False):
-                        found.append(folder / entry.name)
+            inside = opening.entries(folder)
+            todo += [one.path for one in inside if one.is_folder]
+            found += [one.path for one in inside if not one.is_folder and not one.is_file]
         elif os.path.lexists(folder):
             found.append(folder)
     return sorted([*found, *_strange_locks(root / "locks")])
@@ -138,15 +127,15 @@ def strange(root: Path) -> list[Path]:
 def _strange_locks(folder: Path) -> list[Path]:
     """Locks that are a folder, or have a second name somewhere: no command would take them."""
     return [
-        path
-        for path in _below(folder)
-        if path.suffix == ".lock" and (path.is_dir() or path.lstat().st_nlink > 1) and not path.is_symlink()
+        one.path
+        for one in opening.entries(folder)
+        if one.path.suffix == ".lock" and (one.is_folder or (one.is_file and one.path.lstat().st_nlink > 1))
     ]
 
 
 def caches(root: Path, kind: str) -> list[Path]:
     """The folders of caches of a kind, ``ACTIVATIONS`` or ``TUNING``, that we have made."""
-    return [path for path in _below(root / kind) if _CACHE.fullmatch(path.name) and opening.is_plain_folder(path)]
+    return [one.path for one in opening.entries(root / kind) if one.is_folder and _CACHE.fullmatch(one.path.name)]
 
 
 def cached_files(folder: Path, kind: str) -> list[Path]:
@@ -185,9 +174,9 @@ def size_of(folder: Path) -> int:
     """Bytes of the files of a cache; what another process removes meanwhile counts for nothing."""
     size = 0
     with suppress(OSError):
-        for path in _below(folder):
+        for one in opening.entries(folder):
             with suppress(OSError):
-                size += path.lstat().st_size
+                size += one.path.lstat().st_size
     return size
 
 

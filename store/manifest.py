@@ -188,7 +188,8 @@ def _shown(value: Any) -> str:
 
 def numbers(root: Path) -> list[int]:
     """Every number that is taken, ascending."""
-    stems = [path.stem for path in (root / FOLDER).glob("*.json") if re.fullmatch(r"[0-9]{8,18}", path.stem)]
+    names = (entry.path.name for entry in opening.entries(root / FOLDER))
+    stems = [name.removesuffix(".json") for name in names if re.fullmatch(r"[0-9]{8,18}\.json", name)]
     return sorted(int(stem) for stem in stems if stem == path_of(root, int(stem)).stem)  # with a zero more it is none
 
 

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from store import files
@@ -62,6 +63,32 @@ def read_regular(path: Path, *, below: Path | None = None, follow: bool = False,
         if most is not None and len(data) > most:
             raise OSError(errno.EFBIG, f"larger than {most} bytes", str(path))
         return data
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something in a folder; ``is_folder`` and ``is_file`` are false of a link, a pipe or the like."""
+
+    path: Path
+    is_folder: bool
+    is_file: bool
+
+
+def entries(folder: Path) -> list[Entry]:
+    """What lies in a folder, by name; nothing where there is no folder.
+
+    Raises:
+        NotRegular: a step to it, in a store of this process, is a link.
+    """
+    try:
+        with holding(folder / "entry") as (_, held), os.scandir(folder if held is None else held) as found:
+            of_folder = [
+                Entry(folder / one.name, one.is_dir(follow_symlinks=False), one.is_file(follow_symlinks=False))
+                for one in found
+            ]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(of_folder, key=lambda one: one.path.name)
 
 
 def is_plain_folder(folder: Path) -> bool:

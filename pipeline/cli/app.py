@@ -267,6 +267,8 @@ def coldframe(common: Common, arguments: list[str], *, results: bool = True) -> 
 
     Without ``results``, its stdout is dropped.
     """
+    if any("\0" in one for one in arguments):
+        raise ColdframeError(f"{common.root}: a name with a NUL character, which coldframe does not write")
     line, held = lifeline.ends()
     try:
         process = subprocess.Popen(

@@ -5,6 +5,7 @@ If ``coldframe.toml`` defines a plan, it holds the list of stages; otherwise the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -133,11 +134,10 @@ def from_config(config: Config, name: str) -> Plan | None:
     if not isinstance(stages, list) or not all(isinstance(one, Mapping) for one in stages):
         raise ColdframeError(f"{where}: stages should be a list of tables such as {{ rule = 'greyscale' }}")
     plan = with_seed(Plan(name, tuple(_stage_from_table(where, one) for one in stages)), seed)
-    doubled = [
-        str(one) for one in plan.stages if sum((one.kind, one.name) == (s.kind, s.name) for s in plan.stages) > 1
-    ]
-    if doubled:
-        raise ColdframeError(f"{where}: {doubled[0]} is listed twice; a plan lists each rule or split once")
+    counts = Counter((one.kind, one.name) for one in plan.stages)
+    doubled = next((one for one in plan.stages if counts[one.kind, one.name] > 1), None)
+    if doubled is not None:
+        raise ColdframeError(f"{where}: {doubled} is listed twice; a plan lists each rule or split once")
     return plan
 
 

@@ -106,9 +106,22 @@ def is_one(path: Path) -> bool:
 
 
 def others(folder: Path, card: Mapping[str, Any]) -> list[str]:
-    """The names of files in an artefact's folder that are not part of it."""
-    own = {cards.CARD, cards.READABLE_CARD, *card["files"]}
+    """The names of files in an artefact's folder that are not part of it, or, like an edited readable card, not any more."""
+    own = {cards.CARD, *card["files"]}
+    readable = card.get("readable_card")  # earlier versions did not say what is in it
+    if readable is None or has_digest(folder / cards.READABLE_CARD, readable):
+        own.add(cards.READABLE_CARD)
     return sorted(name for name in os.listdir(folder) if name not in own)
+
+
+def has_digest(file: Path, digest: str | None) -> bool:
+    """Whether a file is regular and has this SHA-256."""
+    try:
+        with opening.open_regular(file) as opened:
+            formats.size_of(opened)
+            return hashlib.file_digest(opened, "sha256").hexdigest() == digest
+    except OSError:
+        return False
 
 
 def shown(name: str) -> str:

@@ -43,9 +43,9 @@ def beside(final: Path, notes: list[str]) -> Iterator[Draft]:
     """
     _remove_left(final, notes)
     folder = final.with_name(f".{final.name}-{uuid.uuid4().hex}{PART}")
-    folder.mkdir()
+    folder.mkdir(0o700)  # nobody else may put a link in the place of a file that is written there
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    place = ownership.held_place(descriptor, folder)
+    place, own = ownership.held_place(descriptor, folder), os.fstat(descriptor)
     try:
         held = _mark(place, folder)
     except BaseException:
@@ -56,12 +56,12 @@ def beside(final: Path, notes: list[str]) -> Iterator[Draft]:
     try:
         yield Draft(folder, place)
     except BaseException as error:
-        left = ownership.remove(folder)
+        left = ownership.remove(folder, own)
         if left is not None and isinstance(error, ColdframeError):
             raise type(error)(f"{error}; {left}") from error
         raise
     else:
-        ownership.remove(folder)
+        ownership.remove(folder, own)
     finally:
         os.close(held)
         os.close(descriptor)
@@ -76,23 +76,32 @@ def publish(draft: Draft, final: Path, notes: list[str]) -> None:
     Raises:
         ColdframeError: the draft cannot be published, and what stood there cannot be put back.
     """
-    old = draft.folder.with_suffix(OLD)
+    old, own = draft.folder.with_suffix(OLD), draft.place.stat()
     is_replaced = os.path.lexists(final)
     if is_replaced:
+        replaced = final.lstat()
         final.rename(old)
     try:
         artefact.publish(draft.folder, final, place=draft.place)
+        _let_others_read(final if draft.place == draft.folder else draft.place)
     except BaseException as error:
-        left = None if draft.folder.exists() else ownership.remove(final)  # whatever else stands there now is not ours
+        left = None if draft.folder.exists() else ownership.remove(final, own)
         if is_replaced and (left is not None or os.path.lexists(final)):
             left = left or f"{final}: something else stands there now"
             raise ColdframeError(f"{left}; what was there before is {old} now") from error
         if is_replaced:
             old.rename(final)
         raise
-    left = ownership.remove(old)
+    left = ownership.remove(old, replaced) if is_replaced else None
     if left is not None:
         notes.append(left)
+
+
+def _let_others_read(folder: Path) -> None:
+    """Give a folder the permissions that a new one gets here; a draft is its owner's alone."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    folder.chmod((folder.stat().st_mode & 0o7000) | (0o777 & ~umask))
 
 
 def _remove_left(final: Path, notes: list[str]) -> None:

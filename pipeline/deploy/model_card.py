@@ -7,6 +7,7 @@ Names of classes, columns and runs come from the user or a stranger, and so do a
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -25,11 +26,15 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, characters that change the
 _JOINERS = "\u200c\u200d"  # needed to write Persian, Indian scripts and emoji
 
 
+_HOST = re.compile("www", re.IGNORECASE)  # before a full stop, some readers of Markdown make a link of it
+
+
 def literal(given: Any) -> str:
     """Markdown that shows anything literally, on one line. Characters that are invisible, or change how others look, are shown by
     their code."""
     text = str(given)
-    return "".join(map(_character, text, [*text[1:], " "]))
+    shown = "".join(map(_character, text, [*text[1:], " "]))
+    return _HOST.sub(lambda found: f"{found[0][:2]}&#{ord(found[0][2])};", shown)
 
 
 def _character(one: str, following: str) -> str:

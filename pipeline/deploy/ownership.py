@@ -5,7 +5,6 @@ A name is not enough. Before a file is removed, it must match the card to the by
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -83,7 +82,9 @@ def foreign(folder: Path, name: str = "") -> str | None:
     strange = next((name for name in inside if name not in own and name not in listed), None)
     if strange is not None:
         return _has(strange)
-    changed = next((name for name in inside if name in listed and not _is_as_said(folder / name, listed[name])), None)
+    changed = next(
+        (name for name in inside if name in listed and not artefact.has_digest(folder / name, listed[name])), None
+    )
     return None if changed is None else f"its {changed} is not the one that {card} says"
 
 
@@ -91,18 +92,11 @@ def _has(name: str) -> str:
     return f"it has {artefact.shown(name)}"
 
 
-def _is_as_said(file: Path, digest: str | None) -> bool:
-    """Whether a file is regular and has this SHA-256."""
-    try:
-        with opening.open_regular(file) as opened:
-            formats.size_of(opened)
-            return hashlib.file_digest(opened, "sha256").hexdigest() == digest
-    except OSError:
-        return False
-
-
-def remove(folder: Path) -> str | None:
+def remove(folder: Path, meant: os.stat_result | None = None) -> str | None:
     """Remove a folder if it holds nothing but files of an export; otherwise remove nothing.
+
+    Args:
+        meant: the folder that is meant, None for whichever has this name.
 
     Returns:
         A sentence that says why the folder is still there; None if it is gone.
@@ -115,6 +109,8 @@ def remove(folder: Path) -> str | None:
         what = "a link" if folder.is_symlink() else error.strerror
         return f"{folder}: left where it is ({what}, expected a folder of an export)"
     try:
+        if meant is not None and not os.path.samestat(meant, os.fstat(descriptor)):
+            return f"{folder}: left where it is (another folder has taken the place of the one that was meant)"
         inside = sorted(
             os.listdir(descriptor), key=lambda name: name == cards.MARK
         )  # last: while it is there, the folder is ours

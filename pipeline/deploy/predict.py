@@ -246,7 +246,8 @@ def open_model(source: str | Path, *, store: str | Path | None = None, max_secon
         )
     if looks_like_a_path and folder.is_file():
         raise ColdframeError(f"{source}: a file; expected a run, or the folder of an artefact")
-    if artefact.is_one(folder) or (folder / cards.DRAFT).is_file() or looks_like_a_path:
+    is_draft = (folder / cards.DRAFT).is_file() and not _is_run(store, str(source))
+    if artefact.is_one(folder) or is_draft or looks_like_a_path:
         process = model_process.start(folder) if artefact.is_one(folder) else None
         try:
             given = artefact.read(folder)

@@ -51,6 +51,8 @@ def _made(moment: Snapshot, name: str, row: Mapping[str, Any] | None) -> tuple[l
         source, views = json.loads(row["source"]), json.loads(row["settings"])
         size = source.get("size")
         network = row["network"]
+        if network.startswith("-"):  # it would be an option
+            raise ValueError(network)
         settings = replace(
             settings,
             **{key: source[key] for key in ("weights", "seed") if key in source},

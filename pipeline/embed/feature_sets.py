@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.embed import embedders
+from pipeline.embed import architecture, embedders
 from pipeline.embed.augmentation import Augmentation
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix, Vectors, to_matrix
@@ -83,11 +83,13 @@ def _source(row: Mapping[str, Any]) -> dict[str, Any]:
     return json_of(row["source"], f"the source of the feature set {row['embedder']!r}")
 
 
-def check_weights(row: Mapping[str, Any], digest: str) -> None:
-    """Raises:
-    ColdframeError: a network, loaded as the ``row`` of a feature set says, has weights with another ``digest``.
+def check_network(row: Mapping[str, Any], weights: str, described: str) -> None:
+    """Check a network that was loaded as the ``row`` of a feature set says: the digest of its weights, and its architecture.
+
+    Raises:
+        ColdframeError: it is not the network that the set was made with.
     """
-    if digest != _made(row)["weights"]:
+    if weights != _made(row)["weights"] or architecture.differ(_source(row).get("architecture"), described):
         place = _source(row).get("weights") or "the default place"
         raise ColdframeError(
             f"the weights at {place} are not those that the feature set {row['embedder']!r} was made with: put those back there"

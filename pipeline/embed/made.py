@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.embed import architecture
 from pipeline.embed.embedders import Embedder
 from pipeline.embed.settings import Settings
 from pipeline.ingest import decoding
@@ -52,8 +53,11 @@ class Made:
         augmentation = settings["augmentation"] if views else {}
         return cls(name, rows[0], settings | ({"augmentation": NONE} if views else {}), views, augmentation, source)
 
-    def check(self, wanted: Mapping[str, Any], augmentation: Mapping[str, Any] | None) -> None:
-        """Check that the set, if it exists, is what is wanted, and so are its views if ``augmentation`` is given.
+    def check(self, wanted: Mapping[str, Any], augmentation: Mapping[str, Any] | None, described: str) -> None:
+        """Check that the set, if it exists, is what is wanted of a network, and so are its views if ``augmentation`` is given.
+
+        Args:
+            described: the architecture of the network.
 
         Raises:
             ColdframeError: it is not; the message says what differs.
@@ -63,6 +67,11 @@ class Made:
             raise ColdframeError(
                 f"the feature set {self.name!r} was made with other settings ({changes}): use those again, or make another "
                 "set with --as NAME"
+            )
+        if architecture.differ(self.source.get("architecture"), described):
+            raise ColdframeError(
+                f"the feature set {self.name!r} was made with a network that has the same weights and computes something else: "
+                "use that again, or make another set with --as NAME"
             )
         changes = _changes(self.augmentation, augmentation) if self.views and augmentation is not None else ""
         if changes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickletools
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from store import arrays, opening
 
@@ -30,9 +31,19 @@ def check(file: Path) -> None:
     with opening.open_regular(file, follow=True) as opened:
         _check_program(opened)
         held = torch.load(file, map_location="meta", weights_only=True)
-    tensors = [one for one in held.values() if isinstance(one, torch.Tensor)] if isinstance(held, dict) else []
-    if sum(one.numel() for one in tensors) > file.stat().st_size:
+    if sum(one.numel() for one in _tensors(held)) > file.stat().st_size:
         raise ValueError("its tensors have more numbers than it has bytes")
+
+
+def _tensors(held: Any) -> Iterator[Any]:
+    """The tensors in what was loaded, however deep they lie."""
+    import torch
+
+    if isinstance(held, torch.Tensor):
+        yield held
+    elif isinstance(held, Mapping | list | tuple):
+        for one in held.values() if isinstance(held, Mapping) else held:
+            yield from _tensors(one)
 
 
 def _check_program(file: BinaryIO) -> None:

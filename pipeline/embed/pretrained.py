@@ -14,6 +14,7 @@ from pipeline.embed import allowed, pickles
 from pipeline.runtime import quiet
 from store import opening
 from store.errors import ColdframeError
+from store.memory import memory_bytes
 
 # What is fetched from a repository: tensors, or pickled ones if there are no others; never code.
 FETCHED = ("*.json", "*.txt", "*.model", "model.safetensors", "model-*-of-*.safetensors")
@@ -35,6 +36,7 @@ MOST_LAYERS, MOST_WIDTH = (
     1000,
     2_000_000,
 )  # in a configuration: limits for any number that counts layers, and for any other number
+WHOLE = "model.safetensors"  # where it is, transformers loads no other file, unless a settings file names one
 PARTS = "config.json, model.safetensors, tokenizer and preprocessor files"
 
 
@@ -52,17 +54,25 @@ class Pretrained:
         Raises:
             ColdframeError: the part is not available, or is not in the Hugging Face format.
         """
-        if not any(self.folder.glob("*.safetensors")):  # else pickles are not read
-            for file in sorted(self.folder.glob("*.bin")):
-                try:
-                    pickles.check(file)
-                except Exception as error:  # pickles raise every kind
-                    raise ColdframeError(_not_had(self.name, self.weights, f" ({file}: {_short(error)})")) from error
+        for file in self.weight_files():
+            if file.suffix == ".safetensors":
+                continue
+            try:
+                pickles.check(file)
+            except Exception as error:  # pickles raise every kind
+                raise ColdframeError(_not_had(self.name, self.weights, f" ({file}: {_short(error)})")) from error
         try:
             return kind.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False, **options)
         except Exception as error:  # safetensors, JSON and transformers each raise their own kinds
             where = "the local folder" if Path(self.weights).is_dir() else f"the hub's copy in {self.folder}"
             raise ColdframeError(_not_had(self.name, self.weights, f" from {where} ({_short(error)})")) from error
+
+    def weight_files(self) -> list[Path]:
+        """The files of tensors that transformers may load: by its own names for them, or because a settings file names them."""
+        inside = sorted(self.folder.iterdir())
+        named = {text for file in inside if _is_settings(file.name) for text in _texts(self._settings(file))}
+        own = ("model",) if (self.folder / WHOLE).is_file() else ("model", "pytorch_model")
+        return [file for file in inside if file.suffix in TENSORS and (file.name in named or file.name.startswith(own))]
 
     def says(self, file: str, entry: str) -> Any:
         """The value of an entry in a settings file; None if there is no such file or entry.
@@ -71,13 +81,14 @@ class Pretrained:
             ColdframeError: the file cannot be read.
         """
         place = self.folder / file
-        if not place.is_file():
-            return None
-        try:
-            said = _parsed(opening.read_regular(place, follow=True, most=LARGEST_CONFIG))
-        except (OSError, ValueError, RecursionError) as error:
-            raise ColdframeError(_not_had(self.name, self.weights, f" ({place}: {_why(error)})")) from error
+        said = self._settings(place) if place.is_file() else None
         return said.get(entry) if isinstance(said, dict) else None
+
+    def _settings(self, file: Path) -> Any:
+        try:
+            return _parsed(opening.read_regular(file, follow=True, most=LARGEST_CONFIG))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ColdframeError(_not_had(self.name, self.weights, f" ({file}: {_why(error)})")) from error
 
     def check_config(self, kind: Any, make: Callable[[Any], Any]) -> None:
         """Check that the network described by config.json has no more numbers than its tensor files have bytes.
@@ -100,7 +111,7 @@ class Pretrained:
                 wanted = sum(one.numel() for one in make(config).parameters())
         except Exception as error:  # a configuration that makes no sense raises many kinds
             raise ColdframeError(_not_had(self.name, self.weights, f" (config.json: {_short(error)})")) from error
-        there = sum(file.stat().st_size for file in self.folder.iterdir() if file.suffix in TENSORS)
+        there = sum(file.stat().st_size for file in self.weight_files())
         if wanted > there > 0:
             raise ColdframeError(
                 _not_had(
@@ -191,8 +202,9 @@ def _check(name: str, weights: str, folder: Path) -> None:
             continue
         try:
             with opening.open_regular(file, follow=True) as opened:  # the hub's own cache is full of links
-                if file.suffix not in TENSORS and os.fstat(opened.fileno()).st_size > LARGEST_CONFIG:
-                    raise ValueError(f"larger than {LARGEST_CONFIG} bytes")
+                most = memory_bytes() if file.suffix in TENSORS else LARGEST_CONFIG
+                if os.fstat(opened.fileno()).st_size > most:
+                    raise ValueError(f"larger than {most} bytes")
                 if not _is_settings(file.name):
                     continue
                 said = _parsed(opened.read(LARGEST_CONFIG))
@@ -297,6 +309,15 @@ def _entries(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list):
         for inner in value:
             yield from _entries(inner)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a value, those of nested ones included; names of entries apart."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
 
 
 def _not_had(name: str, weights: str, why: str) -> str:

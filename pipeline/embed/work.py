@@ -112,7 +112,9 @@ class Work:
             made_of = self._made.source
             if not made_of or embedders.Options.from_json(made_of).to_json() == self._source.to_json():
                 raise
-            said = ", ".join(f"{key} = {value}" for key, value in made_of.items())
+            said = ", ".join(
+                f"{key} = {value}" for key, value in embedders.Options.from_json(made_of).to_json().items()
+            )
             raise ColdframeError(
                 f"{error}. The feature set {self.name!r} was made with {said}: give the same"
             ) from error
@@ -134,7 +136,7 @@ class Work:
         """Raises:
         ColdframeError: the set or its views exist and were made another way.
         """
-        self._made.check(self._wanted, self._augmentation if self.settings.views else None)
+        self._made.check(self._wanted, self._augmentation if self.settings.views else None, self.network.architecture)
 
     @property
     def _augmentation(self) -> dict[str, Any]:
@@ -165,6 +167,6 @@ class Work:
             "dimensions": self.network.dimensions,
             "digest": digests.of_json(self._wanted),
             "settings": json.dumps(self._wanted, sort_keys=True),
-            "source": json.dumps(self._source.to_json()),
+            "source": json.dumps(self._source.to_json() | {"architecture": self.network.architecture}),
             "created_at": datetime.now(UTC),
         }

@@ -287,7 +287,7 @@ def load_network(snapshot: Snapshot, name: str) -> Embedder:
     except ColdframeError:
         # a machine without that backend or precision: nearly the same vectors, which are not stored
         network = embedders.load(row["network"], replace(reference, precision="float32" if backend else None))
-    feature_sets.check_weights(row, network.settings["weights"])
+    feature_sets.check_network(row, network.settings["weights"], network.architecture)
     return network
 
 

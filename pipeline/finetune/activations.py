@@ -61,7 +61,7 @@ class Activations:
     def refresh(self) -> None:
         """Read what is there now; an incomplete file counts as missing."""
         self._shards, self._places = [], {}
-        for listing in sorted(self.folder.glob("*.json")):
+        for listing in (one.path for one in opening.entries(self.folder) if one.path.suffix == ".json"):
             try:
                 contents = json.loads(opening.read_regular(listing, most=MOST_LISTING))
                 shard = _array(listing.with_suffix(".npy"))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.embed import augmentation
+from pipeline.embed import architecture, augmentation
 from pipeline.embed.augmentation import Augmentation
 from pipeline.embed.embedders import keras_applications, weights_digest
 from pipeline.finetune import activations
@@ -86,6 +86,7 @@ class CutInputs(Inputs):
             "keras": [keras.__version__, self._backend],
             "size": list(parts.size),
             "weights": weights_digest(at.below.get_weights()),
+            "architecture": architecture.of_keras(at.below),
         }
         self._cache = activations.opened(store, key, at.shape, cache_as)
         kept = f"{'x'.join(map(str, at.shape))} in {cache_as}, {self._cache.bytes / 1e3:.0f} kB a picture"

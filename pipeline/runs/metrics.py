@@ -173,7 +173,8 @@ class _Counts:
     @property
     def f1(self) -> npt.NDArray[Any]:
         """F1 of each class; 0 for one without any weight."""
-        return 2 * self.hits / np.maximum(self.labels + self.predicted, 1e-300)
+        f1: npt.NDArray[Any] = 2 * self.hits / np.maximum(self.labels + self.predicted, 1e-300)
+        return f1
 
 
 class _Coded:

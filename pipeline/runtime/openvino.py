@@ -32,7 +32,7 @@ NAME = "openvino"
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 # Pictures per inference request. Several requests run in parallel, one per stream, and none waits for another.
 PIECE = 4
-FORMAT = 2  # part of a converted network's key: raise it with every change to the conversion
+FORMAT = 3  # part of a converted network's key: raise it with every change to the conversion
 NETWORK, DIGESTS = "network.xml", "digests.json"
 FILES = {NETWORK, "network.bin"}  # the files of a converted network
 
@@ -180,7 +180,9 @@ def _digest(file: Path) -> str:
 
 
 def _folder(version: dict[str, Any], facts: dict[str, Any]) -> Path:
-    return network_cache.folder() / network_cache.NETWORKS / digests.of_json(version | {"weights": facts["weights"]})
+    """The place of a converted network. The same weights under another description are another network."""
+    kept = {name: facts[name] for name in ("weights", "architecture")}
+    return network_cache.folder() / network_cache.NETWORKS / digests.of_json(version | kept)
 
 
 def _version() -> str:

@@ -130,7 +130,7 @@ def _from_environment(command: str, hints: Mapping[str, Any]) -> dict[str, Any]:
             continue
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = text
         found[name] = value if fits(value, hint) else text
         if not fits(found[name], hint):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.embed import feature_sets
+from pipeline.embed import architecture, feature_sets
 from pipeline.embed.embedders import Options, keras_applications, weights_digest
 from pipeline.runs.runs import NETWORK, Run
 from pipeline.runtime.frameworks import load_keras
@@ -76,7 +76,7 @@ def parts(snapshot: Snapshot, run: Run) -> Parts:
     backbone = keras_applications.backbone(
         row["network"], weights=source.weights or "imagenet", size=size, seed=source.seed, follow=source.fetch
     )
-    feature_sets.check_weights(row, weights_digest(backbone.get_weights()))
+    feature_sets.check_network(row, weights_digest(backbone.get_weights()), architecture.of_keras(backbone))
     _set_tuned(backbone, head.arrays, run.run_id)
     return Parts(row["network"], backbone, head, size, run.class_names)
 

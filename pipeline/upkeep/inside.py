@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +28,22 @@ ROWS_AT_ONCE = 65_536
 # What DuckDB tells of a column in a group of rows: of its values, and of where they lie.
 SAID = (
     "row_group_id, row_group_num_rows, path_in_schema, num_values, stats_min, stats_max, stats_null_count, stats_distinct_count, "
-    "stats_min_value, stats_max_value, min_is_exact, max_is_exact, index_page_offset, bloom_filter_offset"
+    "stats_min_value, stats_max_value, min_is_exact, max_is_exact, index_page_offset, bloom_filter_offset, geo_bbox, geo_types"
 )
 PLACES = "dictionary_page_offset, data_page_offset, total_compressed_size"
 NO_ROOM = (
     "verify --deep writes parts into the temporary folder, one at a time: make room there, or name another in TMPDIR"
 )
+MAGIC = b"PAR1"  # how a Parquet file begins
 TEXT = "BYTE_ARRAY"  # Parquet's name for text
 
 
 class Parts:
     """The parts of one moment, as DuckDB and Arrow both see them.
 
-    The two do not heed the same of what a file says of its values. So each part is written again, by our own writer and without
-    compression, and DuckDB has to be told the same of both files.
+    The two do not heed the same of what a file says: of its values, of where they lie and of how they are encoded. So each part
+    is written again, by our own writer and without compression, and DuckDB has to be told the same of both files, and to read the
+    same rows in both.
     """
 
     def __init__(self, root: Path, moment: Manifest) -> None:
@@ -109,6 +112,8 @@ class Parts:
                         writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=1 << 30)
             if _said(self._there, part.path) != _said(self._again, again.name):
                 return "its statistics do not match its values, or are not as coldframe writes them"
+            if not _is_read_alike(self._there, part.path, self._again, again.name):
+                return "its values depend on what reads them"
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ColdframeError(NO_ROOM) from error
@@ -124,15 +129,29 @@ def _said(con: duckdb.DuckDBPyConnection, path: str) -> list[tuple[Any, ...]]:
     end = 0
     for _, _, _, count, *_, dictionary, data, size in rows:
         begin = dictionary or data
-        if count and (begin < end or begin > data):
+        if count and (begin < max(end, len(MAGIC)) or begin > data):
             raise ValueError("its columns overlap")
         end = begin + size
     return [row[: -len(PLACES.split(","))] for row in rows]
 
 
+def _is_read_alike(first: duckdb.DuckDBPyConnection, path: str, second: duckdb.DuckDBPyConnection, other: str) -> bool:
+    """Whether DuckDB reads the same rows in two files, in the same order."""
+    hashes = (
+        connection.reader(
+            con, f"select hash(read) as row_hash from read_parquet('{STORE}{name}') as read", {}, ROWS_AT_ONCE
+        )
+        for con, name in ((first, path), (second, other))
+    )
+    return all(one == two for one, two in itertools.zip_longest(*hashes))
+
+
 def _of_columns(dataset: str, part: Part, file: pq.ParquetFile) -> str | None:
-    if file.metadata.num_rows != part.rows:
-        return f"{file.metadata.num_rows} rows, expected {part.rows}"
+    meta = file.metadata
+    counts = (meta.num_rows, sum(meta.row_group(number).num_rows for number in range(meta.num_row_groups)))
+    for count in counts:
+        if count != part.rows:
+            return f"{count} rows, expected {part.rows}"
     found = file.schema_arrow
     names = [name.lower() for name in found.names]  # SQL ignores case
     for field in SCHEMAS[dataset]:

@@ -46,7 +46,7 @@ def recompute(store: Store, name: str, count: int) -> Recomputed:
     augmentation = feature_sets.augmentation(made) or Augmentation()
     source = embedders.Options.from_json(json.loads(row["source"]))
     network = embedders.load(row["network"], replace(source, precision="float32"))
-    feature_sets.check_weights(row, network.settings["weights"])
+    feature_sets.check_network(row, network.settings["weights"], network.architecture)
     sample = snapshot.query("steps/embed/sample", embedder=name, count=count)
     if not sample.num_rows:
         raise ColdframeError(f"{name}: no vectors yet, so there is nothing to compare: run 'coldframe embed' first")

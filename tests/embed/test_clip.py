@@ -76,7 +76,7 @@ def test_weights_that_are_not_whole_or_not_there(cf: Coldframe, catalogue: Catal
     cf.ingest(catalogue)
     Path("empty").mkdir()
     said = cf("embed", "clip", "--weights", "empty", code=1).stderr
-    assert "empty' cannot be had from the local folder" in said
+    assert "empty' are not available from the local folder" in said
     assert "Give a local copy of the model's folder" in said
     said = cf("embed", "clip", "--weights", tiny / "config.json", code=1).stderr
     assert "is a file; expected a folder in Hugging Face format" in said

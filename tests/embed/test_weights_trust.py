@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.embed import allowed, embedders, pretrained
+from pipeline.embed import allowed, embedders, pickles, pretrained
 from pipeline.embed.embedders import Options, clip
 from pipeline.embed.embedders.keras_applications import NETWORKS, backbone, preprocessing
 from pipeline.embed.settings import Settings
@@ -36,6 +36,7 @@ from pipeline.steps import config
 from pipeline.train import networks
 from store import spill
 from store.errors import ColdframeError
+from store.memory import memory_bytes
 from store.parts import sha256_of
 from store.schemas import SCHEMAS
 from tests.support import artefacts, small_network, tiny_clip
@@ -203,12 +204,12 @@ def test_a_pickle_gives_tensors_alone(tiny: Path, tmp_path: Path) -> None:
     with (folder / "pytorch_model.bin").open("wb") as file:
         pickle.dump({"logit_scale": Evil(ran)}, file, protocol=2)
     with pytest.raises(
-        ColdframeError, match=r"cannot be had .*pytorch_model\.bin: (Weights only|File is not|its program names)"
+        ColdframeError, match=r"are not available .*pytorch_model\.bin: (Weights only|File is not|its program names)"
     ):
         read_everything(folder)
     torch.save({"logit_scale": Evil(ran)}, folder / "pytorch_model.bin")
     with pytest.raises(
-        ColdframeError, match=r"cannot be had .*pytorch_model\.bin: (Weights only|File is not|its program names)"
+        ColdframeError, match=r"are not available .*pytorch_model\.bin: (Weights only|File is not|its program names)"
     ):
         read_everything(folder)
     assert not ran.exists()
@@ -288,7 +289,7 @@ def test_what_the_recipe_or_the_command_names_may_be_fetched(
     recipe.write_text(f'[embed.other]\nembedder = "clip"\nweights = "{NAMED}"\n')
     said = foreign("score", "clip-quality", code=1).stderr
     assert "huggingface.co" in asked
-    assert f"weights '{NAMED}' cannot be had from the Hugging Face hub" in said
+    assert f"weights '{NAMED}' are not available from the Hugging Face hub" in said
     asked.clear()
     recipe.unlink()
     foreign("score", "clip-quality", code=1)
@@ -311,7 +312,7 @@ def test_what_was_fetched_once_is_there_when_the_hub_is_not(tiny: Path, tmp_path
 def test_our_own_default_needs_no_permission(foreign: Coldframe, asked: list[str]) -> None:
     for weights in (None, "openai/clip-vit-base-patch32"):
         name_weights(foreign, weights)
-        assert "cannot be had from the Hugging Face hub" in foreign("score", "clip-quality", code=1).stderr
+        assert "are not available from the Hugging Face hub" in foreign("score", "clip-quality", code=1).stderr
         assert "huggingface.co" in asked
         asked.clear()
 
@@ -565,7 +566,7 @@ def test_a_tokenizer_of_another_kind_is_what_its_file_says(tiny: Path, tmp_path:
     say(folder, "tokenizer_config.json", tokenizer_class="RagTokenizer")
     read_everything(folder)
     without(folder, "tokenizer.json")
-    with pytest.raises(ColdframeError, match="cannot be had from the local folder"):
+    with pytest.raises(ColdframeError, match="are not available from the local folder"):
         read_everything(folder)
     assert not asked
 
@@ -1153,7 +1154,7 @@ def test_weights_in_half_precision_are_loaded(tmp_path: Path) -> None:
 def test_the_default_weights_are_no_folder_of_the_working_folder(tiny: Path, asked: list[str]) -> None:
     for name in (clip.DEFAULT_WEIGHTS, NAMED):
         shutil.copytree(tiny, name)
-    with pytest.raises(ColdframeError, match="cannot be had from the Hugging Face hub"):
+    with pytest.raises(ColdframeError, match="are not available from the Hugging Face hub"):
         embedders.load("clip", Options())
     with pytest.raises(ColdframeError, match="only the store names the weights"):
         embedders.load("clip", Options.from_json({"weights": NAMED}))
@@ -1187,6 +1188,113 @@ def test_a_pickle_whose_tensors_show_one_number_again_and_again_is_refused(tiny:
     assert (folder / "pytorch_model.bin").stat().st_size < 10**6
     with pytest.raises(ColdframeError, match="its tensors have more numbers than it has bytes"):
         read_everything(folder)
+
+
+def expanded(tiny: Path, folder: Path) -> Path:
+    """The model with its tensors in a pickle, one of which shows a single number again and again."""
+    import torch
+    from safetensors.torch import load_file
+
+    shutil.copytree(tiny, folder)
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    state["text_model.embeddings.token_embedding.weight"] = torch.zeros(1).expand(10**8, 12)
+    torch.save(state, folder / "pytorch_model.bin")
+    return folder
+
+
+def by_index(folder: Path) -> None:
+    (folder / "pytorch_model.bin").rename(folder / "part.bin")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"logit_scale": "part.bin"}}))
+
+
+def by_config(folder: Path) -> None:
+    (folder / "pytorch_model.bin").rename(folder / "part.bin")
+    said = json.loads((folder / "config.json").read_text()) | {"transformers_weights": "part.bin"}
+    (folder / "config.json").write_text(json.dumps(said))
+
+
+@pytest.mark.parametrize("beside", [lambda folder: (folder / "x.safetensors").touch(), by_index, by_config])
+def test_each_pickle_that_may_be_loaded_is_checked(
+    tiny: Path, tmp_path: Path, beside: Callable[[Path], object]
+) -> None:
+    folder = expanded(tiny, tmp_path / "wide")
+    beside(folder)
+    with pytest.raises(ColdframeError, match="its tensors have more numbers than it has bytes"):
+        read_everything(folder)
+
+
+def test_tensors_are_counted_however_deep_they_lie(tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"a": [{"b": torch.zeros(1).expand(10**6)}]}, tmp_path / "deep.bin")
+    with pytest.raises(ValueError, match="more numbers than it has bytes"):
+        pickles.check(tmp_path / "deep.bin")
+
+
+def test_a_file_of_tensors_larger_than_the_memory_is_refused(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sparse"
+    shutil.copytree(tiny, folder)
+    with (folder / "notes.bin").open("wb") as file:
+        file.truncate(memory_bytes() + 1)
+    with pytest.raises(ColdframeError, match=r"notes\.bin: larger than \d+ bytes"):
+        read_everything(folder)
+
+
+def same_weights(folder: Path, name: str, *first: Any) -> Path:
+    """A network of Keras with weights that are the same each time, and other layers in front of them."""
+    keras = load_keras()
+    pictures = keras.Input((8, 6, 3), name="pictures")
+    at = pictures
+    for one in first:
+        at = one(at)
+    network = keras.Model(pictures, keras.layers.Dense(4, name="vectors")(keras.layers.GlobalAveragePooling2D()(at)))
+    network.set_weights([np.arange(12, dtype=np.float32).reshape(3, 4), np.ones(4, np.float32)])
+    network.save(folder / f"{name}.keras")
+    return folder / f"{name}.keras"
+
+
+def test_the_same_weights_in_another_network_are_another_network(ready: Coldframe, tmp_path: Path) -> None:
+    keras = load_keras()
+    file = same_weights(tmp_path, "mine")
+    asked = ("embed", "mobilenet", "--as", "mine", "--size", "8x6", "--weights")
+    ready(*asked, file, "--limit", 3)
+    renamed = same_weights(tmp_path, "renamed", keras.layers.Identity(name="x"))
+    other = same_weights(tmp_path, "other", keras.layers.Rescaling(0.0, offset=128.0))
+    said = ready(*asked, other, code=1).stderr
+    assert "made with a network that has the same weights and computes something else" in said
+    assert "computes something else" in ready(*asked, renamed, code=1).stderr
+    assert "3 cached, 21 embedded" in ready(*asked, same_weights(tmp_path, "again")).stderr
+    shutil.copy(other, file)
+    assert (
+        "are not those that the feature set 'mine' was made with"
+        in ready("verify", "--recompute", 1, "--embedder", "mine", code=1).stderr
+    )
+
+
+def test_a_converted_network_is_not_that_of_another_with_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path / "cache"))
+    found = {
+        kind: openvino.converted(loader, source=None, kind="small").file for kind, loader in small_network.KINDS.items()
+    }
+    pixels = np.array([[1, 2, 6], [0, 0, 3]] * 2, np.float32)
+    given = {kind: openvino.Network(file, "float32")(pixels) for kind, file in found.items()}
+    assert np.allclose(given["mean"].ravel()[:2], [3, 1])
+    assert np.allclose(given["sum"].ravel()[:2], [9, 3])
+
+
+@pytest.mark.parametrize("count", ["inputs", "outputs"])
+def test_a_network_takes_pictures_and_gives_one_vector_each(ready: Coldframe, tmp_path: Path, count: str) -> None:
+    keras = load_keras()
+    one, two = (keras.Input((8, 6, 3)) for _ in range(2))
+    vectors = keras.layers.GlobalAveragePooling2D()(one if count == "outputs" else keras.layers.Add()([one, two]))
+    network = keras.Model(one, [vectors, vectors]) if count == "outputs" else keras.Model([one, two], vectors)
+    network.save(tmp_path / "two.keras")
+    said = ready("embed", "mobilenet", "--weights", tmp_path / "two.keras", "--size", "8x6", code=1).stderr
+    assert ("expected one vector a picture" if count == "outputs" else "takes 2 inputs, expected one") in said
 
 
 CLAIMS: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {

@@ -16,8 +16,8 @@ import pytest
 from pipeline.runs.runs import Run
 from pipeline.train.heads import Head
 from pipeline.upkeep import verify
-from store import files, garbage, opening, parts, places, spill
-from store.errors import ColdframeError, Locked
+from store import files, garbage, manifest, opening, parts, places, spill
+from store.errors import ColdframeError, Locked, StoreDamaged
 from store.store import Store
 from tests.support.coldframe import Catalogue, Coldframe
 from tests.support.statements import shown
@@ -122,6 +122,22 @@ def test_a_part_that_becomes_a_link_is_not_read(shared: Coldframe, tmp_path: Pat
     (shared.path / live.path).symlink_to(secret)
     with pytest.raises(Exception, match="link"):
         con.sql("select * from images").fetchall()
+
+
+@pytest.mark.parametrize("look", [manifest.numbers, lambda root: garbage.find(root, time.time())])
+def test_manifests_behind_a_link_are_not_counted(
+    shared: Coldframe, tmp_path: Path, look: Callable[[Path], object]
+) -> None:
+    """Those that are put there while a command runs would make live parts look like waste."""
+    root = shared.store.root
+    other = tmp_path / "other"
+    shutil.copytree(root / "manifests", other)
+    swap(root / "manifests", other)
+    with pytest.raises(OSError, match="which is a link"):
+        look(root)
+    (root / "manifests").unlink()
+    with pytest.raises(StoreDamaged, match="no manifest there"):
+        garbage.find(root, time.time())
 
 
 def test_every_step_works_on_a_shared_store(shared: Coldframe) -> None:

@@ -279,6 +279,6 @@ def test_a_network_is_a_run_like_any_other(cf: Coldframe, catalogue: Catalogue) 
 def test_options_that_a_network_has_no_use_for(ready: Coldframe) -> None:
     said = ready("train", "--from-scratch", "cnn", "--units", 8, code=2).stderr
     assert "--from-scratch trains no head: leave out --units" in said
-    assert "--size goes with --from-scratch" in ready("train", "--size", "32x32", code=2).stderr
+    assert "--size needs --from-scratch" in ready("train", "--size", "32x32", code=2).stderr
     said = ready("train", "--from-scratch", "cnn", "--size", "big", code=1).stderr
     assert "size 'big': expected HEIGHTxWIDTH in pixels" in said

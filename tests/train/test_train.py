@@ -186,7 +186,7 @@ def test_every_head_is_a_run_that_can_be_evaluated(trained: Coldframe) -> None:
     run = trained.rows("select * from runs where name = 'knn'")[0]
     assert (run["val_rows"], run["epochs"]) == (0, 0)  # validation rows had no say in it
     said = trained("train", "--head", "knn", "--units", 8, code=1).stderr
-    assert "train: the head knn has no --units; it heeds --input, --seed, --k" in said
+    assert "train: the head knn has no --units; it takes --input, --seed, --k" in said
     said = trained("train", "--head", "zero-shot", "--embedder", "mean-colour", code=1).stderr
     assert "zero-shot: the feature set 'mean-colour' is of mean-colour, which reads no text" in said
     assert "the head logistic sees each row once" in trained("train", "--head", "logistic", "--views", 1, code=1).stderr

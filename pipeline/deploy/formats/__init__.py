@@ -4,7 +4,7 @@ A file declares ``LIBRARIES`` (the first runs a model, all are needed to write o
 installs them), ``BACKEND`` (the Keras backend that writes it, None for any), and ``FILES`` (the files it writes).
 ``write(model, folder)`` writes a ``keras.Model`` into a folder as one or several files; the model goes from pictures, uint8 RGB
 (n, height, width, 3), to probabilities (n, classes) and vectors (n, dimensions). ``load(held)`` gives what runs it, from the
-bytes of these files by name. ``USE`` is five lines of Python for users without coldframe. Libraries are imported inside the
+bytes of these files by name. ``USE`` is a few lines of Python for users without coldframe. Libraries are imported inside the
 functions.
 """
 

@@ -24,7 +24,8 @@ FOLDER = "/full/path/to/this/folder"
 import openvino, pathlib, runpy, numpy as np
 decode, resize = map(runpy.run_path(f"{{FOLDER}}/decoding.py").get, ("decode", "resize"))  # needs pillow and numpy
 picture = np.asarray(resize(decode(pathlib.Path("photo.jpg").read_bytes()).image, {height}, {width}))
-probabilities = openvino.compile_model(f"{{FOLDER}}/model.xml", "CPU")(picture[None])["probabilities"][0]"""
+model = openvino.compile_model(f"{{FOLDER}}/model.xml", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
+probabilities = model(picture[None])["probabilities"][0]"""
 
 
 def write(model: Any, folder: Path) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.embed import allowed
+from pipeline.embed import allowed, architecture
 from pipeline.runtime import openvino
 from pipeline.runtime.frameworks import torch_gpu_installed
 from pipeline.steps.settings import LARGEST_SEED, is_size
@@ -88,11 +88,14 @@ class Embedder(ABC):
         dimensions: length of a vector.
         batch: pictures per call of the network. This is always exact: the last batch is padded.
         settings: what the vectors depend on (JSON types): weights digest, size, backend, precision, ….
+        architecture: what the network computes besides its weights, as :mod:`pipeline.embed.architecture` writes it; empty if
+            there is only one way.
     """
 
     dimensions: int
     batch: int = 32
     settings: dict[str, Any]
+    architecture: str = ""
 
     @abstractmethod
     def prepare(self, image: Image.Image) -> npt.NDArray[Any]:
@@ -240,7 +243,7 @@ def text_side(
     """A function from texts to unit-length features, shape (texts, dimensions), in the space of this embedder's feature set.
 
     Args:
-        source: how to load the network, as a feature set remembers it.
+        source: how to load the network, as a feature set remembers it, and its architecture.
         weights: the digest of the weights that the set was made with.
         set_name, asker: named in errors: the set, and what asks for its text side.
 
@@ -253,7 +256,7 @@ def text_side(
         raise ColdframeError(
             f"{asker}: the feature set {set_name!r} is of {name}, which reads no text; expected a CLIP set"
         )
-    if network.settings["weights"] != weights:
+    if network.settings["weights"] != weights or architecture.differ(source.get("architecture"), network.architecture):
         raise ColdframeError(
             f"{asker}: the weights at {source.get('weights') or 'the default place'} are not those that {set_name!r} was made "
             "with"

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.embed import pretrained
+from pipeline.embed import architecture, pretrained
 from pipeline.embed.embedders import Embedder, FloatArray, Options, Run, weights_digest
 from pipeline.embed.pretrained import Pretrained
 from pipeline.runtime import openvino, quiet
@@ -32,8 +32,8 @@ Texts = Callable[[Sequence[str]], FloatArray]
 class Clip(Embedder):
     """Projected image and text features of unit length: their inner product is the cosine.
 
-    ``run`` maps the output of :meth:`prepare` to projected features of any length. ``facts`` are the ``dimensions`` and the
-    digest of the ``weights``. ``texts`` gives features of texts, if there is a text side.
+    ``run`` maps the output of :meth:`prepare` to projected features of any length. ``facts`` are the ``dimensions``, the
+    digest of the ``weights`` and the ``architecture``. ``texts`` gives features of texts, if there is a text side.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Clip(Embedder):
         if options.size is not None:
             side = {"height": options.size[0], "width": options.size[1]}
             self._overrides = {"size": side, "crop_size": side}
-        self.dimensions = facts["dimensions"]
+        self.dimensions, self.architecture = facts["dimensions"], facts["architecture"]
         self.settings = {
             "size": list(options.size) if options.size else "processor",
             "weights": facts["weights"],
@@ -185,7 +185,11 @@ def _device(asked: str) -> str:
 
 def _facts(model: Any) -> dict[str, Any]:
     arrays = (tensor.detach().cpu().numpy() for _, tensor in sorted(model.state_dict().items()))
-    return {"dimensions": int(model.config.projection_dim), "weights": weights_digest(arrays)}
+    return {
+        "dimensions": int(model.config.projection_dim),
+        "weights": weights_digest(arrays),
+        "architecture": architecture.of_transformers(model.config),
+    }
 
 
 def _place(name: str, options: Options) -> Pretrained | None:
@@ -201,8 +205,8 @@ def _source(place: Pretrained | None, seed: int) -> dict[str, Any]:
     """What identifies the weights before they are loaded."""
     if place is None:
         return {"weights": RANDOM, "seed": seed, "transformers": version("transformers")}
-    files = sorted(file for file in place.folder.iterdir() if file.suffix in (".json", ".safetensors", ".bin"))
-    return {file.name: sha256_of(file) for file in files}
+    settings = [file for file in sorted(place.folder.iterdir()) if file.suffix == ".json"]
+    return {file.name: sha256_of(file) for file in (*settings, *place.weight_files())}
 
 
 def _to_convert(

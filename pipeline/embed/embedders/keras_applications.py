@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.embed import architecture
 from pipeline.embed.embedders import Embedder, FloatArray, Options, Run, weights_digest
 from pipeline.ingest.decoding import resize
 from pipeline.runtime import keras_files, openvino, quiet
@@ -75,12 +76,13 @@ BACKENDS = tuple(dict.fromkeys((keras_backend(), "tensorflow", "torch", openvino
 class KerasApplication(Embedder):
     """A frozen backbone: it takes raw 0-255 RGB and gives the global average of its last feature map.
 
-    ``run`` takes a batch from :meth:`prepare`; ``facts`` are the ``dimensions`` and the digest of the ``weights``.
+    ``run`` takes a batch from :meth:`prepare`; ``facts`` are the ``dimensions``, the digest of the ``weights`` and the
+    ``architecture``.
     """
 
     def __init__(self, run: Run, size: tuple[int, int], facts: dict[str, Any], *, backend: str, precision: str) -> None:
         self._run, self._size = run, size
-        self.dimensions = facts["dimensions"]
+        self.dimensions, self.architecture = facts["dimensions"], facts["architecture"]
         self.settings = {
             "size": list(size),
             "weights": facts["weights"],
@@ -137,7 +139,11 @@ def preprocessing(name: str) -> Any:
 
 
 def _facts(network: Any) -> dict[str, Any]:
-    return {"dimensions": int(network.output_shape[-1]), "weights": weights_digest(network.get_weights())}
+    return {
+        "dimensions": int(network.output_shape[-1]),
+        "weights": weights_digest(network.get_weights()),
+        "architecture": architecture.of_keras(network),
+    }
 
 
 def _source(name: str, weights: str, follow: bool) -> str:
@@ -243,14 +249,17 @@ def _from_file(name: str, file: Path, opened: BinaryIO, build: Any, shape: dict[
             f"{name}: {file} does not hold weights of this network without its top ({_short(error)}): expected "
             f"those of {NETWORKS[name][1]}(include_top=False)"
         ) from error
+    if len(network.inputs) != 1:
+        raise ColdframeError(f"{name}: {file} takes {len(network.inputs)} inputs, expected one, the pictures")
     if network.input_shape[1:] != shape["input_shape"] and None not in network.input_shape[1:3]:
         raise ColdframeError(
             f"{name}: {file} takes pictures of {network.input_shape[1:3]}, asked for {shape['input_shape'][:2]}: "
             "give that size with --size HxW"
         )
-    if len(network.output_shape) != 2:
+    if len(network.outputs) != 1 or len(network.output_shape) != 2:
+        shapes = ", ".join(str(tuple(one.shape[1:])) for one in network.outputs)
         raise ColdframeError(
-            f"{name}: {file} gives outputs of shape {network.output_shape[1:]}, expected one vector a picture (pooling='avg')"
+            f"{name}: {file} gives outputs of shape {shapes}, expected one vector a picture (pooling='avg')"
         )
     return network
 
