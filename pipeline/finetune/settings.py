@@ -13,8 +13,7 @@ from pipeline.steps.settings import (
     LARGEST_SEED,
     setting,
 )
-from pipeline.train import fitting
-from pipeline.train.loop import OPTIMIZERS
+from pipeline.train import fitting, optimizers
 from store.errors import ColdframeError
 from store.store import Snapshot
 
@@ -35,7 +34,7 @@ class Settings:
     )
     learning_rate: float = setting(1e-7, "Learning rate.", above=0, spellings=("--lr",))
     epochs: int = setting(6, "Largest number of epochs (passes over the training rows).", least=1, most=LARGEST_COUNT)
-    optimizer: str = setting("adam", "Optimizer.", choices=OPTIMIZERS)
+    optimizer: str = setting("adam", "Optimizer.", choices=optimizers.NAMES)
     batch: int = setting(32, "Batch size: pictures per training step.", least=1, most=LARGEST_COUNT)
     early_stopping: int = setting(
         3, "Stop after N epochs without improvement; 0 for never.", least=0, most=LARGEST_COUNT

@@ -16,13 +16,10 @@ import numpy.typing as npt
 
 from pipeline.train import gradients
 from pipeline.train.layers import LAYERS, Layer, to_text
+from pipeline.train.optimizers import Optimizer
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix
 
-ADAGRAD_START = 0.1
-OPTIMIZER_EPSILON = 1e-7
-WEIGHT_DECAY = 0.004  # for adamw
-OPTIMIZERS = ("adagrad", "adam", "adamw", "sgd")
 PLATEAU = 1e-4  # a smaller gain in loss does not count for the learning rate
 EVALUATE_ROWS = 4096
 
@@ -145,8 +142,7 @@ class Loop:
         sizes = [array.numel() for part in self._parts for array in part.trained.values()]
         self._weights, self._gradients = torch.empty(sum(sizes)), torch.zeros(sum(sizes))
         self._place_in_one_piece()
-        self._weights.grad = self._gradients
-        self._optimizer = _optimizer(torch, schedule, self._weights)
+        self._optimizer = Optimizer(schedule.optimizer, self._weights, self._gradients, schedule.learning_rate)
         matrix = task.training.matrix if task.views is None else task.views.reshape(-1, task.dimensions)
         self._matrix = torch.from_numpy(matrix)
         self._targets = torch.from_numpy(task.training.targets)
@@ -168,12 +164,11 @@ class Loop:
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next epoch."""
-        return float(self._optimizer.param_groups[0]["lr"])
+        return self._optimizer.learning_rate
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        self._optimizer.learning_rate = rate
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """A copy of the weights, by name, and the layers."""
@@ -265,16 +260,3 @@ class Loop:
             for part in self._parts:
                 values = part.infer(values)
             return values
-
-
-def _optimizer(torch: Any, schedule: Schedule, weights: Any) -> Any:
-    """The Keras optimiser of that name, with Keras' constants, in one fused pass over all weights."""
-    made: dict[str, Callable[..., Any]] = {
-        "adagrad": lambda **given: torch.optim.Adagrad(
-            initial_accumulator_value=ADAGRAD_START, eps=OPTIMIZER_EPSILON, **given
-        ),
-        "adam": lambda **given: torch.optim.Adam(eps=OPTIMIZER_EPSILON, **given),
-        "adamw": lambda **given: torch.optim.AdamW(eps=OPTIMIZER_EPSILON, weight_decay=WEIGHT_DECAY, **given),
-        "sgd": torch.optim.SGD,
-    }
-    return made[schedule.optimizer](params=[weights], lr=schedule.learning_rate, fused=True)

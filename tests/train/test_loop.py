@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.train import layers as dense
 from pipeline.train import loop as training
+from pipeline.train import optimizers
 from pipeline.train.layers import BatchNorm, Dense, Dropout, Layer
 from pipeline.train.loop import Labelled, Schedule, Task
 from store.errors import ColdframeError
@@ -79,7 +80,7 @@ def test_a_step_follows_the_gradient_that_autograd_finds(seed: int, weighted: bo
             assert np.allclose(after[name], (array - 0.1 * array.grad).detach(), atol=1e-5), name
 
 
-@pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", optimizers.NAMES)
 def test_six_epochs_give_the_weights_that_keras_gives(optimizer: str) -> None:
     import keras
 
@@ -146,7 +147,7 @@ def test_the_rate_falls_when_the_loss_does_not() -> None:
     assert loops[0].learning_rate == pytest.approx(1e-12 * 0.5**3)
 
 
-@pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", optimizers.NAMES)
 def test_every_optimiser_learns_and_repeats(optimizer: str) -> None:
     random = np.random.default_rng(3)
     targets = np.arange(90) % 3

@@ -24,8 +24,8 @@ import numpy.typing as npt
 from pipeline.runs import neighbours
 from pipeline.steps import settings as declared
 from pipeline.steps.settings import LARGEST_COUNT, LARGEST_SEED, setting
-from pipeline.train import layers
-from pipeline.train.loop import OPTIMIZERS, Fit, Task
+from pipeline.train import layers, optimizers
+from pipeline.train.loop import Fit, Task
 from pipeline.train.scaling import KINDS, Scaling
 from store import arrays as stored
 from store.errors import ColdframeError
@@ -45,7 +45,7 @@ class Settings:
     )
     units: int | tuple[int, ...] = setting(600, "Units of a dense layer; repeat it to add layers.", least=1)
     dropout: float = setting(0.4, "Dropout rate: share of units dropped in training.", least=0, below=1)
-    optimizer: str | None = setting(None, "Optimizer.", choices=OPTIMIZERS)
+    optimizer: str | None = setting(None, "Optimizer.", choices=optimizers.NAMES)
     learning_rate: float | None = setting(None, "Learning rate.", above=0)
     batch: int = setting(32, "Batch size: rows per training step.", least=1, most=LARGEST_COUNT)
     epochs: int | None = setting(

@@ -22,7 +22,8 @@ from pipeline.runtime import keras_files
 from pipeline.runtime.frameworks import load_keras, set_seed
 from pipeline.runtime.progress import Progress
 from pipeline.steps.settings import LARGEST_COUNT, LARGEST_SEED, check, parse_size, setting, show_size
-from pipeline.train.loop import OPTIMIZERS, Diverged
+from pipeline.train import optimizers
+from pipeline.train.loop import Diverged
 from store import opening
 from store.errors import ColdframeError
 
@@ -41,7 +42,7 @@ class Settings:
     size: tuple[int, int] = setting(
         (128, 128), "Height and width of the pictures in pixels.", metavar="HxW", parse=parse_size, show=show_size
     )
-    optimizer: str = setting("adam", choices=OPTIMIZERS)
+    optimizer: str = setting("adam", choices=optimizers.NAMES)
     learning_rate: float = setting(1e-3, above=0)
     batch: int = setting(32, least=1, most=LARGEST_COUNT)
     epochs: int = setting(20, least=1, most=LARGEST_COUNT)
