@@ -10,6 +10,8 @@ import dataclasses
 import errno
 import functools
 import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from store.parts import Part
 from store.schemas import GROWN_DATASETS, SCHEMAS
 
 ROWS_AT_ONCE = 65_536
+BUNCH_PARTS, BUNCH_BYTES = 64, 16_000_000  # compared together
 # What DuckDB tells of a column in a group of rows: of its values, and of where they lie.
 SAID = (
     "row_group_id, row_group_num_rows, path_in_schema, num_values, stats_min, stats_max, stats_null_count, stats_distinct_count, "
@@ -32,7 +35,7 @@ SAID = (
 )
 PLACES = "dictionary_page_offset, data_page_offset, total_compressed_size"
 NO_ROOM = (
-    "verify --deep writes parts into the temporary folder, one at a time: make room there, or name another in TMPDIR"
+    "verify --deep writes parts into the temporary folder, a few at a time: make room there, or name another in TMPDIR"
 )
 MAGIC = b"PAR1"  # how a Parquet file begins
 TEXT = "BYTE_ARRAY"  # Parquet's name for text
@@ -68,32 +71,49 @@ class Parts:
         written = dataclasses.replace(self._moment, datasets={"": self._written})
         return connection.opened(PartFiles(Path(self._spilled), written))
 
-    def problem(self, dataset: str, part: Part, *, deep: bool) -> str | None:
-        """What is wrong with a part; None if nothing is, or if it was replaced and collected meanwhile.
+    def problems(self, dataset: str, live: Sequence[Part], *, deep: bool) -> Iterator[tuple[Part, str]]:
+        """What is wrong with parts of a dataset: each part that is not as it should be, and why.
 
-        Raises:
-            ColdframeError: there is no room in the temporary folder to write the part again.
+        Nothing is wrong with one that was replaced and collected meanwhile.
 
         Args:
-            deep: also read it, to see that its text is text, and that what the file says of its values, by which queries leave
-                rows unread, is what our own writer says of them.
+            deep: also read them, to see that text is text, that DuckDB and Arrow read the same values, and that what a file says
+                of its values, by which queries leave rows unread, is what our own writer says of them.
+
+        Raises:
+            ColdframeError: there is no room in the temporary folder to write them again.
         """
+        for some in _bunches(live):
+            written: dict[Part, str] = {}
+            try:
+                for part in some:
+                    problem = _told(partial(self._look, dataset, part, written if deep else None))
+                    if problem:
+                        yield part, problem
+                if _told(partial(self._compare, written)) is not None:  # which of them?
+                    for part, name in written.items():
+                        problem = _told(partial(self._compare, {part: name}))
+                        if problem:
+                            yield part, problem
+            finally:
+                for name in written.values():
+                    (Path(self._spilled) / name).unlink(missing_ok=True)
+
+    def _look(self, dataset: str, part: Part, written: dict[Part, str] | None) -> str | None:
+        """Check the columns of a part; write it again if there is a place to note under which name."""
         try:
             with (
                 opening.open_regular(self._root / part.path, below=self._root) as opened,
                 pq.ParquetFile(opened) as file,
             ):
-                return _of_columns(dataset, part, file) or (self._of_values(part, opened, file) if deep else None)
+                problem = _of_columns(dataset, part, file)
+                if problem is None and written is not None:
+                    written[part] = self._write_again(opened, file)
+                return problem
         except FileNotFoundError:
             return None
-        except ColdframeError:  # of this machine, not of the part
-            raise
-        except MemoryError:
-            return "cannot be read (it takes more memory than there is)"
-        except Exception as error:  # the reader of a file that makes no sense raises kinds of its own
-            return f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
 
-    def _of_values(self, part: Part, opened: Any, file: pq.ParquetFile) -> str | None:
+    def _write_again(self, opened: Any, file: pq.ParquetFile) -> str:
         columns = [file.schema.column(number) for number in range(len(file.schema))]
         texts = [one.path for one in columns if one.physical_type == TEXT]
         if not self._spilled:
@@ -110,39 +130,75 @@ class Parts:
                             for values in batch.columns:
                                 values.validate(full=True)
                         writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=1 << 30)
-            if _said(self._there, part.path) != _said(self._again, again.name):
-                return "its statistics do not match its values, or are not as coldframe writes them"
-            if not _is_read_alike(self._there, part.path, self._again, again.name):
-                return "its values depend on what reads them"
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        except BaseException as error:
+            again.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ColdframeError(NO_ROOM) from error
             raise
-        finally:
-            again.unlink(missing_ok=True)
+        return again.name
+
+    def _compare(self, written: Mapping[Part, str]) -> str | None:
+        """What differs between parts and what was written of them; None if nothing does."""
+        if not written:
+            return None
+        there, again = [part.path for part in written], list(written.values())
+        if _said(self._there, there) != _said(self._again, again):
+            return "its statistics do not match its values, or are not as coldframe writes them"
+        if not _are_read_alike(self._there, there, self._again, again):
+            return "its values depend on what reads them"
         return None
 
 
-def _said(con: duckdb.DuckDBPyConnection, path: str) -> list[tuple[Any, ...]]:
-    """What DuckDB is told of the values of a part, a row for each column of each group of rows; its chunks lie in order."""
-    rows = con.execute(f"select {SAID}, {PLACES} from parquet_metadata(?)", [f"{STORE}{path}"]).fetchall()
-    end = 0
-    for _, _, _, count, *_, dictionary, data, size in rows:
-        begin = dictionary or data
-        if count and (begin < max(end, len(MAGIC)) or begin > data):
-            raise ValueError("its columns overlap")
-        end = begin + size
-    return [row[: -len(PLACES.split(","))] for row in rows]
+def _bunches(live: Sequence[Part]) -> Iterator[list[Part]]:
+    """Parts to compare together: asking DuckDB takes longer than small parts do."""
+    bunch: list[Part] = []
+    for part in live:
+        bunch.append(part)
+        if len(bunch) == BUNCH_PARTS or sum(one.bytes for one in bunch) > BUNCH_BYTES:
+            yield bunch
+            bunch = []
+    if bunch:
+        yield bunch
 
 
-def _is_read_alike(first: duckdb.DuckDBPyConnection, path: str, second: duckdb.DuckDBPyConnection, other: str) -> bool:
-    """Whether DuckDB reads the same rows in two files, in the same order."""
-    hashes = (
-        connection.reader(
-            con, f"select hash(read) as row_hash from read_parquet('{STORE}{name}') as read", {}, ROWS_AT_ONCE
-        )
-        for con, name in ((first, path), (second, other))
-    )
+def _told(look: Callable[[], str | None]) -> str | None:
+    """What a look at a part finds, or why it fails."""
+    try:
+        return look()
+    except ColdframeError:  # of this machine, not of the part
+        raise
+    except MemoryError:
+        return "cannot be read (it takes more memory than there is)"
+    except Exception as error:  # the reader of a file that makes no sense raises kinds of its own
+        return f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+
+
+def _said(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+    """What DuckDB is told of the values of each part, a row for each column of each group of rows; its chunks lie in order."""
+    files = {f"{STORE}{path}": list[tuple[Any, ...]]() for path in paths}
+    for name, *row in con.execute(
+        f"select file_name, {SAID}, {PLACES} from parquet_metadata(?)", [list(files)]
+    ).fetchall():
+        files[name].append(tuple(row))
+    for rows in files.values():
+        end = len(MAGIC)
+        for _, _, _, count, *_, dictionary, data, size in rows:
+            begin = dictionary or data
+            if count and (begin < end or begin > data):
+                raise ValueError("its columns overlap")
+            end = max(end, begin + size)
+    return [[row[: -len(PLACES.split(","))] for row in rows] for rows in files.values()]
+
+
+def _are_read_alike(
+    first: duckdb.DuckDBPyConnection, paths: Sequence[str], second: duckdb.DuckDBPyConnection, others: Sequence[str]
+) -> bool:
+    """Whether DuckDB reads the same rows in files and in others, in the same order."""
+    hashes = []
+    for con, names in ((first, paths), (second, others)):
+        files = ", ".join(f"'{STORE}{name}'" for name in names)
+        query = f"select hash(read) as row_hash from read_parquet([{files}], union_by_name = true) as read"
+        hashes.append(connection.reader(con, query, {}, ROWS_AT_ONCE))
     return all(one == two for one, two in itertools.zip_longest(*hashes))
 
 

@@ -78,10 +78,8 @@ def _check_columns(store: Store, moment: manifest.Manifest, *, deep: bool) -> Fi
     problems = []
     with inside.Parts(store.root, moment) as held:
         for dataset in SCHEMAS:
-            for part in moment.parts(dataset):
-                problem = held.problem(dataset, part, deep=deep)
-                if problem:
-                    problems.append(f"{store.root / part.path}: {problem}")
+            for part, problem in held.problems(dataset, moment.parts(dataset), deep=deep):
+                problems.append(f"{store.root / part.path}: {problem}")
     return Finding("columns", _some(problems[:EXAMPLES], len(problems)), TAKE_AGAIN)
 
 

@@ -245,8 +245,8 @@ def test_a_recipe_makes_views_behind_its_plan(cf: Coldframe, catalogue: Catalogu
         "curate --plan default",
         "embed mean-colour --views 2",
     ]
-    assert states(cf.process("run").stderr) == dict.fromkeys(steps, "never run")
-    assert states(cf.process("run", "--dry-run").stderr) == dict.fromkeys(steps, "up to date")
+    assert states(cf("run").stderr) == dict.fromkeys(steps, "never run")
+    assert states(cf("run", "--dry-run").stderr) == dict.fromkeys(steps, "up to date")
     assert "everything is up to date" in cf("status").stdout
     train = cf.value("select count(*) from kept where split = 'train'")
     assert cf.value("select count(*) from embeddings where view > 0") == 2 * train
@@ -254,10 +254,10 @@ def test_a_recipe_makes_views_behind_its_plan(cf: Coldframe, catalogue: Catalogu
     for number in range(4):
         catalogue.add(f"new-{number}", "moth", picture("moth", 700 + number))
     catalogue.write()
-    cf.process("run")
+    cf("run")
     with_views = "select image_id from embeddings where view = 2"
     assert cf.value(f"select count(*) from kept where split = 'train' and image_id not in ({with_views})") == 0
-    assert states(cf.process("run", "--dry-run").stderr) == dict.fromkeys(steps, "up to date")
+    assert states(cf("run", "--dry-run").stderr) == dict.fromkeys(steps, "up to date")
     # another number, and another augmentation
     text = Path("coldframe.toml").read_text()
     Path("coldframe.toml").write_text(text.replace("views = 2", "views = 3"))

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from pipeline.cli.app import cli
 from pipeline.embed.embedders.keras_applications import backbone
 from tests.support import tiny_clip
-from tests.support.coldframe import Coldframe, assert_whole, drawn, flip, parts_of
+from tests.support.coldframe import Coldframe, drawn, flip, parts_of
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +117,7 @@ def test_a_lost_run_is_made_again(
     assert settings_of(cf, name) == before
     assert cf.rows(f"select run_id from runs where name = '{name}'")[0]["run_id"] != run_id
     cf("evaluate", name)
-    assert_whole(cf)
+    assert "FAILED" not in cf("verify").stdout
     assert "nothing to repair" in cf("repair").stdout
 
 

@@ -60,7 +60,7 @@ def recipe(cf: Coldframe, catalogue: Catalogue) -> Coldframe:
 
 
 def test_the_whole_path_and_what_makes_each_step_run_again(recipe: Coldframe, catalogue: Catalogue) -> None:
-    first = states(recipe.process("run").stderr)
+    first = states(recipe("run").stderr)
     assert first == dict.fromkeys(STEPS, "never run")
     assert recipe.value("select count(*) from evaluations") == 2
     assert "FAILED" not in recipe("verify").stdout
@@ -72,7 +72,7 @@ def test_the_whole_path_and_what_makes_each_step_run_again(recipe: Coldframe, ca
     catalogue.rows[0]["file_path"] = "finch/renamed.png"
     old.rename(catalogue.images / "finch/renamed.png")
     catalogue.write()
-    again = states(recipe.process("run").stderr)
+    again = states(recipe("run").stderr)
     assert again.pop("ingest") == "changed since: metadata"
     assert set(again.values()) == {"up to date"}
 
@@ -82,7 +82,7 @@ def test_the_whole_path_and_what_makes_each_step_run_again(recipe: Coldframe, ca
     row["label"] = "heron"
     catalogue.write()
     picture("moth", 901).save(catalogue.images / catalogue.rows[-1]["file_path"])
-    again = states(recipe.process("run").stderr)
+    again = states(recipe("run").stderr)
     assert again["ingest"] == "changed since: metadata"
     assert again["embed mean-colour"] == "1 contents have no vector"
     assert again["score knn"] == "changed since: embeddings of mean-colour"
@@ -95,7 +95,7 @@ def test_the_whole_path_and_what_makes_each_step_run_again(recipe: Coldframe, ca
     text = Path("coldframe.toml").read_text()
     Path("coldframe.toml").write_text(text.replace('input = "l2"', 'input = "raw"'))
     picture("moth", 902).save(catalogue.images / catalogue.rows[-1]["file_path"])
-    again = states(recipe.process("run", "--dry-run").stderr)
+    again = states(recipe("run", "--dry-run").stderr)
     assert again["ingest"] == "1 files have changed, and 0 of those that failed"
     assert again["train --as mlp"] == "settings changed: input"
     assert again["score knn"] == "up to date"
@@ -110,7 +110,7 @@ def test_a_step_that_stops_is_said_and_run_goes_on_from_there(recipe: Coldframe,
     assert "mean-colour has no weights" in said
     assert "embed mean-colour: stopped with exit code 1; 'coldframe run' goes on from here" in said
     Path("coldframe.toml").write_text(text.split("[train.mlp]")[0])
-    said = recipe.process("run", code=0).stderr
+    said = recipe("run", code=0).stderr
     assert states(said)["ingest"] == "up to date"
     assert recipe.value("select count(*) from kept") > 0
 
@@ -119,7 +119,7 @@ def test_some_rows_failed_is_exit_code_3(recipe: Coldframe, catalogue: Catalogue
     catalogue.add("cut", "moth").write_bytes(b"\xff\xd8\xff")
     catalogue.write()
     Path("coldframe.toml").write_text(Path("coldframe.toml").read_text().split("[train.mlp]")[0])
-    recipe.process("run", code=3)
+    recipe("run", code=3)
     assert recipe.value("select count(*) from scores") == 24
 
 
@@ -128,9 +128,9 @@ def test_a_file_that_was_mended_is_taken_up(recipe: Coldframe, catalogue: Catalo
     broken.write_bytes(b"\xff\xd8\xff")
     catalogue.write()
     Path("coldframe.toml").write_text(Path("coldframe.toml").read_text().split("[train.mlp]")[0])
-    recipe.process("run", code=3)
+    recipe("run", code=3)
     picture("moth", 44).save(broken)
-    again = states(recipe.process("run").stderr)
+    again = states(recipe("run").stderr)
     assert again["ingest"] == "0 files have changed, and 1 of those that failed"
     assert again["embed mean-colour"] == "1 contents have no vector"
 
