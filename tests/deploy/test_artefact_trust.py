@@ -36,7 +36,6 @@ from markdown_it import MarkdownIt
 
 from pipeline.deploy import artefact, card_facts, cards, drafts, export, formats, fresh_process, model_card, ownership
 from pipeline.deploy.predict import open_model
-from pipeline.embed.embedders.keras_applications import backbone
 from pipeline.runs import neighbours, runs, taxonomy
 from pipeline.runs.evaluations import Evaluation
 from pipeline.runs.neighbours import Neighbours
@@ -50,12 +49,13 @@ from store.errors import ColdframeError
 from store.parts import write_table
 from store.schemas import SCHEMAS
 from store.store import Store
+from tests.support import backbones
 from tests.support.artefacts import CLASSES, put_card
 from tests.support.coldframe import REPOSITORY, Coldframe, environment, picture
 
 pytestmark = pytest.mark.slow
 
-SET = "mobilenet"
+SET = backbones.NAME
 FORMATS = ("onnx", "openvino")
 HOSTILE = {
     "finch": "finch",
@@ -1040,8 +1040,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
             writer.writerow([number, path.name, HOSTILE[label], phylum, label.title(), *of_people])
     cf = Coldframe(folder / "store")
     cf("ingest", folder / "metadata.csv", "--images", folder / "images", "--id", "id")
-    backbone(SET, weights="random", size=(64, 64)).save_weights(folder / "backbone.weights.h5")
-    cf("embed", SET, "--weights", folder / "backbone.weights.h5", "--size", "64x64")
+    cf("embed", SET, "--weights", backbones.save_weights(folder, (64, 64)), "--size", "64x64")
     cf("split", "test", "0.3")
     cf("train", "--head", "linear", "--epochs", "2", "--embedder", SET)
     cf("evaluate", "linear", "--mask-by", "habitat")

@@ -21,14 +21,14 @@ import pytest
 
 from pipeline.deploy import artefact, cards, export, formats
 from pipeline.deploy.predict import open_model
-from pipeline.embed.embedders.keras_applications import backbone
 from store import files
 from store.errors import ColdframeError
+from tests.support import backbones
 from tests.support.coldframe import Catalogue, Coldframe, drawn, environment, picture
 
 pytestmark = pytest.mark.slow
 
-SET = "mobilenet"
+SET = backbones.NAME
 FORMATS = ("keras", "onnx", "openvino")
 
 
@@ -44,9 +44,7 @@ def exported(catalogue_: Catalogue) -> Coldframe:
     folder = catalogue_.folder.parent
     cf = Coldframe(folder / "store")
     cf.ingest(catalogue_)
-    # from a file: each backend of Keras draws random weights of its own
-    backbone(SET, weights="random", size=(64, 64)).save_weights(folder / "backbone.weights.h5")
-    cf("embed", SET, "--weights", folder / "backbone.weights.h5", "--size", "64x64")
+    cf("embed", SET, "--weights", backbones.save_weights(folder, (64, 64)), "--size", "64x64")
     cf("split", "test", "0.3")
     cf("split", "val", "0.2")
     cf("train", "--head", "mlp", "--units", "16", "--epochs", "5", "--embedder", SET)

@@ -12,13 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli.app import cli
-from pipeline.embed.embedders.keras_applications import backbone
-from tests.support import tiny_clip
+from tests.support import backbones, tiny_clip
 from tests.support.coldframe import Coldframe, drawn, flip, parts_of
 
 pytestmark = pytest.mark.slow
 
-SET, SIZE = "mobilenet", 32
+SET, SIZE = backbones.NAME, 32
 # By the name of the run, some with hyphens in it: the command that makes it, and its section of a recipe.
 MADE: dict[str, tuple[list[str], str]] = {
     "my-new-mlp": (
@@ -59,8 +58,7 @@ def catalogued(tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
     cf = Coldframe(folder / "store")
     cf.ingest(drawn(folder / "catalogue", per_class=10))
     cf("embed", "mean-colour")
-    backbone(SET, weights="random", size=(SIZE, SIZE)).save_weights(folder / "backbone.weights.h5")
-    cf("embed", SET, "--weights", folder / "backbone.weights.h5", "--size", f"{SIZE}x{SIZE}")
+    cf("embed", SET, "--weights", backbones.save_weights(folder, (SIZE, SIZE)), "--size", f"{SIZE}x{SIZE}")
     cf("embed", "clip", "--weights", tiny_clip.save(folder / "clip"))
     cf("split", "test", "0.2")
     cf("split", "val", "0.2")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.coldframe import REPOSITORY, Catalogue, environment
+from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe, environment
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +48,13 @@ def run(trapped: Path, *command: str, **variables: str) -> subprocess.CompletedP
 
 
 SCRIPT = Path(sys.executable).with_name("coldframe")
+
+
+@pytest.fixture
+def known(trapped: Path) -> Path:
+    """The trapped folder, with a store beside it that has its photographs."""
+    Coldframe(trapped.parent / "s")("ingest", trapped)
+    return trapped
 
 
 @pytest.mark.parametrize("pythonpath", [None, "", ".", os.pathsep, "elsewhere"])
@@ -130,11 +137,10 @@ def test_python_of_ones_own(trapped: Path, tmp_path: Path, way: str) -> None:
     assert said == "24\n[{'n': 24}]\n", "and the script is run once, though nothing guards it"
 
 
-def test_a_network_is_converted_without_it(trapped: Path, tmp_path: Path) -> None:
+def test_a_network_is_converted_without_it(known: Path, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
-    run(trapped, str(SCRIPT), "-s", "../s", "ingest", ".")
     run(
-        trapped,
+        known,
         str(SCRIPT),
         *("-s", "../s", "embed", "mobilenet", "--weights", "random", "--size", "32x32", "--backend", "openvino"),
         COLDFRAME_CACHE=str(tmp_path / "cold"),
@@ -154,28 +160,27 @@ FIRST_WORDS = ("pipeline", "pipeline.deploy.fresh_process", "worker", "store", "
 
 @pytest.mark.skipif(COMPILER is None, reason="no C compiler to make the library with")
 @pytest.mark.parametrize("way", ["the console script", "python -m", "recipe"])
-def test_tensorflow_loads_no_library_from_it(trapped: Path, tmp_path: Path, way: str) -> None:
+def test_tensorflow_loads_no_library_from_it(known: Path, tmp_path: Path, way: str) -> None:
     made = tmp_path / "library.so"
     (tmp_path / "library.c").write_text(LIBRARY)
     mark = f'-DMARK="{tmp_path / "marks"}"'
     assert COMPILER is not None
     subprocess.run([COMPILER, "-shared", "-fPIC", mark, "-o", made, tmp_path / "library.c"], check=True)
-    run(trapped, str(SCRIPT), "-s", "../s", "ingest", ".")
     for name in STRAY:
-        remove(trapped, name)
+        remove(known, name)
     for word in FIRST_WORDS:
-        folder = trapped / word / "tensorflow" / "core" / "kernels"
+        folder = known / word / "tensorflow" / "core" / "kernels"
         folder.mkdir(parents=True)
         shutil.copy(made, folder / "libtfkernel_stray.so")
     network = ("mobilenet", "--weights", "random", "--size", "32x32", "--backend", "tensorflow")
     if way == "recipe":
-        (trapped / "coldframe.toml").write_text(
+        (known / "coldframe.toml").write_text(
             'store = "../s"\n[embed.mobilenet]\nweights = "random"\nsize = "32x32"\nbackend = "tensorflow"\n'
         )
-        run(trapped, str(SCRIPT), "run")
+        run(known, str(SCRIPT), "run")
     else:
         start = [str(SCRIPT)] if way == "the console script" else [sys.executable, "-P", "-m", "pipeline"]
-        run(trapped, *start, "-s", "../s", "embed", *network)
+        run(known, *start, "-s", "../s", "embed", *network)
 
 
 def test_no_process_is_named_by_a_module_or_its_code() -> None:
