@@ -444,13 +444,15 @@ def test_what_an_encoding_has_no_code_for_is_written_out(strange: tuple[Coldfram
     shown = text.encode(encoding, "backslashreplace")
     assert rb"\u06db\u6771\U0001f680" in shown
     assert shown in said("sql", f"select '{text}' as a")
+    assert rb"\U0001f680" in said("why", "emoji")
+    if encoding != "ascii":
+        return  # these differ in what they have codes for, not in who writes
     assert shown in said("sql", f'select 1 as "{text}"')
     assert shown in said("sql", f'select "{text}" from images', code=1)
     assert shown in said("why", text, code=1)
     assert shown in said("-s", text, "status", code=1)
-    assert rb"\U0001f680" in said("why", "emoji")
     assert b"largest_class" in said("inspect")
-    assert said("sql", "explain select 1").isascii() or encoding != "ascii"
+    assert said("sql", "explain select 1").isascii()
     for command in ("embed", "ingest", "sql"):
         assert b"Usage" in said(command, "--help")
 
