@@ -237,6 +237,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 # Datasets whose parts may carry the user's own columns, which differ from part to part.
 OPEN_DATASETS = ("images", "failures")
+COMPUTED = ("split",)  # names that queries give to columns beside those of the catalogue; ingest renames the user's own
 # Datasets that had fewer columns in earlier versions: NULL in the parts written then.
 GROWN_DATASETS = ("runs", "evaluations")
 

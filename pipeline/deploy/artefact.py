@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,9 +110,18 @@ def others(folder: Path, card: Mapping[str, Any]) -> list[str]:
     """The names of files in an artefact's folder that are not part of it, or, like an edited readable card, not any more."""
     own = {cards.CARD, *card["files"]}
     readable = card.get("readable_card")  # earlier versions did not say what is in it
-    if readable is None or has_digest(folder / cards.READABLE_CARD, readable):
+    file = folder / cards.READABLE_CARD
+    if has_digest(file, readable) or (readable is None and stat.S_ISREG(mode_of(file))):
         own.add(cards.READABLE_CARD)
     return sorted(name for name in os.listdir(folder) if name not in own)
+
+
+def mode_of(path: Path) -> int:
+    """The mode of a file, not of what a link leads to; 0 if there is none."""
+    try:
+        return path.lstat().st_mode
+    except OSError:
+        return 0
 
 
 def has_digest(file: Path, digest: str | None) -> bool:

@@ -46,6 +46,9 @@ def beside(final: Path, notes: list[str]) -> Iterator[Draft]:
     folder.mkdir(0o700)  # nobody else may put a link in the place of a file that is written there
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     place, own = ownership.held_place(descriptor, folder), os.fstat(descriptor)
+    if own.st_uid != os.geteuid() or own.st_mode & 0o077 or os.listdir(descriptor):
+        os.close(descriptor)
+        raise ColdframeError(f"{folder}: another folder had taken its place as soon as it was made: export elsewhere")
     try:
         held = _mark(place, folder)
     except BaseException:
@@ -112,7 +115,9 @@ def _remove_left(final: Path, notes: list[str]) -> None:
             left = _remove_unless_filled(path)
             notes += [] if left is None else [left]
         elif _NAME.fullmatch(own):
-            notes.append(f"{path}: an export that was killed has put this aside: move it back to {final}, or remove it")
+            notes.append(
+                f"{path}: put aside, perhaps by an export that was killed: move it back to {final}, or remove it"
+            )
         elif _FORMER.fullmatch(own) and _looks_like_ours(path):
             notes.append(f"{path}: left where it is; if it is a draft of an earlier coldframe, remove it yourself")
 

@@ -67,7 +67,10 @@ def foreign(folder: Path, name: str = "") -> str | None:
     inside = sorted(os.listdir(folder))
     if is_marked(folder, name):
         ours = written()
-        return next((_has(name) for name in inside if name not in ours or not _is_regular(name, folder)), None)
+        return next(
+            (_has(name) for name in inside if name not in ours or not stat.S_ISREG(artefact.mode_of(folder / name))),
+            None,
+        )
     card = cards.CARD if artefact.is_one(folder) else cards.DRAFT
     if card not in inside:
         return f"it has no {cards.CARD}"
@@ -125,11 +128,3 @@ def remove(folder: Path, meant: os.stat_result | None = None) -> str | None:
     finally:
         os.close(descriptor)
     return None
-
-
-def _is_regular(name: str, folder: Path) -> bool:
-    """Whether a name in a folder is a regular file, not a link."""
-    try:
-        return stat.S_ISREG((folder / name).lstat().st_mode)
-    except OSError:
-        return False

@@ -34,7 +34,7 @@ from pipeline.ingest import decoding
 from pipeline.ingest.decoders import Decoders, Decoding, Source
 from pipeline.ingest.limits import MAX_SECONDS
 from pipeline.runs import taxonomy
-from pipeline.runs.runs import Run
+from pipeline.runs.runs import NoSuchRun, Run
 from pipeline.runtime.processes import cores
 from store.errors import ColdframeError
 from store.store import Store
@@ -239,16 +239,17 @@ def open_model(source: str | Path, *, store: str | Path | None = None, max_secon
         raise ColdframeError(f"predict: max_seconds = {max_seconds}, expected a number from 0.001 on")
     folder = Path(source)
     looks_like_a_path = os.sep in str(source).rstrip(os.sep)  # the name of a run has none
-    if not looks_like_a_path and artefact.is_one(folder) and _is_run(store, str(source)):
+    is_one, is_draft = artefact.is_one(folder), (folder / cards.DRAFT).is_file()  # asked once: files may come meanwhile
+    if looks_like_a_path and folder.is_file():
+        raise ColdframeError(f"{source}: a file; expected a run, or the folder of an artefact")
+    is_run = (is_one or is_draft) and not looks_like_a_path and _is_run(store, str(source))
+    if is_one and is_run:
         raise ColdframeError(
             f"{source}: both an artefact in this folder and a run of the store: say .{os.sep}{source} for the artefact, or the "
             "id of the run ('coldframe runs')"
         )
-    if looks_like_a_path and folder.is_file():
-        raise ColdframeError(f"{source}: a file; expected a run, or the folder of an artefact")
-    is_draft = (folder / cards.DRAFT).is_file() and not _is_run(store, str(source))
-    if artefact.is_one(folder) or is_draft or looks_like_a_path:
-        process = model_process.start(folder) if artefact.is_one(folder) else None
+    if looks_like_a_path or ((is_one or is_draft) and not is_run):
+        process = model_process.start(folder) if is_one else None
         try:
             given = artefact.read(folder)
             predictor = artefact_predictor.of_artefact(given, max_seconds=max_seconds, process=process)
@@ -266,13 +267,19 @@ def open_model(source: str | Path, *, store: str | Path | None = None, max_secon
 
 
 def _is_run(store: str | Path | None, name: str) -> bool:
-    """Whether a store has a run with this name."""
+    """Whether a store has a run with this name.
+
+    Raises:
+        ColdframeError: the store cannot say.
+    """
     if store is None or not Path(store).is_dir():
         return False
     try:
         Run.find(Store.open(Path(store)).snapshot(), name)
-    except ColdframeError:
+    except NoSuchRun:
         return False
+    except ColdframeError as error:
+        raise ColdframeError(f"{error}. For the artefact in this folder, say .{os.sep}{name}") from error
     return True
 
 

@@ -15,12 +15,19 @@ _NAMED = ("keras_history",)  # in the description of a network of Keras: begins 
 _LISTS = ("input_layers", "output_layers")  # lists of such
 
 
-def of_keras(network: Any) -> str:
-    """A network of Keras, whatever its layers are called and whichever backend it runs on."""
+def of_keras(network: Any, *, exactly: bool = False) -> str:
+    """A network of Keras, whatever its layers are called and whichever backend it runs on.
+
+    Args:
+        exactly: also tell in which precision each layer computes.
+    """
     import keras
 
     config = network.get_config()
-    return of_description("keras", keras.__version__, _without_names(config, _numbers(config)))
+    described = _without_names(config, _numbers(config))
+    if exactly:
+        described = [described, _precisions(network)]
+    return of_description("keras", keras.__version__, described)
 
 
 def of_transformers(config: Any) -> str:
@@ -46,6 +53,10 @@ def _without_places(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_places(inner) for key, inner in value.items() if key not in _OF_PLACE}
     return value if isinstance(value, str | int | float | bool | list | None) else str(value)
+
+
+def _precisions(network: Any) -> list[Any]:
+    return [_precisions(one) if hasattr(one, "layers") else str(one.dtype_policy.name) for one in network.layers]
 
 
 def _numbers(config: Any) -> dict[str, int]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import pickletools
 import re
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from store import arrays, opening
 
-MOST_PROGRAM = 64 * 2**20  # bytes of what says which tensors a pickle has
+MOST_PROGRAM = 8 * 2**20  # bytes of what says which tensors a pickle has
+# Of a zip archive: the record at its end, what leads to the one for large archives, and that one; of each the size of the
+# list of members and its place, or the place of the next.
+_END, _LOCATOR, _END_64 = struct.Struct("<12x2L2x"), struct.Struct("<8xQ4x"), struct.Struct("<40x2Q")
 MAKES_TENSORS = re.compile(
     r"torch._utils (_rebuild_tensor_v2|_rebuild_parameter)|collections OrderedDict"
     r"|torch (\w+Storage|[a-z]+[0-9]+)|torch.storage \w+"
@@ -36,14 +41,41 @@ def check(file: Path) -> None:
 
 
 def _tensors(held: Any) -> Iterator[Any]:
-    """The tensors in what was loaded, however deep they lie."""
+    """The tensors in what was loaded, however deep they lie; lists that hold one another are looked at once."""
     import torch
 
-    if isinstance(held, torch.Tensor):
-        yield held
-    elif isinstance(held, Mapping | list | tuple):
-        for one in held.values() if isinstance(held, Mapping) else held:
-            yield from _tensors(one)
+    seen, todo = set[int](), [held]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, torch.Tensor):
+            yield one
+        elif isinstance(one, Mapping | list | tuple | set | frozenset) and id(one) not in seen:
+            seen.add(id(one))
+            todo += [*one, *one.values()] if isinstance(one, Mapping) else one
+
+
+def _check_directory(file: BinaryIO) -> None:
+    """Check that an archive has one list of its members, right before its end: of two, torch and Python read different ones.
+
+    Raises:
+        ValueError: it has not.
+    """
+    size = file.seek(0, os.SEEK_END)
+    tail = min(size, _END.size + _LOCATOR.size + _END_64.size)
+    file.seek(size - tail)
+    last = file.read(tail)
+    file.seek(0)
+    end = size - _END.size
+    if tail >= _END.size and last[-_END.size :].startswith(b"PK\5\6"):
+        length, begin = _END.unpack(last[-_END.size :])
+        if last[: -_END.size][-_LOCATOR.size :].startswith(b"PK\6\7") and tail > _END.size + _LOCATOR.size:
+            end -= _LOCATOR.size + _END_64.size
+            (at,) = _LOCATOR.unpack(last[: -_END.size][-_LOCATOR.size :])
+            length, begin = _END_64.unpack(last[: _END_64.size])
+            begin = begin if at == end else -1
+        if begin + length == end and begin >= 0:
+            return
+    raise ValueError("it is not a file of tensors as torch writes it")
 
 
 def _check_program(file: BinaryIO) -> None:
@@ -52,6 +84,7 @@ def _check_program(file: BinaryIO) -> None:
     Raises:
         ValueError: it is not: it may make a few bytes into any number of them.
     """
+    _check_directory(file)
     with arrays.archive(file) as members:
         programs = [one for one in members.infolist() if one.filename.endswith("/data.pkl")]
         if len(programs) != 1 or programs[0].file_size > MOST_PROGRAM:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pipeline.ingest import tables
 from store.errors import ColdframeError
-from store.schemas import SCHEMAS, unique_names
+from store.schemas import COMPUTED, SCHEMAS, unique_names
 
 PATH_COLUMNS = ("path", "file_path", "filepath", "file_name", "filename", "file", "image")
 LABEL_COLUMNS = ("label", "class", "family")
@@ -74,6 +74,10 @@ def _from_table(
                 path or f"row {row}" for row, path in enumerate(paths.to_pylist(), start=tables.first_row(source))
             ]
             ids = pa.chunked_array([pa.array(numbered, pa.string())])
+    elif pc.any(pc.match_substring(ids, "\0")).as_py():
+        raise _has_nul(source, ids, "id", id_column)
+    if labels is not None and pc.any(pc.match_substring(labels, "\0")).as_py():
+        raise _has_nul(source, labels, "label", label_column)
     if _some_empty(ids) or pc.count_distinct(ids).as_py() < len(ids):
         _refuse_ids(source, ids.to_pylist(), id_column)
     names = [name.strip() or f"column_{position}" for position, name in enumerate(table.column_names, start=1)]
@@ -111,8 +115,15 @@ def _column(
 
 def _user_name(name: str) -> str:
     """``user_<name>`` for a column that collides with one of ours."""
-    ours = {*SCHEMAS["images"].names, "split"}
+    ours = {*SCHEMAS["images"].names, *COMPUTED}
     return f"user_{name}" if name.lower() in ours else name
+
+
+def _has_nul(source: Path, values: pa.ChunkedArray, what: str, column: str | None) -> ColdframeError:
+    """The error for ids or labels with a NUL character: arrays of NumPy lose one at the end."""
+    row = next(row for row, one in enumerate(values.to_pylist(), start=tables.first_row(source)) if one and "\0" in one)
+    where = f" in column {column!r}" if column else ""
+    return ColdframeError(f"{source}: row {row} has a NUL character in its {what}{where}: remove it")
 
 
 def _some_empty(column: pa.ChunkedArray) -> bool:

@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from PIL import Image
 
 from pipeline.ingest import decoding
 from pipeline.ingest.limits import MAX_SECONDS
 from pipeline.runtime.processes import cores, in_workers
 from store.memory import memory_bytes
+from store.schemas import SCHEMAS
 from store.worker import Died, TookTooLong
 
 # Pillow takes 4 for each copy: decoded, RGBA, the white below, both composed, RGB, turned; and some to spare.
@@ -34,9 +36,9 @@ def file_facts(root: Path, path: str, *, max_pixels: int) -> Facts | str:
     except decoding.UnreadableImage as error:
         return str(error)
     chroma = decoding.chroma(picture.image)
-    return {
+    facts = {
         "path": path,
-        "mtime_ns": mtime_ns,
+        "mtime_ns": kept_time(mtime_ns),
         "decoding": decoding.RULES_VERSION,
         "examined_at": datetime.now(UTC),
         "content_id": picture.content_id,
@@ -50,6 +52,16 @@ def file_facts(root: Path, path: str, *, max_pixels: int) -> Facts | str:
         "chroma": chroma,
         "phash": decoding.perceptual_hash(picture.image),
     }
+    try:
+        pa.RecordBatch.from_pylist([facts], SCHEMAS["files"])  # a file can claim anything: it fails alone
+    except (pa.ArrowException, OverflowError, ValueError) as error:
+        return f"cannot be kept: what it says of itself is out of range ({error})"
+    return facts
+
+
+def kept_time(nanoseconds: int) -> int:
+    """A time of change as the store keeps it, in 64 bits: the nearest to a date before 1678 or after 2262."""
+    return max(-(2**63), min(nanoseconds, 2**63 - 1))
 
 
 def examine(

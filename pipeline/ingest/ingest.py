@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from pipeline.ingest import catalogue, catalogue_limits, decoding
-from pipeline.ingest.examine import Facts, examine
+from pipeline.ingest.examine import Facts, examine, kept_time
 from pipeline.ingest.settings import STEP, Settings, image_folder, resolved, wanted
 from pipeline.runtime.progress import Progress
 from pipeline.steps.config import Config
@@ -198,7 +198,7 @@ def _look_up(root: Path, paths: pa.Array | pa.ChunkedArray) -> tuple[pa.Table, p
         for path in paths.slice(start, ROWS_AT_ONCE).to_pylist():
             try:
                 status = decoding.locate(root, path or "").stat()
-                stats.append({"path": path or "", "bytes": status.st_size, "mtime_ns": status.st_mtime_ns})
+                stats.append({"path": path or "", "bytes": status.st_size, "mtime_ns": kept_time(status.st_mtime_ns)})
             except decoding.UnreadableImage as error:
                 reasons.append((path, str(error)))
             except OSError:

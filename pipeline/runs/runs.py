@@ -26,6 +26,10 @@ _ID = re.compile(r"[0-9]{8}T[0-9]{6}-(?P<name>.+)-[0-9a-f]{6}", re.DOTALL)
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they make a name look like another
 
 
+class NoSuchRun(ColdframeError):
+    """A store has no run with a name."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A run of a store.
@@ -69,7 +73,7 @@ class Run:
         """
         rows = _rows(snapshot)
         if not rows:
-            raise ColdframeError("no run yet; 'coldframe train --head mlp' makes one")
+            raise NoSuchRun("no run yet; 'coldframe train --head mlp' makes one")
         if asked is None:
             return cls._of_row(next((row for row in rows if row["helped"] is not False), rows[0]))
         named = [row for row in rows if asked in (row["run_id"], row["name"])]
@@ -78,7 +82,7 @@ class Run:
         begun = [row for row in rows if isinstance(row["run_id"], str) and row["run_id"].startswith(asked)]
         if not begun:
             recent = ", ".join(shown(row["run_id"]) for row in rows[:5])
-            raise ColdframeError(f"no run {asked!r}; the newest are: {recent}")
+            raise NoSuchRun(f"no run {asked!r}; the newest are: {recent}")
         if len(begun) > 1:
             raise ColdframeError(
                 f"{asked!r} may be any of {', '.join(shown(row['run_id']) for row in begun[:5])}: give more of the id"

@@ -181,8 +181,7 @@ def _digest(file: Path) -> str:
 
 def _folder(version: dict[str, Any], facts: dict[str, Any]) -> Path:
     """The place of a converted network. The same weights under another description are another network."""
-    kept = {name: facts[name] for name in ("weights", "architecture")}
-    return network_cache.folder() / network_cache.NETWORKS / digests.of_json(version | kept)
+    return network_cache.folder() / network_cache.NETWORKS / digests.of_json(version | facts)
 
 
 def _version() -> str:
@@ -220,7 +219,11 @@ class Network:
         model = core.read_model(converted) if isinstance(converted, Path) else converted
         model.reshape([PIECE, *list(model.input(0).partial_shape)[1:]])
         hints = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision], "PERFORMANCE_HINT": "THROUGHPUT"}
-        compiled = core.compile_model(model, "CPU", hints)
+        try:
+            compiled = core.compile_model(model, "CPU", hints)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise NotConverted(f"OpenVINO cannot compute this network ({reason})") from None
         if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != PRECISIONS[precision]:
             raise ColdframeError(
                 f"the feature set was made in {precision}, which this processor cannot compute: embed on a machine that can, or "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
-import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from store.errors import ColdframeError
 from store.manifest import Manifest
 from store.part_files import STORE, PartFiles
 from store.parts import Part
-from store.schemas import GROWN_DATASETS, SCHEMAS
+from store.schemas import COMPUTED, GROWN_DATASETS, OPEN_DATASETS, SCHEMAS
 
 ROWS_AT_ONCE = 65_536
 BUNCH_PARTS, BUNCH_BYTES = 64, 16_000_000  # compared together
@@ -37,6 +37,8 @@ PLACES = "dictionary_page_offset, data_page_offset, total_compressed_size"
 NO_ROOM = (
     "verify --deep writes parts into the temporary folder, a few at a time: make room there, or name another in TMPDIR"
 )
+# Types of DuckDB whose values have a width, and lists of them.
+FIXED = r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|BOOLEAN|FLOAT|DOUBLE|DECIMAL\(.*\)|DATE|TIME.*|INTERVAL|UUID)(\[\d*\])?"
 MAGIC = b"PAR1"  # how a Parquet file begins
 TEXT = "BYTE_ARRAY"  # Parquet's name for text
 
@@ -45,7 +47,7 @@ class Parts:
     """The parts of one moment, as DuckDB and Arrow both see them.
 
     The two do not heed the same of what a file says: of its values, of where they lie and of how they are encoded. So each part
-    is written again, by our own writer and without compression, and DuckDB has to be told the same of both files, and to read the
+    is written again, by our own writer, and DuckDB has to be told the same of both files, and to read the
     same rows in both.
     """
 
@@ -55,6 +57,7 @@ class Parts:
         self._written = tuple(Part(f"{number}.parquet", "", 0, 0, "") for number in range(count))
         self._names = (part.path for part in self._written)
         self._spilled = spill.new()
+        self._types: dict[tuple[str, str], pa.DataType] = {}
 
     def __enter__(self) -> Parts:
         return self
@@ -106,12 +109,22 @@ class Parts:
                 opening.open_regular(self._root / part.path, below=self._root) as opened,
                 pq.ParquetFile(opened) as file,
             ):
-                problem = _of_columns(dataset, part, file)
+                problem = _of_columns(dataset, part, file) or self._of_types(dataset, file.schema_arrow)
                 if problem is None and written is not None:
                     written[part] = self._write_again(opened, file)
                 return problem
         except FileNotFoundError:
             return None
+
+    def _of_types(self, dataset: str, found: pa.Schema) -> str | None:
+        """What differs from the types that the user's own columns have in other parts, which queries read together."""
+        for field in found:
+            if field.name in SCHEMAS[dataset].names:
+                continue
+            other = self._types.setdefault((dataset, field.name.lower()), field.type)
+            if other != field.type and not pa.types.is_null(other) and not pa.types.is_null(field.type):
+                return f"its {field.name} is {field.type}, in another part {other}"
+        return None
 
     def _write_again(self, opened: Any, file: pq.ParquetFile) -> str:
         columns = [file.schema.column(number) for number in range(len(file.schema))]
@@ -123,7 +136,7 @@ class Parts:
         try:
             with pq.ParquetFile(opened, read_dictionary=texts) as coded:
                 schema = coded.schema_arrow
-                with pq.ParquetWriter(again, schema, compression="none", store_schema=False) as writer:
+                with pq.ParquetWriter(again, schema, compression="zstd", store_schema=False) as writer:
                     for group in range(file.num_row_groups):
                         batches = list(coded.iter_batches(ROWS_AT_ONCE, row_groups=[group]))
                         for batch in batches:
@@ -132,7 +145,7 @@ class Parts:
                         writer.write_table(pa.Table.from_batches(batches, schema), row_group_size=1 << 30)
         except BaseException as error:
             again.unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise ColdframeError(NO_ROOM) from error
             raise
         return again.name
@@ -194,12 +207,45 @@ def _are_read_alike(
     first: duckdb.DuckDBPyConnection, paths: Sequence[str], second: duckdb.DuckDBPyConnection, others: Sequence[str]
 ) -> bool:
     """Whether DuckDB reads the same rows in files and in others, in the same order."""
-    hashes = []
+    rows = []
     for con, names in ((first, paths), (second, others)):
         files = ", ".join(f"'{STORE}{name}'" for name in names)
-        query = f"select hash(read) as row_hash from read_parquet([{files}], union_by_name = true) as read"
-        hashes.append(connection.reader(con, query, {}, ROWS_AT_ONCE))
-    return all(one == two for one, two in itertools.zip_longest(*hashes))
+        source = f"from read_parquet([{files}], union_by_name = true)"
+        columns = con.sql(f"select * {source} limit 0")
+        compared = ", ".join(map(_compared, columns.columns, map(str, columns.types)))
+        rows.append(connection.reader(con, f"select {compared} {source}", {}, ROWS_AT_ONCE))
+    return all(_are_equal(one, other) for one, other in _side_by_side(*rows))
+
+
+def _compared(name: str, kind: str) -> str:
+    """What is compared of a column: its values, or their SHA-256, as a file may hold a long text a million times."""
+    quoted = '"' + name.replace('"', '""') + '"'
+    if re.fullmatch(FIXED, kind):
+        return quoted
+    return f"sha256({quoted if kind in ('VARCHAR', 'BLOB') else f'to_json({quoted})::varchar'}) as {quoted}"
+
+
+def _side_by_side(
+    first: Iterator[pa.RecordBatch], second: Iterator[pa.RecordBatch]
+) -> Iterator[tuple[pa.RecordBatch | None, pa.RecordBatch | None]]:
+    """Two sequences of rows in pieces of the same length, however each was cut; None where one is at its end."""
+    one, other = next(first, None), next(second, None)
+    while one is not None and other is not None:
+        count = min(len(one), len(other))
+        yield one.slice(0, count), other.slice(0, count)
+        one = one.slice(count) if count < len(one) else next(first, None)
+        other = other.slice(count) if count < len(other) else next(second, None)
+    if one is not None or other is not None:
+        yield one, other
+
+
+def _are_equal(one: pa.RecordBatch | None, other: pa.RecordBatch | None) -> bool:
+    """Whether two tables have the same values; those that are not a number count as equal."""
+    if one is None or other is None:
+        return False
+    return bool(one.equals(other)) or (
+        one.schema.equals(other.schema) and repr(one.to_pylist()) == repr(other.to_pylist())
+    )
 
 
 def _of_columns(dataset: str, part: Part, file: pq.ParquetFile) -> str | None:
@@ -210,6 +256,10 @@ def _of_columns(dataset: str, part: Part, file: pq.ParquetFile) -> str | None:
             return f"{count} rows, expected {part.rows}"
     found = file.schema_arrow
     names = [name.lower() for name in found.names]  # SQL ignores case
+    is_open = dataset in OPEN_DATASETS
+    strange = [name for name in names if (name in COMPUTED if is_open else name not in SCHEMAS[dataset].names)]
+    if strange:
+        return f"it has a column called {strange[0]}, which coldframe does not write"
     for field in SCHEMAS[dataset]:
         count = names.count(field.name)
         if count > 1 or (not count and dataset not in GROWN_DATASETS):
@@ -220,12 +270,11 @@ def _of_columns(dataset: str, part: Part, file: pq.ParquetFile) -> str | None:
 
 
 def _fits(expected: pa.DataType, found: pa.DataType) -> bool:
-    """Whether a column can be read as the expected type; numbers may be wider or narrower."""
+    """Whether a column has the expected type, but for how lists and text are laid out."""
     types = pa.types
     if types.is_list(expected):
         is_list = types.is_list(found) or types.is_fixed_size_list(found) or types.is_large_list(found)
         return is_list and _fits(expected.value_type, found.value_type)
-    for kind in (types.is_integer, types.is_floating, types.is_string, types.is_boolean, types.is_timestamp):
-        if kind(expected):
-            return bool(kind(found))
+    if types.is_string(expected):
+        return bool(types.is_string(found) or types.is_large_string(found))
     return bool(expected == found)

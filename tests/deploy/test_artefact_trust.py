@@ -1430,6 +1430,25 @@ def test_nobody_else_may_write_into_a_draft(tmp_path: Path) -> None:
     assert artefact.is_one(final)
 
 
+def test_a_folder_that_took_the_place_of_a_new_draft_is_not_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = Path.mkdir
+
+    def swapping(self: Path, mode: int = 0o777, **more: Any) -> None:
+        mkdir(self, mode, **more)
+        self.rename(tmp_path / "away")
+        mkdir(self, 0o777)
+        (self / "model.keras").symlink_to(tmp_path / "precious")
+
+    monkeypatch.setattr(Path, "mkdir", swapping)
+    with (
+        pytest.raises(ColdframeError, match="another folder had taken its place as soon as it was made"),
+        drafts.beside(tmp_path / "final", []),
+    ):
+        raise AssertionError("it was filled")
+
+
 def test_what_was_put_aside_is_what_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody who may write in the folder above puts another artefact in its place meanwhile."""
     final, other = planted(tmp_path / "final"), planted(tmp_path / "other")

@@ -47,7 +47,7 @@ from store.errors import ColdframeError
 from store.memory import memory_bytes
 from tests.support import artefacts
 from tests.support.artefacts import CLASSES, put_card
-from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe, environment, picture
+from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe, environment, parts_of, picture
 
 pytestmark = pytest.mark.slow
 
@@ -1321,6 +1321,12 @@ def test_an_artefact_does_not_answer_for_a_run_of_its_name(ready: Coldframe, pho
     shown = ready("predict", "./centroid", photo, "--format", "json").stdout
     run_id = ready.value("select run_id from runs")
     assert ready("predict", run_id, photo, "--format", "json").stdout != shown
+    (part,) = parts_of(ready, "runs")
+    (ready.path / part.path).unlink()
+    said = ready("predict", "centroid", photo, code=1).stderr
+    assert "a part cannot be read" in said, "a store that cannot say is not one without that run"
+    assert "For the artefact in this folder, say ./centroid" in said
+    assert ready("predict", "./centroid", photo, "--format", "json").stdout == shown
 
 
 REHEARSAL = """

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.embed import allowed, embedders, pickles, pretrained
+from pipeline.embed import allowed, architecture, embedders, pickles, pretrained
 from pipeline.embed.embedders import Options, clip
 from pipeline.embed.embedders.keras_applications import NETWORKS, backbone, preprocessing
 from pipeline.embed.settings import Settings
@@ -204,12 +204,14 @@ def test_a_pickle_gives_tensors_alone(tiny: Path, tmp_path: Path) -> None:
     with (folder / "pytorch_model.bin").open("wb") as file:
         pickle.dump({"logit_scale": Evil(ran)}, file, protocol=2)
     with pytest.raises(
-        ColdframeError, match=r"are not available .*pytorch_model\.bin: (Weights only|File is not|its program names)"
+        ColdframeError,
+        match=r"not available .*pytorch_model\.bin: (Weights only|File is not|its program|it is not a file)",
     ):
         read_everything(folder)
     torch.save({"logit_scale": Evil(ran)}, folder / "pytorch_model.bin")
     with pytest.raises(
-        ColdframeError, match=r"are not available .*pytorch_model\.bin: (Weights only|File is not|its program names)"
+        ColdframeError,
+        match=r"not available .*pytorch_model\.bin: (Weights only|File is not|its program|it is not a file)",
     ):
         read_everything(folder)
     assert not ran.exists()
@@ -1230,6 +1232,46 @@ def test_tensors_are_counted_however_deep_they_lie(tmp_path: Path) -> None:
     torch.save({"a": [{"b": torch.zeros(1).expand(10**6)}]}, tmp_path / "deep.bin")
     with pytest.raises(ValueError, match="more numbers than it has bytes"):
         pickles.check(tmp_path / "deep.bin")
+
+
+def test_lists_that_hold_one_another_are_looked_at_once(tmp_path: Path) -> None:
+    import torch
+
+    held: list[Any] = []
+    for _ in range(60):
+        held = [held, held]
+    torch.save({"a": held, "b": torch.zeros(2)}, tmp_path / "lists.bin")
+    pickles.check(tmp_path / "lists.bin")
+
+
+def two_lists(folder: Path) -> Path:
+    """An archive with a second list of its members, which Python finds and torch does not."""
+    import torch
+
+    torch.save({"a": torch.zeros(9)}, folder / "one.bin")
+    torch.save({"a": torch.zeros(1).expand(10**6)}, folder / "other.bin")
+    (folder / "both.bin").write_bytes((folder / "other.bin").read_bytes() + (folder / "one.bin").read_bytes())
+    return folder / "both.bin"
+
+
+def test_an_archive_with_two_lists_of_its_members_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="it is not a file of tensors as torch writes it"):
+        pickles.check(two_lists(tmp_path))
+    pickles.check(tmp_path / "one.bin")
+
+
+def test_a_network_in_another_precision_is_converted_by_itself() -> None:
+    keras = load_keras()
+
+    def network(precision: str) -> Any:
+        pictures = keras.Input((8, 6, 3))
+        pooled = keras.layers.GlobalAveragePooling2D(dtype=precision)(pictures)
+        return keras.Model(pictures, keras.layers.Activation("linear", dtype="float32")(pooled))
+
+    one, other = network("float32"), network("mixed_bfloat16")
+    assert architecture.of_keras(one) == architecture.of_keras(other)  # the same on a GPU and on a processor
+    assert architecture.of_keras(one, exactly=True) != architecture.of_keras(other, exactly=True)
+    assert architecture.of_keras(one, exactly=True) == architecture.of_keras(network("float32"), exactly=True)
 
 
 def test_a_file_of_tensors_larger_than_the_memory_is_refused(tiny: Path, tmp_path: Path) -> None:

@@ -122,6 +122,19 @@ def test_errors_name_the_file_the_row_and_what_to_do(
         catalogue.read(file, **options)
 
 
+@pytest.mark.parametrize(("column", "what"), [("id", "id"), ("class", "label")])
+def test_a_nul_in_an_id_or_a_label_is_refused(tmp_path: Path, column: str, what: str) -> None:
+    """NumPy's arrays of text lose one at the end: two ids would become one."""
+    rows = {"id": ["k0", "k1"], "path": ["a.jpg", "b.jpg"], "class": ["x", "y"]}
+    rows[column][1] += "\0"
+    file = tmp_path / "rows.parquet"
+    pq.write_table(pa.table(rows), file)
+    with pytest.raises(
+        ColdframeError, match=rf"row 2 has a NUL character in its {what} in column '{column}': remove it"
+    ):
+        catalogue.read(file, id_column="id", label_column="class")
+
+
 def test_other_errors(tmp_path: Path) -> None:
     with pytest.raises(ColdframeError, match="no such file; expected a CSV, TSV or Parquet file"):
         catalogue.read(tmp_path / "gone.csv")

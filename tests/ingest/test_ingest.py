@@ -254,6 +254,25 @@ def test_two_ingests_do_not_run_at_once(cf: Coldframe, catalogue: Catalogue) -> 
         assert "another coldframe process is writing 'ingest'" in cf.ingest(catalogue, code=5).stderr
 
 
+def test_a_file_that_claims_what_cannot_be_kept_fails_alone(cf: Coldframe, catalogue: Catalogue) -> None:
+    lines = b"Image type: Greyscale image\r\nImage size (x*y): 1*1\r\nFile size (no of images): 99999999999\r\n"
+    catalogue.add("many", "moth").write_bytes(lines.ljust(511, b"\0") + b"\x1a" + bytes(8))
+    catalogue.write()
+    assert "24 ready, 1 failed" in cf.ingest(catalogue, code=3).stderr
+    assert "out of range" in cf.value("select reason from failures")
+
+
+@pytest.mark.parametrize("years", [400, -400])
+def test_a_file_of_any_date_is_read_once(cf: Coldframe, catalogue: Catalogue, years: int) -> None:
+    """Dates survive copying, and a camera may have any."""
+    file = catalogue.images / catalogue.rows[0]["file_path"]
+    moment = years * 365 * 86_400
+    os.utime(file, (moment, moment))
+    cf.ingest(catalogue)
+    assert "0 files read" in cf.ingest(catalogue).stderr
+    cf("status")
+
+
 def test_a_file_that_takes_too_long_fails_alone(cf: Coldframe, catalogue: Catalogue) -> None:
     catalogue.add("slow", "moth", Image.new("L", (9000, 9000)), "slow.png")
     catalogue.write()

@@ -1108,10 +1108,15 @@ def plain(cf: Coldframe, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.parametrize("beside", [None, "read", "row_hash", "one"])
 def test_a_part_that_two_readers_read_differently_fails_a_deep_verify(
-    foreign: Coldframe, monkeypatch: pytest.MonkeyPatch
+    foreign: Coldframe, monkeypatch: pytest.MonkeyPatch, beside: str | None
 ) -> None:
     """Arrow heeds what the header of a page says of its encoding, and DuckDB does not. Statistics may be made to fit both."""
+    if beside is not None:  # a column that a query might take for something of its own
+        with_tables(
+            foreign, "images", lambda table: table.append_column(beside, pa.array([1] * len(table), pa.int64()))
+        )
     data = bytearray(plain(foreign, use_dictionary=False))
     at = data.index(b"\x15\x06\x15\x06")  # definition and repetition levels: run lengths
     data[at + 1] = 8  # bits, packed
@@ -1136,6 +1141,39 @@ def test_a_column_does_not_begin_before_the_first(foreign: Coldframe, offset: in
     changed = (data[:at] + bytes([2 * offset]) + data[at + 1 :] for at in places)
     put_part(foreign, next(one for one in changed if begin(one) == offset))
     assert "FAILED columns" in told(foreign, "verify", "--deep", code=4)
+
+
+@pytest.mark.parametrize("name", ["split", "SPLIT"])
+def test_a_column_that_ingest_would_rename_has_no_say(foreign: Coldframe, name: str) -> None:
+    before = foreign.rows("select image_id, split from splits order by image_id")
+    with_tables(
+        foreign, "images", lambda table: table.append_column(name, pa.array(["train"] * len(table), pa.string()))
+    )
+    assert "it has a column called split, which coldframe does not write" in told(foreign, "verify", code=4)
+    foreign("curate")
+    assert foreign.rows("select image_id, split from splits order by image_id") == before
+
+
+def test_a_column_of_ones_own_in_another_dataset_fails_verify(foreign: Coldframe) -> None:
+    with_tables(foreign, "embeddings", lambda table: table.append_column("y", pa.array([1] * len(table), pa.int64())))
+    assert "it has a column called y, which coldframe does not write" in told(foreign, "verify", code=4)
+
+
+@pytest.mark.parametrize("kind", [pa.int32(), pa.struct([("a", pa.int32())])])
+def test_columns_that_change_their_type_from_part_to_part_fail_verify(foreign: Coldframe, kind: pa.DataType) -> None:
+    """DuckDB reads all parts by the types of the first, which may have no row."""
+    types = iter([pa.string(), kind] * 9)
+    with_tables(foreign, "images", lambda table: table.append_column("zz", pa.nulls(len(table), next(types))))
+    assert "in another part" in told(foreign, "verify", code=4)
+
+
+def test_a_column_of_another_width_fails_verify(foreign: Coldframe) -> None:
+    def narrow(table: pa.Table) -> pa.Table:
+        place = table.column_names.index("bytes")
+        return table.set_column(place, "bytes", table["bytes"].cast(pa.int32()))
+
+    with_tables(foreign, "images", narrow)
+    assert "its bytes is int32, expected int64" in told(foreign, "verify", code=4)
 
 
 def test_rows_that_no_group_has_fail_verify(foreign: Coldframe) -> None:

@@ -168,7 +168,8 @@ def _to_convert(
     def forward(pictures: Any, training: bool) -> Any:
         return network(preprocess(tf.cast(pictures, tf.float32)), training=training)
 
-    return _facts(network), lambda: ov.convert_model(frozen_graph(forward, (*size, 3)).graph)
+    facts = _facts(network) | {"exactly": architecture.of_keras(network, exactly=True)}
+    return facts, lambda: ov.convert_model(frozen_graph(forward, (*size, 3)).graph)
 
 
 def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0, follow: bool = True) -> Any:
