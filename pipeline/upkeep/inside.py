@@ -274,7 +274,8 @@ def _fits(expected: pa.DataType, found: pa.DataType) -> bool:
     types = pa.types
     if types.is_list(expected):
         is_list = types.is_list(found) or types.is_fixed_size_list(found) or types.is_large_list(found)
-        return is_list and _fits(expected.value_type, found.value_type)
+        is_short = is_list and types.is_float16(found.value_type) and types.is_float32(expected.value_type)
+        return is_list and (is_short or _fits(expected.value_type, found.value_type))  # vectors may be kept in float16
     if types.is_string(expected):
         return bool(types.is_string(found) or types.is_large_string(found))
     return bool(expected == found)
