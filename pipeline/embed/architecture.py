@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from typing import Any
 
+from pipeline.runtime.frameworks import load_keras
 from store import digests
 
 # How the default precision is written; in which precision a network computes is kept beside its vectors.
@@ -21,8 +23,7 @@ def of_keras(network: Any, *, exactly: bool = False) -> str:
     Args:
         exactly: also tell in which precision each layer computes.
     """
-    import keras
-
+    keras = load_keras()
     config = network.get_config()
     described = _without_names(config, _numbers(config))
     if exactly:
@@ -32,9 +33,7 @@ def of_keras(network: Any, *, exactly: bool = False) -> str:
 
 def of_transformers(config: Any) -> str:
     """A network of transformers by its configuration, wherever it was loaded from."""
-    import transformers
-
-    return of_description("transformers", transformers.__version__, _without_places(config.to_dict()))
+    return of_description("transformers", version("transformers"), _without_places(config.to_dict()))
 
 
 def of_description(library: str, version: str, description: Any) -> str:

@@ -112,9 +112,7 @@ class Work:
             made_of = self._made.source
             if not made_of or embedders.Options.from_json(made_of).to_json() == self._source.to_json():
                 raise
-            said = ", ".join(
-                f"{key} = {value}" for key, value in embedders.Options.from_json(made_of).to_json().items()
-            )
+            said = ", ".join(f"{key} = {made_of.get(key)}" for key in self._source.to_json())
             raise ColdframeError(
                 f"{error}. The feature set {self.name!r} was made with {said}: give the same"
             ) from error
