@@ -111,7 +111,7 @@ def others(folder: Path, card: Mapping[str, Any]) -> list[str]:
     own = {cards.CARD, *card["files"]}
     readable = card.get("readable_card")  # earlier versions did not say what is in it
     file = folder / cards.READABLE_CARD
-    if has_digest(file, readable) or (readable is None and stat.S_ISREG(mode_of(file))):
+    if stat.S_ISREG(mode_of(file)) if readable is None else has_digest(file, readable):
         own.add(cards.READABLE_CARD)
     return sorted(name for name in os.listdir(folder) if name not in own)
 

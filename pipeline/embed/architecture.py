@@ -13,8 +13,8 @@ from store import digests
 _DEFAULT_PRECISIONS = ("float32", "bfloat16", "mixed_bfloat16")
 # In a configuration of transformers: where it comes from, what wrote it, and what the loader decides.
 _OF_PLACE = ("_name_or_path", "_attn_implementation", "architectures", "dtype", "torch_dtype", "transformers_version")
-_NAMED = ("keras_history",)  # in the description of a network of Keras: begins with the name of a layer
-_LISTS = ("input_layers", "output_layers")  # lists of such
+# In the description of a network of Keras: a place, which begins with the name of a layer, and lists of places.
+_PLACE, _PLACES = "keras_history", ("input_layers", "output_layers")
 
 
 def of_keras(network: Any, *, exactly: bool = False) -> str:
@@ -91,9 +91,9 @@ def _of_entry(key: str, value: Any, names: Mapping[str, int]) -> Any:
     if key == "dtype":
         name = value.get("config", {}).get("name") if isinstance(value, Mapping) else str(value)
         return "default" if name in _DEFAULT_PRECISIONS else str(name)
-    if key in _NAMED and isinstance(value, list | tuple):
+    if key == _PLACE and isinstance(value, list | tuple):
         return [names.get(str(value[0]), -1), *value[1:]]
-    if key in _LISTS:
+    if key in _PLACES:
         return _places(value, names)
     return _without_names(value, names)
 

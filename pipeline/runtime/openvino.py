@@ -1,4 +1,4 @@
-"""Networks on the processor through OpenVINO: converted once, and kept under the digest of their weights.
+"""Networks on the processor through OpenVINO: converted once, and kept under their weights and architecture.
 
 The framework that converts runs in a separate process, so that the process that embeds needs none.
 The cache is :mod:`pipeline.runtime.network_cache`.

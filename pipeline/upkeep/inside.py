@@ -37,7 +37,7 @@ PLACES = "dictionary_page_offset, data_page_offset, total_compressed_size"
 NO_ROOM = (
     "verify --deep writes parts into the temporary folder, a few at a time: make room there, or name another in TMPDIR"
 )
-# Types of DuckDB whose values have a width, and lists of them.
+# Types of DuckDB whose values all take the same few bytes, and lists of them.
 FIXED = r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|BOOLEAN|FLOAT|DOUBLE|DECIMAL\(.*\)|DATE|TIME.*|INTERVAL|UUID)(\[\d*\])?"
 MAGIC = b"PAR1"  # how a Parquet file begins
 TEXT = "BYTE_ARRAY"  # Parquet's name for text
@@ -46,9 +46,8 @@ TEXT = "BYTE_ARRAY"  # Parquet's name for text
 class Parts:
     """The parts of one moment, as DuckDB and Arrow both see them.
 
-    The two do not heed the same of what a file says: of its values, of where they lie and of how they are encoded. So each part
-    is written again, by our own writer, and DuckDB has to be told the same of both files, and to read the
-    same rows in both.
+    The two do not use the same of what a file says: of its values, of where they lie and of how they are encoded. So each part is
+    written again by our own writer, and DuckDB must be told the same of both files and read the same rows in both.
     """
 
     def __init__(self, root: Path, moment: Manifest) -> None:
