@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from store import places
 from store.errors import ColdframeError, QueryRefused, TooLittleMemory
 from store.worker import Died, TookTooLong, Worker
 
@@ -86,7 +87,9 @@ def _asked(
 
     spilled = spill.new()
     try:
-        worker.ask(_answer, root.absolute(), moment, sql, dict(parameters), spilled, memory, pieces)
+        worker.ask(
+            _answer, root.absolute(), places.STORES.get(root), moment, sql, dict(parameters), spilled, memory, pieces
+        )
         _wait_for_store(worker, root, timeout)
         answers = worker.answers(timeout)
         next(answers)

@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from store import connection, judge, queries
+from store import connection, judge, places, queries
 from store.asking import NARROW
 from store.errors import TooLittleMemory
 from store.manifest import Manifest
@@ -36,6 +36,7 @@ ROW_BYTES = 8  # that a row counts beside its values
 
 def answer(
     root: Path,
+    known_as: tuple[int, int] | None,
     moment: Manifest | int | None,
     sql: str,
     parameters: Mapping[str, str],
@@ -44,13 +45,16 @@ def answer(
     pieces: Callable[[pa.Table], Iterable[Any]] | None,
 ) -> Iterator[Any]:
     """Yield None when the query starts, None when its rows are there, then their schema and record batches, or what ``pieces``
-    makes of them. ``moment`` may be its number, None the newest.
+    makes of them. ``moment`` may be its number, None the newest; of a moment that the caller has read, ``known_as`` is the folder
+    that it has opened.
 
     Raises:
         QueryRefused: it would do more than read the store, or is wrong.
         ColdframeError: a part is damaged, or it needs more than ``memory`` bytes.
     """
-    if not isinstance(moment, Manifest):
+    if isinstance(moment, Manifest):
+        places.know(root, known_as)  # an earlier query may have been to another store in this place
+    else:
         moment = Store.open(root).snapshot(moment).manifest
     memory = memory_bytes() // 2 if memory is None else memory
     readable = PartFiles(root, moment)

@@ -22,10 +22,16 @@ class NotRegular(OSError):
     """Something else than a regular file stands where one was expected: a link, a folder, a pipe, a device."""
 
 
-def know(store: Path) -> None:
-    """Remember which folder a store is, under each path that may name it: another one in its place is not taken for it."""
-    status = store.stat()
-    STORES.update(dict.fromkeys((store, store.absolute(), store.resolve()), (status.st_dev, status.st_ino)))
+def know(store: Path, as_one: tuple[int, int] | None = None) -> None:
+    """Remember which folder a store is, under each path that may name it: another one in its place is not taken for it.
+
+    Args:
+        as_one: the device and inode that another process knows it by; None for those of the folder that is there now.
+    """
+    if as_one is None:
+        status = store.stat()
+        as_one = status.st_dev, status.st_ino
+    STORES.update(dict.fromkeys((store, store.absolute(), store.resolve()), as_one))
 
 
 def store_of(path: Path) -> Path | None:

@@ -51,12 +51,13 @@ class Store:
                 f"{root}: no store here; make one with 'coldframe ingest METADATA --images DIR', or name another "
                 "with --store"
             )
+        store = cls(root)
         _refuse_links(root)
         if not manifest.numbers(root):
             raise ColdframeError(
                 f"{root / manifest.FOLDER}: no manifest there; restore one from a backup, or ingest anew"
             )
-        return cls(root)
+        return store
 
     @classmethod
     def create(cls, root: Path) -> Store:
@@ -74,9 +75,9 @@ class Store:
                     f"{root}: not a store and not empty (it has {others[0]}): name another folder with --store"
                 )
         files.make_folder(root)
+        store = cls(root)
         _refuse_links(root)
         files.make_folder(root / manifest.FOLDER)
-        store = cls(root)
         if manifest.read(root) == manifest.EMPTY:
             with store.commit("create") as commit:
                 commit.create_datasets()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import resource
+import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,23 @@ def test_a_commit_is_all_or_nothing(store: Store) -> None:
         commit.append("verdicts", verdicts("b"))
         raise RuntimeError("killed here")
     assert ids(store) == ["a"]
+
+
+@pytest.mark.parametrize("begin", [Store.open, Store.create])
+def test_a_store_that_was_made_anew_is_opened_anew(store: Store, begin: Callable[[Path], Store]) -> None:
+    """By a process that has asked the one that was there before."""
+    before = Coldframe(store.root)
+    assert ids(store) == []
+    assert before.rows("select * from data.verdicts") == []
+    store.root.rename(store.root.with_name("before"))
+    shutil.copytree(store.root.with_name("before"), store.root)
+    anew = begin(store.root)
+    with anew.commit("test") as commit:
+        commit.append("verdicts", verdicts("a"))
+    assert ids(anew) == ["a"]
+    shutil.move(store.root, store.root.with_name("and this"))
+    shutil.copytree(store.root.with_name("and this"), store.root)
+    assert [row["image_id"] for row in before.rows("select * from data.verdicts")] == ["a"]
 
 
 def test_a_slice_is_replaced_and_others_stay(store: Store) -> None:
