@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check docs lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-handover bench-head bench-heads bench-lab bench-predict bench-scale clean
+.PHONY: install demo test exhaustive check docs lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-handover bench-head bench-heads bench-lab bench-predict bench-scale clean
 
 install: .venv/installed
 
@@ -16,11 +16,15 @@ demo: install
 	$(BIN)/coldframe demo
 
 test: install
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -m "not exhaustive"
+
+# The other tests: every variant of each attack and of each damage, every point at which a process may die (ten minutes).
+exhaustive: install
+	$(BIN)/python -m pytest tests -m exhaustive
 
 # The quick loop for those who change the code: lint, types, and the tests that take no framework and no minutes.
 check: lint
-	$(BIN)/python -m pytest tests -m "not slow"
+	$(BIN)/python -m pytest tests -m "not slow and not exhaustive"
 
 # The reference of commands, made of their help.
 docs: install

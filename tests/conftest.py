@@ -18,6 +18,16 @@ for library in ("OMP", "OPENBLAS", "MKL"):
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of each test marked ``variants``, leave the first set of parameters in ``make test`` and mark the others."""
+    first: dict[str, str] = {}
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        if first.setdefault(test, item.nodeid) != item.nodeid and item.get_closest_marker("variants"):
+            item.add_marker(pytest.mark.exhaustive)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The only variables of ours that tests see: a cache of converted networks for all of them, and the reference backend.

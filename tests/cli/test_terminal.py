@@ -31,7 +31,7 @@ from pipeline.cli.app import cli
 from pipeline.runtime import output, progress, terminal
 from tests.support.coldframe import COLOURS, REPOSITORY, Catalogue, Coldframe, environment, picture
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.variants]
 
 # What a stranger may put into a name, and how it is shown.
 STRANGE = {

@@ -53,7 +53,7 @@ from tests.support import backbones
 from tests.support.artefacts import CLASSES, put_card
 from tests.support.coldframe import REPOSITORY, Coldframe, environment, picture
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.variants]
 
 SET = backbones.NAME
 FORMATS = ("onnx", "openvino")

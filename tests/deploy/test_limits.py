@@ -49,7 +49,7 @@ from tests.support import artefacts
 from tests.support.artefacts import CLASSES, put_card
 from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe, environment, parts_of, picture
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.variants]
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

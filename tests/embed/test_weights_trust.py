@@ -43,7 +43,7 @@ from tests.support import artefacts, small_network, tiny_clip
 from tests.support.artefacts import described, layer, packed
 from tests.support.coldframe import Catalogue, Coldframe, picture
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.variants]
 
 NAMED = "stranger/clip"  # a repository that only a store names
 needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="openvino is not installed")

@@ -294,7 +294,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     return [int(pid) for pid in set(children) if b"store.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)])
 def test_an_interrupt_waits_for_no_file(cf: Coldframe, catalogue: Catalogue, how: signal.Signals) -> None:
     if not Path("/proc/self/task").is_dir():
         pytest.skip("no /proc here to find a command's processes in")

@@ -15,7 +15,7 @@ import pytest
 from store import memory, spill
 from tests.support.coldframe import REPOSITORY, Coldframe, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.variants]
 
 LONG = "select count(*) from range(1000000) a, range(1000000) b where hash(a.range, b.range) = 1"
 PARENT = """

@@ -22,6 +22,8 @@ from store.store import Store
 from tests.support.coldframe import Catalogue, Coldframe
 from tests.support.statements import shown
 
+pytestmark = pytest.mark.variants
+
 NAME = f"{'0' * 31}1.parquet"
 
 

@@ -21,6 +21,8 @@ from store.store import Snapshot
 from tests.support.coldframe import Coldframe, drawn, environment
 from tests.support.statements import shown, snapshot, throw
 
+pytestmark = pytest.mark.variants
+
 SECONDS = 2.0  # of statements in these tests; many more are in the chaos
 
 

@@ -28,6 +28,7 @@ from tests.support.statements import shown
 
 pytestmark = pytest.mark.slow
 
+ALWAYS = ("images", "embeddings", "steps", "runs")  # losses that `make test` tries; the others are exhaustive
 # What a person would look at, and would miss.
 LOOKED_AT = {
     "images": "select * from images order by image_id",
@@ -96,7 +97,10 @@ def follow(cf: Coldframe, said: str, catalogue: Path | None = None) -> list[str]
     return [command.replace(f" --store {cf.path}", "") for command in commands]
 
 
-@pytest.mark.parametrize("dataset", [*SCHEMAS, "models"])
+@pytest.mark.parametrize(
+    "dataset",
+    [one if one in ALWAYS else pytest.param(one, marks=pytest.mark.exhaustive) for one in (*SCHEMAS, "models")],
+)
 def test_what_a_lost_dataset_held_comes_back_by_the_commands_it_names(
     cf: Coldframe, whole: Coldframe, dataset: str
 ) -> None:

@@ -66,7 +66,7 @@ def catalogued(tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
     return cf
 
 
-@pytest.fixture(scope="module", params=["by options", "by a recipe"])
+@pytest.fixture(scope="module", params=["by options", pytest.param("by a recipe", marks=pytest.mark.exhaustive)])
 def trained(
     catalogued: Coldframe, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> tuple[Coldframe, Path | None]:
@@ -94,7 +94,7 @@ def settings_of(cf: Coldframe, name: str) -> dict[str, Any]:
     return {"kind": row["kind"], **{key: value for key, value in settings.items() if not key.startswith("chosen_")}}
 
 
-@pytest.mark.parametrize("damaged", ["runs", "models"])
+@pytest.mark.parametrize("damaged", ["runs", pytest.param("models", marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", MADE)
 def test_a_lost_run_is_made_again(
     trained: tuple[Coldframe, Path | None], tmp_path: Path, name: str, damaged: str

@@ -22,6 +22,7 @@ from tests.support.coldframe import Coldframe
 
 pytestmark = pytest.mark.slow
 
+EVERY = pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.exhaustive)])
 OPERATIONS = ("write", "sync", "sync_folder", "make_folder", "rename", "link", "remove")
 
 
@@ -47,9 +48,11 @@ def stopping(patch: pytest.MonkeyPatch, after: int) -> None:
         patch.setattr(files, name, guarded(getattr(files, name)))
 
 
-def at_each_operation(whole: Path, folder: Path, act: Callable[[Store], object], check: Callable[[Store], None]) -> int:
-    """Stop ``act`` before its first, second, … operation on copies of a store, and check each; how many there are."""
-    for after in range(200):
+def at_operations(
+    every: int, whole: Path, folder: Path, act: Callable[[Store], object], check: Callable[[Store], None]
+) -> int:
+    """Stop ``act`` before every so many-th of its operations on copies of a store, and check each; how many it may have."""
+    for after in range(0, 200, every):
         copy = folder / str(after)
         shutil.copytree(whole, copy)
         with pytest.MonkeyPatch.context() as patch:
@@ -90,7 +93,8 @@ def many(ready: Coldframe) -> Coldframe:
     return ready
 
 
-def test_compaction(many: Coldframe, tmp_path: Path) -> None:
+@EVERY
+def test_compaction(many: Coldframe, tmp_path: Path, every: int) -> None:
     before = rows(many.store)
 
     def check(store: Store) -> None:
@@ -98,14 +102,15 @@ def test_compaction(many: Coldframe, tmp_path: Path) -> None:
         assert damage(store) == []
 
     assert (
-        at_each_operation(
-            many.path, tmp_path / "copies", lambda store: compact(store, "embeddings", "mean-colour"), check
+        at_operations(
+            every, many.path, tmp_path / "copies", lambda store: compact(store, "embeddings", "mean-colour"), check
         )
         > 5
     )
 
 
-def test_gc(many: Coldframe, tmp_path: Path) -> None:
+@EVERY
+def test_gc(many: Coldframe, tmp_path: Path, every: int) -> None:
     before = rows(many.store)
 
     def collect(store: Store) -> None:
@@ -118,10 +123,11 @@ def test_gc(many: Coldframe, tmp_path: Path) -> None:
         assert garbage.find(store.root, time.time()).all_parts() == []
         assert rows(store) == before
 
-    assert at_each_operation(many.path, tmp_path / "copies", collect, check) > 5
+    assert at_operations(every, many.path, tmp_path / "copies", collect, check) > 5
 
 
-def test_repair(many: Coldframe, tmp_path: Path) -> None:
+@EVERY
+def test_repair(many: Coldframe, tmp_path: Path, every: int) -> None:
     moment = many.store.snapshot().manifest
     for part in (
         *moment.parts("embeddings", "other"),
@@ -138,4 +144,4 @@ def test_repair(many: Coldframe, tmp_path: Path) -> None:
         assert damage(store) == []
         assert len(list((store.root / "damaged" / "parts").rglob("*.parquet"))) == 3
 
-    assert at_each_operation(many.path, tmp_path / "copies", lambda store: repair(store, Config()), check) > 5
+    assert at_operations(every, many.path, tmp_path / "copies", lambda store: repair(store, Config()), check) > 5

@@ -38,7 +38,7 @@ from store.manifest import Manifest
 from store.schemas import SCHEMAS
 from tests.support.coldframe import REPOSITORY, Coldframe, drawn, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.variants]
 
 SECONDS = 60.0  # after which a process hangs
 HEX = "0123456789abcdef" * 2

@@ -17,7 +17,10 @@ from tests.support.coldframe import Coldframe, drawn, killed
 
 pytestmark = pytest.mark.slow
 
-KILLS = 6  # for each command; make chaos adds every point of the protocol
+KILLS = [
+    2,
+    pytest.param(6, marks=pytest.mark.exhaustive),
+]  # for each command; make chaos adds every point of the protocol
 OFTEN = ["--commit-seconds", "0"]  # so that kills fall between commits too
 
 
@@ -37,7 +40,8 @@ def assert_as_if_never_killed(broken: Coldframe, whole: Coldframe) -> None:
     assert "FAILED" not in broken("verify", "--deep").stdout
 
 
-def test_killed_ingest_and_embed_end_as_if_never_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wanted", KILLS)
+def test_killed_ingest_and_embed_end_as_if_never_killed(tmp_path: Path, wanted: int) -> None:
     catalogue = drawn(tmp_path / "catalogue", per_class=40)
     catalogue.add("missing", "moth")
     catalogue.write()
@@ -53,7 +57,7 @@ def test_killed_ingest_and_embed_end_as_if_never_killed(tmp_path: Path) -> None:
         code = 3 if arguments[0] == "ingest" else 0  # one row fails
         whole.process(*arguments, code=code)
         seconds, kills = time.monotonic() - started, 0
-        while kills < KILLS:
+        while kills < wanted:
             if killed(broken, arguments, chance.uniform(0.2, seconds)):
                 kills += 1
             else:  # it came to its end before: begin again

@@ -21,7 +21,7 @@ from pipeline.runtime import openvino, quiet
 from tests.support import tiny_clip
 from tests.support.coldframe import REPOSITORY, drawn, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.variants]
 
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 SOURCE = REPOSITORY / "tests" / "support" / "watch.c"

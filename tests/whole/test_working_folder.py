@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.variants]
 
 # Modules that our processes import early, late, only in a worker, or only if they are installed; and packages of our names.
 STRAY = (
