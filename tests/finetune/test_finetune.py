@@ -22,25 +22,25 @@ from pipeline.finetune.loop import Examples, Fit, Network, Schedule
 from pipeline.runs.runs import Run
 from pipeline.steps import config
 from pipeline.train import classifier
+from tests.support import backbones
 from tests.support.coldframe import REPOSITORY, Coldframe, drawn
 
 pytestmark = pytest.mark.slow
 
-SET = "efficientnet-b0"
+SET = backbones.NAME
 SIZE = 64
+LAST = "conv_pw_13"  # its last layer with weights that are trained
 STEPS = Schedule("adam", 1e-3, 8, 2, 0, 0.1, 3)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
-    """A store with an mlp head on a small EfficientNet of random weights."""
+    """A store with an mlp head on a small network of random weights."""
     folder = tmp_path_factory.mktemp("finetune")
     catalogue = drawn(folder / "catalogue", per_class=10)
     cf = Coldframe(folder / "store")
     cf.ingest(catalogue)
-    # from a file: each backend of Keras draws random weights of its own
-    backbone(SET, weights="random", size=(SIZE, SIZE)).save_weights(folder / "b0.weights.h5")
-    cf("embed", SET, "--weights", folder / "b0.weights.h5", "--size", f"{SIZE}x{SIZE}")
+    cf("embed", SET, "--weights", backbones.save_weights(folder, (SIZE, SIZE)), "--size", f"{SIZE}x{SIZE}")
     cf("split", "test", "0.2")
     cf("split", "val", "0.2")
     cf("train", "--head", "mlp", "--units", "16", "--epochs", "3", "--embedder", SET)
@@ -50,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
 def weights_of(backbone_: Any) -> dict[str, npt.NDArray[Any]]:
     """By the layer's place, and its name where it has one of its own: some names are numbered anew for each network."""
     return {
-        f"{layer.name if layer.name == 'top_conv' else place}/{weight.name}": array
+        f"{layer.name if layer.name == LAST else place}/{weight.name}": array
         for place, layer in enumerate(backbone_.layers)
         for weight, array in zip(layer.weights, layer.get_weights(), strict=True)
     }
@@ -93,7 +93,7 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> npt.NDArray[np.
 def assert_agreement(cf: Coldframe) -> None:
     whole, before, whole_after, layers = tuned(cf, "whole")
     cut, _, cut_after, _ = tuned(cf, "cut")
-    assert layers == ["top_conv"]
+    assert layers == [LAST]
     assert np.allclose(cut.step_losses, whole.step_losses, rtol=1e-3)
     moved = difference(before, whole_after)
     assert np.linalg.norm(moved) > 0
@@ -102,7 +102,7 @@ def assert_agreement(cf: Coldframe) -> None:
         changed = {name for name in before if not np.array_equal(before[name], after[name])}
         # of the head the Dense layers at 1 and 3, not BatchNormalization at 0; and no statistic of any BatchNormalization
         assert changed == {
-            "top_conv/kernel",
+            f"{LAST}/kernel",
             *(f"head {place}/{name}" for place in (1, 3) for name in ("kernel", "bias")),
         }
 
@@ -154,7 +154,7 @@ def test_a_run_is_tuned_kept_and_evaluated(trained: Coldframe) -> None:
     done = trained("finetune", "mlp", *options)
     run = trained.rows("select * from runs where kind = 'finetuned' order by created_at desc limit 1")[0]
     assert done.stdout.strip() == run["run_id"]
-    assert "cut at block7a_project_bn: all below top_conv is frozen" in done.stderr
+    assert f"cut at conv_dw_13_relu: all below {LAST} is frozen" in done.stderr
     assert run["finetuned_from"] == Run.find(trained.store.snapshot(), "mlp").run_id
     gain = run["val_loss_before"] - run["val_loss_after"]
     better = (run["val_accuracy_after"], gain) > (run["val_accuracy_before"], 1e-4)
@@ -184,12 +184,12 @@ def test_activations_are_kept_within_bounds_and_collected(trained: Coldframe) ->
     options = ("finetune", "mlp", "--epochs", "1", "--batch", "8")
     refused = trained(*options, "--cache-as", "float32", "--max-disk", "10kB", code=1)
     assert (
-        "more pictures would take 0.1 MB beside 0.0 MB that are there, and 0.0 MB are allowed: allow more with --max-disk"
+        "more pictures would take 0.4 MB beside 0.0 MB that are there, and 0.0 MB are allowed: allow more with --max-disk"
         in refused.stderr
     )
     trained(*options, "--layers", "12", "--max-disk", "1MB")
     folders = {path.name for path in (trained.path / "activations").iterdir() if list(path.iterdir())}
-    trained(*options, "--cache-as", "float32", "--max-disk", "150kB")
+    trained(*options, "--cache-as", "float32", "--max-disk", "450kB")
     left = {path.name for path in (trained.path / "activations").iterdir()}
     assert len(left - folders) == 1
     assert not folders & left
@@ -229,7 +229,7 @@ def test_a_lost_model_is_tuned_again_by_the_command_that_repair_names(trained: C
 
 def test_what_cannot_be_tuned_is_said(trained: Coldframe) -> None:
     for arguments, said in (
-        (("mlp", "--layers", "1"), "the last 1 layers of efficientnetb0 have no weights to train"),
+        (("mlp", "--layers", "1"), "the last 1 layers of mobilenet_1.00_64 have no weights to train"),
         (("mlp", "--layers", "9999"), "layers = 9999, expected from 1 to"),
         (("mlp", "--max-disk", "much"), "max_disk = 'much', expected a size such as 500MB or 20GB"),
         (("mlp", "--augment", "--mode", "cut"), "--augment needs --mode whole"),

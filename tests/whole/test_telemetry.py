@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime import openvino, quiet
-from tests.support import tiny_clip
+from tests.support import backbones, tiny_clip
 from tests.support.coldframe import REPOSITORY, drawn, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.variants]
@@ -28,7 +28,7 @@ SOURCE = REPOSITORY / "tests" / "support" / "watch.c"
 # A person's own, and whatever else would hide what libraries do by default.
 UNSET = ("XDG_", "HF_", "ORT_", "KERAS_", "TORCHINDUCTOR_", "COLDFRAME_", "DO_NOT_TRACK", "DISABLE_", "CI", "OPENVINO_")
 SIZE = ("--weights", "random", "--size", "32x32")
-BACKBONE = "mobilenet-v3-small"
+BACKBONE = backbones.NAME
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler to make the recorder with")
 needs_onnx = pytest.mark.skipif(find_spec("onnxruntime") is None, reason="the extra onnx is not installed")
