@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.upkeep import footers
 from store import connection, opening, spill
 from store.errors import ColdframeError
 from store.manifest import Manifest
@@ -28,18 +29,11 @@ from store.schemas import COMPUTED, GROWN_DATASETS, OPEN_DATASETS, SCHEMAS
 
 ROWS_AT_ONCE = 65_536
 BUNCH_PARTS, BUNCH_BYTES = 64, 16_000_000  # compared together
-# What DuckDB tells of a column in a group of rows: of its values, and of where they lie.
-SAID = (
-    "row_group_id, row_group_num_rows, path_in_schema, num_values, stats_min, stats_max, stats_null_count, stats_distinct_count, "
-    "stats_min_value, stats_max_value, min_is_exact, max_is_exact, index_page_offset, bloom_filter_offset, geo_bbox, geo_types"
-)
-PLACES = "dictionary_page_offset, data_page_offset, total_compressed_size"
 NO_ROOM = (
     "verify --deep writes parts into the temporary folder, a few at a time: make room there, or name another in TMPDIR"
 )
 # Types of DuckDB whose values all take the same few bytes, and lists of them.
 FIXED = r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|BOOLEAN|FLOAT|DOUBLE|DECIMAL\(.*\)|DATE|TIME.*|INTERVAL|UUID)(\[\d*\])?"
-MAGIC = b"PAR1"  # how a Parquet file begins
 TEXT = "BYTE_ARRAY"  # Parquet's name for text
 
 
@@ -47,7 +41,8 @@ class Parts:
     """The parts of one moment, as DuckDB and Arrow both see them.
 
     The two do not use the same of what a file says: of its values, of where they lie and of how they are encoded. So each part is
-    written again by our own writer, and DuckDB must be told the same of both files and read the same rows in both.
+    written again by our own writer: the part must say nothing else than what was written says, and DuckDB must read the same
+    rows in both.
     """
 
     def __init__(self, root: Path, moment: Manifest) -> None:
@@ -110,7 +105,11 @@ class Parts:
             ):
                 problem = _of_columns(dataset, part, file) or self._of_types(dataset, file.schema_arrow)
                 if problem is None and written is not None:
-                    written[part] = self._write_again(opened, file)
+                    again = self._write_again(opened, file)
+                    with again.open("rb") as copy:
+                        problem = footers.problem(opened, copy, file)
+                    if problem is None:
+                        written[part] = again.name
                 return problem
         except FileNotFoundError:
             return None
@@ -125,7 +124,7 @@ class Parts:
                 return f"its {field.name} is {field.type}, in another part {other}"
         return None
 
-    def _write_again(self, opened: Any, file: pq.ParquetFile) -> str:
+    def _write_again(self, opened: Any, file: pq.ParquetFile) -> Path:
         columns = [file.schema.column(number) for number in range(len(file.schema))]
         texts = [one.path for one in columns if one.physical_type == TEXT]
         if not self._spilled:
@@ -147,15 +146,13 @@ class Parts:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise ColdframeError(NO_ROOM) from error
             raise
-        return again.name
+        return again
 
     def _compare(self, written: Mapping[Part, str]) -> str | None:
         """What differs between parts and what was written of them; None if nothing does."""
         if not written:
             return None
         there, again = [part.path for part in written], list(written.values())
-        if _said(self._there, there) != _said(self._again, again):
-            return "its statistics do not match its values, or are not as coldframe writes them"
         if not _are_read_alike(self._there, there, self._again, again):
             return "its values depend on what reads them"
         return None
@@ -183,23 +180,6 @@ def _told(look: Callable[[], str | None]) -> str | None:
         return "cannot be read (it takes more memory than there is)"
     except Exception as error:  # the reader of a file that makes no sense raises kinds of its own
         return f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-
-
-def _said(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> list[list[tuple[Any, ...]]]:
-    """What DuckDB is told of the values of each part, a row for each column of each group of rows; its chunks lie in order."""
-    files = {f"{STORE}{path}": list[tuple[Any, ...]]() for path in paths}
-    for name, *row in con.execute(
-        f"select file_name, {SAID}, {PLACES} from parquet_metadata(?)", [list(files)]
-    ).fetchall():
-        files[name].append(tuple(row))
-    for rows in files.values():
-        end = len(MAGIC)
-        for _, _, _, count, *_, dictionary, data, size in rows:
-            begin = dictionary or data
-            if count and (begin < end or begin > data):
-                raise ValueError("its columns overlap")
-            end = max(end, begin + size)
-    return [[row[: -len(PLACES.split(","))] for row in rows] for rows in files.values()]
 
 
 def _are_read_alike(

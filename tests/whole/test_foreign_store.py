@@ -31,7 +31,7 @@ from click.testing import CliRunner
 from pipeline.cli.app import cli
 from pipeline.finetune.activations import Activations
 from pipeline.train import tune
-from pipeline.upkeep import inside
+from pipeline.upkeep import footers, inside
 from store import manifest, parts, queries, spill
 from store.errors import ColdframeError
 from store.manifest import Manifest
@@ -1121,7 +1121,7 @@ def test_a_part_that_two_readers_read_differently_fails_a_deep_verify(
     at = data.index(b"\x15\x06\x15\x06")  # definition and repetition levels: run lengths
     data[at + 1] = 8  # bits, packed
     put_part(foreign, bytes(data))
-    monkeypatch.setattr(inside, "_said", lambda con, paths: [])
+    monkeypatch.setattr(footers, "problem", lambda theirs, ours, values: None)
     assert "its values depend on what reads them" in told(foreign, "verify", "--deep", code=4)
 
 
