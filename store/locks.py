@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -26,7 +28,7 @@ def held(root: Path, name: str, *, wait: float = 0.0) -> Iterator[None]:
         Locked: somebody else holds it.
         NotRegular: a link or something else stands in its place.
     """
-    file = root / "locks" / f"{name}.lock"
+    file = root / "locks" / f"{_file_name(name)}.lock"
     _make_folder(root, file.parent)
     until = time.monotonic() + wait
     while (descriptor := _take(root, file)) is None:
@@ -40,6 +42,14 @@ def held(root: Path, name: str, *, wait: float = 0.0) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)  # which lets go
+
+
+def _file_name(name: str) -> str:
+    """A name of a file for each name of a lock, no two alike."""
+    if re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", name):
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:32]
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:60] + "-" + digest
 
 
 def _make_folder(root: Path, folder: Path) -> None:

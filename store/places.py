@@ -7,6 +7,7 @@ file from the last of them.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,43 @@ from pathlib import Path
 STORES: dict[Path, tuple[int, int]] = {}  # device and inode of each store that this process has opened, by its paths
 # Without waiting: a pipe that nobody writes to is opened at once, and refused then.
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_DESCRIPTORS = "/proc/self/fd"  # where Linux tells what a descriptor is of
 _ENTER = READ | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+def real_path(path: Path) -> Path:
+    """The path of a file or folder that leads through no link, as the system finds it.
+
+    The system follows some forty links. Following them here would have no end: a few links can stand for millions of steps.
+
+    Raises:
+        OSError: it is not there, may not be reached, or is behind too many links.
+    """
+    if not _tells_paths():
+        path.stat()
+        return path.resolve()
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        return Path(os.readlink(f"{_DESCRIPTORS}/{descriptor}"))
+    finally:
+        os.close(descriptor)
+
+
+def is_inside(path: Path, top: Path) -> bool:
+    """Whether a path leads into a folder, through links too; of a file that cannot be reached, whether its name says so.
+
+    Raises:
+        OSError: it is too long, or behind too many links.
+    """
+    try:
+        return real_path(path).is_relative_to(real_path(top))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return Path(os.path.normpath(path)).is_relative_to(os.path.normpath(top))
+
+
+@functools.cache
+def _tells_paths() -> bool:
+    return hasattr(os, "O_PATH") and os.path.isdir(_DESCRIPTORS)
 
 
 class NotRegular(OSError):

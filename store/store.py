@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -89,7 +88,7 @@ class Store:
 
     def lock(self, name: str, *, wait: float = 0.0) -> AbstractContextManager[None]:
         """Hold a lock against other writers of the same thing; see :func:`store.locks.held`."""
-        return locks.held(self.root, re.sub(r"[^\w.-]", "_", name), wait=wait)
+        return locks.held(self.root, name, wait=wait)
 
     @contextmanager
     def commit(self, step: str, *, seen: Manifest | None = None) -> Iterator[Commit]:

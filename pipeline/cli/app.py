@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,6 +39,7 @@ COMMON_NAMES = ("store", "config", "quiet", "verbose", "help")
 SOME_FAILED = 3
 NOT_STOPPED = "did not stop by itself in time, and was ended; what was committed before is safe"
 LINE = "COLDFRAME_LINE"  # names the child's end of a pipe, through which the child learns that its parent is gone
+ONCE_IN = 5.0  # seconds in which a process that was asked to stop is not asked again
 STOPS_BY_ITSELF = 2.0  # seconds to wait before asking a child to stop that was not interrupted with us
 
 # The commands by stage, in order: the file that has each, and a line about it.
@@ -293,6 +296,9 @@ def coldframe(common: Common, arguments: list[str], *, results: bool = True) -> 
     return code if code >= 0 else 1
 
 
+_asked_at = -math.inf  # when this process was asked to stop, by the clock of time.monotonic
+
+
 def main() -> None:
     """The ``coldframe`` command."""
     line = os.environ.pop(LINE, None)
@@ -312,6 +318,7 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # once is enough: it is ending
-        signal.signal(one, signal.SIG_IGN)
-    raise KeyboardInterrupt  # a job that a scheduler ends should end as with Ctrl-C
+    global _asked_at
+    before, _asked_at = _asked_at, time.monotonic()
+    if _asked_at - before > ONCE_IN:  # it is ending, unless Python has dropped the exception, as it does in some places
+        raise KeyboardInterrupt  # a job that a scheduler ends should end as with Ctrl-C

@@ -15,7 +15,9 @@ from pipeline.cli.options import settings_options
 from pipeline.demo import summary, world
 from pipeline.runtime import terminal
 from pipeline.steps import config
+from store import manifest
 from store.errors import ColdframeError
+from store.store import Snapshot
 
 
 @command("run")
@@ -40,7 +42,7 @@ def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
         raise ColdframeError("no coldframe.toml here; 'coldframe run --init' writes the reference recipe")
     some_failed = False
     for step in recipe.steps(common.config):
-        reason = step.out_of_date(None if dry_run and not common.root.exists() else common.create().snapshot())
+        reason = step.out_of_date(_moment(common, may_make=not dry_run))
         common.say(f"{step}: {reason or 'up to date'}")
         if reason and not dry_run:
             code = coldframe(common, [step.command, *step.arguments])
@@ -50,6 +52,13 @@ def run(common: Common, file: Path | None, init: bool, dry_run: bool) -> None:
             some_failed = some_failed or code == SOME_FAILED
     if some_failed:
         sys.exit(SOME_FAILED)
+
+
+def _moment(common: Common, *, may_make: bool) -> Snapshot | None:
+    """The store as it is now; None where there is none and none may be made."""
+    if may_make:
+        return common.create().snapshot()
+    return common.open().snapshot() if (common.root / manifest.FOLDER).exists() else None
 
 
 @command("demo")

@@ -20,12 +20,12 @@ import pyarrow as pa
 from pipeline.demo.families import PLANS, invented_names, rng_of
 from pipeline.demo.faults import NOT_ANIMALS, SKETCH
 from pipeline.ingest import tables
-from pipeline.ingest.decoding import MOST_PATH
 from store.errors import ColdframeError
 
 NEEDED = ("rare_species_id", "phylum", "family", "file_path")
 TRUTH_COLUMNS = ("rare_species_id", "file_path", "kind", "note")
 ROWS_PER_FAMILY = 42
+MOST_PATH = 4096  # characters: more than any system opens
 
 # Kinds in truth.csv besides those of faults.NOT_ANIMALS.
 PHOTO, CMYK_GOOD, MISLABELLED, EXACT_COPY, NEAR_COPY, TRUNCATED = (

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.ingest import decoding
 from pipeline.ingest.decoders import Inside, Source
+from store import places
 from store.errors import ColdframeError
 
 STDIN = "-"
@@ -46,16 +47,16 @@ def expand(given: Sequence[str]) -> list[Source]:
 def _pictures_in(name: str) -> Iterator[Inside]:
     """Files of a folder, at any depth, that are pictures by their names; a link to somewhere else is none of its own."""
     folder = Path(name)
-    known, top = decoding.suffixes(), folder.resolve()
+    known, top = decoding.suffixes(), str(places.real_path(folder))
     for path in folder.rglob("*"):
         if path.suffix.lower() not in known:
             continue
         try:
-            is_own = path.is_file() and path.resolve().is_relative_to(top)
-        except (OSError, RuntimeError):
+            is_own = path.is_file() and places.is_inside(path, folder)
+        except OSError:
             is_own = True  # reading it will say why it cannot be read
         if is_own:
-            yield Inside(str(folder), str(top), str(path.relative_to(folder)))
+            yield Inside(str(folder), top, str(path.relative_to(folder)))
 
 
 def _from_stdin() -> list[Source]:

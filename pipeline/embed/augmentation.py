@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageStat
 
 from pipeline.ingest.decoding import resize
-from store.errors import ColdframeError
+from store.errors import ColdframeError, StoreDamaged
 
 # How to fill beyond the edges: Keras' name, and numpy.pad's name for it.
 FILLS = {"reflect": "symmetric", "nearest": "edge", "wrap": "wrap", "constant": "constant"}
@@ -78,8 +78,15 @@ class Augmentation:
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> Augmentation:
-        """The settings from what the store remembers."""
-        return cls(**{one.name: settings[one.name] for one in fields(cls)})
+        """The settings from what the store remembers.
+
+        Raises:
+            StoreDamaged: it does not remember them all, or remembers what they cannot be.
+        """
+        try:
+            return cls(**{one.name: settings[one.name] for one in fields(cls)})
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreDamaged(f"views of a feature set: {error!r} in the settings they were made with") from None
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,6 @@ _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6", b"%!\n", b"\x04%!PS")
 MAX_PIXELS = 89_478_485
 # Bytes of the largest file, whatever its pixels. A higher pixel limit allows more, at 16 bytes a pixel.
 MAX_BYTES = 1 << 30
-MOST_PATH = 4096  # characters: more than any system opens
 
 # A picture is grey when the channels of at least 99 % of its pixels are this close together. JPEG compression moves
 # the channels of a grey picture by a few steps; the palest colour photographs measured differ by 15.
@@ -94,18 +93,18 @@ def locate(root: Path, path: str) -> Path:
     """
     if not path:
         raise UnreadableImage("no path given in this row")
+    from store import places  # not for those who have this module with a model
+
     if PurePosixPath(path).is_absolute() or Path(path).is_absolute():
         raise UnreadableImage("absolute path: expected one relative to the image folder")
     if "\0" in path:
         raise UnreadableImage("not a path: it holds a NUL character")
-    if len(path) > MOST_PATH:  # following one that is longer takes time that grows with its square
-        raise UnreadableImage(f"a path of {len(path)} characters, expected at most {MOST_PATH}")
     whole = root / path
     try:
-        inside = whole.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError) as error:
-        raise UnreadableImage(f"not a usable path: {error}") from error
-    if not inside:
+        is_inside = places.is_inside(whole, root)
+    except OSError as error:
+        raise UnreadableImage(f"not a usable path: {error.strerror}") from error
+    if not is_inside:
         raise UnreadableImage("leaves the image folder, by its path or through a link")
     return whole
 
@@ -137,17 +136,18 @@ def read_inside(root: Path, path: str, *, most: int = MAX_BYTES) -> tuple[bytes,
     Raises:
         UnreadableImage: as for :func:`locate` and :func:`read_bytes`. A link put there in between is not followed.
     """
-    try:
-        file = locate(root, path).resolve()
-    except (OSError, RuntimeError) as error:
-        raise UnreadableImage(f"not a usable path: {error}") from error
-    return _read(file, root.resolve(), most)
+    return _read(locate(root, path), root, most)
 
 
 def _read(file: Path, below: Path | None, most: int) -> tuple[bytes, int]:
-    from store import opening  # imported only where files may be a stranger's: this module is also shipped with models
+    from store import (
+        opening,
+        places,
+    )  # imported only where files may be a stranger's: this module is also shipped with models
 
     try:
+        if below is not None:
+            file, below = places.real_path(file), places.real_path(below)
         with opening.open_regular(file, below=below, follow=below is None) as opened:
             status = os.fstat(opened.fileno())
             if status.st_size > most:

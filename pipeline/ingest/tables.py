@@ -46,7 +46,8 @@ def _read_delimited(source: Path) -> pa.Table:
         parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
         with catalogue_limits.opened(source) as file:
             unchecked = pa_csv.ConvertOptions(check_utf8=False)
-            names = pa_csv.open_csv(file, read, parse, convert_options=unchecked).schema.names
+            with pa_csv.open_csv(file, read, parse, convert_options=unchecked) as reader:  # which reads on by itself
+                names = reader.schema.names
         catalogue_limits.check_columns(source, len(names))
         convert = pa_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True

@@ -51,6 +51,24 @@ def test_every_row_is_an_image_or_a_failure_with_its_reason(cf: Coldframe, catal
     assert "ok     catalogue-is-ready-or-failed" in cf("verify").stdout
 
 
+def test_links_that_stand_for_millions_of_steps_fail_alone(cf: Coldframe, catalogue: Catalogue) -> None:
+    """The system follows some forty; following them ourselves would take hours."""
+    (catalogue.images / "here").symlink_to(".")
+    for at in range(30):  # each leads twice through the one before: 2^30 steps in all
+        before = f"twice-{at - 1}" if at else "here"
+        (catalogue.images / f"twice-{at}").symlink_to(f"{before}/{before}")
+    (catalogue.images / "found.png").symlink_to("here/here/here/moth/moth-01.png")
+    (catalogue.images / "lost.png").symlink_to("gone/../twice-29/moth/moth-01.png")
+    for name in ("twice-29/moth/moth-02.png", "found.png", "lost.png", "gone/../twice-29/moth/moth-03.png"):
+        catalogue.add(name, "moth", name=name)
+    catalogue.write()
+    cf.ingest(catalogue, code=3)
+    reasons = {row["image_id"]: row["reason"] for row in cf.rows("select image_id, reason from failures")}
+    assert reasons.pop("twice-29/moth/moth-02.png").startswith("not a usable path: Too many levels of symbolic links")
+    assert {*reasons.values()} == {"missing: no such file"}
+    assert reasons.keys() == {"lost.png", "gone/../twice-29/moth/moth-03.png"}
+
+
 def test_what_is_recorded_of_an_image(cf: Coldframe, catalogue: Catalogue) -> None:
     catalogue.add("grey", "moth", picture("moth", 50).convert("L").convert("RGB"), "moth/grey.jpg")
     catalogue.write()

@@ -149,6 +149,13 @@ def test_each_dataset_has_an_empty_typed_part_that_any_tool_can_read(store: Stor
         assert pq.read_schema(store.root / part.path).names == schema.names
 
 
+@pytest.mark.parametrize("names", [("a b", "a/b"), ("é", "è"), ("x" * 260, "x" * 261)])
+def test_two_locks_are_two_whatever_their_names(store: Store, names: tuple[str, str]) -> None:
+    one, other = names
+    with store.lock(one), store.lock(other), pytest.raises(Locked), store.lock(one):
+        pass
+
+
 def test_a_missing_part_is_said(store: Store) -> None:
     (part,) = store.snapshot().manifest.parts("runs")
     (store.root / part.path).unlink()

@@ -73,10 +73,12 @@ class Catalogue:
 
     def write(self, rows: list[dict[str, str]] | None = None) -> Path:
         """Write the CSV, of all rows or of those given."""
+        rows = self.rows if rows is None else rows
+        columns = dict.fromkeys(name for row in rows for name in row) or ("id", "file_path", "label", "phylum")
         with self.metadata.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["id", "file_path", "label", "phylum"])
+            writer = csv.DictWriter(file, list(columns))
             writer.writeheader()
-            writer.writerows(self.rows if rows is None else rows)
+            writer.writerows(rows)
         return self.metadata
 
 

@@ -101,6 +101,14 @@ def test_the_whole_path_and_what_makes_each_step_run_again(recipe: Coldframe, ca
     assert again["score knn"] == "up to date"
 
 
+def test_a_dry_run_makes_no_store(recipe: Coldframe) -> None:
+    for there in (False, True):
+        if there:
+            recipe.path.mkdir()
+        assert states(recipe("run", "--dry-run").stderr) == dict.fromkeys(STEPS, "never run")
+        assert not list(recipe.path.glob("*"))
+
+
 def test_a_step_that_stops_is_said_and_run_goes_on_from_there(recipe: Coldframe, catalogue: Catalogue) -> None:
     catalogue.add("cut", "moth").write_bytes(b"\xff\xd8\xff")
     catalogue.write()
