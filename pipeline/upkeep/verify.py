@@ -38,12 +38,13 @@ def verify(store: Store, *, deep: bool = False) -> list[Finding]:
     findings.append(_check_columns(store, snapshot.manifest, deep=deep))
     for name in queries.names("checks"):
         try:
-            rows = snapshot.rows(f"checks/{name.replace('-', '_')}")
+            rows = snapshot.query(f"checks/{name.replace('-', '_')}")
+            shown = rows.slice(0, EXAMPLES).to_pylist()
         except Exception as error:  # rows from elsewhere may hold values that cannot be read
             findings.append(Finding(name, (f"cannot be checked: {error}",)))
             continue
-        problems = [", ".join(f"{key} {value}" for key, value in row.items()) for row in rows[:EXAMPLES]]
-        findings.append(Finding(name, _some(problems, len(rows))))
+        problems = [", ".join(f"{key} {value}" for key, value in row.items()) for row in shown]
+        findings.append(Finding(name, _some(problems, rows.num_rows)))
     return findings
 
 
