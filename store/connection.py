@@ -27,17 +27,21 @@ _DAMAGE = (duckdb.IOException, duckdb.InvalidInputException, duckdb.Error)
 _NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), spill.PREFIX)
 _TOO_MANY_OPEN = (os.strerror(errno.EMFILE), os.strerror(errno.ENFILE))
 STREAMED_ROWS = 4096
+SMALL_BYTES = 16_000_000  # of parts: about what one core reads in the time that several take to share it
 MESSAGE_CHARACTERS = 2000
 
 
-def opened(files: PartFiles, spill_to: str | None = None) -> duckdb.DuckDBPyConnection:
+def opened(files: PartFiles, spill_to: str | None = None, *, size: int | None = None) -> duckdb.DuckDBPyConnection:
     """An empty in-memory database that has some parts.
 
     Args:
         files: the parts. DuckDB itself would take a path for a pattern, and follow links.
         spill_to: the folder for what does not fit into memory, of this connection alone; None for a new one.
+        size: bytes that its queries read at most; None where nobody knows. Of a few, one thread makes less work than several.
     """
     con = duckdb.connect(config={"temp_directory": spill.new() if spill_to is None else spill_to})
+    if size is not None and size < SMALL_BYTES:
+        con.execute("set threads = 1")
     con.register_filesystem(files)
     con.execute("set enable_progress_bar = false")
     con.execute(f"set memory_limit = '{memory_bytes() // 2_000_000}MB'")
@@ -68,7 +72,7 @@ class Views:
     @classmethod
     def of(cls, root: Path, manifest: Manifest) -> Views:
         """The views of a moment on a new connection."""
-        return cls(opened(PartFiles(root, manifest)), root, manifest)
+        return cls(opened(PartFiles(root, manifest), size=manifest.bytes()), root, manifest)
 
     def needed_by(self, sql: str) -> duckdb.DuckDBPyConnection:
         """The connection, with the views and macros that a query of ours needs."""

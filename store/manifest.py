@@ -44,6 +44,10 @@ class Manifest:
         """The live parts of a dataset, or of one slice of it."""
         return tuple(part for part in self.datasets.get(dataset, ()) if key is None or part.key == key)
 
+    def bytes(self) -> int:
+        """What the live parts of all datasets take on disk."""
+        return sum(part.bytes for parts in self.datasets.values() for part in parts)
+
 
 EMPTY = Manifest(0, 0, "", "", {})
 

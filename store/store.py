@@ -216,12 +216,16 @@ class Snapshot:
         from store import connection
 
         with connection.explaining(self.root):
-            self._views.con.register("given_rows", rows)
+            self.show("given_rows", rows)
             connection.create_table(self._views.con, table, "select * from given_rows", {})
             self._views.con.unregister("given_rows")
 
     def show(self, view: str, rows: pa.Table) -> None:
         """Show ``rows`` to this snapshot's connection where they lie, replacing what it was shown under that name."""
+        from store import connection
+
+        if rows.nbytes >= connection.SMALL_BYTES:
+            self._views.con.execute("reset threads")
         self._views.con.register(view, rows)
 
     def hold_little(self, shown: pa.Table) -> None:

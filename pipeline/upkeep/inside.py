@@ -61,12 +61,12 @@ class Parts:
 
     @functools.cached_property
     def _there(self) -> duckdb.DuckDBPyConnection:
-        return connection.opened(PartFiles(self._root, self._moment))
+        return connection.opened(PartFiles(self._root, self._moment), size=self._moment.bytes())
 
     @functools.cached_property
     def _again(self) -> duckdb.DuckDBPyConnection:
         written = dataclasses.replace(self._moment, datasets={"": self._written})
-        return connection.opened(PartFiles(Path(self._spilled), written))
+        return connection.opened(PartFiles(Path(self._spilled), written), size=self._moment.bytes())
 
     def problems(self, dataset: str, live: Sequence[Part], *, deep: bool) -> Iterator[tuple[Part, str]]:
         """What is wrong with parts of a dataset: each part that is not as it should be, and why.
