@@ -26,6 +26,7 @@ MOST_DIRECTORY = 4 << 20  # bytes of an archive's directory: tens of thousands o
 MEMORY_SHARE = 0.5  # of the memory, that all arrays of a file may take
 CODES_AT_ONCE = 1 << 20
 END = ".npy"
+OTHER_NAME = 0x7075  # the extra field with another name for a member, which some readers heed and some do not
 
 
 class Malformed(ColdframeError):
@@ -92,18 +93,30 @@ def archive(file: BinaryIO) -> zipfile.ZipFile:
     size = file.seek(0, 2)
     opened = zipfile.ZipFile(cast(BinaryIO, _Sparing(file)))
     members = opened.infolist()
-    names = [one.filename for one in members]
-    if len(set(names)) < len(names):
+    # some readers look for a name without regard to case, so two that differ in nothing else are one
+    if len({one.filename.casefold() for one in members}) < len(members):
         raise Malformed("two things of one name in it")
     for one in members:
-        if "\0" in one.orig_filename or one.flag_bits & 1:
+        if one.filename != one.orig_filename or one.flag_bits & 1:
             raise Malformed(f"{one.filename[:100]!r} in it is encrypted, or its name is no text")
+        if OTHER_NAME in extra_fields(one):
+            raise Malformed(f"{one.filename[:100]!r} in it has a second name")
         if one.compress_type != zipfile.ZIP_STORED or one.compress_size != one.file_size:
             raise Malformed(f"{one.filename[:100]!r} in it is compressed, which nothing here writes")
     # members may not lie over each other either: that would be another way to unpack to more than the file has
     if sum(one.file_size for one in members) > size:
         raise Malformed("it claims more bytes than it has")
     return opened
+
+
+def extra_fields(member: zipfile.ZipInfo) -> list[int]:
+    """The kinds of the extra fields that an archive's directory has for a member; the last is -1 if they end in the middle."""
+    kinds, rest = list[int](), member.extra
+    while rest:
+        length = 4 + int.from_bytes(rest[2:4], "little")
+        kinds.append(int.from_bytes(rest[:2], "little") if 4 <= length <= len(rest) else -1)
+        rest = rest[length:]
+    return kinds
 
 
 def _read(file: BinaryIO) -> dict[str, Array]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
 from pipeline.runtime.frameworks import load_keras
 from store import digests
 
-# How the default precision is written; in which precision a network computes is kept beside its vectors.
+# How the default precision of layers is written; in which precision a network computes is kept beside its vectors.
 _DEFAULT_PRECISIONS = ("float32", "bfloat16", "mixed_bfloat16")
 # In a configuration of transformers: where it comes from, what wrote it, and what the loader decides.
 _OF_PLACE = ("_name_or_path", "_attn_implementation", "architectures", "dtype", "torch_dtype", "transformers_version")
 # In the description of a network of Keras: a place, which begins with the name of a layer, and lists of places.
 _PLACE, _PLACES = "keras_history", ("input_layers", "output_layers")
+_RESULT, _INPUT = "__keras_tensor__", "InputLayer"  # classes: of what a layer gives to the next, of an input
 
 
 def of_keras(network: Any, *, exactly: bool = False) -> str:
@@ -25,10 +26,12 @@ def of_keras(network: Any, *, exactly: bool = False) -> str:
     """
     keras = load_keras()
     config = network.get_config()
-    described = _without_names(config, _numbers(config))
+    # what configurations leave out: a layer takes numbers as they are, or brings them to its precision first
+    autocast = [bool(one.autocast) for one in network._flatten_layers(include_self=False)]
+    more = [list(_types(config, every=exactly)), autocast]
     if exactly:
-        described = [described, _precisions(network)]
-    return of_description("keras", keras.__version__, described)
+        more.append(_precisions(network))
+    return of_description("keras", keras.__version__, _without_names(config, _numbers(config)), more)
 
 
 def of_transformers(config: Any) -> str:
@@ -36,16 +39,30 @@ def of_transformers(config: Any) -> str:
     return of_description("transformers", version("transformers"), _without_places(config.to_dict()))
 
 
-def of_description(library: str, version: str, description: Any) -> str:
-    """A description in JSON types, as one version of a library writes it."""
-    return f"{library} {version} {digests.of_json(description)}"
+def of_description(library: str, version: str, description: Any, more: Any = None) -> str:
+    """A description in JSON types, as one version of a library writes it.
+
+    The first characters of its digest are all that earlier versions of coldframe kept.
+
+    Args:
+        more: what those did not consider (JSON).
+    """
+    return f"{library} {version} {digests.of_json(description)}{digests.whole_of_json([description, more])}"
 
 
 def differ(one: Any, other: Any) -> bool:
-    """Whether two architectures are known to differ: the versions of one library do not describe a network alike."""
+    """Whether two architectures are known to differ: the versions of one library do not describe a network alike.
+
+    A short digest, which an earlier version of coldframe kept, is compared with the beginning of a long one.
+    """
     if not (isinstance(one, str) and isinstance(other, str)):
         return False
-    return one != other and one.rsplit(" ", 1)[0] == other.rsplit(" ", 1)[0]
+    (library, digest), (other_library, other_digest) = (text.rpartition(" ")[::2] for text in (one, other))
+    if library != other_library:
+        return False
+    if digests.SHORT in (len(digest), len(other_digest)):
+        return digest[: digests.SHORT] != other_digest[: digests.SHORT]
+    return digest != other_digest
 
 
 def _without_places(value: Any) -> Any:
@@ -56,6 +73,43 @@ def _without_places(value: Any) -> Any:
 
 def _precisions(network: Any) -> list[Any]:
     return [_precisions(one) if hasattr(one, "layers") else str(one.dtype_policy.name) for one in network.layers]
+
+
+def _types(value: Any, *, every: bool, given: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The types of numbers that a description names: of inputs, operations and constants.
+
+    Args:
+        every: also those of layers and of what they give, which follow from the precision that the process computes in.
+        given: what a network within another gets. Its inputs are of the same type, unless they change it.
+    """
+    if isinstance(value, Mapping):
+        kind, config = value.get("class_name"), value.get("config")
+        if kind == _RESULT and not every:
+            return
+        if isinstance(config, Mapping) and "layers" in config:
+            given = frozenset(_given(value.get("inbound_nodes")))
+        for key, inner in value.items():
+            if key == "dtype" and (every or isinstance(inner, str)):
+                yield str(inner)
+            elif kind == _INPUT and key == "config" and not every and isinstance(inner, Mapping):
+                yield "as given" if inner.get("dtype") in given else str(inner.get("dtype"))
+            else:
+                yield from _types(inner, every=every, given=given)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _types(inner, every=every, given=given)
+
+
+def _given(value: Any) -> Iterator[str]:
+    """The types of what layers gave to the next."""
+    if isinstance(value, Mapping):
+        if value.get("class_name") == _RESULT:
+            yield str(value["config"].get("dtype"))
+        for inner in value.values():
+            yield from _given(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _given(inner)
 
 
 def _numbers(config: Any) -> dict[str, int]:

@@ -8,20 +8,21 @@ far more.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import re
 import shutil
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 from zipfile import ZipFile
 
+from pipeline.runtime import hdf5
 from pipeline.runtime.frameworks import load_keras
+from pipeline.runtime.hdf5 import Unfit as Unfit
 from store import arrays, spill
 from store.errors import ColdframeError
 from store.memory import memory_bytes
@@ -30,10 +31,8 @@ from store.worker import Died, TookTooLong, Worker
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = {"metadata.json", CONFIG, WEIGHTS}
 MOST_CONFIG = arrays.MOST_DIRECTORY  # bytes: four times the largest network of Keras Applications
-MOST_OBJECTS = 100_000  # in an HDF5 file: groups and arrays
-NAMES_MEMORY = 3 << 30  # address space for reading the names in an HDF5 file, including Python and the library
+NAMES_MEMORY = 3 << 30  # address space for looking through an HDF5 file, including Python and the library
 NAMES_SECONDS = 60.0
-KINDS = "biuf"  # kinds of values: truth values and numbers
 
 # What a description may name, by module. Layers: those that only compute from their inputs and weights. Left out: Lambda and
 # wrappers of other frameworks, which run code; lookup layers, which read files; and layers around layers.
@@ -74,10 +73,6 @@ VALUES = {"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tenso
 _counting = threading.Lock()  # for counting the weights of layers, one network at a time
 
 
-class Unfit(ValueError):
-    """A file that is refused; the message is the reason, without the file's name."""
-
-
 def load_network(file: BinaryIO) -> Any:
     """The network in a ``.keras`` file as a ``keras.Model``, not compiled.
 
@@ -113,9 +108,7 @@ def load_weights(network: Any, file: BinaryIO, name: str) -> None:
     check_size(file)
     is_earlier = not name.endswith(".weights.h5")
     with _private(file, "model.h5" if is_earlier else WEIGHTS) as path, _strict():
-        _count_values(path)
-        if is_earlier:
-            _check_names_elsewhere(path)
+        _count_values(path, has_lists=is_earlier)
         network.load_weights(path)
 
 
@@ -246,104 +239,15 @@ def _no_more_weights_than(keras: Any, count: int) -> Iterator[None]:
             layer.add_weight = made
 
 
-def _h5py() -> Any:  # which comes with Keras, and takes its time
-    return importlib.import_module("h5py")
-
-
-def _count_values(path: Path) -> int:
-    """How many values the arrays of an HDF5 file hold.
+def _count_values(path: Path, *, has_lists: bool = False) -> int:
+    """:func:`hdf5.count_values` in a separate process: whatever else HDF5 unfolds there has a limit.
 
     Raises:
-        Unfit: the file claims more than it has, or points elsewhere.
-    """
-    h5py = _h5py()
-    size, taken, values = path.stat().st_size, 0, 0
-    with h5py.File(path, "r") as file:
-        for name, one in _objects(file):
-            if isinstance(one, h5py.Dataset):
-                _check_array(name, one)
-                taken += one.nbytes
-                values += one.size
-            if taken > size:
-                raise Unfit("it claims more bytes than it has")
-    return values
-
-
-def _objects(file: Any) -> Iterator[tuple[str, Any]]:
-    """All groups and arrays of an HDF5 file, each once, with their names.
-
-    Raises:
-        Unfit: one occurs twice, is a link, or is something else.
-    """
-    h5py = _h5py()
-    seen, rest = {h5py.h5o.get_info(file.id).addr}, [file]
-    while rest:
-        group = rest.pop()
-        yield str(group.name), group
-        for name in group:
-            place = f"{name[:100]!r} in it"
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise Unfit(f"{place} is a link")
-            one = group[name]
-            if not isinstance(one, h5py.Group | h5py.Dataset):
-                raise Unfit(f"{place} is neither a group nor an array")
-            address = h5py.h5o.get_info(one.id).addr
-            if address in seen:
-                raise Unfit(f"{place} is there under another name as well")
-            if len(seen) == MOST_OBJECTS:
-                raise Unfit(f"it holds more than {MOST_OBJECTS} objects")
-            seen.add(address)
-            if isinstance(one, h5py.Group):
-                rest.append(one)
-            else:
-                yield name, one
-
-
-def _check_array(name: str, one: Any) -> None:
-    """Raises:
-    Unfit: an array is not stored in the HDF5 file the way Keras writes it.
-    """
-    h5py = _h5py()
-    place = f"the array {name[:100]!r} in it"
-    if one.is_virtual or one.external:
-        raise Unfit(f"{place} lies elsewhere")
-    if one.id.get_create_plist().get_nfilters():
-        raise Unfit(f"{place} is compressed, which Keras never writes")
-    is_bfloat16 = one.dtype.kind == "V" and one.dtype.names is None and one.dtype.itemsize == 2
-    if one.shape is None or not (one.dtype.kind in KINDS or is_bfloat16):
-        raise Unfit(f"{place} holds no numbers")
-    if one.nbytes > one.id.get_storage_size():
-        raise Unfit(f"{place} claims {one.nbytes} bytes, and has {one.id.get_storage_size()}")
-    # the only attribute of an array that Keras reads
-    if "dtype" in one.attrs and h5py.h5a.open(one.id, b"dtype").shape != ():
-        raise Unfit(f"{place} has no type")
-
-
-def _check_names_elsewhere(path: Path) -> None:
-    """Check the names in a file of an earlier Keras, in a separate process: each may repeat one long text.
-
-    Raises:
-        Unfit: as for :func:`_check_names`, or the names take too much memory or time.
+        Unfit: as there, or looking through the file takes too much memory or time.
     """
     with Worker(memory=NAMES_MEMORY) as process:
         try:
-            process.call(_check_names, path, seconds=NAMES_SECONDS)
+            count: int = process.call(partial(hdf5.count_values, has_lists=has_lists), path, seconds=NAMES_SECONDS)
         except (TookTooLong, Died, MemoryError, OSError):
             raise Unfit("the names in it cannot be read, or take more memory or time than they may") from None
-
-
-def _check_names(path: Path) -> None:
-    """Raises:
-    Unfit: a group of an HDF5 file names a member twice, which would then be loaded twice.
-    """
-    h5py = _h5py()
-    with h5py.File(path, "r") as file:
-        for _, group in _objects(file):
-            if not isinstance(group, h5py.Group):
-                continue
-            said = {key: group.attrs[key] for key in group.attrs}
-            for kind in ("layer_names", "weight_names"):
-                names = [name for key, some in said.items() if re.fullmatch(rf"{kind}[0-9]*", key) for name in some]
-                found = [group[name] for name in names if name in group]
-                if len({h5py.h5o.get_info(one.id).addr for one in found}) < len(found):
-                    raise Unfit(f"the {kind} of {str(group.name)[:100]!r} in it have one twice")
+    return count

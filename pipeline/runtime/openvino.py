@@ -32,7 +32,7 @@ NAME = "openvino"
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 # Pictures per inference request. Several requests run in parallel, one per stream, and none waits for another.
 PIECE = 4
-FORMAT = 3  # part of a converted network's key: raise it with every change to the conversion
+FORMAT = 4  # part of a converted network's key: raise it with every change to the conversion
 NETWORK, DIGESTS = "network.xml", "digests.json"
 FILES = {NETWORK, "network.bin"}  # the files of a converted network
 
@@ -50,6 +50,18 @@ class Converted:
 
     file: Path
     facts: dict[str, Any]
+
+    def network(self, precision: str) -> Network:
+        """The network compiled for this processor; one that cannot be is not kept.
+
+        Raises:
+            ColdframeError: as for :class:`Network`.
+        """
+        try:
+            return Network(self.file, precision)
+        except NotConverted:
+            shutil.rmtree(self.file.parent, ignore_errors=True)
+            raise
 
 
 def installed() -> bool:
@@ -85,7 +97,7 @@ def converted(load: Loader, *, source: dict[str, Any] | None, kind: Any) -> Conv
     network_cache.check()
     version = {"format": FORMAT, "openvino": _version(), "kind": kind}
     by_source = (
-        network_cache.folder() / network_cache.SOURCES / f"{digests.of_json(version | {'source': source})}.json"
+        network_cache.folder() / network_cache.SOURCES / f"{digests.whole_of_json(version | {'source': source})}.json"
         if source
         else None
     )
@@ -181,12 +193,25 @@ def _digest(file: Path) -> str:
 
 def _folder(version: dict[str, Any], facts: dict[str, Any]) -> Path:
     """The place of a converted network. The same weights under another description are another network."""
-    return network_cache.folder() / network_cache.NETWORKS / digests.of_json(version | facts)
+    return network_cache.folder() / network_cache.NETWORKS / digests.whole_of_json(version | facts)
 
 
 def _version() -> str:
     openvino = quiet.load(NAME)
     return str(openvino.__version__)
+
+
+def check_precision(precision: Any) -> None:
+    """Check the precision that a feature set was made in, as the store says; None if it does not say.
+
+    Raises:
+        ColdframeError: there is no such precision.
+    """
+    if precision is not None and precision not in list(PRECISIONS):
+        raise ColdframeError(
+            f"the feature set was made in precision {ascii(precision)[:60]}, expected {' or '.join(PRECISIONS)}: coldframe did "
+            "not write this; make another set with --as NAME"
+        )
 
 
 def best_precision() -> str:
@@ -214,12 +239,14 @@ class Network:
     """
 
     def __init__(self, converted: Any, precision: str) -> None:
+        check_precision(precision)
         openvino = quiet.load(NAME)
         core = openvino.Core()
-        model = core.read_model(converted) if isinstance(converted, Path) else converted
-        model.reshape([PIECE, *list(model.input(0).partial_shape)[1:]])
         hints = {"INFERENCE_PRECISION_HINT": PRECISIONS[precision], "PERFORMANCE_HINT": "THROUGHPUT"}
         try:
+            model = core.read_model(converted) if isinstance(converted, Path) else converted
+            model.reshape([PIECE, *list(model.input(0).partial_shape)[1:]])
+            self._shape = [side.get_length() for side in list(model.output(0).partial_shape)[1:]]
             compiled = core.compile_model(model, "CPU", hints)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
@@ -229,7 +256,6 @@ class Network:
                 f"the feature set was made in {precision}, which this processor cannot compute: embed on a machine that can, or "
                 "make another set with --as NAME"
             )
-        self._shape = [side.get_length() for side in list(model.output(0).partial_shape)[1:]]
         self._queue = openvino.AsyncInferQueue(compiled)
         self._queue.set_callback(self._take)
 

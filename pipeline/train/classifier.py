@@ -70,7 +70,7 @@ def parts(snapshot: Snapshot, run: Run) -> Parts:
             f"{run.run_id} is on {row['network']}, expected a head on a feature set of a Keras Applications network"
         )
     source, made = Options.from_json(json.loads(row["source"])), json.loads(row["settings"])
-    if not is_size(made["size"]):
+    if not is_size(made.get("size")):
         raise not_ours(f"the settings of the feature set {row['embedder']!r}", "its pictures are of no size")
     size = (made["size"][0], made["size"][1])
     backbone = keras_applications.backbone(

@@ -13,9 +13,11 @@ import signal
 import socket
 import stat
 import struct
+import time
 import tracemalloc
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -39,9 +41,10 @@ from store.errors import ColdframeError
 from store.memory import memory_bytes
 from store.parts import sha256_of
 from store.schemas import SCHEMAS
-from tests.support import artefacts, small_network, tiny_clip
+from tests.support import artefacts, pickled, small_network, tiny_clip
 from tests.support.artefacts import described, layer, packed
 from tests.support.coldframe import Catalogue, Coldframe, picture
+from tests.support.pickled import ORDERED, again, named, tensor, text
 
 pytestmark = [pytest.mark.slow, pytest.mark.variants]
 
@@ -897,6 +900,14 @@ def twice(held: Held) -> bytes:
         return packed([*held.items(), ("config.json", held["config.json"])])
 
 
+def with_member(held: Held, member: zipfile.ZipInfo) -> bytes:
+    """Another member, which is empty, beside them."""
+    buffer = io.BytesIO(packed(held.items()))
+    with zipfile.ZipFile(buffer, "a") as file:
+        file.writestr(member, b"")
+    return buffer.getvalue()
+
+
 ARCHIVES: dict[str, tuple[Callable[[Held], bytes], str]] = {
     "compressed": (lambda held: packed(held.items(), zipfile.ZIP_DEFLATED), "in it is compressed"),
     "packed tight": (lambda held: packed(held.items(), zipfile.ZIP_LZMA), "in it is compressed"),
@@ -904,6 +915,9 @@ ARCHIVES: dict[str, tuple[Callable[[Held], bytes], str]] = {
     "one that leads out": (lambda held: packed([*held.items(), ("../../x", b"x")]), r"it holds '\.\./\.\./x'"),
     "a folder": (lambda held: packed([*held.items(), ("config.json/", b"")]), "it holds 'config.json/'"),
     "twice": (twice, "two things of one name"),
+    "twice in other letters": (lambda held: packed([*held.items(), ("Config.json", b"{}")]), "two things of one name"),
+    "by two names": (lambda held: with_member(held, with_name("x", "config.json")), "has a second name"),
+    "by half a name": (lambda held: with_member(held, with_zero("x\0y")), "its name is no text"),
     "over each other": (over_each_other, "it claims more bytes than it has"),
     "no weights": (lambda held: packed([*held.items()][:2]), "it lacks 'model.weights.h5'"),
     "other weights": (
@@ -1234,14 +1248,223 @@ def test_tensors_are_counted_however_deep_they_lie(tmp_path: Path) -> None:
         pickles.check(tmp_path / "deep.bin")
 
 
-def test_lists_that_hold_one_another_are_looked_at_once(tmp_path: Path) -> None:
+BYTES = (named("_codecs", "encode"), text("x"), text("latin1"), b"\x86", b"R")
+HOLD = (b"}", text("a"))  # a dictionary and the first of its keys
+TWICE = (
+    b"(",
+    b"K\1",
+    b"\x85",
+    *(part for place in range(2, 42) for part in (again(place), again(place), b"\x86")),
+    b"t",
+)
+STRANGE: dict[str, tuple[bytes, ...]] = {
+    "copied": (*HOLD, named("collections", "OrderedDict"), b"}", b"\x85", b"R", b"s"),
+    "copied again": (*HOLD, *ORDERED, named("collections", "OrderedDict"), again(3), b"\x85", b"R", b"0", b"s"),
+    "doubled": (*HOLD, *TWICE, b"s"),
+    "one list twice": (*HOLD, b"]", b"s", text("b"), again(2), b"s"),
+    "itself": (b"}", text("a"), again(0), b"s"),
+    "duplicate": (*HOLD, b"]", b"2", b"a", b"s"),
+    "thrown away": (*HOLD, b"N", b"N", b"0", b"s"),
+    "bytes": (*HOLD, *BYTES, b"s"),
+    "array of bytes": (*HOLD, named("builtins", "bytearray"), b"K\x10", b"\x85", b"R", b"s"),
+    "counter": (*HOLD, named("collections", "Counter"), b")", b"R", b"s"),
+    "function": (*HOLD, named("collections", "OrderedDict"), b"s"),
+    "storage": (*HOLD, *tensor()[2:9], b"s"),
+    "storage of no size": (*HOLD, *tensor(count=17), b"s"),
+    "storage of no key": (*HOLD, *tensor(key="1"), b"s"),
+    "hooks": (*HOLD, *tensor(hooks=(*ORDERED, text("hook"), b"N", b"s")), b"s"),
+    "hooks of another kind": (*HOLD, *tensor(hooks=(b"}",)), b"s"),
+    "attribute": (*ORDERED, b"}", text("items"), b"N", b"s", b"b"),
+    "attributes of a tensor": (*tensor(), b"}", text("_metadata"), b"N", b"s", b"b"),
+    "a key that is a tuple": (b"}", b"K\1", b"\x85", b"N", b"s"),
+    "a key that is large": (b"}", b"\x8a\x08" + bytes([255] * 7 + [31]), b"N", b"s"),
+    "a key that is long": (b"}", text("a" * 10**4), b"N", b"s"),
+    "deep": (b"N", *[b"\x85"] * 1000),
+    "deep lists": (*[b"]"] * 1000, *[b"a"] * 999),
+    "no end of a part": (b"}", b"(", text("a"), b"N"),
+    "part of a pair": (b"}", b"(", text("a"), b"u"),
+    "nothing": (b"s",),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_program_has_nothing_that_torch_does_not_write(tmp_path: Path, kind: str) -> None:
+    """Neither what copies or repeats, so that a few bytes take long, nor what makes anything else than tensors."""
+    file = pickled.write(tmp_path / "strange.bin", pickled.program(*STRANGE[kind]))
+    with pytest.raises(
+        ValueError, match=r"^its program (has \w+(, which none| where torch never)|names .*, which makes)"
+    ):
+        pickles.check(file)
+
+
+PLAIN = pickled.program(*HOLD, *tensor(), b"s")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        PLAIN + b".",
+        PLAIN.replace(b"\x80\x02", b"\x80\x03"),
+        PLAIN[2:],
+        PLAIN.replace(b"r\0\0\0\0", b""),
+        PLAIN.replace(b"r\0\0\0\0", b"r\0\0\0\0r\1\0\0\0"),
+        PLAIN.replace(b"r\0\0\0\0", b"r\0\0\0\x40"),
+    ],
+)
+def test_a_program_is_written_as_pickle_writes_it(tmp_path: Path, code: bytes) -> None:
+    pickles.check(pickled.write(tmp_path / "plain.bin", PLAIN))
+    with pytest.raises(ValueError, match=r"^its program has \w+ where torch never writes it"):
+        pickles.check(pickled.write(tmp_path / "strange.bin", code))
+
+
+def test_a_program_of_many_copies_is_refused_at_once(tmp_path: Path) -> None:
+    ordered = named("collections", "OrderedDict")
+    many = [part for key in range(50_000) for part in (text(str(key)), b"N")]
+    copies = [part for _ in range(1000) for part in (text("c"), ordered, again(2), b"\x85", b"R")]
+    code = pickled.program(b"}", text("a"), b"}", b"(", *many, b"u", b"s", b"(", *copies, b"u")
+    before = time.monotonic()
+    with pytest.raises(ValueError, match="its program has LONG_BINGET where torch never writes it"):
+        pickles.check(pickled.write(tmp_path / "copies.bin", code))
+    assert time.monotonic() - before < 10
+
+
+BOMB = pickled.program(named("builtins", "bytearray"), b"K\x10", b"\x85", b"R")
+
+
+def with_name(shown: str, other: str) -> zipfile.ZipInfo:
+    """A member with a second name, in the extra field for names in Unicode."""
+    made = zipfile.ZipInfo(shown)
+    of = struct.pack("<BL", 1, zlib.crc32(shown.encode())) + other.encode()
+    made.extra = struct.pack("<HH", 0x7075, len(of)) + of
+    return made
+
+
+def with_zero(shown: str) -> zipfile.ZipInfo:
+    """A member whose name has a zero and more behind it."""
+    made = zipfile.ZipInfo("archive/x")
+    made.filename = shown
+    return made
+
+
+def with_field(shown: str, kind: int) -> zipfile.ZipInfo:
+    made = zipfile.ZipInfo(shown)
+    made.extra = struct.pack("<HHQ", kind, 8, 0)
+    return made
+
+
+NAMES: dict[str, pickled.Member] = {
+    "program in capitals": ("archive/DATA.PKL", BOMB),
+    "program in one capital": ("archive/data.pkL", BOMB),
+    "top in capitals": ("ARCHIVE/data.pkl", BOMB),
+    "numbers in capitals": ("archive/DATA/0", bytes(64)),
+    "note in capitals": ("archive/VERSION", b"3\n"),
+    "another top": ("other/data.pkl", PLAIN),
+    "another program below": ("archive/data/data.pkl", PLAIN),
+    "no top": ("data.pkl", PLAIN),
+    "zeros before a number": ("archive/data/00", bytes(64)),
+    "code": ("archive/code/__torch__.py", b""),
+    "constants": ("archive/constants.pkl", BOMB),
+    "second name": (with_name("archive/data/1", "archive/data.pkl"), bytes(64)),
+    "program with a second name": (with_name("archive/data/2", "archive/hidden"), bytes(64)),
+    "name with a zero": (with_zero("archive/data/3\0x"), bytes(64)),
+    "extra field": (with_field("archive/data/4", 0x5455), bytes(64)),
+    "alignment of zero": ("archive/.storage_alignment", b"0"),
+    "large alignment": ("archive/.storage_alignment", b"10000000000"),
+    "long note": ("archive/byteorder", b"little" * 100),
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_an_archive_has_only_members_that_torch_writes(tmp_path: Path, kind: str) -> None:
+    """Torch looks for them without regard to case, and takes the first folder for all; Python does neither."""
+    for at, members in (("first", (NAMES[kind],)), ("last", ())):
+        last = pickled.MEMBERS if members else (*pickled.MEMBERS, NAMES[kind])
+        file = pickled.write(tmp_path / f"{at}.bin", PLAIN, *members, last=last)
+        with pytest.raises(
+            (ValueError, ColdframeError),
+            match=r"it is not a file of tensors as torch writes it|two things of one name|a second name|is no text",
+        ):
+            pickles.check(file)
+
+
+def test_an_archive_behind_a_bare_pickle_is_refused(tmp_path: Path) -> None:
+    """Torch goes by the first bytes, and Python by the last."""
+    file = tmp_path / "both.bin"
+    file.write_bytes(BOMB)
+    with zipfile.ZipFile(file, "a") as opened:
+        for one, data in (("archive/data.pkl", PLAIN), *pickled.MEMBERS):
+            opened.writestr(one, data)
+    with pytest.raises(ValueError, match="it is not a file of tensors as torch writes it"):
+        pickles.check(file)
+
+
+def torch_saves() -> dict[str, Any]:
+    """Dictionaries of tensors as they are."""
     import torch
 
-    held: list[Any] = []
-    for _ in range(60):
-        held = [held, held]
-    torch.save({"a": held, "b": torch.zeros(2)}, tmp_path / "lists.bin")
-    pickles.check(tmp_path / "lists.bin")
+    whole = torch.arange(24, dtype=torch.float32).reshape(4, 6)
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    groups = [{"params": [one]} for one in network.parameters()]
+    kinds = (
+        "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool complex64 complex128 uint16 float8_e4m3fn"
+    )
+    lists: list[Any] = [1, "two", 3.5, None, True, 2**70, -1, (), (1, (2, [3]))]
+    return {
+        "of a network": network.state_dict(),
+        "with parameters": dict(network.named_parameters()),
+        "of all kinds": {kind: torch.zeros(3, dtype=getattr(torch, kind)) for kind in kinds.split()},
+        "shared": {"a": whole, "b": whole[1:], "c": whole.T, "d": whole, "e": torch.zeros(()), "f": torch.zeros(0)},
+        "with gradients": {"a": torch.zeros(2, requires_grad=True)},
+        "conjugate": {"a": torch.zeros(9, dtype=torch.complex64).conj()},
+        "nested": {"model": network.state_dict(), "step": 3, "other": {"lists": lists, "type": torch.float32, 7: {}}},
+        "of a training": torch.optim.SGD(groups, lr=0.1, momentum=0.9).state_dict(),
+        "with pairs": torch.optim.Adam(groups).state_dict(),
+        "of many": {f"layer.{number}": torch.zeros(1) for number in range(1500)},
+        "of none": {},
+    }
+
+
+@pytest.mark.parametrize("kind", torch_saves())
+def test_what_torch_saves_is_accepted(tmp_path: Path, kind: str) -> None:
+    import torch
+
+    held = torch_saves()[kind]
+    for file in (tmp_path / "pytorch_model.bin", tmp_path / "żółw.bin"):
+        torch.save(held, file)
+        pickles.check(file)
+
+
+def test_what_older_versions_of_torch_saved_is_accepted(tmp_path: Path) -> None:
+    """They named a storage by a large number, and wrote no notes but the version."""
+    import torch
+
+    members: list[pickled.Member] = [("archive/data/94023514253248", bytes(16)), ("archive/version", b"3\n")]
+    code = pickled.program(*HOLD, *tensor(key="94023514253248"), b"s")
+    file = pickled.write(tmp_path / "old.bin", code, last=members)
+    pickles.check(file)
+    assert torch.load(file, weights_only=True)["a"].shape == (4,)
+
+
+def test_a_model_with_its_tensors_in_a_pickle_is_read(tiny: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+    from transformers import CLIPModel
+
+    folder = tmp_path / "pickled"
+    shutil.copytree(tiny, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    for state in (load_file(tiny / "model.safetensors"), CLIPModel.from_pretrained(tiny).state_dict()):
+        torch.save(state, folder / "pytorch_model.bin")
+        read_everything(folder)
+
+
+def test_numbers_are_counted_beside_a_dictionary_too(tmp_path: Path) -> None:
+    import torch
+
+    held = torch.nn.Linear(2, 2).state_dict()
+    held._metadata = {"a": torch.zeros(1).expand(10**6)}
+    torch.save(held, tmp_path / "beside.bin")
+    with pytest.raises(ValueError, match="more numbers than it has bytes"):
+        pickles.check(tmp_path / "beside.bin")
 
 
 def two_lists(folder: Path) -> Path:

@@ -48,10 +48,7 @@ class Clip(Embedder):
         texts: Texts | None = None,
     ) -> None:
         self._run, self._processor, self._texts = run, processor, texts
-        self._overrides: dict[str, Any] = {}
-        if options.size is not None:
-            side = {"height": options.size[0], "width": options.size[1]}
-            self._overrides = {"size": side, "crop_size": side}
+        self._overrides = _overrides(options.size)
         self.dimensions, self.architecture = facts["dimensions"], facts["architecture"]
         self.settings = {
             "size": list(options.size) if options.size else "processor",
@@ -100,6 +97,12 @@ class Clip(Embedder):
         return unit_length(self._texts(texts))
 
 
+def _overrides(size: tuple[int, int] | None) -> dict[str, Any]:
+    """What the processor is told when a (height, width) was asked for."""
+    side = {"height": size[0], "width": size[1]} if size is not None else None
+    return {"size": side, "crop_size": side} if side else {}
+
+
 def _middle(image: Image.Image) -> tuple[int, int]:
     """Width and height of the part that is used: the whole picture, or the middle of a long strip."""
     longest = LONGEST_SIDES * min(image.size)
@@ -129,20 +132,22 @@ def _jsonable(settings: dict[str, Any]) -> dict[str, Any]:
 
 def load(name: str, options: Options) -> Embedder:
     """Weights: a hub name (default :data:`DEFAULT_WEIGHTS`), a local folder in Hugging Face format, or ``random``."""
+    openvino.check_precision(options.precision)
     place = _place(name, options)
     if options.backend == openvino.NAME:
+        processor = _processor(place, options.size)
         to_convert = partial(_to_convert, place, options.size, options.seed)
         source = _source(place, options.seed)
         found = openvino.converted(to_convert, source=source, kind=[name, options.size])
         precision = options.precision or openvino.best_precision()
-        run = openvino.Network(found.file, precision)
-        return Clip(run, _processor(place), found.facts, options, backend=openvino.NAME, precision=precision)
+        run = found.network(precision)
+        return Clip(run, processor, found.facts, options, backend=openvino.NAME, precision=precision)
 
     import torch
 
     device = _device(options.device)
     precision = options.precision or ("bfloat16" if device == "cuda" else "float32")
-    model, processor = _model(place, options.seed), _processor(place)
+    processor, model = _processor(place, options.size), _model(place, options.seed)
     facts = _facts(model)
     model.to(device, getattr(torch, precision))
 
@@ -155,8 +160,7 @@ def load(name: str, options: Options) -> Embedder:
 
     def texts(given: Sequence[str]) -> FloatArray:
         assert place is not None
-        tokenizer = _tokenizer(place)
-        tokens = tokenizer(list(given), return_tensors="pt", padding=True, truncation=True).to(device)
+        tokens = _tokens(place, given, model.config.text_config.vocab_size).to(device)
         with torch.inference_mode():
             text = model.text_model(**{key: tokens[key] for key in ("input_ids", "attention_mask")})
             vectors: FloatArray = model.text_projection(text.pooler_output).float().cpu().numpy()
@@ -257,7 +261,12 @@ def _model(place: Pretrained | None, seed: int) -> Any:
     return model.eval()
 
 
-def _processor(place: Pretrained | None) -> Any:
+def _processor(place: Pretrained | None, size: tuple[int, int] | None) -> Any:
+    """What prepares pictures.
+
+    Args:
+        size: (height, width) if one was asked for.
+    """
     kind = _transformers("CLIPImageProcessorPil").CLIPImageProcessorPil
     if place is None:
         return kind()
@@ -265,16 +274,63 @@ def _processor(place: Pretrained | None) -> Any:
     for what in ("size", "crop_size", "pad_size"):
         sides = dict(getattr(made, what, None) or {})
         if what == "size" and not sides:
-            raise ColdframeError(
-                f"{place.name}: {place.weights}: preprocessor_config.json says no size to bring pictures to"
-            )
+            raise _unprepared(place, "it says no size to bring pictures to")
         for side, pixels in sides.items():
             if not isinstance(pixels, int) or not 0 < pixels <= MOST_SIDE:
-                raise ColdframeError(
-                    f"{place.name}: {place.weights}: preprocessor_config.json: {what}: {side} = {pixels}, expected at most "
-                    f"{MOST_SIDE} pixels"
-                )
+                raise _unprepared(place, f"{what}: {side} = {pixels}, expected at most {MOST_SIDE} pixels")
+    _try(place, made, size)
     return made
+
+
+def _try(place: Pretrained, processor: Any, size: tuple[int, int] | None) -> None:
+    """Prepare two small pictures.
+
+    Raises:
+        ColdframeError: the settings of the processor make no sense.
+    """
+    shapes = set()
+    for small in ((12, 8), (8, 12)):
+        try:
+            with np.errstate(all="ignore"):
+                given = processor(images=Image.new("RGB", small), return_tensors="np", **_overrides(size))
+                pixels = np.asarray(given["pixel_values"][0], np.float32)
+        except MemoryError:
+            raise
+        except Exception as error:  # wrong settings raise many kinds
+            raise _unprepared(place, f"pictures cannot be prepared as it says ({_short(error)})") from error
+        if pixels.ndim != 3 or len(pixels) != 3 or not np.isfinite(pixels).all():
+            raise _unprepared(place, "pictures prepared as it says are no finite numbers in three colours")
+        shapes.add(pixels.shape)
+    if len(shapes) > 1:
+        raise _unprepared(place, "pictures prepared as it says have different sizes")
+
+
+def _unprepared(place: Pretrained, why: str) -> ColdframeError:
+    return ColdframeError(f"{place.name}: {place.weights}: preprocessor_config.json: {why}")
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _tokens(place: Pretrained, texts: Sequence[str], words: int) -> Any:
+    """The words of some texts as numbers below ``words``.
+
+    Raises:
+        ColdframeError: the settings of the tokenizer make no sense, or are not of this network.
+    """
+    tokenizer = _tokenizer(place)
+    try:
+        tokens = tokenizer(list(texts), return_tensors="pt", padding=True, truncation=True)
+        if not 0 <= int(tokens["input_ids"].min()) <= int(tokens["input_ids"].max()) < words:
+            raise ValueError(f"it gives words beyond the {words} of the network")
+    except MemoryError:
+        raise
+    except Exception as error:  # wrong settings raise many kinds
+        raise ColdframeError(
+            f"{place.name}: {place.weights}: its tokenizer cannot read texts ({_short(error)})"
+        ) from error
+    return tokens
 
 
 def _tokenizer(place: Pretrained) -> Any:

@@ -104,13 +104,14 @@ def load(name: str, options: Options) -> Embedder:
     side = NETWORKS[name][2]
     size = options.size or (side, side)
     weights = options.weights or "imagenet"
+    openvino.check_precision(options.precision)
     if options.backend == openvino.NAME:
         to_convert = partial(_to_convert, name, weights, size, options.seed, options.fetch)
         known = _source(name, weights, options.fetch)
         source = {"weights": known, "seed": options.seed, "name": name, "keras": version("keras")}
         found = openvino.converted(to_convert, source=source, kind=[name, size])
         precision = options.precision or openvino.best_precision()
-        run = openvino.Network(found.file, precision)
+        run = found.network(precision)
         return KerasApplication(run, size, found.facts, backend=openvino.NAME, precision=precision)
     keras = load_keras(options.backend)
     device = choose_device(keras, options.device)
@@ -125,8 +126,13 @@ def load(name: str, options: Options) -> Embedder:
     preprocess = preprocessing(name)
 
     def run_keras(batch: npt.NDArray[Any]) -> FloatArray:
-        with keras.device(f"{device}:0"):
-            return np.asarray(network.predict_on_batch(preprocess(batch.astype(np.float32))), np.float32)
+        try:
+            with keras.device(f"{device}:0"):
+                return np.asarray(network.predict_on_batch(preprocess(batch.astype(np.float32))), np.float32)
+        except (TypeError, ValueError, NotImplementedError) as error:  # a file may describe what no backend can compute
+            raise ColdframeError(
+                f"{name}: the network of {weights} cannot compute pictures ({_short(error)}): give other --weights"
+            ) from error
 
     # a .keras file computes in the precision it was saved in
     precision = "bfloat16" if any(layer.compute_dtype == "bfloat16" for layer in network.layers) else "float32"
@@ -140,7 +146,7 @@ def preprocessing(name: str) -> Any:
 
 def _facts(network: Any) -> dict[str, Any]:
     return {
-        "dimensions": int(network.output_shape[-1]),
+        "dimensions": int(network.outputs[0].shape[-1]),
         "weights": weights_digest(network.get_weights()),
         "architecture": architecture.of_keras(network),
     }
@@ -169,6 +175,8 @@ def _to_convert(
         return network(preprocess(tf.cast(pictures, tf.float32)), training=training)
 
     facts = _facts(network) | {"exactly": architecture.of_keras(network, exactly=True)}
+    if weights.endswith(".keras"):  # its description may say more than Keras tells of the network that it makes from it
+        facts["file"] = _source(name, weights, follow)
     return facts, lambda: ov.convert_model(frozen_graph(forward, (*size, 3)).graph)
 
 
@@ -252,15 +260,19 @@ def _from_file(name: str, file: Path, opened: BinaryIO, build: Any, shape: dict[
         ) from error
     if len(network.inputs) != 1:
         raise ColdframeError(f"{name}: {file} takes {len(network.inputs)} inputs, expected one, the pictures")
-    if network.input_shape[1:] != shape["input_shape"] and None not in network.input_shape[1:3]:
+    given = tuple(network.inputs[0].shape[1:])
+    if given != shape["input_shape"] and None not in given[:2]:
         raise ColdframeError(
-            f"{name}: {file} takes pictures of {network.input_shape[1:3]}, asked for {shape['input_shape'][:2]}: "
+            f"{name}: {file} takes pictures of {given[:2]}, asked for {shape['input_shape'][:2]}: "
             "give that size with --size HxW"
         )
-    if len(network.outputs) != 1 or len(network.output_shape) != 2:
-        shapes = ", ".join(str(tuple(one.shape[1:])) for one in network.outputs)
+    shapes = [tuple(one.shape[1:]) for one in network.outputs]
+    by_name = isinstance(getattr(network, "_outputs_struct", None), dict)
+    if by_name or len(shapes) != 1 or len(shapes[0]) != 1 or not shapes[0][0]:
         raise ColdframeError(
-            f"{name}: {file} gives outputs of shape {shapes}, expected one vector a picture (pooling='avg')"
+            f"{name}: {file} gives outputs of shape {', '.join(map(str, shapes))}"
+            f"{' by name' if by_name else ''}, expected one vector a picture, of a known length "
+            "(pooling='avg')"
         )
     return network
 
