@@ -7,7 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pipeline.cli import run
+from pipeline.cli.app import Common, cli
 from tests.support.coldframe import SHARED, Catalogue, Coldframe, drawn, moved
 
 # Heads are trained by torch in this process, so Keras runs on it here too: what needs TensorFlow has a process of its own.
@@ -79,6 +82,16 @@ def ready(cf: Coldframe, catalogue: Catalogue, _drawn: Catalogue, _embedded: Col
     shutil.copytree(_embedded.path, cf.path, copy_function=shutil.copy)  # as old as this test is
     moved(cf.store, _drawn.folder, catalogue.folder)
     return cf
+
+
+@pytest.fixture
+def steps_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have ``run`` take its steps in this process: starting one for each takes longer than what most tests do in them."""
+
+    def here(common: Common, arguments: list[str], *, results: bool = True) -> int:
+        return CliRunner().invoke(cli, [*common.flags(), *arguments]).exit_code
+
+    monkeypatch.setattr(run, "coldframe", here)
 
 
 @pytest.fixture(scope="session")

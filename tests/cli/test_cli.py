@@ -50,6 +50,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert loaded(invoking(["--help"]), FRAMEWORKS) == "[]"
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
     "arguments",
     [["sql", "select 1"], ["status"], ["verify"], ["inspect"], ["why", "moth-00"], ["runs"], ["repair"], ["gc"]],

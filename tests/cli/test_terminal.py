@@ -214,6 +214,7 @@ ERRORS = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("arguments", ERRORS, ids=lambda one: " ".join(one))
 def test_errors(strange: tuple[Coldframe, Catalogue], arguments: list[str]) -> None:
     cf, _ = strange
@@ -429,6 +430,7 @@ def test_other_json_is_exact(strange: tuple[Coldframe, Catalogue]) -> None:
 # --- encodings other than UTF-8, and no stdout
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
 def test_what_an_encoding_has_no_code_for_is_written_out(strange: tuple[Coldframe, Catalogue], encoding: str) -> None:
     cf, _ = strange

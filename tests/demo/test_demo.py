@@ -110,6 +110,7 @@ print((good.max(axis=1) - bad.max(axis=1) < prompts.threshold()).mean())
 """
 
 
+@pytest.mark.exhaustive
 def test_kinds_that_the_small_clip_never_saw_are_turned_down() -> None:
     done = subprocess.run(
         [sys.executable, "-c", UNTRAINED_FOUND], capture_output=True, text=True, check=True, cwd=REPOSITORY

@@ -514,6 +514,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_any_value_anywhere_in_a_card_is_taken_or_refused(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
@@ -1129,6 +1130,7 @@ NAMES = (
 )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("at", PLACES)
 def test_names_mean_nothing_in_the_card(exported: Coldframe, at: str) -> None:
     card = card_of(exported)

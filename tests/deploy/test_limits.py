@@ -251,6 +251,7 @@ def test_no_program_is_run_for_a_picture(tmp_path: Path, monkeypatch: pytest.Mon
     assert not run_by.exists()
 
 
+@pytest.mark.exhaustive
 def test_no_program_is_run_by_commands(tmp_path: Path, mark: str) -> None:
     path, run_by = ghostscript(tmp_path / "bin", 1000)
     images = tmp_path / "images"
@@ -373,6 +374,7 @@ def odd_files(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.exhaustive
 def test_predict_waits_for_nothing_that_is_no_file(tmp_path: Path, mark: str, photo: Path) -> None:
     expected = odd_files(tmp_path / "odd")
     names = [os.fsdecode(b"\xff.jpg") if name == "\\xff.jpg" else name for name in expected]
@@ -391,6 +393,7 @@ def test_predict_waits_for_nothing_that_is_no_file(tmp_path: Path, mark: str, ph
     assert [row["failed"] for row in listed if row["failed"]] == [r for p, r in found.items() if "\n" not in p]
 
 
+@pytest.mark.exhaustive
 def test_ingest_waits_for_nothing_that_is_no_file(tmp_path: Path, mark: str) -> None:
     expected = odd_files(tmp_path / "odd")
     names = [name for name in expected if "\n" not in name and "xff" not in name]
@@ -708,6 +711,7 @@ def test_no_time_is_no_time(tmp_path: Path, value: float) -> None:
         open_model(planted(tmp_path / "model"), max_seconds=value)
 
 
+@pytest.mark.exhaustive
 def test_files_that_are_not_wanted_any_more_are_not_waited_for(tmp_path: Path, mark: str, slow: list[Path]) -> None:
     """One generator that is left takes nothing from another, and the process ends."""
     folder = planted(tmp_path / "model", max_pixels=10**8)
@@ -775,6 +779,7 @@ def loading(folder: Path, *before: str) -> list[str]:
     )
 
 
+@pytest.mark.exhaustive
 def test_a_model_that_is_loaded_for_ever_is_ended(tmp_path: Path, mark: str) -> None:
     nodes, constants = FOLDED
     folder = planted(tmp_path / "model", saved_model(nodes, **constants))
@@ -847,6 +852,7 @@ def test_what_was_checked_is_what_is_loaded(tmp_path: Path, monkeypatch: pytest.
         given.load()
 
 
+@pytest.mark.exhaustive
 def test_a_model_that_is_loaded_again_is_checked_again(tmp_path: Path, photo: Path) -> None:
     white = tmp_path / "white.png"
     Image.new("RGB", (8, 8), "white").save(white)
@@ -891,6 +897,7 @@ def test_a_model_may_take_half_of_the_memory(tmp_path: Path, fmt: str) -> None:
     assert [one.failed for one in answers] == [None] * 40
 
 
+@pytest.mark.exhaustive
 def test_an_openvino_model_that_never_ends_is_ended(tmp_path: Path, mark: str, photo: Path) -> None:
     openvino = pytest.importorskip("openvino")
     from openvino import opset13 as ops
@@ -1023,6 +1030,7 @@ def endless_for_white() -> bytes:
     return saved_model(nodes, trips=2**62, bright=np.float32(250))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("pictures", [2, 16, 32])
 def test_a_model_that_never_ends_with_many_pictures_is_ended(tmp_path: Path, photo: Path, pictures: int) -> None:
     """After the time that one may take, not that times their number."""
@@ -1062,6 +1070,7 @@ def test_a_batch_has_time_by_those_before(tmp_path: Path, monkeypatch: pytest.Mo
         assert seconds <= 60 + 4 * takes * count
 
 
+@pytest.mark.exhaustive
 def test_a_model_is_loaded_again_after_it_was_ended(tmp_path: Path, photo: Path) -> None:
     """It never ends with a bright picture alone."""
     folder = planted(tmp_path / "model", endless_for_white())
@@ -1312,6 +1321,7 @@ def test_no_file_of_the_working_folder_is_part_of_a_model(
     assert [answer.probabilities for answer in open_model(folder).predict([photo])] == expected
 
 
+@pytest.mark.exhaustive
 def test_an_artefact_does_not_answer_for_a_run_of_its_name(ready: Coldframe, photo: Path) -> None:
     ready("split", "test", 0.25)
     ready("train", "--head", "centroid")

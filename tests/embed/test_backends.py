@@ -101,6 +101,7 @@ def test_keras_on_torch_leaves_tensorflow_alone(ready: Coldframe) -> None:
     assert "--device gpu: Keras on torch sees none here; leave it out" in said
 
 
+@pytest.mark.exhaustive
 @needs_openvino
 def test_a_converted_network_that_is_not_whole_is_made_again(ready: Coldframe, tmp_path: Path) -> None:
     cache = Path(os.environ["COLDFRAME_CACHE"])

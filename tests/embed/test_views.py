@@ -235,6 +235,7 @@ def test_repair_says_how_views_are_made_again(split: Coldframe) -> None:
     assert "0 embedded" in split(*again[1].split()[1:]).stderr.splitlines()[-1]
 
 
+@pytest.mark.usefixtures("steps_here")
 def test_a_recipe_makes_views_behind_its_plan(cf: Coldframe, catalogue: Catalogue) -> None:
     recipe = RECIPE.split("[train.mlp]")[0].replace("STORE", str(cf.path))
     Path("coldframe.toml").write_text(recipe.replace("[embed.mean-colour]", "[embed.mean-colour]\nviews = 2"))
@@ -357,6 +358,7 @@ def test_a_head_draws_from_views_and_an_evaluation_averages_them(ready: Coldfram
     )
 
 
+@pytest.mark.usefixtures("steps_here")
 def test_training_on_views_is_out_of_date_when_there_are_more(ready: Coldframe) -> None:
     Path("coldframe.toml").write_text(
         "[embed.mean-colour]\nviews = 1\n[plans.default]\nstages = [{ split = 'test', share = 0.25 }]\n"

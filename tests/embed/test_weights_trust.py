@@ -266,6 +266,7 @@ COMMANDS: list[tuple[object, ...]] = [
 ]
 
 
+@pytest.mark.exhaustive
 def test_what_only_a_store_names_is_not_fetched(foreign: Coldframe, asked: list[str]) -> None:
     for command in COMMANDS:
         said = foreign(*command, code=1).stderr
@@ -275,6 +276,7 @@ def test_what_only_a_store_names_is_not_fetched(foreign: Coldframe, asked: list[
         assert not asked, command
 
 
+@pytest.mark.exhaustive
 def test_what_is_on_this_machine_is_used_without_asking(
     foreign: Coldframe, tiny: Path, tmp_path: Path, asked: list[str]
 ) -> None:
@@ -284,6 +286,7 @@ def test_what_is_on_this_machine_is_used_without_asking(
         assert not asked, command
 
 
+@pytest.mark.exhaustive
 def test_what_the_recipe_or_the_command_names_may_be_fetched(
     foreign: Coldframe, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +317,7 @@ def test_what_was_fetched_once_is_there_when_the_hub_is_not(tiny: Path, tmp_path
     assert "huggingface.co" in asked
 
 
+@pytest.mark.exhaustive
 def test_our_own_default_needs_no_permission(foreign: Coldframe, asked: list[str]) -> None:
     for weights in (None, "openai/clip-vit-base-patch32"):
         name_weights(foreign, weights)
@@ -358,6 +362,7 @@ def test_a_file_of_weights_that_is_none(tmp_path: Path, make: Callable[[Path], N
         embedders.load("mobilenet-v3-small", Options.from_json(source))
 
 
+@pytest.mark.exhaustive
 def test_a_link_is_followed_for_a_person_and_not_for_a_store(tmp_path: Path) -> None:
     name, size = "mobilenet-v3-small", (32, 32)
     backbone(name, weights="random", size=size).save_weights(tmp_path / "real.weights.h5")

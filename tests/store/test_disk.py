@@ -49,6 +49,7 @@ def assert_whole(cf: Coldframe) -> None:
     assert "FAILED" not in cf("verify", "--deep").stdout
 
 
+@pytest.mark.exhaustive
 def test_a_full_disk_costs_no_more_than_the_batch(disk: Path, catalogue: Catalogue) -> None:
     cf = Coldframe(disk / "store")
     cf.ingest(catalogue)

@@ -164,6 +164,7 @@ def test_a_part_that_becomes_a_pipe_is_not_waited_for(shared: Coldframe) -> None
         con.sql("select * from images").fetchall()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("sign", ["cat[1]", "c*t", "ca?", "{cat,dog}", "x=1"])
 def test_a_path_of_a_store_is_no_pattern(ready: Coldframe, catalogue: Catalogue, tmp_path: Path, sign: str) -> None:
     """Other stores lie where the path would lead as a pattern, and hold other rows."""

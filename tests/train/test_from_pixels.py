@@ -87,7 +87,7 @@ def coloured(per_class: int, seed: int) -> tuple[pictures.Pixels, np.ndarray[Any
     return np.stack(arrays), np.arange(len(labels)) % 3
 
 
-@pytest.fixture(scope="module", params=["default", "torch"])
+@pytest.fixture(scope="module", params=["default", pytest.param("torch", marks=pytest.mark.exhaustive)])
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the process that trains found, with Keras on the backend."""
     folder = tmp_path_factory.mktemp("from_scratch")

@@ -433,6 +433,7 @@ def test_runs_whose_labels_have_all_changed_cannot_be_compared(ready: Coldframe,
     assert "all 6 rows of test that both have predicted had another label when the other was evaluated" in said
 
 
+@pytest.mark.usefixtures("steps_here")
 def test_an_evaluation_is_out_of_date_when_its_vectors_are_new(ready: Coldframe, catalogue: Catalogue) -> None:
     Path("coldframe.toml").write_text(
         "[plans.default]\nstages = [{ split = 'test', share = 0.25 }]\n[train.centroid]\n[evaluate]\n"

@@ -112,6 +112,7 @@ def test_a_search_needs_validation_rows(ready: Coldframe) -> None:
     assert "tune: settings are chosen on validation rows: 'coldframe split val 0.10'" in ready("tune", code=1).stderr
 
 
+@pytest.mark.usefixtures("steps_here")
 def test_run_searches_once(split_up: Coldframe) -> None:
     Path("coldframe.toml").write_text(SPACE + "max_epochs = 2\nfactor = 2\n")
     split_up("run")

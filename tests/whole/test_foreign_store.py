@@ -515,6 +515,7 @@ def test_what_is_no_file_in_place_of_one_is_neither_waited_for_nor_removed(
         assert tree(home) == before
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link", "loop", "device"])
 def test_a_lock_that_is_no_file_is_neither_waited_for_nor_written(foreign: Coldframe, home: Path, kind: str) -> None:
     before = tree(home)
@@ -687,6 +688,7 @@ def test_a_picture_that_is_swapped_once_it_was_looked_at_is_not_read(tmp_path: P
     assert done.stdout.startswith("refused True"), done.stdout
 
 
+@pytest.mark.exhaustive
 def test_pipes_and_links_among_pictures_fail_alone(tmp_path: Path, home: Path) -> None:
     catalogue = drawn(tmp_path / "catalogue", per_class=1)
     cf = Coldframe(tmp_path / "store")
@@ -970,6 +972,7 @@ def spilling(cf: Coldframe, folder: Path) -> subprocess.Popen[bytes]:
     return process
 
 
+@pytest.mark.exhaustive
 def test_what_is_spilled_is_for_nobody_else_and_goes_with_the_next_process(foreign: Coldframe, tmp_path: Path) -> None:
     folder = tmp_path / "tmp"
     process = spilling(foreign, folder)

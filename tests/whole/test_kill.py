@@ -15,12 +15,9 @@ import pytest
 from pipeline.embed.feature_sets import vectors
 from tests.support.coldframe import Coldframe, drawn, killed
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
-KILLS = [
-    2,
-    pytest.param(6, marks=pytest.mark.exhaustive),
-]  # for each command; make chaos adds every point of the protocol
+KILLS = 6  # for each command; make chaos adds every point of the protocol
 OFTEN = ["--commit-seconds", "0"]  # so that kills fall between commits too
 
 
@@ -40,8 +37,7 @@ def assert_as_if_never_killed(broken: Coldframe, whole: Coldframe) -> None:
     assert "FAILED" not in broken("verify", "--deep").stdout
 
 
-@pytest.mark.parametrize("wanted", KILLS)
-def test_killed_ingest_and_embed_end_as_if_never_killed(tmp_path: Path, wanted: int) -> None:
+def test_killed_ingest_and_embed_end_as_if_never_killed(tmp_path: Path) -> None:
     catalogue = drawn(tmp_path / "catalogue", per_class=40)
     catalogue.add("missing", "moth")
     catalogue.write()
@@ -57,7 +53,7 @@ def test_killed_ingest_and_embed_end_as_if_never_killed(tmp_path: Path, wanted: 
         code = 3 if arguments[0] == "ingest" else 0  # one row fails
         whole.process(*arguments, code=code)
         seconds, kills = time.monotonic() - started, 0
-        while kills < wanted:
+        while kills < KILLS:
             if killed(broken, arguments, chance.uniform(0.2, seconds)):
                 kills += 1
             else:  # it came to its end before: begin again

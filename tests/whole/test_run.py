@@ -109,6 +109,7 @@ def test_a_dry_run_makes_no_store(recipe: Coldframe) -> None:
         assert not list(recipe.path.glob("*"))
 
 
+@pytest.mark.usefixtures("steps_here")
 def test_a_step_that_stops_is_said_and_run_goes_on_from_there(recipe: Coldframe, catalogue: Catalogue) -> None:
     catalogue.add("cut", "moth").write_bytes(b"\xff\xd8\xff")
     catalogue.write()
@@ -131,6 +132,7 @@ def test_some_rows_failed_is_exit_code_3(recipe: Coldframe, catalogue: Catalogue
     assert recipe.value("select count(*) from scores") == 24
 
 
+@pytest.mark.usefixtures("steps_here")
 def test_a_file_that_was_mended_is_taken_up(recipe: Coldframe, catalogue: Catalogue) -> None:
     broken = catalogue.add("cut", "moth")
     broken.write_bytes(b"\xff\xd8\xff")

@@ -213,6 +213,7 @@ def test_making_a_feature_set_and_a_head_sends_nothing(trained: Watched) -> None
     assert seen.output.split() == ["vectors", "12"]
 
 
+@pytest.mark.exhaustive
 @needs_compiler
 @pytest.mark.parametrize(
     "form", [pytest.param("onnx", marks=needs_onnx), pytest.param("openvino", marks=needs_openvino)]
@@ -239,6 +240,7 @@ def test_exporting_and_predicting_send_nothing(trained: Watched, form: str) -> N
     assert victim.read_text() == "as it was"
 
 
+@pytest.mark.exhaustive
 @needs_compiler
 def test_clip_sends_nothing(trained: Watched) -> None:
     weights = tiny_clip.save(trained.folder / "tiny")

@@ -121,6 +121,7 @@ print(store.snapshot().ask("select count(*) as n from images", {}).to_pylist())
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("way", ["a script elsewhere", "with the working folder behind", "without a guard"])
 def test_python_of_ones_own(trapped: Path, tmp_path: Path, way: str) -> None:
     script = tmp_path / "elsewhere" / "script.py"
@@ -137,6 +138,7 @@ def test_python_of_ones_own(trapped: Path, tmp_path: Path, way: str) -> None:
     assert said == "24\n[{'n': 24}]\n", "and the script is run once, though nothing guards it"
 
 
+@pytest.mark.exhaustive
 def test_a_network_is_converted_without_it(known: Path, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     run(
@@ -158,6 +160,7 @@ COMPILER = shutil.which("cc") or shutil.which("gcc")
 FIRST_WORDS = ("pipeline", "pipeline.deploy.fresh_process", "worker", "store", "coldframe", "import sys")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(COMPILER is None, reason="no C compiler to make the library with")
 @pytest.mark.parametrize("way", ["the console script", "python -m", "recipe"])
 def test_tensorflow_loads_no_library_from_it(known: Path, tmp_path: Path, way: str) -> None:
