@@ -296,6 +296,7 @@ def test_a_set_of_an_earlier_version_goes_on(ready: Coldframe, tmp_path: Path) -
 
 
 @needs_openvino
+@pytest.mark.exhaustive
 def test_a_converted_network_is_that_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path / "cache"))
     batch = np.random.default_rng(0).integers(0, 256, (4, *SIZE, 3), np.uint8)
