@@ -199,6 +199,7 @@ def test_a_seed_draws_the_same_in_another_process_and_another_seed_does_not(tmp_
         assert (tmp_path / row.path).read_bytes() != drawing.encoded(row, 6)
 
 
+@pytest.mark.exhaustive
 def test_a_drawing_that_was_killed_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "world"
     command = [sys.executable, "-P", "-m", "pipeline", "demo", str(folder), "--rows", "150", "--draw-only"]

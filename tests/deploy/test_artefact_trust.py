@@ -1173,6 +1173,7 @@ FIGURES: tuple[str, ...] = (
 FIGURES += ("rows_trained_on", "rows_selected_on")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("value", [INJECTED, [INJECTED], {INJECTED: 1}, INJECTED.encode(), True, None])
 @pytest.mark.parametrize("at", ["evaluations", "artefact", "finetuned", "itself", "licences"])
 def test_what_should_be_a_number_means_nothing_in_the_card_either(exported: Coldframe, at: str, value: Any) -> None:

@@ -548,6 +548,7 @@ def test_a_link_that_is_put_into_a_folder_later_leads_nowhere_else(
     assert second.failed is None
 
 
+@pytest.mark.exhaustive
 def test_what_is_not_of_an_artefact_is_said(tmp_path: Path, mark: str, photo: Path) -> None:
     folder = planted(tmp_path / "model")
     command = coldframe(tmp_path / "s", "predict", folder, photo)
@@ -637,6 +638,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.mark.exhaustive
 def test_a_picture_that_takes_too_long_fails_alone(tmp_path: Path, mark: str, slow: list[Path], photo: Path) -> None:
     folder = planted(tmp_path / "model", max_pixels=10**8)
     command = coldframe(tmp_path / "s", "predict", folder, "--max-seconds", 0.5, "--format", "json")

@@ -81,6 +81,7 @@ def test_views_are_the_same_in_any_order_batch_and_number_of_goes(split: Coldfra
     assert len(stored(split)) == 24 + 4 * 18
 
 
+@pytest.mark.exhaustive
 def test_killed_and_started_again_it_ends_with_the_same_views(cf: Coldframe, tmp_path: Path) -> None:
     cf.ingest(drawn(tmp_path / "many", per_class=40))
     cf("split", "test", 0.25, "--seed", 3)

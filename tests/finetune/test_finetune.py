@@ -133,6 +133,7 @@ def test_a_cache_in_float16_changes_little(trained: Coldframe) -> None:
     assert error <= 0.05
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("name", ["efficientnet-b4", "efficientnet-v2-b0", "resnet-50", "mobilenet-v3-small", "vgg-16"])
 def test_networks_are_cut_where_one_tensor_goes_up(name: str) -> None:
     network = backbone(name, weights="random", size=(64, 64))

@@ -60,6 +60,7 @@ def test_the_best_settings_become_a_run_that_train_repeats(split_up: Coldframe) 
     assert json.loads(again["history"])["loss"] == pytest.approx(json.loads(run["history"])["loss"], abs=1e-4)
 
 
+@pytest.mark.exhaustive
 def test_a_killed_search_goes_on_and_ends_as_one_never_killed(split_up: Coldframe, tmp_path: Path) -> None:
     process = subprocess.Popen(
         split_up.command("tune", *SHORT),
