@@ -49,7 +49,7 @@ def _file_name(name: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", name):
         return name
     digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:32]
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:60] + "-" + digest
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:60] + "~" + digest
 
 
 def _make_folder(root: Path, folder: Path) -> None:

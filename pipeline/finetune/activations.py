@@ -118,7 +118,7 @@ def opened(store: Store, key: Mapping[str, Any], shape: tuple[int, ...], kind: s
     """The cache for all that ``key`` (JSON) names; created if it does not exist."""
     made_of = {**key, "decoding": decoding.RULES_VERSION, "kind": kind, "shape": list(shape)}
     folder = opening.make_own_folder(store.root, garbage.ACTIVATIONS, digests.of_json(made_of))
-    os.utime(folder)  # in use now: the least recently used is removed first
+    os.utime(folder, follow_symlinks=False)  # in use now: the least recently used is removed first
     found = Activations(folder, shape, kind)
     found.refresh()
     return found

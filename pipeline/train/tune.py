@@ -118,7 +118,7 @@ def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) ->
     asked = {key: value for key, value in asdict(resolved).items() if key not in ("memory_share", "folds")}
     digest = digests.of_json([data.digest, asked])
     folder = opening.make_own_folder(store.root, garbage.TUNING, digest)
-    os.utime(folder)  # mark it as in use
+    os.utime(folder, follow_symlinks=False)  # mark it as in use
     with store.lock(f"tune-{digest}"):
         trials = _Trials(folder, data, resolved)
         with Progress(expected_trials(resolved), f"tune {name}", quiet=quiet) as progress:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import pyarrow.parquet as pq
 
-from pipeline.upkeep.thrift import LIST, STRUCT, Reader, Struct, value
+from pipeline.upkeep.thrift import BINARY, I32, I64, LIST, STRUCT, TRUE, Reader, Struct, value
 
 MAGIC = b"PAR1"  # how a Parquet file begins and ends
 LENGTH_BYTES = 4  # of the number before the last magic: the length of the footer
@@ -25,18 +25,28 @@ FOOTER_SCHEMA, FOOTER_GROUPS, FOOTER_METADATA, FOOTER_WRITER = 2, 4, 5, 6
 GROUP_COLUMNS, CHUNK_COLUMN = 1, 3
 COLUMN_PATH, COLUMN_VALUES, COLUMN_SIZE, COLUMN_DATA, COLUMN_DICTIONARY, COLUMN_STATISTICS = 3, 5, 7, 9, 11, 12
 PAGE_TYPE, PAGE_SIZE = 1, 3
-DATA_PAGES = {
-    (5, 0): (5, 5),
-    (5, 3): (8, 8),
-}  # by the type of a page, what it says as a data page, and the statistics in that
-# Fields that say where values lie and how compactly, not what they are, by struct and by the field that holds a struct.
+DICTIONARY_PAGE = 2
+DATA_PAGES = {0: (5, 5), 3: (8, 8)}  # by the type of a page, what it says as a data page, and the statistics in that
+# Fields that say where values lie and how compactly, not what they are: their types, by the fields of the structs they are in.
 LAYOUT: Mapping[int, Any] = {
-    FOOTER_METADATA: None,
-    FOOTER_WRITER: None,
+    FOOTER_METADATA: LIST,
+    FOOTER_WRITER: BINARY,
     FOOTER_GROUPS: {
-        GROUP_COLUMNS: {2: None, CHUNK_COLUMN: dict.fromkeys((2, 6, COLUMN_SIZE, COLUMN_DATA, COLUMN_DICTIONARY, 13))},
-        **dict.fromkeys((2, 5, 6)),
+        GROUP_COLUMNS: {
+            2: I64,
+            CHUNK_COLUMN: {2: LIST, 6: I64, COLUMN_SIZE: I64, COLUMN_DATA: I64, COLUMN_DICTIONARY: I64, 13: LIST},
+        },
+        2: I64,
+        5: I64,
+        6: I64,
     },
+}
+# All that the header of a page may have, in the same way: sizes, encodings, numbers of values, statistics.
+PAGE: Mapping[int, Any] = {
+    **dict.fromkeys((PAGE_TYPE, 2, PAGE_SIZE), I32),
+    5: {**dict.fromkeys((1, 2, 3, 4), I32), 5: STRUCT},
+    7: {1: I32, 2: I32, 3: TRUE},
+    8: {**dict.fromkeys((1, 2, 3, 4, 5, 6), I32), 7: TRUE, 8: STRUCT},
 }
 UNTRUE = "its statistics do not match its values, or are not as coldframe writes them"
 
@@ -50,8 +60,8 @@ def problem(theirs: BinaryIO, ours: BinaryIO, values: pq.ParquetFile) -> str | N
         ValueError, EOFError: one is no Parquet file.
     """
     there, again = read(theirs), read(ours)
-    names = [value(entry, 1) for entry in value(there, FOOTER_METADATA, [])]
-    if not value(there, FOOTER_WRITER, b"").startswith(WRITER) or names not in ([], [ARROW_TYPES]):
+    names = [value(entry, 1, BINARY) for entry in value(there, FOOTER_METADATA, LIST, (STRUCT, []))]
+    if not value(there, FOOTER_WRITER, BINARY, b"").startswith(WRITER) or names not in ([], [ARROW_TYPES]):
         return "its footer is not one that coldframe writes"
     if there.get(FOOTER_SCHEMA) != again.get(FOOTER_SCHEMA):
         return "its types are not as coldframe writes them"
@@ -60,10 +70,10 @@ def problem(theirs: BinaryIO, ours: BinaryIO, values: pq.ParquetFile) -> str | N
     end = len(MAGIC)
     for group, (columns, known) in enumerate(zip(_columns(there), _columns(again), strict=True)):
         for place, (column, own) in enumerate(zip(columns, known, strict=True)):
-            begin = value(column, COLUMN_DICTIONARY) or value(column, COLUMN_DATA)
-            if value(column, COLUMN_VALUES) and not end <= begin <= value(column, COLUMN_DATA):
+            begin, data = _begin(column), value(column, COLUMN_DATA, I64)
+            if value(column, COLUMN_VALUES, I64) and not end <= begin <= data:
                 return "its columns overlap"
-            end = max(end, begin + value(column, COLUMN_SIZE))
+            end = max(end, begin + value(column, COLUMN_SIZE, I64))
             is_flat = values.schema.column(place).max_repetition_level == 0  # a page of others may begin inside a row
             if is_flat and not _are_pages_true(theirs, column, own, values, group):
                 return UNTRUE
@@ -93,22 +103,44 @@ def read(file: BinaryIO) -> Struct:
 
 def _columns(footer: Struct) -> Iterator[list[Struct]]:
     """For each group of rows what is said of its columns."""
-    for group in value(footer, FOOTER_GROUPS, []):
-        yield [value(chunk, CHUNK_COLUMN) for chunk in value(group, GROUP_COLUMNS)]
+    for group in value(footer, FOOTER_GROUPS, LIST):
+        yield [value(chunk, CHUNK_COLUMN, STRUCT) for chunk in value(group, GROUP_COLUMNS, LIST)]
+
+
+def _begin(column: Struct) -> int:
+    """Where the first page of a column is."""
+    found: int = value(column, COLUMN_DICTIONARY, I64, 0) or value(column, COLUMN_DATA, I64)
+    return found
 
 
 def _without(struct: Struct, layout: Mapping[int, Any]) -> Struct:
-    """A struct less some fields, its own and those of structs in it."""
+    """A struct less some fields, its own and those of structs in it.
+
+    Raises:
+        ValueError: one of them is of another type than it should be.
+    """
     kept: Struct = {}
     for field, (kind, found) in struct.items():
         inner = layout.get(field, {})
-        if inner is None:
-            continue
-        if inner and kind == LIST and found[0] == STRUCT:
+        if isinstance(inner, int):
+            if kind != inner:
+                raise ValueError(f"field {field} is of another type")
+        elif inner and kind == LIST and found[0] == STRUCT:
             kept[field] = kind, (STRUCT, [_without(one, inner) for one in found[1]])
         else:
             kept[field] = kind, _without(found, inner) if inner and kind == STRUCT else found
     return kept
+
+
+def _is_known(struct: Struct, layout: Mapping[int, Any]) -> bool:
+    """Whether a struct has no field but those of a layout, each of its type."""
+    for field, (kind, found) in struct.items():
+        inner = layout.get(field)
+        if not (
+            kind == inner if inner is None or isinstance(inner, int) else kind == STRUCT and _is_known(found, inner)
+        ):
+            return False
+    return True
 
 
 def _is_within(some: object, more: object) -> bool:
@@ -126,8 +158,8 @@ def _are_pages_true(file: BinaryIO, column: Struct, own: Struct, values: pq.Parq
     if not any(statistics for _, statistics in pages):
         return True
     if len(pages) == 1:
-        return _is_within(pages[0][1], value(own, COLUMN_STATISTICS, {}))
-    path = value(column, COLUMN_PATH)
+        return _is_within(pages[0][1], value(own, COLUMN_STATISTICS, STRUCT, {}))
+    path = value(column, COLUMN_PATH, LIST)
     rows = values.read_row_group(group, columns=[b".".join(path).decode()])
     written = io.BytesIO()
     begin = 0
@@ -135,28 +167,36 @@ def _are_pages_true(file: BinaryIO, column: Struct, own: Struct, values: pq.Parq
         for count, _ in pages:
             writer.write_table(rows.slice(begin, count), row_group_size=max(count, 1))
             begin += count
-    true = [one for columns in _columns(read(written)) for one in columns if value(one, COLUMN_PATH) == path]
+    true = [one for columns in _columns(read(written)) for one in columns if value(one, COLUMN_PATH, LIST) == path]
     return len(true) == len(pages) and all(
-        _is_within(statistics, value(one, COLUMN_STATISTICS, {}))
+        _is_within(statistics, value(one, COLUMN_STATISTICS, STRUCT, {}))
         for (_, statistics), one in zip(pages, true, strict=True)
     )
 
 
 def _pages(file: BinaryIO, column: Struct) -> Iterator[tuple[int, Struct]]:
-    """Number of values and statistics of each data page of a column, in order."""
-    place = value(column, COLUMN_DICTIONARY) or value(column, COLUMN_DATA)
-    left = value(column, COLUMN_VALUES)
+    """Number of values and statistics of each data page of a column, in order.
+
+    Raises:
+        ValueError: a page is not such as coldframe writes.
+    """
+    place, left, is_first = _begin(column), value(column, COLUMN_VALUES, I64), True
     while left > 0:
         header, begin = _header(file, place)
-        size = value(header, PAGE_SIZE)
-        if size < 0:
-            raise ValueError("a page is shorter than nothing")
-        place = begin + size
-        if header.get(PAGE_TYPE) in DATA_PAGES:
-            kind, statistics = DATA_PAGES[header[PAGE_TYPE]]
-            data = value(header, kind)
-            left -= value(data, 1)
-            yield value(data, 1), value(data, statistics, {})
+        if not _is_known(header, PAGE):
+            raise ValueError("a page says more than coldframe writes")
+        kind, size = value(header, PAGE_TYPE, I32), value(header, PAGE_SIZE, I32)
+        if kind in DATA_PAGES:
+            inner, statistics = DATA_PAGES[kind]
+            data = value(header, inner, STRUCT)
+            count = value(data, 1, I32)
+            left -= count
+            yield count, value(data, statistics, STRUCT, {})
+        elif kind != DICTIONARY_PAGE or not is_first:
+            raise ValueError("a page is of a kind that coldframe does not write there")
+        if size < 0 or left < 0 or (kind in DATA_PAGES and count <= 0):
+            raise ValueError("a page has an odd number of bytes or values")
+        place, is_first = begin + size, False
 
 
 def _header(file: BinaryIO, place: int) -> tuple[Struct, int]:

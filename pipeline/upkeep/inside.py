@@ -88,10 +88,10 @@ class Parts:
                     if problem:
                         yield part, problem
                 if _told(partial(self._compare, written)) is not None:  # which of them?
-                    for part, name in written.items():
-                        problem = _told(partial(self._compare, {part: name}))
-                        if problem:
-                            yield part, problem
+                    alone = {part: _told(partial(self._compare, {part: name})) for part, name in written.items()}
+                    yield from ((part, problem) for part, problem in alone.items() if problem)
+                    if not any(alone.values()):
+                        yield some[0], "its values depend on the parts that are read with it"
             finally:
                 for name in written.values():
                     (Path(self._spilled) / name).unlink(missing_ok=True)
@@ -119,8 +119,10 @@ class Parts:
         for field in found:
             if field.name in SCHEMAS[dataset].names:
                 continue
-            other = self._types.setdefault((dataset, field.name.lower()), field.type)
-            if other != field.type and not pa.types.is_null(other) and not pa.types.is_null(field.type):
+            if pa.types.is_null(field.type):
+                continue
+            other = self._types.setdefault((dataset, _folded(field.name)), field.type)
+            if other != field.type:
                 return f"its {field.name} is {field.type}, in another part {other}"
         return None
 
@@ -234,18 +236,26 @@ def _of_columns(dataset: str, part: Part, file: pq.ParquetFile) -> str | None:
         if count != part.rows:
             return f"{count} rows, expected {part.rows}"
     found = file.schema_arrow
-    names = [name.lower() for name in found.names]  # SQL ignores case
+    names = list(map(_folded, found.names))
     is_open = dataset in OPEN_DATASETS
     strange = [name for name in names if (name in COMPUTED if is_open else name not in SCHEMAS[dataset].names)]
     if strange:
         return f"it has a column called {strange[0]}, which coldframe does not write"
+    for name in names:
+        if names.count(name) > 1:
+            return f"{names.count(name)} columns called {name}, expected one"
     for field in SCHEMAS[dataset]:
         count = names.count(field.name)
-        if count > 1 or (not count and dataset not in GROWN_DATASETS):
-            return f"{count or 'no'} columns called {field.name}, expected one"
+        if not count and dataset not in GROWN_DATASETS:
+            return f"no columns called {field.name}, expected one"
         if count and not _fits(field.type, found.field(names.index(field.name)).type):
             return f"its {field.name} is {found.field(names.index(field.name)).type}, expected {field.type}"
     return None
+
+
+def _folded(name: str) -> str:
+    """A name as SQL takes it, which ignores the case of A to Z."""
+    return name.encode(errors="surrogateescape").lower().decode(errors="surrogateescape")
 
 
 def _fits(expected: pa.DataType, found: pa.DataType) -> bool:

@@ -6,33 +6,44 @@ https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.m
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
-TRUE, FALSE, LIST, STRUCT = 1, 2, 9, 12
-MOST_BYTES = 10  # of a whole number of 64 bits
+TRUE, FALSE, I16, I32, I64, BINARY, LIST, STRUCT = 1, 2, 4, 5, 6, 8, 9, 12
+BITS = {I16: 16, I32: 32, I64: 64}
+LAST_FIELD = 2**15 - 1
 
 # By the number of a field, its type and its value: a number, bytes, a struct, or a list as a type and values. A reader passes
 # over a field whose type is not the one it expects, so the type is part of what is said.
 Struct = dict[int, tuple[int, Any]]
 
 
-def value(struct: Struct, field: int, default: Any = None) -> Any:
-    """The value of a field; of a list its values."""
-    kind, found = struct.get(field, (None, default))
-    return found[1] if kind == LIST else found
+def value(struct: Struct, field: int, kind: int, default: Any = None) -> Any:
+    """The value of a field, of a list its values; ``default`` where the struct does not have it.
+
+    Raises:
+        ValueError: it has one of another type, or has none and there is no default.
+    """
+    found_kind, found = struct.get(field, (kind, default))
+    if found_kind != kind or found is None:
+        raise ValueError(f"field {field} is {'not there' if found is None else 'of another type'}")
+    return found[1] if kind == LIST and field in struct else found
 
 
 class Reader:
-    """Reads structs one after another; ``place`` is where the next begins."""
+    """Reads structs one after another; ``place`` is where the next begins.
+
+    Other readers cut a number to the bits of its type. What they would read as another one is refused.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data, self.place = data, 0
         self._values: dict[int, Callable[[], Any]] = {
             3: lambda: self._bytes(1),
-            **dict.fromkeys((4, 5, 6), self._integer),
+            **{kind: functools.partial(self._integer, kind) for kind in BITS},
             7: lambda: self._bytes(8),
-            8: lambda: self._bytes(self._varint()),
+            BINARY: lambda: self._bytes(self._count()),
             **dict.fromkeys((LIST, 10), self._list),
             STRUCT: self.struct,
         }
@@ -41,16 +52,16 @@ class Reader:
         """The next struct.
 
         Raises:
-            ValueError: it is none, or has a field twice.
+            ValueError: it is none, has a field twice, or a number that its type cannot hold.
             EOFError: the bytes end within it.
         """
         found: Struct = {}
         field = 0
         while head := self._bytes(1)[0]:
             step, kind = head >> 4, head & 15
-            field = field + step if step else self._integer()
-            if field in found:
-                raise ValueError("a field is there twice")
+            field = field + step if step else self._integer(I16)
+            if field in found or not 0 < field <= LAST_FIELD:
+                raise ValueError(f"field {field} is there twice, or is none")
             found[field] = (TRUE, kind == TRUE) if kind in (TRUE, FALSE) else (kind, self._value(kind))
         return found
 
@@ -62,21 +73,26 @@ class Reader:
     def _list(self) -> tuple[int, list[Any]]:
         head = self._bytes(1)[0]
         kind = head & 15
-        count = head >> 4 if head >> 4 < 15 else self._varint()
+        count = head >> 4 if head >> 4 < 15 else self._count()
         return kind, [self._bytes(1) if kind in (TRUE, FALSE) else self._value(kind) for _ in range(count)]
 
-    def _integer(self) -> int:
-        number = self._varint()
+    def _integer(self, kind: int) -> int:
+        number = self._varint(BITS[kind])
         return (number >> 1) ^ -(number & 1)
 
-    def _varint(self) -> int:
-        number = 0
-        for place in range(MOST_BYTES):
+    def _count(self) -> int:
+        return self._varint(31)
+
+    def _varint(self, bits: int) -> int:
+        number = shift = 0
+        while True:
             byte = self._bytes(1)[0]
-            number |= (byte & 127) << 7 * place
+            number |= (byte & 127) << shift
+            shift += 7
+            if number >> bits or (byte == 0 and shift > 7):
+                raise ValueError("a number is longer than its type, or than it need be")
             if byte < 128:
                 return number
-        raise ValueError("a number is too long")
 
     def _bytes(self, count: int) -> bytes:
         found = self._data[self.place : self.place + count]

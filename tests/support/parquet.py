@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.upkeep.thrift import FALSE, LIST, STRUCT, TRUE, Reader, Struct, value
+from pipeline.upkeep.thrift import BINARY, FALSE, LIST, STRUCT, TRUE, Reader, Struct, value
 
 MAGIC = b"PAR1"
 
@@ -26,13 +26,13 @@ def with_footer(data: bytes, change: Callable[[Struct], object]) -> bytes:
 
 def element(found: Struct, column: str) -> Struct:
     """What a footer says of a column's type."""
-    return next(one for one in value(found, 2) if value(one, 4) == column.encode())
+    return next(one for one in value(found, 2, LIST) if value(one, 4, BINARY) == column.encode())
 
 
 def chunks(found: Struct, column: str) -> list[Struct]:
     """What a footer says of a column in each group of rows."""
-    columns = (value(chunk, 3) for group in value(found, 4) for chunk in value(group, 1))
-    return [one for one in columns if value(one, 3) == [column.encode()]]
+    columns = (value(chunk, 3, STRUCT) for group in value(found, 4, LIST) for chunk in value(group, 1, LIST))
+    return [one for one in columns if value(one, 3, LIST) == [column.encode()]]
 
 
 def encoded(struct: Struct) -> bytes:

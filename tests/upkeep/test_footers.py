@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.upkeep import footers
-from pipeline.upkeep.thrift import LIST, STRUCT, Struct, value
-from tests.support.parquet import chunks, element, footer, with_footer
+from pipeline.upkeep.thrift import I32, I64, LIST, STRUCT, Reader, Struct, value
+from tests.support.parquet import chunks, element, encoded, footer, with_footer
 
 ROWS = 3000
 TABLE = pa.table(
@@ -57,7 +57,7 @@ def test_less_may_be_said() -> None:
         del found[7]
         for column in chunks(found, "name"):
             column.pop(16, None)
-            del value(column, 12)[5]
+            del value(column, 12, STRUCT)[5]
 
     assert problem(with_footer(ITS_OWN, less)) is None
 
@@ -73,10 +73,12 @@ def test_less_may_be_said() -> None:
             lambda found: element(found, "whole").update({6: (6, 15)}), "its types", id="of a type passed over"
         ),
         pytest.param(
-            lambda found: value(chunks(found, "value")[0], 12).update({9: (6, 1)}), "its statistics", id="count of NaNs"
+            lambda found: value(chunks(found, "value")[0], 12, STRUCT).update({9: (6, 1)}),
+            "its statistics",
+            id="count of NaNs",
         ),
         pytest.param(
-            lambda found: value(chunks(found, "whole")[1], 12).update({3: (6, 0)}),
+            lambda found: value(chunks(found, "whole")[1], 12, STRUCT).update({3: (6, 0)}),
             "its statistics",
             id="count of NULLs",
         ),
@@ -87,11 +89,15 @@ def test_less_may_be_said() -> None:
             lambda found: chunks(found, "name")[0].update({99: (8, b"x")}), "its statistics", id="a new field"
         ),
         pytest.param(
-            lambda found: value(found, 4)[0].update({4: (LIST, (STRUCT, []))}), "its statistics", id="an order of rows"
+            lambda found: value(found, 4, LIST)[0].update({4: (LIST, (STRUCT, []))}),
+            "its statistics",
+            id="an order of rows",
         ),
         pytest.param(lambda found: found.update({6: (8, b"somebody")}), "its footer", id="another writer"),
         pytest.param(
-            lambda found: value(found, 5).append({1: (8, b"geo"), 2: (8, b"{}")}), "its footer", id="other metadata"
+            lambda found: value(found, 5, LIST).append({1: (8, b"geo"), 2: (8, b"{}")}),
+            "its footer",
+            id="other metadata",
         ),
         pytest.param(lambda found: chunks(found, "value")[0].update({11: (6, 3)}), "its columns overlap", id="a place"),
     ],
@@ -167,3 +173,52 @@ def test_statistics_before_a_page(options: dict[str, Any]) -> None:
 def test_what_has_no_footer(data: bytes) -> None:
     with pytest.raises((ValueError, EOFError)):
         footers.read(io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param(b"\x05\x8a\x80\x08\x02\x00", id="a field whose number another reader cuts to 16 bits"),
+        pytest.param(b"\x15\x80\x80\x80\x80\x20\x00", id="a number that another reader cuts to 32 bits"),
+        pytest.param(b"\x15\x82\x00\x00", id="a number longer than it need be"),
+        pytest.param(b"\x15\x02\x05\x02\x04\x00", id="a field twice"),
+        pytest.param(b"\x05\x01\x02\x00", id="a field below none"),
+        pytest.param(b"\x05\x00\x02\x00", id="field none"),
+        pytest.param(b"\x1d\x00", id="a type that is none"),
+        pytest.param(b"\x18\x80\x80\x80\x80\x10\x00", id="a text of 2^32 bytes"),
+    ],
+)
+def test_what_another_reader_takes_for_something_else_is_refused(written: bytes) -> None:
+    with pytest.raises(ValueError, match=r"field|number|type"):
+        Reader(written).struct()
+
+
+@pytest.mark.parametrize("field", [11, 13])
+def test_a_place_of_another_type_is_no_place(field: int) -> None:
+    """Other readers pass over it."""
+    changed = with_footer(ITS_OWN, lambda found: chunks(found, "name")[0].update({field: (I32, 4)}))
+    with pytest.raises(ValueError, match="another type"):
+        problem(changed)
+
+
+def test_the_header_of_a_page_says_no_more_than_ours() -> None:
+    numbers = TABLE.select(["whole"])
+    data = written(numbers, use_dictionary=False)
+    column = chunks(footer(data)[1], "whole")[0]
+    place = value(column, 9, I64)
+    reader = Reader(data[place:])
+    header = reader.struct()
+    again = written(numbers, store_schema=False)
+
+    def with_header(changed: Struct) -> bytes:
+        return data[:place] + encoded(changed) + data[place + reader.place :]
+
+    assert problem(with_header(header), again) is None
+    for more in (
+        {9: (I32, 1)},
+        {4: (I32, 1)},
+        {1: (I64, 0)},
+        {5: (STRUCT, {**value(header, 5, STRUCT), 9: (STRUCT, {})})},
+    ):
+        with pytest.raises((ValueError, EOFError)):
+            problem(with_header({**header, **more}), again)

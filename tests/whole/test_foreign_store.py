@@ -1250,3 +1250,32 @@ def test_a_store_in_the_working_folder_that_is_a_link_is_not_taken_unasked(forei
     assert result.exit_code == 1
     assert "coldframe-store: a link; name the store that it leads to with --store" in result.output
     assert CliRunner().invoke(cli, ["-s", "coldframe-store", "status"]).exit_code == 0
+
+
+def test_parts_of_two_types_fail_a_deep_verify_whatever_is_read_first(foreign: Coldframe) -> None:
+    """Queries read them together, and would change values of one."""
+    body = newest(foreign.path)
+    whole = part_of(body)
+    table = pq.read_table(foreign.path / whole["path"])
+    live = body["datasets"]["images"]
+    for number, values in enumerate((pa.nulls(2), pa.array([2**53 + 1, 5]), pa.array([0.5, 1.5]))):
+        one = dict(whole)
+        one["path"] = f"parts/images/{number:032x}.parquet"
+        pq.write_table(
+            table.slice(2 * number, 2).append_column("more", values), foreign.path / one["path"], compression="zstd"
+        )
+        data = (foreign.path / one["path"]).read_bytes()
+        live.append(one | {"rows": 2, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)})
+    live.remove(whole)
+    seal(foreign.path, body)
+    assert "its more is double, in another part int64" in told(foreign, "verify", "--deep", code=4)
+
+
+@pytest.mark.parametrize("name", ["\u212aind", "KIND", "k\u0131nd"])
+def test_a_name_that_only_looks_alike_is_another(foreign: Coldframe, name: str) -> None:
+    with_tables(
+        foreign,
+        "stages",
+        lambda table: table.rename_columns([name if one == "kind" else one for one in table.column_names]),
+    )
+    told(foreign, "verify", code=0 if name == "KIND" else 4)
