@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -227,6 +227,14 @@ class Snapshot:
         if rows.nbytes >= connection.SMALL_BYTES:
             self._views.con.execute("reset threads")
         self._views.con.register(view, rows)
+
+    def show_as_text(self, view: str, columns: Sequence[str]) -> None:
+        """Show some columns of a view to this snapshot's connection as text. DuckDB would make a list of a text beside a list."""
+        if columns:
+            quoted = ['"' + name.replace('"', '""') + '"' for name in columns]
+            texts = ", ".join(f"{name}::varchar as {name}" for name in quoted)
+            con = self._views.needed_by(view)
+            con.execute(f"create or replace temp view {view} as select * replace ({texts}) from memory.main.{view}")
 
     def hold_little(self, shown: pa.Table) -> None:
         """Have this snapshot's connection spill to disk early in queries over rows like those of ``shown``, rather than hold all

@@ -108,7 +108,8 @@ def _check_directory(file: BinaryIO) -> None:
             end -= _LOCATOR.size + _END_64.size
             (at,) = _LOCATOR.unpack(last[: -_END.size][-_LOCATOR.size :])
             length, begin = _END_64.unpack(last[: _END_64.size])
-            begin = begin if at == end else -1
+            # without its signature it counts for nobody, and Python then looks elsewhere than torch
+            begin = begin if at == end and last.startswith(b"PK\6\6") else -1
         if begin + length == end and begin >= 0:
             return
     raise ValueError(FOREIGN)
@@ -140,9 +141,9 @@ def _checked_members(file: BinaryIO, members: zipfile.ZipFile) -> tuple[dict[str
     file.seek(0)
     reader = torch._C.PyTorchFileReader(file)
     read = {name: members.read(f"{top}/{name}") for name in sizes if not name.startswith("data/")}
-    for name, here in read.items():
-        if reader.get_record(name) != here:
-            raise ValueError(f"{FOREIGN}: its {name} is another one for torch")
+    is_same = sorted(reader.get_all_records()) == sorted(sizes)
+    if not is_same or any(reader.get_record(name) != here for name, here in read.items()):
+        raise ValueError(f"{FOREIGN}: it is another one for torch")
     # torch makes a text of so many bytes for each tensor, and divides by it
     if not ALIGNMENT.fullmatch(read.get(".storage_alignment", b"64")):
         raise ValueError(f"{FOREIGN}: its .storage_alignment is none")

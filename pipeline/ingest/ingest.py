@@ -244,6 +244,7 @@ def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Setting
             commit.append("files", pa.concat_tables(tables))
         tables.clear()
 
+    least = store.snapshot().value("steps/ingest/next_time")
     last_commit = time.monotonic()
     examining = examine(
         root,
@@ -258,7 +259,7 @@ def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Setting
             if isinstance(result, str):
                 unreadable.append((path, result))
             else:
-                pending.append(result)
+                pending.append(result | {"examined_at": max(result["examined_at"], least)})
             progress.advance(1)
             if len(pending) == ROWS_AT_ONCE:
                 pack()
@@ -269,17 +270,23 @@ def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Setting
     return _reasons(unreadable)
 
 
-def _with_types_of(before: pa.Schema, rows: pa.Table) -> pa.Table:
-    """``rows``, with each column as text if its type has changed: the store keeps one type per column."""
-    for position, column in enumerate(rows.schema):
-        if column.name in before.names and before.field(column.name).type != column.type:
-            rows = rows.set_column(position, column.name, as_text(rows[column.name]))
+def _as_one_type(now: Snapshot, rows: pa.Table) -> pa.Table:
+    """``rows``, with each column as text, here and in the store, if its type has changed: the store keeps one type per column."""
+    before = now.select("images").schema
+    changed = [
+        column.name
+        for column in rows.schema
+        if column.name in before.names and before.field(column.name).type != column.type
+    ]
+    now.show_as_text("images", changed)
+    for name in changed:
+        rows = rows.set_column(rows.column_names.index(name), name, as_text(rows[name]))
     return rows
 
 
 def _wanted(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, prune: bool) -> Snapshot:
     """``now`` with temporary views of the wanted catalogue: ``ready`` rows, ``failed`` rows, and both together."""
-    now.show("listed", _with_types_of(now.select("images").schema, listed.rows))
+    now.show("listed", _as_one_type(now, listed.rows))
     now.show("listed_for_failures", failure_columns(listed.rows))
     now.register("reasons", reasons)
     now.register("options", pa.table({"prune": [prune]}))

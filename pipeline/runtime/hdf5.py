@@ -14,6 +14,7 @@ from typing import Any
 
 MOST_OBJECTS = 100_000  # in a file: groups and arrays
 MOST_PATH = 4096  # bytes of the names that lead to an object: HDF5 keeps them all with each that is open
+MOST_TYPE = 32  # characters of the name of a type
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NOWHERE = b"\xff" * 8  # in place of an address
 KINDS = "biuf"  # kinds of values: truth values and numbers
@@ -87,7 +88,7 @@ def _objects(file: Any, size: int) -> Iterator[tuple[str, Any]]:
     h5py = _h5py()
     info = h5py.h5o.get_info(file.id)
     _check_header(info, "the whole")
-    seen, left = {info.addr}, size
+    seen, left, headers = {info.addr}, size, info.hdr.space.total
     yield "/", file
     names = _names(file, left)
     open_groups = [(file, 0, iter(names))]
@@ -106,6 +107,9 @@ def _objects(file: Any, size: int) -> Iterator[tuple[str, Any]]:
         if info.addr in seen:
             raise Unfit(f"{place} is there under another name as well")
         _check_header(info, place)
+        headers += info.hdr.space.total  # pieces of one may lie over each other
+        if headers > size:
+            raise Unfit("its headers have more bytes than it has")
         if len(seen) == MOST_OBJECTS:
             raise Unfit(f"it holds more than {MOST_OBJECTS} objects")
         seen.add(info.addr)
@@ -192,6 +196,10 @@ def _check_array(name: str, one: Any) -> None:
     if h5py.h5a.exists(one.id, b"dtype"):  # the only attribute of an array that Keras reads
         said = h5py.h5a.open(one.id, b"dtype")
         if said.shape != () or said.get_type().get_class() != h5py.h5t.STRING:
+            raise Unfit(f"{place} has no type")
+        if (
+            len(str(one.attrs["dtype"])) > MOST_TYPE
+        ):  # reading it may take what it claims to have: here that has a limit
             raise Unfit(f"{place} has no type")
 
 

@@ -7,15 +7,17 @@ import shutil
 import signal
 import subprocess
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from store import manifest
-from tests.support.coldframe import Catalogue, Coldframe, picture
+from tests.support.coldframe import Catalogue, Coldframe, parts_of, picture
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +69,47 @@ def test_links_that_stand_for_millions_of_steps_fail_alone(cf: Coldframe, catalo
     assert reasons.pop("twice-29/moth/moth-02.png").startswith("not a usable path: Too many levels of symbolic links")
     assert {*reasons.values()} == {"missing: no such file"}
     assert reasons.keys() == {"lost.png", "gone/../twice-29/moth/moth-03.png"}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "shown"),
+    [
+        ([[10, 20]], [[10.4, 20.6]], "[10.4, 20.6]"),
+        ([{"a": 1}], [{"a": 1.5}], "{'a': 1.5}"),
+        ([{"a": 1, "b": 2}], [{"a": 3}], "{'a': 3}"),
+        ([["x"]], ["[not a list"], "[not a list"),
+        ([[1]], [{"a": 1}], "{'a': 1}"),
+        ([5], [[5]], "[5]"),
+    ],
+)
+def test_a_nested_column_whose_type_changes_becomes_text(
+    cf: Coldframe, catalogue: Catalogue, before: list[object], now: list[object], shown: str
+) -> None:
+    """DuckDB casts a text beside a list to a list, and numbers in it with it."""
+    path, file = catalogue.rows[0]["file_path"], catalogue.folder / "catalogue.parquet"
+    ingest = ("ingest", file, "--images", catalogue.images, "--path", "path")
+    for values, said in ((before, "1 added"), (now, "1 updated"), (now, "0 updated")):
+        pq.write_table(pa.table({"path": [path], "more": values}), file)
+        assert said in cf(*ingest).stderr
+        if values is now:
+            assert cf.value("select more from images") == shown
+
+
+def test_a_clock_that_was_ahead_hides_nothing(cf: Coldframe, catalogue: Catalogue) -> None:
+    cf.ingest(catalogue)
+    cf("keep", "moth-01", "--why", "ahead")
+    for dataset, column in (("files", "examined_at"), ("verdicts", "created_at")):
+        with cf.store.commit("test") as commit:
+            for key in {part.key for part in parts_of(cf, dataset)}:
+                table = pa.concat_tables([pq.read_table(cf.path / part.path) for part in parts_of(cf, dataset, key)])
+                later = pa.compute.add(table[column], pa.scalar(timedelta(days=3650)))
+                commit.replace(dataset, table.set_column(table.column_names.index(column), column, later), key=key)
+    picture("heron", 77).save(catalogue.images / catalogue.rows[0]["file_path"])
+    before = cf.value("select content_id from images where image_id = 'finch-00'")
+    assert "1 updated" in cf.ingest(catalogue).stderr
+    assert cf.value("select content_id from images where image_id = 'finch-00'") != before
+    cf("drop", "moth-01", "--why", "after all")
+    assert cf.value("select verdict from verdicts where image_id = 'moth-01'") == "drop"
 
 
 def test_what_is_recorded_of_an_image(cf: Coldframe, catalogue: Catalogue) -> None:
