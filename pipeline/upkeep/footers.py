@@ -60,7 +60,7 @@ def problem(theirs: BinaryIO, ours: BinaryIO, values: pq.ParquetFile) -> str | N
         ValueError, EOFError: one is no Parquet file.
     """
     there, again = read(theirs), read(ours)
-    names = [value(entry, 1, BINARY) for entry in value(there, FOOTER_METADATA, LIST, (STRUCT, []))]
+    names = [value(entry, 1, BINARY) for entry in value(there, FOOTER_METADATA, LIST, [])]
     if not value(there, FOOTER_WRITER, BINARY, b"").startswith(WRITER) or names not in ([], [ARROW_TYPES]):
         return "its footer is not one that coldframe writes"
     if there.get(FOOTER_SCHEMA) != again.get(FOOTER_SCHEMA):

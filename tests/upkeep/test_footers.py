@@ -46,6 +46,7 @@ def problem(data: bytes, again: bytes = AGAIN) -> str | None:
 
 def test_nothing_is_wrong_with_our_own() -> None:
     assert problem(ITS_OWN) is None
+    assert problem(AGAIN) is None
     assert problem(written(TABLE.slice(0, 0)), written(TABLE.slice(0, 0), store_schema=False)) is None
     pages = {"data_page_size": 512, "write_batch_size": 100}
     assert problem(written(**pages)) is None
