@@ -7,6 +7,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -456,3 +457,15 @@ def test_words_that_a_network_has_not(tiny: Path, tmp_path: Path) -> None:
     network = embedders.load("clip", Options(str(folder)))
     with pytest.raises(ColdframeError, match=r"clip: .*(words beyond the|not available|cannot read texts)"):
         network.embed_texts(["a moth"])  # type: ignore[attr-defined]
+
+
+def test_the_type_of_an_array_is_a_word(tmp_path: Path) -> None:
+    """It is read where reading has a limit: a text of a few bytes may claim to have billions."""
+    import h5py
+
+    file = tmp_path / "type.h5"
+    for said, is_refused in (("bfloat16", False), ("x" * 100, True)):
+        with h5py.File(file, "w") as made:
+            made.create_dataset("kernel", data=np.zeros(3, np.float32)).attrs["dtype"] = said
+        with pytest.raises(hdf5.Unfit, match="has no type") if is_refused else nullcontext():
+            assert hdf5.count_values(file) == 3

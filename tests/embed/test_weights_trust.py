@@ -20,7 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -1625,3 +1625,18 @@ def test_what_a_layer_says_it_was_given_is_not_believed(held: Held, tmp_path: Pa
     with little_memory():
         given = networks.opened(tmp_path / "network.keras")(np.zeros((2, 8, 6, 3), np.uint8))
     assert given.shape == (2, 3)
+
+
+def test_a_record_of_a_large_archive_without_its_signature_counts_for_nobody() -> None:
+    """Python and torch then look for the list of members in different places."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as made:
+        made.writestr("archive/data.pkl", b"x")
+    data = file.getvalue()
+    end = len(data) - 22
+    size, begin = struct.unpack("<2L", data[end + 12 : end + 20])
+    for signature in (b"PK\6\6", b"\0\0\0\0"):
+        record = signature + bytes(36) + struct.pack("<2Q", size, begin)
+        large = data[:end] + record + struct.pack("<4sLQL", b"PK\6\7", 0, end, 1) + data[end:]
+        with nullcontext() if any(signature) else pytest.raises(ValueError, match="as torch writes it"):
+            pickles._check_directory(io.BytesIO(large))
