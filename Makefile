@@ -18,7 +18,7 @@ demo: install
 test: install
 	$(BIN)/python -m pytest tests -m "not exhaustive"
 
-# The other tests: every variant of each attack and of each damage, every point at which a process may die (ten minutes).
+# The other tests: every variant of each attack and of each damage, every point at which a process may die (six minutes).
 exhaustive: install
 	$(BIN)/python -m pytest tests -m exhaustive
 

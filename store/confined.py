@@ -45,8 +45,8 @@ def answer(
     pieces: Callable[[pa.Table], Iterable[Any]] | None,
 ) -> Iterator[Any]:
     """Yield None when the query starts, None when its rows are there, then their schema and record batches, or what ``pieces``
-    makes of them. ``moment`` may be its number, None the newest; of a moment that the caller has read, ``known_as`` is the folder
-    that it has opened.
+    makes of them. ``moment`` may be its number, None the newest; of a moment that the caller has read, ``known_as`` is the
+    device and inode of the folder that it has opened.
 
     Raises:
         QueryRefused: it would do more than read the store, or is wrong.
@@ -136,8 +136,9 @@ def _show_parts_by_path(con: duckdb.DuckDBPyConnection, root: Path, tables: froz
     for name in tables:
         if name.startswith(f"{root}/") and name.endswith(".parquet"):
             path = f"{STORE}{name.removeprefix(f'{root}/')}".replace("'", "''")
-            quoted = name.replace('"', '""')
-            con.execute(f"create view \"{quoted}\" as select * from read_parquet('{path}', union_by_name = true)")
+            con.execute(
+                f"create view {connection.quoted(name)} as select * from read_parquet('{path}', union_by_name = true)"
+            )
 
 
 @contextmanager

@@ -50,6 +50,11 @@ def opened(files: PartFiles, spill_to: str | None = None, *, size: int | None = 
     return con
 
 
+def quoted(name: str) -> str:
+    """A name as SQL takes it, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 class Views:
     """What a connection shows of a moment: the raw parts in the schema ``data``, what a user may rely on in the main schema.
 

@@ -231,8 +231,9 @@ class Snapshot:
     def show_as_text(self, view: str, columns: Sequence[str]) -> None:
         """Show some columns of a view to this snapshot's connection as text. DuckDB would make a list of a text beside a list."""
         if columns:
-            quoted = ['"' + name.replace('"', '""') + '"' for name in columns]
-            texts = ", ".join(f"{name}::varchar as {name}" for name in quoted)
+            from store import connection
+
+            texts = ", ".join(f"{name}::varchar as {name}" for name in map(connection.quoted, columns))
             con = self._views.needed_by(view)
             con.execute(f"create or replace temp view {view} as select * replace ({texts}) from memory.main.{view}")
 

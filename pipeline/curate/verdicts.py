@@ -36,7 +36,7 @@ def judge(store: Store, config: Config, given: list[str], verdict: str, why: str
         image_ids = find_images(snapshot, given)
         images = snapshot.select("images", "image_id", "content_id").to_pylist()
         contents = {row["image_id"]: row["content_id"] for row in images}
-        now = snapshot.value("steps/curate/next_time")
+        now = snapshot.value("steps/steps/next_time")
         rows = [
             {"image_id": one, "content_id": contents[one], "verdict": verdict, "why": why, "created_at": now}
             for one in dict.fromkeys(image_ids)

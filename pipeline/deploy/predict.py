@@ -213,7 +213,7 @@ def _identify(files: Decoding, source: Source) -> str | decoding.UnreadableImage
 
 
 def _told(path: str) -> str:
-    """Collects lines from a CSV writer. They come with CSV's line end, so that a lone carriage return is quoted, and get ours."""
+    """A path as it is printed, with the bytes that are no text written out."""
     try:
         return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
     except UnicodeEncodeError:

@@ -244,7 +244,7 @@ def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Setting
             commit.append("files", pa.concat_tables(tables))
         tables.clear()
 
-    least = store.snapshot().value("steps/ingest/next_time")
+    least = store.snapshot().value("steps/steps/next_time")
     last_commit = time.monotonic()
     examining = examine(
         root,

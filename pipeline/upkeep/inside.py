@@ -10,6 +10,7 @@ import dataclasses
 import errno
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -117,9 +118,7 @@ class Parts:
     def _of_types(self, dataset: str, found: pa.Schema) -> str | None:
         """What differs from the types that the user's own columns have in other parts, which queries read together."""
         for field in found:
-            if field.name in SCHEMAS[dataset].names:
-                continue
-            if pa.types.is_null(field.type):
+            if field.name in SCHEMAS[dataset].names or pa.types.is_null(field.type):
                 continue
             other = self._types.setdefault((dataset, _folded(field.name)), field.type)
             if other != field.type:
@@ -200,7 +199,7 @@ def _are_read_alike(
 
 def _compared(name: str, kind: str) -> str:
     """What is compared of a column: its values, or their SHA-256, as a file may hold a long text a million times."""
-    quoted = '"' + name.replace('"', '""') + '"'
+    quoted = connection.quoted(name)
     if re.fullmatch(FIXED, kind):
         return quoted
     return f"sha256({quoted if kind in ('VARCHAR', 'BLOB') else f'to_json({quoted})::varchar'}) as {quoted}"
@@ -241,9 +240,9 @@ def _of_columns(dataset: str, part: Part, file: pq.ParquetFile) -> str | None:
     strange = [name for name in names if (name in COMPUTED if is_open else name not in SCHEMAS[dataset].names)]
     if strange:
         return f"it has a column called {strange[0]}, which coldframe does not write"
-    for name in names:
-        if names.count(name) > 1:
-            return f"{names.count(name)} columns called {name}, expected one"
+    for name, count in Counter(names).items():
+        if count > 1:
+            return f"{count} columns called {name}, expected one"
     for field in SCHEMAS[dataset]:
         count = names.count(field.name)
         if not count and dataset not in GROWN_DATASETS:
