@@ -68,6 +68,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("content_id", pa.string()),
             ("scorer", pa.string()),
             ("value", pa.float64()),
+            # of a scorer that looks at labels: the label that it suggests, if it is another, and why, as part of a sentence
+            ("suggested", pa.string()),
+            ("evidence", pa.string()),
         ]
     ),
     "verdicts": pa.schema(
@@ -77,6 +80,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("verdict", pa.string()),
             ("why", pa.string()),
             ("created_at", TIMESTAMP),
+            ("label", pa.string()),  # the right one, of the verdict relabel
         ]
     ),
     # One row per stage of a plan, as it was last replayed.
@@ -237,9 +241,12 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 # Datasets whose parts may carry the user's own columns, which differ from part to part.
 OPEN_DATASETS = ("images", "failures")
-COMPUTED = ("split",)  # names that queries give to columns beside those of the catalogue; ingest renames the user's own
+COMPUTED = (
+    "split",
+    "given_label",
+)  # names that queries give to columns beside those of the catalogue; ingest renames the user's own
 # Datasets that had fewer columns in earlier versions: NULL in the parts written then.
-GROWN_DATASETS = ("runs", "evaluations")
+GROWN_DATASETS = ("runs", "evaluations", "scores", "verdicts")
 
 
 def unique_names(names: Iterable[str]) -> list[str]:

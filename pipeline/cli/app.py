@@ -60,6 +60,7 @@ STAGES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "curate": ("curate", "Replay a whole plan from the top."),
         "keep": ("curate", "Keep images, whatever the rules say."),
         "drop": ("curate", "Drop images, whatever the rules say."),
+        "relabel": ("curate", "Correct the label of an image."),
         "unset": ("curate", "Withdraw verdicts on images."),
         "why": ("curate", "Explain why an image is in or out of a plan."),
     },

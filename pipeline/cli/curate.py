@@ -10,11 +10,12 @@ import click
 
 from pipeline.cli.app import Command, Common, command
 from pipeline.cli.options import facts_of, pairs, plan_option, what_if_option
-from pipeline.curate import plans, replay, rules, scorers, verdicts
+from pipeline.curate import plans, replay, rules, scorers, verdict_lists, verdicts
 from pipeline.curate import score as scoring
 from pipeline.curate import why as told
 from pipeline.curate.plans import Plan
 from pipeline.curate.replay import Replay
+from pipeline.curate.verdict_lists import Judged
 from pipeline.runtime import output, terminal
 from pipeline.steps.settings import Declared, declared
 from store.errors import ColdframeError
@@ -100,6 +101,7 @@ def score(common: Common, names: tuple[str, ...], **flags: Any) -> None:
         own = {key: value for key, value in flags.items() if key in kind.__dataclass_fields__}
         outcome = scoring.score(store, name, common.config.settings(kind, scoring.STEP, name, flags=own))
         missing = f", {outcome.without_vector} have no vector in {outcome.embedder}" if outcome.without_vector else ""
+        missing += f", {outcome.without_label} have no label" if outcome.without_label else ""
         common.say(f"{name}: {outcome.scored} images scored{missing}")
 
 
@@ -206,23 +208,85 @@ def _from_json(text: str) -> Any:
 
 def _verdict_command(verdict: str, text: str, *, needs_why: bool) -> None:
     @command(verdict)
-    @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
-    @click.option("--why", required=needs_why, help="The reason, for people who read it later.")
-    def judge(common: Common, images: tuple[str, ...], why: str | None) -> None:
-        why = (why or "").strip()
-        if needs_why and not why:
-            raise click.UsageError("--why is empty: give the reason, for people who read it later")
-
-        outcome = verdicts.judge(common.open(), common.config, list(images), verdict, why)
-        replayed = f"replayed: {', '.join(outcome.replayed)}" if outcome.replayed else "no plan to replay yet"
-        common.say(f"{verdict}: {len(outcome.images)} images; {replayed}")
+    @click.argument("images", metavar="IMAGE...|-", nargs=-1)
+    @_list_option
+    @_why_option(needs_why)
+    def judge(common: Common, images: tuple[str, ...], source: str | None, why: str | None) -> None:
+        given = _listed(images, source, why, needs_why=needs_why)
+        if given is None:
+            if not images:
+                raise click.UsageError("no image: name some by id or path, or give a list with --from")
+            given = [Judged(one, _reason(why, needs_why=needs_why)) for one in images]
+        _judge(common, given, verdict)
 
     judge.help = text
 
 
+def _why_option(needs_why: bool) -> Callable[..., Any]:
+    told = " Rows of a list may have their own, in a column 'why'." if needs_why else ""
+    return click.option("--why", help=f"The reason, for people who read it later.{told}")
+
+
+_list_option = click.option(
+    "--from",
+    "source",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="A CSV with a column image_id or path, or one image a line. - is standard input, as it is in place of IMAGE.",
+)
+
+
+@command("relabel")
+@click.argument("given", metavar="IMAGE LABEL|-", nargs=-1)
+@_list_option
+@_why_option(True)
+def relabel(common: Common, given: tuple[str, ...], source: str | None, why: str | None) -> None:
+    """Correct the label of an image, by id or path; lists have a column label. The catalogue's stays as given_label."""
+    judged = _listed(given, source, why, needs_why=True, with_label=True)
+    if judged is None:
+        if len(given) != 2:
+            raise click.UsageError(f"expected an image and its label, got {len(given)} arguments; see --help for lists")
+        if not given[1].strip():
+            raise click.UsageError("the label is empty")
+        judged = [Judged(given[0], _reason(why, needs_why=True), given[1])]
+    _judge(common, judged, verdicts.RELABEL)
+
+
+def _listed(
+    given: tuple[str, ...], source: str | None, why: str | None, *, needs_why: bool, with_label: bool = False
+) -> list[Judged] | None:
+    """The rows of a list; None if images are named on the command line."""
+    if given == ("-",):
+        given, source = (), source or "-"
+    if source is None:
+        return None
+    if given:
+        raise click.UsageError("name images, or give a list with --from, not both")
+    name = "standard input" if source == "-" else source
+    with click.open_file(source, "rb") as file:
+        content = file.read(verdict_lists.MOST_BYTES + 1)
+    return verdict_lists.read(content, name, (why or "").strip(), needs_why=needs_why, with_label=with_label)
+
+
+def _reason(why: str | None, *, needs_why: bool) -> str:
+    if needs_why and why is None:
+        raise click.UsageError("Missing option '--why': give the reason, for people who read it later")
+    why = (why or "").strip()
+    if needs_why and not why:
+        raise click.UsageError("--why is empty: give the reason, for people who read it later")
+    return why
+
+
+def _judge(common: Common, given: list[Judged], verdict: str) -> None:
+    outcome = verdicts.judge(common.open(), common.config, given, verdict)
+    for note in outcome.notes:
+        common.say(f"note: {note}")
+    replayed = f"replayed: {', '.join(outcome.replayed)}" if outcome.replayed else "no plan to replay yet"
+    common.say(f"{verdict}: {len(outcome.images)} images; {replayed}")
+
+
 _verdict_command("keep", "Keep images by id or path, whatever the rules say.", needs_why=True)
 _verdict_command("drop", "Drop images by id or path, whatever the rules say.", needs_why=True)
-_verdict_command("unset", "Withdraw verdicts on images: the rules decide again.", needs_why=False)
+_verdict_command("unset", "Withdraw verdicts on images: rules and the catalogue's label count again.", needs_why=False)
 
 
 @command("why")

@@ -16,6 +16,8 @@ from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import as_json, check, from_json, incidental, options
 from store.errors import ColdframeError
+from store.matrices import Vectors
+from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
 STEP = "score"
@@ -23,12 +25,13 @@ STEP = "score"
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many images have a score now, and how many lack a vector to score."""
+    """How many images have a score now, and how many lack the vector or the label that the scorer needs."""
 
     scorer: str
     embedder: str
     scored: int
     without_vector: int
+    without_label: int  # of those with a vector
 
 
 def score(store: Store, name: str, settings: Any) -> Outcome:
@@ -54,25 +57,43 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
         feature_set = scorers.FeatureSet(
             embedder, set_row["network"], json.loads(set_row["settings"]), json.loads(set_row["source"])
         )
-        values = scorers.module(name).score(known, settings, feature_set)
-        images = snapshot.select("images", "image_id", "content_id").sort_by("image_id")
-        rows = known.positions(images["content_id"])
-        has_vector = rows >= 0
-        table = images.filter(pa.array(has_vector))
-        table = table.append_column("scorer", pa.array([name] * len(table), pa.string()))
-        table = table.append_column("value", pa.array(np.asarray(values, np.float64)[rows[has_vector]]))
+        images = snapshot.select("images", "image_id", "content_id", "label").sort_by("image_id")
+        table = _rows(name, known, images, settings, feature_set)
         with store.commit("score") as commit:
             commit.replace("scores", table, key=name)
             commit.record_step(
                 STEP,
                 name,
                 settings=asdict(settings) | {"embedder": embedder},
-                inputs={f"embeddings of {embedder}": feature_sets.digest(snapshot, embedder)},
+                inputs=_inputs(snapshot, name, embedder),
                 seconds=time.monotonic() - started,
                 rows_in=len(images),
                 rows_out=len(table),
             )
-    return Outcome(name, embedder, len(table), len(images) - len(table))
+    has_vector = known.positions(images["content_id"]) >= 0
+    return Outcome(name, embedder, len(table), int((~has_vector).sum()), int(has_vector.sum()) - len(table))
+
+
+def _rows(name: str, known: Vectors, images: pa.Table, settings: Any, feature_set: scorers.FeatureSet) -> pa.Table:
+    """The scores of a scorer, as the dataset holds them: one row per image that it could score."""
+    module = scorers.module(name)
+    if hasattr(module, "score_images"):
+        table = module.score_images(known, images, settings, feature_set)
+    else:
+        values = np.asarray(module.score(known, settings, feature_set), np.float64)
+        rows = known.positions(images["content_id"])
+        table = images.filter(pa.array(rows >= 0)).append_column("value", pa.array(values[rows[rows >= 0]]))
+    lacking = {"scorer": name, "suggested": None, "evidence": None}
+    for column, value in lacking.items():
+        if column not in table.column_names:
+            table = table.append_column(column, pa.array([value] * len(table), pa.string()))
+    return table.select(SCHEMAS["scores"].names)
+
+
+def _inputs(moment: Snapshot, name: str, embedder: str) -> dict[str, str]:
+    """A digest of each thing that a scorer reads."""
+    labels = feature_sets.column_digests(moment, ["label"]) if hasattr(scorers.module(name), "score_images") else {}
+    return {f"embeddings of {embedder}": feature_sets.digest(moment, embedder), **labels}
 
 
 def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
@@ -82,7 +103,7 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
     if record is None or moment is None:
         return NEVER
     embedder = feature_sets.choose(moment, settings.embedder)
-    inputs = {f"embeddings of {embedder}": feature_sets.digest(moment, embedder)}
+    inputs = _inputs(moment, name, embedder)
     return record.difference(as_json(settings) | {"embedder": embedder}, inputs, type(settings))
 
 

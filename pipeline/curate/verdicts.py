@@ -1,46 +1,51 @@
-"""Verdicts: a user keeps or drops an image; this overrides every rule."""
+"""Verdicts: a user keeps or drops an image, which overrides every rule, or corrects its label."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 
 from pipeline.curate import replay
 from pipeline.curate.plans import Plan, current
+from pipeline.curate.verdict_lists import Judged
 from pipeline.ingest.images import find_images
 from pipeline.steps.config import Config
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
+RELABEL = "relabel"
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """The images judged, and the plans replayed with the new verdicts."""
+    """The images judged, the plans replayed with the new verdicts, and remarks for the user."""
 
     images: tuple[str, ...]
     replayed: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
-def judge(store: Store, config: Config, given: list[str], verdict: str, why: str) -> Outcome:
+def judge(store: Store, config: Config, given: Sequence[Judged], verdict: str) -> Outcome:
     """Record a verdict on each image, all or none, then replay every plan the store has.
+
+    A label is corrected for every image of the same content.
 
     Raises:
         Locked: another curation has been running for a minute; nothing is recorded.
-        ColdframeError: an image is unknown (nothing is recorded), or a plan cannot be replayed (the verdicts stay recorded).
+        ColdframeError: an image is unknown, or gets two labels (nothing is recorded), or a plan cannot be replayed (the verdicts
+            stay recorded).
     """
     with replay.lock(store):
         snapshot = store.snapshot()
-        image_ids = find_images(snapshot, given)
-        images = snapshot.select("images", "image_id", "content_id").to_pylist()
-        contents = {row["image_id"]: row["content_id"] for row in images}
-        now = snapshot.value("steps/steps/next_time")
-        rows = [
-            {"image_id": one, "content_id": contents[one], "verdict": verdict, "why": why, "created_at": now}
-            for one in dict.fromkeys(image_ids)
-        ]
+        image_ids = find_images(snapshot, [one.image for one in given])
+        rows = _rows(snapshot, image_ids, given, verdict)
+        notes = _new_labels(snapshot, rows)
         with store.commit(verdict) as commit:
             commit.append("verdicts", pa.Table.from_pylist(rows, SCHEMAS["verdicts"]))
         plans = [row["plan"] for row in snapshot.rows("steps/curate/plans")]
@@ -50,7 +55,48 @@ def judge(store: Store, config: Config, given: list[str], verdict: str, why: str
             except ColdframeError as error:
                 error.args = (f"the verdict is recorded, but plan {name!r} could not be replayed: {error}",)
                 raise
-    return Outcome(tuple(dict.fromkeys(image_ids)), tuple(plans))
+    return Outcome(tuple(row["image_id"] for row in rows), tuple(plans), tuple(notes))
+
+
+def _rows(snapshot: Snapshot, image_ids: list[str], given: Sequence[Judged], verdict: str) -> list[dict[str, Any]]:
+    """The rows to record: one per image, even if it is named twice."""
+    images = snapshot.select("images", "image_id", "content_id").to_pylist()
+    content_of = {row["image_id"]: row["content_id"] for row in images}
+    now = snapshot.value("steps/steps/next_time")
+    rows: dict[str, dict[str, Any]] = {}
+    labels: dict[str, tuple[str, str | None]] = {}
+    for image_id, one in zip(image_ids, given, strict=True):
+        content = content_of[image_id]
+        first, label = labels.setdefault(content, (image_id, one.label))
+        if label != one.label:
+            same = "it is" if first == image_id else f"it has the same bytes as {first}, which is"
+            raise ColdframeError(f"{image_id}: labelled {one.label!r}, but {same} labelled {label!r}: give one label")
+        rows.setdefault(
+            image_id,
+            {
+                "image_id": image_id,
+                "content_id": content,
+                "verdict": verdict,
+                "why": one.why,
+                "created_at": now,
+                "label": one.label,
+            },
+        )
+    return list(rows.values())
+
+
+def _new_labels(snapshot: Snapshot, rows: list[dict[str, Any]]) -> list[str]:
+    """A remark on each label given that no image of the store has: it may be a slip."""
+    given = sorted({row["label"] for row in rows if row["label"] is not None})
+    if not given:
+        return []
+    known = [row["label"] for row in snapshot.rows("steps/curate/labels")]
+    notes = []
+    for label in sorted(set(given) - set(known)):
+        like = difflib.get_close_matches(label, known, 1)
+        meant = f"; did you mean {like[0]!r}?" if like else ""
+        notes.append(f"{label!r} is a new label: no image had it{meant}")
+    return notes
 
 
 def _plan_in_force(config: Config, name: str, moment: Snapshot) -> Plan:

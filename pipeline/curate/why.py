@@ -47,16 +47,14 @@ def tell(story: dict[str, Any]) -> list[str]:
     for verdict in story["verdicts"]:
         stale = " (stale: the bytes have changed since)" if verdict["is_stale"] else ""
         stands = "stands" if verdict["stands"] else "replaced by a later one"
+        label = f" as {verdict['label']}" if verdict["label"] is not None else ""
         lines.append(
-            f"verdict {verdict['verdict']} of {_day(verdict['created_at'])}: {verdict['why']} ({stands}){stale}"
+            f"verdict {verdict['verdict']}{label} of {_day(verdict['created_at'])}: {verdict['why']} ({stands}){stale}"
         )
     for row in story["embeddings"]:
         views = f", and {row['views']} augmented views of it" if row["views"] else ""
         lines.append(f"{'embedded' if row['vectors'] else 'not embedded'} in {row['embedder']}{views}")
-    for row in story["scores"]:
-        lines.append(
-            f"score {row['scorer']}: {row['value']:.6g}, higher than {100 * row['share_below']:.1f} % of images"
-        )
+    lines += map(_scored, story["scores"])
     for row in story["plans"]:
         lines.append(_in_or_out(row))
     if not story["plans"]:
@@ -67,6 +65,13 @@ def tell(story: dict[str, Any]) -> list[str]:
             f"{row['label']} at {row['label_probability']:.3f}, rank {row['rank']}"
         )
     return lines
+
+
+def _scored(row: dict[str, Any]) -> str:
+    share = f"{100 * row['share_below']:.1f} %"
+    if row["evidence"] is not None:
+        return f"label doubted more than {share} of labels: {row['evidence']} ({row['scorer']} {row['value']:.6g})"
+    return f"score {row['scorer']}: {row['value']:.6g}, higher than {share} of images"
 
 
 def _in_or_out(row: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from pipeline.runs.runs import FINETUNED, Run
 from pipeline.train.classifier import Parts
 from store.errors import ColdframeError
 from store.rows import not_ours
-from store.schemas import FILE_FACTS, TRAIN
+from store.schemas import COMPUTED, FILE_FACTS, TRAIN
 from store.store import Snapshot
 
 
@@ -62,7 +62,7 @@ def columns_of(snapshot: Snapshot, run: Run, asked: Sequence[str]) -> dict[str, 
     Raises:
         ColdframeError: a column asked for does not exist.
     """
-    ours = {"image_id", "path", "label", *(name for name, _ in FILE_FACTS)}
+    ours = {"image_id", "path", "label", *COMPUTED, *(name for name, _ in FILE_FACTS)}
     there = [one for one in snapshot.columns("images") if one not in ours]
     for one in asked:
         if one not in there:

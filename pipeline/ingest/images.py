@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pyarrow as pa
+
 from store.errors import ColdframeError
 from store.store import Snapshot
 
 
-def find_images(snapshot: Snapshot, given: list[str]) -> list[str]:
-    """The ids of images named by id or by path.
+def find_images(snapshot: Snapshot, given: Sequence[str]) -> list[str]:
+    """The ids of images named by id or by path, in the order given.
 
     Raises:
         ColdframeError: one names no readable image; a failed row is said to be one, with its reason.
     """
-    found = []
-    for name in given:
-        rows = snapshot.rows("steps/ingest/find_image", name=name)
-        if not rows:
-            failures = snapshot.rows("steps/ingest/find_failure", name=name)
-            if failures:
-                raise ColdframeError(f"{name}: not readable, so there is nothing to judge ({failures[0]['reason']})")
-            raise ColdframeError(f"{name}: no image with this id or path; expected one of the catalogue's ids or paths")
-        if len(rows) > 1:
-            ids = ", ".join(row["image_id"] for row in rows)
-            raise ColdframeError(f"{name}: the path of several images ({ids}): name one by its id")
-        found.append(rows[0]["image_id"])
-    return found
+    names = pa.table({"position": pa.array(range(len(given)), pa.int64()), "name": pa.array(given, pa.string())})
+    snapshot.register("named", names)
+    found: list[list[str]] = [[] for _ in given]
+    for row in snapshot.rows("steps/ingest/find_images"):
+        if row["image_id"] is not None:
+            found[row["position"]].append(row["image_id"])
+    for name, ids in zip(given, found, strict=True):
+        if len(ids) != 1:
+            raise _not_one(snapshot, name, ids)
+    return [ids[0] for ids in found]
+
+
+def _not_one(snapshot: Snapshot, name: str, ids: list[str]) -> ColdframeError:
+    if ids:
+        return ColdframeError(f"{name}: the path of several images ({', '.join(ids)}): name one by its id")
+    failures = snapshot.rows("steps/ingest/find_failure", name=name)
+    if failures:
+        return ColdframeError(f"{name}: not readable, so there is nothing to judge ({failures[0]['reason']})")
+    return ColdframeError(f"{name}: no image with this id or path; expected one of the catalogue's ids or paths")

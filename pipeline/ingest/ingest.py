@@ -272,13 +272,13 @@ def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Setting
 
 def _as_one_type(now: Snapshot, rows: pa.Table) -> pa.Table:
     """``rows``, with each column as text, here and in the store, if its type has changed: the store keeps one type per column."""
-    before = now.select("images").schema
+    before = now.select("given_images").schema
     changed = [
         column.name
         for column in rows.schema
         if column.name in before.names and before.field(column.name).type != column.type
     ]
-    now.show_as_text("images", changed)
+    now.show_as_text("given_images", changed)
     for name in changed:
         rows = rows.set_column(rows.column_names.index(name), name, as_text(rows[name]))
     return rows

@@ -26,7 +26,7 @@ from store.errors import ColdframeError
 from store.manifest import Manifest
 from store.part_files import STORE, PartFiles
 from store.parts import Part
-from store.schemas import COMPUTED, GROWN_DATASETS, OPEN_DATASETS, SCHEMAS
+from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS
 
 ROWS_AT_ONCE = 65_536
 BUNCH_PARTS, BUNCH_BYTES = 64, 16_000_000  # compared together
@@ -237,7 +237,7 @@ def _of_columns(dataset: str, part: Part, file: pq.ParquetFile) -> str | None:
     found = file.schema_arrow
     names = list(map(_folded, found.names))
     is_open = dataset in OPEN_DATASETS
-    strange = [name for name in names if (name in COMPUTED if is_open else name not in SCHEMAS[dataset].names)]
+    strange = [name for name in names if (name == "split" if is_open else name not in SCHEMAS[dataset].names)]
     if strange:
         return f"it has a column called {strange[0]}, which coldframe does not write"
     for name, count in Counter(names).items():

@@ -36,6 +36,6 @@ def test_scores_are_shown_until_the_bytes_change(ready: Coldframe, catalogue: Ca
 
 
 def test_errors(ready: Coldframe) -> None:
-    assert "no scorer 'nosuch'; available: clip-quality, knn" in ready("score", "nosuch", code=1).stderr
+    assert "no scorer 'nosuch'; available: clip-quality, knn, label-doubt" in ready("score", "nosuch", code=1).stderr
     assert "No such option '--aggregate'" in ready("score", "knn", "--aggregate", "best", code=2).stderr
-    assert scorers.names() == ["clip-quality", "knn"]
+    assert scorers.names() == ["clip-quality", "knn", "label-doubt"]

@@ -1,7 +1,12 @@
 """Scorers: one file each, named as on the command line with underscores for hyphens.
 
-A file defines a dataclass ``Settings`` with a field ``embedder``, and ``score(vectors, settings, feature_set)``, which gives
-one value a content. Scores never depend on curation. Frameworks are imported where they are used, never at the top.
+A file defines a dataclass ``Settings`` with a field ``embedder``, and one of two functions:
+
+* ``score(vectors, settings, feature_set)`` gives one value a content, shape (n,).
+* ``score_images(vectors, images, settings, feature_set)`` looks at labels as well. It gets ``image_id, content_id, label`` and
+  gives ``image_id, content_id, value``, and where it can ``suggested`` (a label) and ``evidence`` (part of a sentence).
+
+Scores never depend on curation. Frameworks are imported where they are used, never at the top.
 """
 
 from __future__ import annotations

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.curate.nearest import nearest
 from pipeline.curate.scorers import FeatureSet
 from pipeline.steps.settings import LARGEST_COUNT, setting
 from store.matrices import Vectors, unit_length
-
-CHUNK_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,6 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
     k = min(settings.k, count - 1)
     if k < 1:
         return np.zeros(count)
-    unit = unit_length(matrix)
-    result = np.empty(count)
-    for start in range(0, count, CHUNK_ROWS):
-        similarity = unit[start : start + CHUNK_ROWS] @ unit.T
-        own = np.arange(len(similarity))
-        similarity[own, start + own] = -np.inf
-        nearest = np.partition(similarity, count - k, axis=1)[:, count - k :]
-        result[start : start + CHUNK_ROWS] = 1.0 - nearest.mean(axis=1, dtype=np.float64)
-    return result
+    everyone = np.arange(count)
+    _, cosines = nearest(unit_length(matrix), everyone, everyone, k)
+    return 1.0 - cosines.mean(axis=1, dtype=np.float64)

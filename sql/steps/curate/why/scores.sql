@@ -1,9 +1,9 @@
 -- One row per score of one image, with the share of images that score lower.
 with own as (
-    select scorer, value from scores where image_id = $image_id
+    select scorer, value, suggested, evidence from scores where image_id = $image_id
 )
-select own.scorer, own.value, avg((s.value < own.value)::double) as share_below
+select own.scorer, own.value, avg((s.value < own.value)::double) as share_below, own.suggested, own.evidence
 from own
 join scores as s using (scorer)
-group by own.scorer, own.value
+group by all
 order by own.scorer

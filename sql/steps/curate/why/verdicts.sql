@@ -2,7 +2,12 @@
 select
     v.verdict, v.why, v.created_at,
     v.content_id is distinct from i.content_id as is_stale,
-    v.created_at = max(v.created_at) over () as stands
+    -- a label and a keep or drop stand side by side; unset withdraws both
+    v.created_at = max(v.created_at) filter (v.verdict <> 'relabel') over ()
+    or (v.verdict = 'relabel' and exists (
+        from corrections as c where c.image_id = v.image_id and c.content_id = v.content_id and c.created_at = v.created_at
+    )) as stands,
+    v.label
 from verdict_history as v
 left join images as i using (image_id)
 where v.image_id = $image_id

@@ -1,0 +1,261 @@
+"""How much the label of an image is doubted, and the label that the images most like it suggest: arrays and tables.
+
+The vectors are centred and scaled to length 1. Two images i and j have the weight W_ij = exp(β (min(cos_ij, 0.9) - 1)): a pair
+that is closer than 0.9 counts no more for it, since it may be two photographs of one animal. With *own* the sum of W over the
+20 nearest images of the same class, *other* the sum over those of the 50 nearest images that have another label, and c the median
+of own + other, the doubt is
+
+    s = ln(c + other) - ln(own)
+
+Then the images vote once more, each with the weight of its own trust σ(θ - s), θ being the 90 % quantile of s, so that a wrong
+label says little about the others. The higher s is, the more the images of other classes outweigh those of the own class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.curate.nearest import centred, nearest
+from store.matrices import FloatMatrix, Vectors
+
+Floats = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.int64]
+
+NEIGHBOURS, CLASSMATES = 50, 20
+SHOWN = 10  # of the nearest images, how many the evidence counts
+CAP = 0.9
+SHARPNESS = 16.0  # β times the standard deviation of the cosines of nearest classmates
+LEAST_DEVIATION = 0.02  # of those cosines: where all are alike, β stays finite
+SMALL = 4  # in a class of so many images, none can tell whom to trust
+PER_CLASS = 100  # images of a class by which the drop of similarity in small classes is measured
+CHUNK_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """One value an entry: its doubt; the class suggested; how many of its nearest have the class; how many nearest there are."""
+
+    doubt: Floats
+    suggested: Positions
+    agreeing: Positions
+    nearest: Positions
+
+
+@dataclass(frozen=True)
+class _Near:
+    """Entries near each entry: positions (-1 for none) and logarithms of weights (-inf there), both of shape (n, k)."""
+
+    rows: Positions
+    weight: Floats
+
+
+def of_images(known: Vectors, images: pa.Table, voters: npt.NDArray[np.bool_] | None = None) -> pa.Table:
+    """The doubt of each labelled image that has a vector.
+
+    Images of equal content and label are one: they do not vouch for each other, and vote once. Equal content under another label
+    is an image like any other.
+
+    Args:
+        images: ``image_id, content_id, label``, and further columns, which are kept.
+        voters: which images vote; all if not given.
+
+    Returns:
+        The rows of ``images`` with ``value`` (float64), ``suggested`` (a label; NULL where it is their own) and ``evidence``,
+        such as "9 of its 10 nearest are parulidae". No rows where no class has two images that vote.
+    """
+    rows = known.positions(images["content_id"])
+    usable = (rows >= 0) & images["label"].is_valid().to_numpy()
+    images, rows = images.filter(pa.array(usable)), rows[usable]
+    may_vote = np.ones(len(images), bool) if voters is None else voters[usable]
+    labels = images["label"].combine_chunks().dictionary_encode()
+    names, classes = labels.dictionary, labels.indices.to_numpy().astype(np.int64)
+    pairs, entry = np.unique(rows * max(len(names), 1) + classes, return_inverse=True)
+    votes = np.zeros(len(pairs), bool)
+    np.logical_or.at(votes, entry, may_vote)
+    found = doubts(known.matrix[pairs // max(len(names), 1)], pairs % max(len(names), 1), votes)
+    if found is None:
+        return _described(images.slice(0, 0), names, classes[:0], None, entry[:0])
+    return _described(images, names, classes, found, entry)
+
+
+def _described(
+    images: pa.Table, names: pa.Array, classes: Positions, found: Doubts | None, entry: Positions
+) -> pa.Table:
+    values: Floats = np.zeros(0) if found is None else found.doubt[entry]
+    suggested: list[str | None] = []
+    evidence: list[str] = []
+    if found is not None:
+        words = names.to_pylist()
+        for own, one in zip(classes.tolist(), entry.tolist(), strict=True):
+            label = words[int(found.suggested[one])]
+            suggested.append(None if found.suggested[one] == own else label)
+            evidence.append(_evidence(int(found.agreeing[one]), int(found.nearest[one]), label))
+    return (
+        images.append_column("value", pa.array(values))
+        .append_column("suggested", pa.array(suggested, pa.string()))
+        .append_column("evidence", pa.array(evidence, pa.string()))
+    )
+
+
+def _evidence(agreeing: int, nearest_count: int, label: str) -> str:
+    if nearest_count == 1:
+        return f"the one image near it is {'' if agreeing else 'not '}{label}"
+    return f"{agreeing or 'none'} of its {nearest_count} nearest {'is' if agreeing < 2 else 'are'} {label}"
+
+
+def doubts(matrix: FloatMatrix, classes: Positions, votes: npt.NDArray[np.bool_]) -> Doubts | None:
+    """The doubt of each entry; None where no class has two entries that vote.
+
+    Args:
+        matrix: vectors, shape (n, d), float32.
+        classes: the class of each, shape (n,), 0 and above.
+        votes: which of them are looked at to judge others, shape (n,).
+    """
+    unit = centred(matrix)
+    near, near_cosines = nearest(unit, np.arange(len(unit)), np.flatnonzero(votes), NEIGHBOURS)
+    mates, mate_cosines = _classmates(unit, classes, votes)
+    closest = mate_cosines[votes & (mates[:, 0] >= 0), 0]
+    if not len(closest):
+        return None
+    beta = SHARPNESS / max(float(closest.std(dtype=np.float64)), LEAST_DEVIATION)
+    boost = _boost(unit, classes, votes, beta)
+    others = np.where((near >= 0) & (classes[near] != classes[:, None]), near, -1)
+    judged = _vote(
+        _Near(mates, _weight(mate_cosines, beta)), _Near(others, _weight(near_cosines, beta)), classes, boost
+    )
+    return _suggest(judged, near[:, :SHOWN], classes)
+
+
+def _classmates(unit: FloatMatrix, classes: Positions, votes: npt.NDArray[np.bool_]) -> tuple[Positions, FloatMatrix]:
+    """The nearest voters of the own class: positions and cosines, both of shape (n, CLASSMATES)."""
+    rows = np.full((len(unit), CLASSMATES), -1, np.int64)
+    cosines = np.full((len(unit), CLASSMATES), -np.inf, np.float32)
+    for members in _members(classes):
+        at, value = nearest(unit, members, members[votes[members]], CLASSMATES)
+        rows[members, : at.shape[1]], cosines[members, : at.shape[1]] = at, value
+    return rows, cosines
+
+
+def _members(classes: Positions) -> list[Positions]:
+    order = np.argsort(classes, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(classes[order])) + 1)
+
+
+def _weight(cosines: FloatMatrix, beta: float) -> Floats:
+    """ln W of each pair; -inf stays."""
+    return beta * (np.minimum(cosines.astype(np.float64), CAP) - 1.0)
+
+
+def _boost(unit: FloatMatrix, classes: Positions, votes: npt.NDArray[np.bool_], beta: float) -> Floats:
+    """What small classes lack, as β δ(m) for an image of m classmates, shape (n,).
+
+    δ(m) is the median drop of the similarity of the nearest classmate when only m of 19 classmates are kept, over every choice of
+    m. It is measured in classes of 20 and more, or in the largest ones where all are smaller.
+    """
+    sizes = np.bincount(classes[votes], minlength=int(classes.max()) + 1)
+    full = min(CLASSMATES, int(sizes.max())) - 1  # classmates of which some are left out
+    rng = np.random.default_rng(0)
+    similar = []
+    for members in _members(classes):
+        members = members[votes[members]]
+        if len(members) <= full or full < 2:
+            continue
+        taken = rng.permutation(len(members))[:PER_CLASS]
+        cosines = unit[members[taken]] @ unit[members].T
+        order = rng.permuted(np.tile(np.arange(len(members)), (len(taken), 1)), axis=1)
+        order = order[order != taken[:, None]].reshape(len(taken), -1)[:, :full]  # not the image itself
+        similar.append(np.take_along_axis(cosines, order, axis=1))
+    if not similar:
+        return np.zeros(len(classes))
+    best_first = -np.sort(-np.concatenate(similar).astype(np.float64), axis=1)
+    drop = np.zeros(full + 1)
+    for kept in range(1, full):
+        # the chance that the best of `kept` of them is the one at each place
+        chance = [comb(full - 1 - place, kept - 1) / comb(full, kept) for place in range(full)]
+        drop[kept] = np.median(best_first[:, 0] - best_first @ chance)
+    have = sizes[classes] - votes
+    return beta * drop[np.clip(have, 0, full)]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """After the votes: doubt, ln of the weight of the own class, other entries near and ln of their weights."""
+
+    doubt: Floats
+    own: Floats
+    others: _Near
+
+
+def _vote(mates: _Near, others: _Near, classes: Positions, boost: Floats) -> _Judged:
+    """Two rounds: in the second, each vote counts as much as its own label is trusted."""
+    own, other = _total(mates.weight), _total(np.where(others.rows >= 0, others.weight, -np.inf))
+    level = float(np.median(np.logaddexp(own, other)))
+    first = _doubt(own + boost, other, level)
+    limit = float(np.quantile(first, 0.9))
+    trust = _log_sigmoid(limit - first)
+    trusted_mates = _Near(mates.rows, mates.weight + _trust_without(mates, other, classes, boost, limit, level))
+    trusted_others = _Near(others.rows, np.where(others.rows >= 0, others.weight + trust[others.rows], -np.inf))
+    own, other = _total(trusted_mates.weight), _total(trusted_others.weight)
+    level = float(np.median(np.logaddexp(own, other)))
+    return _Judged(_doubt(own + boost, other, level), own + boost, trusted_others)
+
+
+def _total(weight: Floats) -> Floats:
+    """ln of the sum of weights whose logarithms are given, over the last axis; -inf for none."""
+    most = weight.max(axis=-1, initial=-np.inf)
+    shift = np.where(np.isfinite(most), most, 0.0)
+    with np.errstate(divide="ignore"):
+        total: Floats = shift + np.log(np.exp(weight - shift[..., None]).sum(axis=-1))
+    return total
+
+
+def _doubt(own: Floats, other: Floats, level: float) -> Floats:
+    """s of each entry; one without a classmate has the 25 % quantile of the others' own weight."""
+    alone = ~np.isfinite(own)
+    own = np.where(alone, np.quantile(own[~alone], 0.25), own)
+    return np.logaddexp(level, other) - own
+
+
+def _log_sigmoid(value: Floats) -> Floats:
+    return -np.logaddexp(0.0, -value)
+
+
+def _trust_without(
+    mates: _Near, other: Floats, classes: Positions, boost: Floats, limit: float, level: float
+) -> Floats:
+    """ln of the trust in each classmate, shape (n, k), judged without the entry that it vouches for.
+
+    One half in classes of at most four.
+    """
+    result = np.full(mates.weight.shape, np.log(0.5))
+    tells = np.bincount(classes) > SMALL
+    for start in range(0, len(classes), CHUNK_ROWS):
+        part = slice(start, min(start + CHUNK_ROWS, len(classes)))
+        mate = mates.rows[part]
+        is_me = mates.rows[mate] == np.arange(part.start, part.stop)[:, None, None]
+        own = _total(np.where(is_me, -np.inf, mates.weight[mate])) + boost[mate]
+        doubt = np.logaddexp(level, other[mate]) - own  # without any other classmate: infinite
+        result[part] = np.where(tells[classes[mate]], _log_sigmoid(limit - doubt), result[part])
+    return result
+
+
+def _suggest(judged: _Judged, shown: Positions, classes: Positions) -> Doubts:
+    """The class with the most weight around each entry, and how many of its nearest have it."""
+    suggested = classes.copy()
+    rows, weight = judged.others.rows, judged.others.weight
+    for one in range(len(classes)):
+        there = rows[one] >= 0
+        labels, at = np.unique(classes[rows[one][there]], return_inverse=True)
+        if not len(labels):
+            continue
+        most = weight[one][there].max()
+        shares = np.bincount(at, weights=np.exp(weight[one][there] - most))
+        if np.log(shares.max()) + most > judged.own[one]:
+            suggested[one] = labels[shares.argmax()]
+    agreeing = ((shown >= 0) & (classes[shown] == suggested[:, None])).sum(axis=1)
+    return Doubts(judged.doubt, suggested, agreeing, (shown >= 0).sum(axis=1))

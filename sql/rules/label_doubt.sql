@@ -1,0 +1,11 @@
+-- One row per training image whose label the training images most like it contradict. A label that a person gave stays.
+-- setting deviations (0 to 1000): How far above the median doubt is out, in standard deviations as estimated from the median deviation.
+with limits as (
+    -- a deviation is at least 1, a factor of e in the weights: where all labels are sure, the surest of them are no measure
+    select median(doubt) + coalesce($deviations::double, 2) * greatest(1.4826 * mad(doubt), 1) as threshold
+    from label_doubt
+    where split = 'train'
+)
+select image_id, doubt as value, threshold
+from label_doubt, limits
+where split = 'train' and doubt > threshold and content_id not in (select content_id from corrections)

@@ -1,0 +1,192 @@
+"""Doubt of labels: against its definition by all pairs, as a scorer, as a rule, and as a list of suspects."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.curate import doubt
+from pipeline.curate.nearest import centred, nearest
+from tests.support.coldframe import Catalogue, Coldframe, picture
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 9999), st.integers(2, 40), st.integers(1, 60))
+def test_nearest_are_the_most_similar_others(seed: int, count: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    unit = centred(rng.normal(size=(count, 6)).astype(np.float32))
+    references = np.flatnonzero(rng.random(count) < 0.7)
+    found, cosines = nearest(unit, np.arange(count), references, k)
+    for row in range(count):
+        others = sorted((float(unit[row] @ unit[one]) for one in references if one != row), reverse=True)[:k]
+        got = cosines[row][np.isfinite(cosines[row])]
+        assert np.allclose(got, others, atol=1e-5)
+        assert (found[row] >= 0).sum() == len(others)
+        assert row not in found[row]
+
+
+def by_definition(matrix: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The doubt of each row over all pairs, in plain arithmetic; for at most 20 rows a class."""
+    unit = centred(matrix).astype(np.longdouble)  # whose exponents do not run out
+    cosine, same = unit @ unit.T, classes[:, None] == classes[None]
+    np.fill_diagonal(cosine, -np.inf)
+    closest = np.where(same, cosine, -np.inf).max(axis=1)
+    beta = 16 / max(closest[np.isfinite(closest)].std(), 0.02)
+    weight = np.exp(beta * (np.minimum(cosine, 0.9) - 1))
+    sizes = np.bincount(classes)[classes]
+    full, boost = sizes.max() - 1, np.ones(len(classes))
+    for kept in range(1, full):
+        drops = []
+        for row in np.flatnonzero(sizes == full + 1):
+            mates = cosine[row][same[row] & (np.arange(len(classes)) != row)]
+            best = [max(mates[list(chosen)]) for chosen in combinations(range(full), kept)]
+            drops.append(mates.max() - np.mean(best))
+        boost[sizes == kept + 1] = np.exp(beta * np.median(drops))
+
+    def values(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+        alone = own == 0
+        own_log = np.log(np.where(alone, 1, own * boost))
+        own_log[alone] = np.quantile(own_log[~alone], 0.25)
+        return np.log(level_of(own, other) + other) - own_log
+
+    def level_of(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return np.exp(np.median(np.log(own + other)))
+
+    def sigmoid(value: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-value))
+
+    own, other = (weight * same).sum(axis=1), (weight * ~same).sum(axis=1)
+    level, first = level_of(own, other), values(own, other)
+    limit = np.quantile(first, 0.9)
+    everyone = np.arange(len(classes))
+    own_without = np.array([(weight * same)[:, everyone != one].sum(axis=1) for one in everyone])
+    with np.errstate(divide="ignore"):
+        without = np.log(level + other)[None] - np.log(own_without * boost[None])
+    trust = np.where(same, np.where(sizes <= 4, 0.5, sigmoid(limit - without)), sigmoid(limit - first))
+    return values((weight * trust * same).sum(axis=1), (weight * trust * ~same).sum(axis=1))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 9999), st.integers(2, 8), st.integers(1, 3))
+def test_doubt_is_what_its_definition_says(seed: int, largest: int, others: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = [largest, *rng.integers(1, largest + 1, others)]
+    classes = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    matrix = (rng.normal(size=(len(sizes), 6))[classes] + rng.normal(size=(len(classes), 6))).astype(np.float32)
+    found = doubt.doubts(matrix, classes, np.ones(len(classes), bool))
+    assert found is not None
+    assert np.allclose(found.doubt, by_definition(matrix, classes), rtol=1e-3, atol=1e-3)
+
+
+def mislabelled(cf: Coldframe, catalogue: Catalogue) -> None:
+    """One finch filed as a moth, in a store with vectors."""
+    catalogue.rows[0]["label"] = "moth"
+    catalogue.write()
+    cf.ingest(catalogue)
+
+
+def test_a_wrong_label_is_doubted_most_and_the_right_one_is_suggested(ready: Coldframe, catalogue: Catalogue) -> None:
+    mislabelled(ready, catalogue)
+    assert "label-doubt: 24 images scored" in ready("score", "label-doubt").stderr
+    first, *others = ready.rows("select * from scores where scorer = 'label-doubt' order by value desc")
+    assert (first["image_id"], first["suggested"]) == ("finch-00", "finch")
+    assert first["evidence"] == "7 of its 10 nearest are finch"
+    assert all(row["suggested"] is None for row in others)
+    assert "label doubted more than 95.8 % of labels: 7 of its 10 nearest are finch" in ready("why", "finch-00").stdout
+
+
+def test_the_rule_takes_wrong_labels_out_of_train_alone(ready: Coldframe, catalogue: Catalogue) -> None:
+    mislabelled(ready, catalogue)
+    ready("filter", "label-doubt", "--deviations", 4)
+    out = ready.rows("from exclusions")
+    assert [(row["image_id"], row["rule"]) for row in out] == [("finch-00", "label-doubt")]
+    assert out[0]["value"] > out[0]["threshold"]
+    ready("relabel", "finch-00", "finch", "--why", "I looked")
+    assert ready.value("select count(*) from exclusions") == 0
+    ready("relabel", "finch-00", "moth", "--why", "a person who insists")  # a label that a person gave is not doubted
+    assert ready.value("select count(*) from exclusions") == 0
+
+
+def test_test_rows_stay_and_do_not_vote(ready: Coldframe, catalogue: Catalogue) -> None:
+    ready("split", "test", 0.4)
+    test = ready.rows("select image_id, label from kept where split = 'test' and label = 'finch' order by image_id")
+    for row in catalogue.rows:
+        if row["id"] == test[0]["image_id"]:
+            row["label"] = "moth"
+    catalogue.write()
+    ready.ingest(catalogue)
+    ready("filter", "label-doubt", "--deviations", 4)
+    assert ready.value("select count(*) from exclusions") == 0
+
+
+def test_equal_files_do_not_vouch_for_each_other(ready: Coldframe, catalogue: Catalogue) -> None:
+    catalogue.add("finch-00-again", "moth", picture("finch", 0))
+    catalogue.rows[0]["label"] = "moth"
+    catalogue.write()
+    ready.ingest(catalogue)
+    ready("score", "label-doubt")
+    doubted = ready.rows("select image_id, suggested from scores where suggested is not null order by image_id")
+    assert doubted == [{"image_id": one, "suggested": "finch"} for one in ("finch-00", "finch-00-again")]
+
+
+def test_equal_files_under_two_labels_speak_against_each_other(ready: Coldframe, catalogue: Catalogue) -> None:
+    catalogue.add("finch-00-as-moth", "moth", picture("finch", 0))
+    catalogue.write()
+    ready.ingest(catalogue)
+    ready("score", "label-doubt")
+    first = ready.rows("select image_id, suggested from scores order by value desc limit 1")
+    assert first == [{"image_id": "finch-00-as-moth", "suggested": "finch"}]
+
+
+def test_what_it_needs_is_said(ready: Coldframe, catalogue: Catalogue) -> None:
+    for row in catalogue.rows[:3]:
+        row["label"] = ""
+    catalogue.write()
+    ready.ingest(catalogue)
+    assert "21 images scored, 3 have no label" in ready("score", "label-doubt").stderr
+    for number, row in enumerate(catalogue.rows):
+        row["label"] = f"class {number}"
+    catalogue.write()
+    ready.ingest(catalogue)
+    said = ready("score", "label-doubt", code=1).stderr
+    assert "label-doubt: no class has two different images with vectors" in said
+    ready("filter", "label-doubt")  # nothing to compare: nothing goes
+    assert ready.value("select count(*) from exclusions") == 0
+
+
+def test_a_new_label_makes_scores_and_plans_out_of_date(ready: Coldframe, catalogue: Catalogue, recipe: str) -> None:
+    ready("score", "label-doubt", "knn")
+    assert "score label-doubt" not in ready("status", "--config", recipe).stdout
+    ready("relabel", "moth-00", "heron", "--why", "it flies by day")
+    said = ready("status", "--config", recipe).stdout
+    assert "score label-doubt: changed since: label" in said
+    assert "score knn" not in said
+
+
+@pytest.fixture
+def recipe(tmp_path: object) -> str:
+    """A coldframe.toml with two scorers."""
+    from pathlib import Path
+
+    file = Path(str(tmp_path)) / "coldframe.toml"
+    file.write_text("[score.label-doubt]\n[score.knn]\n", encoding="utf-8")
+    return str(file)
+
+
+def test_suspects_are_ranked_by_the_worse_of_their_signals(ready: Coldframe, catalogue: Catalogue) -> None:
+    mislabelled(ready, catalogue)
+    assert ready.rows("from suspects") == []  # nothing scored yet
+    ready("score", "label-doubt", "knn")
+    rows = ready.rows("from suspects order by rank")
+    assert [row["rank"] for row in rows] == list(range(1, 25))
+    first = rows[0]
+    assert (first["image_id"], first["label"], first["suggested"]) == ("finch-00", "moth", "finch")
+    assert first["sentence"] == "filed as moth; 7 of its 10 nearest are finch"
+    assert (first["label_doubt_rank"], first["imagenet"], first["imagenet_rank"]) == (1, None, None)
+    assert first["knn_rank"] >= 1
+    ready("relabel", "finch-00", "finch", "--why", "I looked")
+    assert ready.rows("select verdict from suspects where image_id = 'finch-00'") == [{"verdict": "relabel"}]
