@@ -59,8 +59,8 @@ def without_itself(distance: npt.NDArray[np.float64], size: npt.NDArray[np.int64
         return np.where(size > 1, distance * size / (size - 1), np.nan)
 
 
-def of_candidates(known: Vectors, candidates: pa.Table, *, leave_one_out: bool) -> tuple[pa.Table, int]:
-    """One row per candidate whose class has a centroid of training images; and how many candidates have no vector.
+def of_candidates(known: Vectors, candidates: pa.Table, *, leave_one_out: bool) -> pa.Table:
+    """One row per candidate with a vector, whose class has a centroid of training images.
 
     Args:
         candidates: ``image_id, content_id, label, split``.
@@ -71,8 +71,7 @@ def of_candidates(known: Vectors, candidates: pa.Table, *, leave_one_out: bool) 
     """
     rows = known.positions(candidates["content_id"])
     labels = candidates["label"].to_numpy(zero_copy_only=False)
-    has_vector = rows >= 0
-    usable = has_vector & np.array([label is not None for label in labels], bool)
+    usable = (rows >= 0) & np.array([label is not None for label in labels], bool)
     ids, split = candidates["image_id"].to_numpy()[usable], candidates["split"].to_numpy()[usable]
     names, classes = np.unique(labels[usable].astype(str), return_inverse=True)
     rows = rows[usable]
@@ -82,7 +81,7 @@ def of_candidates(known: Vectors, candidates: pa.Table, *, leave_one_out: bool) 
     if leave_one_out:
         distance = np.where(in_train, without_itself(distance, sizes[classes]), distance)
     defined = (sizes[classes] > 0) & np.isfinite(distance)
-    table = pa.table(
+    return pa.table(
         {
             "image_id": pa.array(ids[defined], pa.string()),
             "label": pa.array(names[classes][defined], pa.string()),
@@ -91,4 +90,3 @@ def of_candidates(known: Vectors, candidates: pa.Table, *, leave_one_out: bool) 
             "class_size": sizes[classes][defined],
         }
     )
-    return table, int((~has_vector).sum())

@@ -151,7 +151,7 @@ def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
     if any(queries.uses(text, "scores") for text in texts):
         inputs["scores"] = snapshot.value("steps/curate/scores_digest")
     for stage in plan.stages:
-        if stage.kind == "rule" and rules.vector_relations(stage.name):
+        if stage.kind == "rule" and rules.relations(stage.name):
             name = feature_sets.choose(snapshot, stage.settings.get("embedder"))
             inputs[f"embeddings of {name}"] = feature_sets.digest(snapshot, name)
     return inputs

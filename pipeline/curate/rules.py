@@ -13,18 +13,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from pipeline.steps.settings import Declared, Setting, declared, setting
+from pipeline.curate.relations import RELATIONS
+from pipeline.steps.settings import Declared, Setting, declared
 from store import queries
 from store.errors import ColdframeError
 
 PASSES = "percentile"  # the setting with a value for each pass
-CENTROIDS, DOUBTS = (
-    "centroid_distances",
-    "label_doubt",
-)  # the relations that are made from vectors for rules that read them
 _TYPES = {"double": float, "float": float, "integer": int, "bigint": int, "boolean": bool}
 _HELP = re.compile(r"^-- setting (?P<name>\w+)(?: \((?P<values>[^)\n]*)\))?: (?P<help>.*)\n", re.MULTILINE)
 _PARAMETER = re.compile(
@@ -32,31 +28,9 @@ _PARAMETER = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Centroids:
-    """The settings of a rule for the ``centroid_distances`` that it reads."""
-
-    embedder: str | None = setting(
-        None, "Feature set whose vectors they are of.", metavar="SET", default_text="efficientnet-b4, or the only one"
-    )
-    leave_one_out: bool = setting(False, "Measure each distance to the centroid of the other images of the class.")
-
-
-@dataclass(frozen=True)
-class Doubts:
-    """The settings of a rule for the ``label_doubt`` that it reads."""
-
-    embedder: str | None = setting(
-        None, "Feature set whose vectors are compared.", metavar="SET", default_text="efficientnet-b4, or the only one"
-    )
-
-
-VECTOR_RELATIONS: dict[str, type] = {CENTROIDS: Centroids, DOUBTS: Doubts}
-
-
-def vector_relations(name: str) -> list[str]:
+def relations(name: str) -> list[str]:
     """The relations made from vectors that a rule reads."""
-    return [relation for relation in VECTOR_RELATIONS if queries.uses(text(name), relation)]
+    return [relation for relation in RELATIONS if queries.uses(text(name), relation)]
 
 
 def names() -> list[str]:
@@ -96,8 +70,8 @@ def settings(name: str) -> tuple[Declared, ...]:
     for one in _PARAMETER.finditer(sql):
         if one["name"] not in found:
             found[one["name"]] = _declared(one, told.get(one["name"]))
-    for relation in vector_relations(name):
-        for of_relation in declared(VECTOR_RELATIONS[relation]):
+    for relation in relations(name):
+        for of_relation in declared(RELATIONS[relation].settings):
             found.setdefault(of_relation.name, of_relation)
     return tuple(found.values())
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline.curate import centroids, doubt, rules, scorers, units
+from pipeline.curate import rules, scorers, units
 from pipeline.curate.plans import Plan, Stage, from_store, percentiles
+from pipeline.curate.relations import RELATIONS
 from pipeline.embed import feature_sets
 from store import queries
 from store.errors import ColdframeError
 from store.matrices import Vectors
 from store.rows import json_of
-from store.schemas import TRAIN, as_text
+from store.schemas import as_text
 from store.store import Snapshot
 
 
@@ -21,7 +21,7 @@ class State:
     """The images while a plan is replayed, in temporary tables that the SQL of rules and splits reads.
 
     ``state`` has every ready image and its place. ``candidates`` has the images left by the stages so far; it is made anew for
-    each pass. A rule may also read ``centroid_distances`` and ``label_doubt``; what it selects becomes ``hits``. A split reads
+    each pass. A rule may also read the relations of :mod:`relations`; what it selects becomes ``hits``. A split reads
     ``groups`` (of ``by``), ``units`` (images that stay together), ``assigned`` and ``assigned_elsewhere`` (where they were
     before). It makes ``split_units``, ``split_quotas`` and ``carved``, in that order.
     """
@@ -65,9 +65,8 @@ class State:
     def _prepare(self, stage: Stage, candidates: int) -> None:
         """Provide what a rule's SQL reads besides ``candidates``; missing scores or vectors are an error."""
         text = rules.text(stage.name)
-        makers = {rules.CENTROIDS: self._centroid_distances, rules.DOUBTS: self._label_doubt}
-        for relation in rules.vector_relations(stage.name):
-            self._snapshot.register(relation, makers[relation](stage))
+        for relation in rules.relations(stage.name):
+            self._make_relation(relation, stage)
         if queries.uses(text, "scores"):
             # a rule named after a scorer reads that one; any other rule may read any scorer
             scorer = stage.name if stage.name in scorers.names() else None
@@ -89,31 +88,14 @@ class State:
         if missing:
             self.notes.append(f"rule {stage.name}: {missing} images have no {what} yet and stay in")
 
-    def _centroid_distances(self, stage: Stage) -> pa.Table:
-        """One row per candidate whose class has a centroid: ``image_id, label, split, distance, class_size``."""
-        known = self._vectors_of(stage)
-        table, missing = centroids.of_candidates(
-            known, self._candidate_rows(), leave_one_out=bool(stage.settings.get("leave_one_out"))
-        )
-        self._note_missing(stage, missing, f"embedding in {known.embedder}")
-        return table
-
-    def _label_doubt(self, stage: Stage) -> pa.Table:
-        """One row per candidate, judged by training images: ``image_id, content_id, label, split, doubt, suggested``."""
-        known, rows = self._vectors_of(stage), self._candidate_rows()
-        missing = int((known.positions(rows["content_id"]) < 0).sum())
-        self._note_missing(stage, missing, f"embedding in {known.embedder}")
-        table = doubt.of_images(known, rows, pc.equal(rows["split"], TRAIN).to_numpy())
-        return table.rename_columns({"value": "doubt"}).drop_columns("evidence")
-
-    def _vectors_of(self, stage: Stage) -> Vectors:
+    def _make_relation(self, relation: str, stage: Stage) -> None:
         name = feature_sets.choose(self._snapshot, stage.settings.get("embedder"))
         if name not in self._vectors:
             self._vectors[name] = feature_sets.vectors(self._snapshot, name)
-        return self._vectors[name]
-
-    def _candidate_rows(self) -> pa.Table:
-        return self._snapshot.select("candidates", "image_id", "content_id", "label", "split").sort_by("image_id")
+        known = self._vectors[name]
+        candidates = self._snapshot.select("candidates", "image_id", "content_id", "label", "split").sort_by("image_id")
+        self._note_missing(stage, int((known.positions(candidates["content_id"]) < 0).sum()), f"embedding in {name}")
+        self._snapshot.register(relation, RELATIONS[relation].make(known, candidates, stage.settings))
 
     def carve(self, stage: Stage) -> None:
         """Move whole units out of train into a split."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def test_nearest_are_the_most_similar_others(seed: int, count: int, k: int) -> N
         assert row not in found[row]
 
 
-def by_definition(matrix: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def by_definition(matrix: np.ndarray, classes: np.ndarray) -> Any:
     """The doubt of each row over all pairs, in plain arithmetic; for at most 20 rows a class."""
     unit = centred(matrix).astype(np.longdouble)  # whose exponents do not run out
     cosine, same = unit @ unit.T, classes[:, None] == classes[None]
@@ -47,16 +48,16 @@ def by_definition(matrix: np.ndarray, classes: np.ndarray) -> np.ndarray:
             drops.append(mates.max() - np.mean(best))
         boost[sizes == kept + 1] = np.exp(beta * np.median(drops))
 
-    def values(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    def values(own: np.ndarray, other: np.ndarray) -> Any:
         alone = own == 0
         own_log = np.log(np.where(alone, 1, own * boost))
         own_log[alone] = np.quantile(own_log[~alone], 0.25)
         return np.log(level_of(own, other) + other) - own_log
 
-    def level_of(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    def level_of(own: np.ndarray, other: np.ndarray) -> Any:
         return np.exp(np.median(np.log(own + other)))
 
-    def sigmoid(value: np.ndarray) -> np.ndarray:
+    def sigmoid(value: np.ndarray) -> Any:
         return 1 / (1 + np.exp(-value))
 
     own, other = (weight * same).sum(axis=1), (weight * ~same).sum(axis=1)

@@ -33,4 +33,5 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
         return np.zeros(count)
     everyone = np.arange(count)
     _, cosines = nearest(unit_length(matrix), everyone, everyone, k)
-    return 1.0 - cosines.mean(axis=1, dtype=np.float64)
+    mean: npt.NDArray[np.float64] = cosines.mean(axis=1, dtype=np.float64)
+    return 1.0 - mean

@@ -1,0 +1,64 @@
+"""Relations for rules: made from vectors and the candidates of a stage, when the SQL of its rule reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.curate import centroids, doubt
+from pipeline.steps.settings import setting
+from store.matrices import Vectors
+from store.schemas import TRAIN
+
+_DEFAULT_SET = "efficientnet-b4, or the only one"
+
+
+@dataclass(frozen=True)
+class Centroids:
+    """The settings of a rule for the ``centroid_distances`` that it reads."""
+
+    embedder: str | None = setting(
+        None, "Feature set whose vectors they are of.", metavar="SET", default_text=_DEFAULT_SET
+    )
+    leave_one_out: bool = setting(False, "Measure each distance to the centroid of the other images of the class.")
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """The settings of a rule for the ``label_doubt`` that it reads."""
+
+    embedder: str | None = setting(
+        None, "Feature set whose vectors are compared.", metavar="SET", default_text=_DEFAULT_SET
+    )
+
+
+def _centroid_distances(known: Vectors, candidates: pa.Table, settings: Mapping[str, Any]) -> pa.Table:
+    """One row per candidate whose class has a centroid: ``image_id, label, split, distance, class_size``."""
+    return centroids.of_candidates(known, candidates, leave_one_out=bool(settings.get("leave_one_out")))
+
+
+def _label_doubt(known: Vectors, candidates: pa.Table, settings: Mapping[str, Any]) -> pa.Table:
+    """One row per candidate, judged by training images: ``image_id, content_id, label, split, doubt, suggested``."""
+    table = doubt.of_images(known, candidates, pc.equal(candidates["split"], TRAIN).to_numpy())
+    return table.rename_columns({"value": "doubt"}).drop_columns("evidence")
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A relation: the settings that a rule has for it, and the function that makes it.
+
+    The function takes the vectors of a feature set, the candidates as ``image_id, content_id, label, split``, and the settings.
+    """
+
+    settings: type
+    make: Callable[[Vectors, pa.Table, Mapping[str, Any]], pa.Table]
+
+
+RELATIONS: Mapping[str, Relation] = {
+    "centroid_distances": Relation(Centroids, _centroid_distances),
+    "label_doubt": Relation(Doubts, _label_doubt),
+}
