@@ -124,17 +124,30 @@ def filter_(common: Common, rule: str, others: tuple[str, ...], plan: str, what_
 
 @command("split")
 @click.argument("name")
-@click.argument("share", type=float)
+@click.argument("share", type=float, required=False)
+@click.option(
+    "--where", metavar="SQL", help="In place of SHARE: the rows where this holds, such as \"subset = 'test'\"."
+)
 @click.option("--by", metavar="COL", help="Keep rows with the same value together.")
 @click.option("--seed", type=int, help=f"Seed of the plan; another one draws every split anew.  [default: {Plan.seed}]")
 @click.option("--reassign", is_flag=True, help="Ignore earlier placements and draw the split anew.")
 @plan_option
 @what_if_option
 def split(
-    common: Common, name: str, share: float, by: str | None, seed: int | None, reassign: bool, plan: str, what_if: bool
+    common: Common,
+    name: str,
+    share: float | None,
+    where: str | None,
+    by: str | None,
+    seed: int | None,
+    reassign: bool,
+    plan: str,
+    what_if: bool,
 ) -> None:
     """Carve NAME out of what is still train, stratified by class; equal files stay together."""
-    stage = plans.split_stage(name, {"share": share, "by": by})
+    if share is None and where is None:
+        raise click.UsageError("expected a share such as 0.15, or a condition with --where")
+    stage = plans.split_stage(name, {"share": share, "by": by, "where": where})
 
     def change(present: Plan) -> Plan:
         changed = present.with_stage(stage)

@@ -68,18 +68,24 @@ def rule_stage(name: str, settings: Mapping[str, Any]) -> Stage:
 
 
 def split_stage(name: str, settings: Mapping[str, Any]) -> Stage:
-    """A stage that carves ``name`` out of train.
+    """A stage that carves ``name`` out of train: a share of it, or the rows where a condition holds.
 
     Raises:
-        ColdframeError: the share is not between 0 and 1, the name is ``train``, or a setting is unknown.
+        ColdframeError: the share is not between 0 and 1, the name is ``train``, a setting is unknown, or there is both a share
+            and a condition, or neither.
     """
-    unknown = sorted(set(settings) - {"share", "by"})
+    unknown = sorted(set(settings) - {"share", "by", "where"})
     if unknown:
-        raise ColdframeError(f"split {name}: no setting {unknown[0]!r}; settings: share, by")
-    share, by = settings.get("share"), settings.get("by")
+        raise ColdframeError(f"split {name}: no setting {unknown[0]!r}; settings: share, by, where")
+    share, by, where = settings.get("share"), settings.get("by"), settings.get("where")
     if by is not None and not isinstance(by, str):
         raise ColdframeError(f"split {name}: by = {by!r}, expected the name of one column")
-    if share is None or not _is_number(share) or not 0 < share < 1:
+    if where is not None:
+        if not isinstance(where, str) or not where.strip():
+            raise ColdframeError(f"split {name}: where = {where!r}, expected a condition such as \"subset = 'test'\"")
+        if share is not None or by is not None:
+            raise ColdframeError(f"split {name}: with where, the rows are given: leave out share and by")
+    elif share is None or not _is_number(share) or not 0 < share < 1:
         raise ColdframeError(f"split {name}: share {share!r}, expected a number between 0 and 1, such as 0.15")
     if "/" in name:  # it separates the names of an evaluation and its split
         raise ColdframeError(f"split {name!r}: a name with a slash: choose another")
@@ -114,7 +120,8 @@ def _stage_from_table(where: str, table: Mapping[str, Any]) -> Stage:
     kinds = [kind for kind in ("rule", "split") if kind in table]
     if len(kinds) != 1:
         raise ColdframeError(
-            f"{where}: a stage is {{ rule = NAME, … }} or {{ split = NAME, share = … }}, got {dict(table)}"
+            f"{where}: a stage is {{ rule = NAME, … }}, {{ split = NAME, share = … }} or {{ split = NAME, where = … }}, got "
+            f"{dict(table)}"
         )
     settings = {key: value for key, value in table.items() if key != kinds[0]}
     make = rule_stage if kinds[0] == "rule" else split_stage

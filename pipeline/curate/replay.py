@@ -137,6 +137,7 @@ def plan_settings(plan: Plan) -> dict[str, Any]:
 def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
     """A digest of each input of a replay of ``plan``: columns of images, verdicts, scores, feature sets."""
     texts = [rules.text(stage.name) for stage in plan.stages if stage.kind == "rule"]
+    texts += [stage.settings["where"] for stage in plan.stages if "where" in stage.settings]
     grouped = {stage.settings.get("by") for stage in plan.stages} - {None}
     columns = [
         name

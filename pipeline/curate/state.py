@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from pipeline.curate import rules, scorers, units
+from pipeline.curate import given_split, rules, scorers, units
 from pipeline.curate.plans import Plan, Stage, from_store, percentiles
 from pipeline.curate.relations import RELATIONS
 from pipeline.embed import feature_sets
@@ -13,7 +13,6 @@ from store import queries
 from store.errors import ColdframeError
 from store.matrices import Vectors
 from store.rows import json_of
-from store.schemas import as_text
 from store.store import Snapshot
 
 
@@ -100,8 +99,16 @@ class State:
     def carve(self, stage: Stage) -> None:
         """Move whole units out of train into a split."""
         candidates = self._find_candidates()
-        by = stage.settings.get("by")
-        self._snapshot.register("groups", self._groups(stage, by))
+        self._snapshot.register("groups", units.groups(self._snapshot, stage.name, stage.settings.get("by")))
+        if "where" in stage.settings:
+            self.notes += given_split.take(self._snapshot, stage)
+        else:
+            self._draw(stage)
+        self._snapshot.materialise("state", "steps/curate/replay_split", split=stage.name)
+        self.stage_rows.append((candidates, candidates))
+
+    def _draw(self, stage: Stage) -> None:
+        """Choose the units of a share: ``carved``."""
         links = self._snapshot.query("steps/curate/unit_links")
         self._snapshot.register("units", units.connected(links))
         self._check_same_units(stage)
@@ -126,8 +133,6 @@ class State:
                 f"split {stage.name}: {shortfall} units short of its share, since units placed before stay: new images fill "
                 "it, --reassign draws anew"
             )
-        self._snapshot.materialise("state", "steps/curate/replay_split", split=stage.name)
-        self.stage_rows.append((candidates, candidates))
 
     def _check_same_units(self, stage: Stage) -> None:
         """Check that the units are the same: another ``by`` makes other units, and those placed before could not all stay."""
@@ -147,15 +152,3 @@ class State:
     def _is_same_seed(self) -> bool:
         before = from_store(self._snapshot, self._plan.name)
         return before is not None and before.seed == self._plan.seed
-
-    def _groups(self, stage: Stage, by: str | None) -> pa.Table:
-        """The group of each image for ``--by``: ``image_id, group_value``."""
-        columns = self._snapshot.columns("images")
-        if by is None:
-            return pa.table({"image_id": pa.array([], pa.string()), "group_value": pa.array([], pa.string())})
-        if by not in columns:
-            raise ColdframeError(
-                f"split {stage.name}: no column {by!r} to keep together; columns: {', '.join(columns)}"
-            )
-        images = self._snapshot.select("images", "image_id", by)
-        return pa.table({"image_id": images["image_id"], "group_value": as_text(images[by])})

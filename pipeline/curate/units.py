@@ -45,6 +45,21 @@ def of_rows(snapshot: Snapshot, plan: str, image_ids: npt.NDArray[np.str_]) -> n
     return np.unique(np.array(units, dtype=str), return_inverse=True)[1].astype(np.int64)
 
 
+def groups(snapshot: Snapshot, split: str, by: str | None) -> pa.Table:
+    """The group of each image for a split with ``--by``: ``image_id, group_value``; none without.
+
+    Raises:
+        ColdframeError: there is no such column.
+    """
+    if by is None:
+        return pa.table({"image_id": pa.array([], pa.string()), "group_value": pa.array([], pa.string())})
+    columns = snapshot.columns("images")
+    if by not in columns:
+        raise ColdframeError(f"split {split}: no column {by!r} to keep together; columns: {', '.join(columns)}")
+    images = snapshot.select("images", "image_id", by)
+    return pa.table({"image_id": images["image_id"], "group_value": as_text(images[by])})
+
+
 def connected(links: pa.Table) -> pa.Table:
     """Connected components of images that share a link.
 

@@ -21,7 +21,7 @@ from pipeline.curate import replay
 from pipeline.curate.plans import Plan, rule_stage, split_stage
 from store.errors import ColdframeError
 from store.store import Store
-from tests.support.coldframe import Coldframe
+from tests.support.coldframe import Catalogue, Coldframe, picture
 from tests.support.synthetic import fresh_store, image, put_images, put_scores, put_vectors
 
 pytestmark = pytest.mark.slow
@@ -421,3 +421,41 @@ def test_curate_without_a_plan_says_how_to_make_one(ready: Coldframe) -> None:
 def test_stages_that_cannot_be(ready: Coldframe, arguments: tuple[object, ...], message: str) -> None:
     code = 2 if "--set" in arguments else 1
     assert message in ready(*arguments, code=code).stderr
+
+
+def test_a_split_of_the_catalogues_own_is_taken_as_it_is(cf: Coldframe, catalogue: Catalogue) -> None:
+    for number, row in enumerate(catalogue.rows):
+        row["subset"] = "test" if number % 4 == 0 else "train"
+    catalogue.add("finch-00-copy", "finch", picture("finch", 0))
+    catalogue.rows[-1]["subset"] = "train"
+    catalogue.write()
+    cf.ingest(catalogue)
+    said = cf("split", "test", "--where", "subset = 'test'").stderr
+    assert "split test: 1 of its images have copies left in train, such as finch-00 and finch-00-copy" in said
+    assert cf.value("select count(*) from kept where split = 'test' and subset = 'test'") == 6
+    assert cf.value("select count(*) from kept where (split = 'test') <> (subset = 'test')") == 0
+    assert "FAILED" not in cf("verify").stdout
+    catalogue.rows[0]["subset"] = "train"
+    catalogue.write()
+    cf.ingest(catalogue)
+    cf("curate")  # the column has changed: the split follows
+    assert cf.value("select count(*) from kept where split = 'test'") == 5
+    cf("split", "val", 0.2)
+    assert cf.value("select count(*) from kept where split = 'val' and subset = 'train'") == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [
+        (["test", "--where", "nosuch = 1"], 1, "split test: the condition 'nosuch = 1' cannot be answered"),
+        (["test", "--where", "label = 'nobody'"], 1, "holds for no image"),
+        (["test", "--where", "true) to '/tmp/x' --"], 1, "cannot be answered"),
+        (["test", "--where", "(select count(*) from read_text('/etc/hostname')) > 0"], 1, "cannot be answered"),
+        (["test", "0.1", "--where", "true"], 1, "with where, the rows are given: leave out share and by"),
+        (["test", "--where", " "], 1, "expected a condition such as"),
+        (["test"], 2, "expected a share such as 0.15, or a condition with --where"),
+    ],
+)
+def test_a_condition_that_gives_no_split(ready: Coldframe, given: list[str], code: int, said: str) -> None:
+    assert said in ready("split", *given, code=code).stderr
+    assert ready.value("select count(*) from stages") == 0

@@ -1,0 +1,42 @@
+"""A split that exists already: the rows where a condition on the catalogue holds."""
+
+from __future__ import annotations
+
+from pipeline.curate import units
+from pipeline.curate.plans import Stage
+from store.errors import ColdframeError, QueryRefused
+from store.store import Snapshot
+
+
+def take(snapshot: Snapshot, stage: Stage) -> list[str]:
+    """Choose the rows of the split (``carved``) out of ``candidates``; return remarks on copies that the split divides.
+
+    The condition is answered as a user's own query is, which can only read the store: it may come with a store of someone else.
+
+    Raises:
+        ColdframeError: the condition is wrong, or holds for no image.
+    """
+    where = stage.settings["where"]
+    try:
+        found = snapshot.ask(f"select image_id from images where (\n{where}\n)", {})
+    except QueryRefused as error:
+        raise ColdframeError(f"split {stage.name}: the condition {where!r} cannot be answered: {error}") from error
+    if found.column_names != ["image_id"] or not len(found):
+        raise ColdframeError(
+            f"split {stage.name}: {where!r} holds for no image: look at the column with 'coldframe sql'"
+        )
+    snapshot.register("given_split", found)
+    snapshot.materialise("carved", "steps/curate/given_rows")
+    return _leaks(snapshot, stage)
+
+
+def _leaks(snapshot: Snapshot, stage: Stage) -> list[str]:
+    snapshot.register("units", units.connected(snapshot.query("steps/curate/unit_links")))
+    divided = snapshot.rows("steps/curate/divided_units")
+    if not divided:
+        return []
+    images = sum(row["images"] for row in divided)
+    return [
+        f"split {stage.name}: {images} of its images have copies left in train, such as {divided[0]['image_id']} and "
+        f"{divided[0]['in_train']}: a score on them is too high"
+    ]

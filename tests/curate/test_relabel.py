@@ -1,0 +1,162 @@
+"""A corrected label is a verdict; verdicts come from lists as well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.coldframe import Catalogue, Coldframe, picture
+
+pytestmark = pytest.mark.slow
+
+LABELS = "select image_id, label, given_label from images where label is distinct from given_label order by image_id"
+
+
+def test_a_correction_wins_and_can_be_taken_back(ready: Coldframe) -> None:
+    ready("split", "test", 0.25)
+    assert "relabel: 1 images; replayed: default" in ready("relabel", "finch-00", "moth", "--why", "wings").stderr
+    assert ready.rows(LABELS) == [{"image_id": "finch-00", "label": "moth", "given_label": "finch"}]
+    assert ready.value("select label from kept where image_id = 'finch-00'") == "moth"
+    assert ready.rows("select verdict, label, why from verdicts") == [
+        {"verdict": "relabel", "label": "moth", "why": "wings"}
+    ]
+    assert "verdict relabel as moth of" in ready("why", "finch-00").stdout
+    ready("relabel", "finch-00", "heron", "--why", "a beak")
+    assert ready.value("select label from images where image_id = 'finch-00'") == "heron"
+    assert "wings (replaced by a later one)" in ready("why", "finch-00").stdout
+    ready("unset", "finch-00")
+    assert ready.rows(LABELS) == []
+    assert ready.value("select count(*) from verdicts") == 0
+    assert ready.value("select count(*) from verdict_history") == 3
+    assert "FAILED" not in ready("verify").stdout
+
+
+def test_a_correction_and_a_keep_stand_side_by_side(ready: Coldframe) -> None:
+    ready("relabel", "finch-00", "moth", "--why", "wings")
+    ready("keep", "finch-00", "--why", "rare")
+    assert ready.rows("select verdict, label, why from verdicts") == [
+        {"verdict": "keep", "label": "moth", "why": "rare"}
+    ]
+    story = ready("why", "finch-00").stdout
+    assert "wings (stands)" in story
+    assert "rare (stands)" in story
+    ready("drop", "finch-00", "--why", "blurred")
+    assert ready.rows("select verdict, label from verdicts") == [{"verdict": "drop", "label": "moth"}]
+
+
+def test_a_correction_follows_the_content(ready: Coldframe, catalogue: Catalogue) -> None:
+    catalogue.add("again", "finch", picture("finch", 0))
+    catalogue.write()
+    ready.ingest(catalogue)
+    ready("relabel", "finch-00", "moth", "--why", "wings")
+    assert [row["image_id"] for row in ready.rows(LABELS)] == ["again", "finch-00"]  # the same picture
+    picture("finch", 777).save(catalogue.images / catalogue.rows[0]["file_path"])
+    ready.ingest(catalogue)  # another picture now
+    assert [row["image_id"] for row in ready.rows(LABELS)] == ["again"]
+    assert ready.value("select is_stale from verdicts where image_id = 'finch-00'") is True
+    catalogue.rows[-1]["id"] = "renamed"
+    catalogue.write()
+    ready.ingest(catalogue, "--prune")
+    assert [row["image_id"] for row in ready.rows(LABELS)] == ["renamed"]
+    ready("unset", "renamed")
+    assert ready.rows(LABELS) == []
+
+
+def test_the_catalogues_label_is_kept_and_read_again(ready: Coldframe, catalogue: Catalogue) -> None:
+    ready("relabel", "finch-00", "moth", "--why", "wings")
+    assert "0 added, 0 updated" in ready.ingest(catalogue).stderr
+    catalogue.rows[0]["label"] = "heron"
+    catalogue.write()
+    assert "1 updated" in ready.ingest(catalogue).stderr
+    assert ready.rows(LABELS) == [{"image_id": "finch-00", "label": "moth", "given_label": "heron"}]
+
+
+def test_what_was_trained_on_the_label_is_out_of_date(ready: Coldframe, tmp_path: Path) -> None:
+    recipe = tmp_path / "coldframe.toml"
+    recipe.write_text(
+        "[plans.default]\nstages = [{ split = 'val', share = 0.2 }]\n[train.centroid]\nhead = 'centroid'\n"
+    )
+    ready("--config", recipe, "curate")
+    ready("--config", recipe, "train", "--as", "centroid")
+    assert "train" not in ready("--config", recipe, "status").stdout.split("out of date")[-1].split("evaluate")[0]
+    image = ready.value("select image_id from kept where split = 'train' and label = 'finch' limit 1")
+    ready("relabel", image, "moth", "--why", "wings")
+    said = ready("--config", recipe, "status").stdout
+    assert "train --as centroid: changed since: label" in said
+
+
+def test_lists_from_a_file_and_from_standard_input(ready: Coldframe, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from pipeline.cli.app import cli
+
+    file = tmp_path / "corrections.csv"
+    file.write_text(
+        '\ufeffnote,label,image_id,why\nx,moth,finch-00,wings\n,heron,finch/finch-01.png,"a, beak"\n\n', "utf-8"
+    )
+    assert "relabel: 2 images" in ready("relabel", "--from", file).stderr
+    assert {row["label"] for row in ready.rows(LABELS)} == {"moth", "heron"}
+    assert ready.value("select why from verdicts where image_id = 'finch-01'") == "a, beak"
+
+    def piped(text: str, *arguments: str) -> str:
+        return str(CliRunner().invoke(cli, ["-s", str(ready.path), *arguments], input=text).output)
+
+    assert "drop: 2 images" in piped("moth-00\nmoth-01\n", "drop", "-", "--why", "blurred")
+    listed = ready("sql", "select image_id from verdicts where verdict = 'drop'", "--format", "csv").stdout
+    assert "unset: 2 images" in piped(listed, "unset", "-")
+    assert "relabel: 1 images" in piped("moth-02,finch\n", "relabel", "-", "--why", "a beak")
+    assert ready.value("select label from images where image_id = 'moth-02'") == "finch"
+
+
+def test_a_label_that_nobody_had_is_remarked_on(ready: Coldframe) -> None:
+    said = ready("relabel", "finch-00", "mothh", "--why", "x").stderr
+    assert "note: 'mothh' is a new label: no image had it; did you mean 'moth'?" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no images; expected one a line"),
+        ("image_id,label\n", "no images below its first line"),
+        ("image_id,why\nfinch-00,x\n", "no column 'label'; its columns: image_id, why"),
+        ("image_id,label,why\nfinch-00,,x\n", "line 2 has no label"),
+        ("image_id,label,why\n,moth,x\n", "line 2 has no image_id"),
+        ("image_id,label\nfinch-00,moth\n", "line 2 has no why: give one in a column 'why', or one for all with --why"),
+        (
+            "image_id,label,why\nfinch-00,moth,x\nfinch-00,heron,x\n",
+            "finch-00: labelled 'heron', but it is labelled 'moth'",
+        ),
+        ('image_id,label,why\n"finch-00,moth,x\n', "is no CSV"),
+        ("image_id,label,why\nfinch-00,moth,x\nnobody,moth,x\n", "nobody: no image with this id or path"),
+    ],
+)
+def test_a_list_that_cannot_be_taken_changes_nothing(ready: Coldframe, tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text(text)
+    assert said in ready("relabel", "--from", file, code=1).stderr
+    assert ready.value("select count(*) from verdict_history") == 0
+
+
+def test_copies_get_one_label(ready: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
+    catalogue.add("again", "finch", picture("finch", 0))
+    catalogue.write()
+    ready.ingest(catalogue)
+    file = tmp_path / "list.csv"
+    file.write_text("again,moth\nfinch-00,heron\n")
+    said = ready("relabel", "--from", file, "--why", "x", code=1).stderr
+    assert (
+        "finch-00: labelled 'heron', but it has the same bytes as again, which is labelled 'moth': give one label"
+        in said
+    )
+
+
+def test_how_it_is_asked(ready: Coldframe, tmp_path: Path) -> None:
+    assert "expected an image and its label, got 1 arguments" in ready("relabel", "finch-00", code=2).stderr
+    assert "the label is empty" in ready("relabel", "finch-00", " ", "--why", "x", code=2).stderr
+    assert "Missing option '--why'" in ready("relabel", "finch-00", "moth", code=2).stderr
+    assert "no image: name some by id or path" in ready("keep", "--why", "x", code=2).stderr
+    file = tmp_path / "latin.csv"
+    file.write_bytes(b"finch-00,\xe9\n")
+    assert "not UTF-8 at byte 9" in ready("relabel", "--from", file, "--why", "x", code=1).stderr
+    assert "not both" in ready("keep", "finch-00", "--from", file, "--why", "x", code=2).stderr
