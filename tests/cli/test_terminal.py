@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import fcntl
+import functools
 import io
 import json
 import os
@@ -56,6 +57,11 @@ CLIPBOARD, SHOWN_CLIPBOARD = STRANGE["clipboard"]
 
 def is_hidden(one: str) -> bool:
     return unicodedata.category(one) in ("Cc", "Cf", "Cs", "Zl", "Zp") or 0xE0000 <= ord(one) <= 0xE007F
+
+
+@functools.cache
+def every_hidden() -> list[str]:
+    return [chr(point) for point in range(sys.maxunicode + 1) if is_hidden(chr(point))]
 
 
 def hidden(text: str) -> set[str]:
@@ -141,7 +147,7 @@ def test_lines_and_tabs_stay_where_the_layout_is_ours() -> None:
 
 
 ANY = st.text(st.characters(codec=None), max_size=30)
-HIDDEN = st.sampled_from([chr(point) for point in range(sys.maxunicode + 1) if is_hidden(chr(point))][:1000])
+HIDDEN = st.deferred(lambda: st.sampled_from(every_hidden()[:1000]))
 
 
 @given(st.lists(st.one_of(ANY, HIDDEN)).map("".join))
@@ -155,8 +161,7 @@ def test_nothing_hidden_is_left_and_nothing_else_changes(text: str) -> None:
 
 
 def test_every_hidden_character_there_is() -> None:
-    every = "".join(chr(point) for point in range(sys.maxunicode + 1) if is_hidden(chr(point)))
-    assert terminal.escaped(every, keep="").isascii()
+    assert terminal.escaped("".join(every_hidden()), keep="").isascii()
 
 
 # --- tables, drawings and errors, without a process each

@@ -56,6 +56,7 @@ def truth(folder: Path) -> dict[str, dict[str, str]]:
         return {row["rare_species_id"]: row for row in csv.DictReader(file)}
 
 
+@pytest.mark.exhaustive
 def test_every_step_ran_and_every_claim_holds(told: tuple[Path, str]) -> None:
     cf = Coldframe(told[0] / "coldframe-store")
     assert "FAILED" not in cf("verify", "--deep").stdout
@@ -65,6 +66,7 @@ def test_every_step_ran_and_every_claim_holds(told: tuple[Path, str]) -> None:
     assert "everything is up to date" in cf("--config", told[0] / "coldframe.toml", "status").stdout
 
 
+@pytest.mark.exhaustive
 def test_no_planted_kind_is_missed_by_every_rule(told: tuple[Path, str]) -> None:
     folder, _ = told
     cf = Coldframe(folder / "coldframe-store")
@@ -81,6 +83,7 @@ def test_no_planted_kind_is_missed_by_every_rule(told: tuple[Path, str]) -> None
     assert not any(kinds["cmyk_good"])  # kept by hand
 
 
+@pytest.mark.exhaustive
 def test_clip_quality_and_the_heads_are_worth_showing(told: tuple[Path, str]) -> None:
     folder, _ = told
     rows = planting.plant_sample(planting.sample(ROWS, 0), 0)
@@ -118,6 +121,7 @@ def test_kinds_that_the_small_clip_never_saw_are_turned_down() -> None:
     assert float(done.stdout) >= 0.6
 
 
+@pytest.mark.exhaustive
 def test_the_summary_says_what_was_found_and_what_to_do_next(told: tuple[Path, str]) -> None:
     folder, said = told
     assert re.search(rf"^draw +{ROWS} +{ROWS} +\d+\.\d$", said, re.MULTILINE)
@@ -134,6 +138,7 @@ def test_the_summary_says_what_was_found_and_what_to_do_next(told: tuple[Path, s
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.exhaustive
 def test_a_second_demo_goes_on_from_what_is_there(told: tuple[Path, str]) -> None:
     folder, _ = told
     moment = Store.open(folder / "coldframe-store").snapshot().manifest.number
@@ -148,6 +153,7 @@ def test_a_second_demo_goes_on_from_what_is_there(told: tuple[Path, str]) -> Non
     ]  # what was kept is kept
 
 
+@pytest.mark.exhaustive
 def test_another_world_or_other_files_are_left_alone(told: tuple[Path, str], tmp_path: Path) -> None:
     said = demo(told[0], "--rows", ROWS, "--seed", 1, code=1)
     assert f"holds another demo (rows {ROWS}, seed 0, plant sample, or of another" in said
@@ -372,6 +378,7 @@ LINKS = (
 )
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("name", LINKS)
 def test_a_folder_with_links_in_it_is_written_through_none(tmp_path: Path, name: str) -> None:
     """As one may come with a data set, since its usual name is known."""

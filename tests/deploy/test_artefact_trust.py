@@ -1199,6 +1199,7 @@ def test_what_should_be_a_number_means_nothing_in_the_card_either(exported: Cold
     assert "<img" not in found
 
 
+@pytest.mark.exhaustive
 def test_figures_that_a_store_of_an_earlier_version_lacks_are_no_error(exported: Coldframe) -> None:
     card = card_of(exported)
     missing = dict.fromkeys(("top5", "accuracy_low", "f1_macro_high", "rows_trained_on"))

@@ -76,6 +76,7 @@ def test_an_artefact_gives_what_the_run_gives(exported: Coldframe, catalogue_: C
     assert f"accuracy {row['accuracy']:.4f}" in text
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_lines_of_the_card_work_without_coldframe(
     exported: Coldframe, catalogue_: Catalogue, tmp_path: Path, name: str
@@ -256,6 +257,7 @@ def test_a_damaged_artefact_is_said(exported: Coldframe, tmp_path: Path) -> None
         shutil.rmtree(copy)
 
 
+@pytest.mark.exhaustive
 def test_a_model_that_gives_something_else_once_written_is_not_kept(
     exported: Coldframe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +267,7 @@ def test_a_model_that_gives_something_else_once_written_is_not_kept(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.exhaustive
 def test_an_export_cut_short_leaves_nothing_that_loads(exported: Coldframe, tmp_path: Path) -> None:
     """Killed as soon as the fresh process has said what the written model says."""
     command = exported.command("export", "mlp", "--format", "openvino", "--output", tmp_path / "artefact")
@@ -291,6 +294,7 @@ def stopping(function: Callable[..., Any], counted: Iterator[int], point: int) -
     return instead
 
 
+@pytest.mark.exhaustive
 def test_publishing_cut_short_at_any_of_its_operations_leaves_the_old_or_the_new(
     exported: Coldframe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

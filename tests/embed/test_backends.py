@@ -29,6 +29,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return backbones.save_weights(tmp_path_factory.mktemp("weights"), SIZE)
 
 
+@pytest.mark.exhaustive
 @needs_openvino
 def test_a_set_goes_on_in_what_it_was_made_with(ready: Coldframe, weights: Path) -> None:
     small = ("--weights", weights, "--size", "48x64")
@@ -77,6 +78,7 @@ def test_bfloat16_is_asked_for_and_close(weights: Path) -> None:
     assert network.settings["precision"] == "bfloat16"
 
 
+@pytest.mark.exhaustive
 @needs_openvino
 def test_clip_through_openvino_is_the_same_clip(ready: Coldframe, tmp_path: Path) -> None:
     folder = tiny_clip.save(tmp_path / "tiny")
@@ -88,6 +90,7 @@ def test_clip_through_openvino_is_the_same_clip(ready: Coldframe, tmp_path: Path
     assert ready.value("select count(*) from scores") == 24
 
 
+@pytest.mark.exhaustive
 def test_keras_on_torch_leaves_tensorflow_alone(ready: Coldframe) -> None:
     code = (
         "import sys, numpy as np; from pipeline.embed import embedders; "

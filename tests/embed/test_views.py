@@ -197,6 +197,7 @@ def test_a_file_that_went_away_is_one_failure_for_all_its_views(split: Coldframe
     assert split.value("select reason from failures") == "missing: no such file"
 
 
+@pytest.mark.exhaustive
 def test_verify_knows_views_of_no_set_and_recomputes_those_of_one(split: Coldframe) -> None:
     split("embed", "mean-colour", "--views", 2)
     said = split("verify", "--recompute", 60).stdout
@@ -215,6 +216,7 @@ def _damage(cf: Coldframe, dataset: str, key: str) -> None:
         flip(cf, part)
 
 
+@pytest.mark.exhaustive
 def test_repair_says_how_views_are_made_again(split: Coldframe) -> None:
     split("embed", "mean-colour", "--as", "colours", "--views", 1, "--zoom", 0.2, "--plan", "default")
     split("embed", "mean-colour", "--as", "colours", "--views", 2, "--zoom", 0.2, "--limit", 0)
@@ -315,6 +317,7 @@ def test_a_contact_sheet_of_views(split: Coldframe, catalogue: Catalogue) -> Non
     assert not list(Path().glob("*.tmp"))
 
 
+@pytest.mark.exhaustive
 def test_a_head_draws_from_views_and_an_evaluation_averages_them(ready: Coldframe) -> None:
     ready("split", "test", 0.25)
     said = ready("train", "--head", "linear", "--views", 2, code=1).stderr
@@ -359,6 +362,7 @@ def test_a_head_draws_from_views_and_an_evaluation_averages_them(ready: Coldfram
     )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("steps_here")
 def test_training_on_views_is_out_of_date_when_there_are_more(ready: Coldframe) -> None:
     Path("coldframe.toml").write_text(

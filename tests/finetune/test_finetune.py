@@ -124,6 +124,7 @@ def test_it_does_so_on_tensorflow_too(trained: Coldframe) -> None:
     assert "WARNING" not in done.stderr
 
 
+@pytest.mark.exhaustive
 def test_a_cache_in_float16_changes_little(trained: Coldframe) -> None:
     _, before, exact, _ = tuned(trained, "cut")
     _, _, short, _ = tuned(trained, "cut", "float16")
@@ -174,6 +175,7 @@ def test_a_run_is_tuned_kept_and_evaluated(trained: Coldframe) -> None:
     assert head["loss"] == pytest.approx(run["val_loss_before"], rel=1e-2)
 
 
+@pytest.mark.exhaustive
 def test_the_whole_network_with_augmentation(trained: Coldframe) -> None:
     done = trained("finetune", "mlp", "--augment", "--epochs", "1", "--batch", "8", "--lr", "1e-4", "--as", "augmented")
     assert "whole, since --augment shows other pictures in every epoch" in done.stderr
@@ -199,6 +201,7 @@ def test_activations_are_kept_within_bounds_and_collected(trained: Coldframe) ->
     assert not list((trained.path / "activations").iterdir())
 
 
+@pytest.mark.exhaustive
 def test_a_recipe_knows_when_it_is_out_of_date(trained: Coldframe, tmp_path: Path) -> None:
     file = tmp_path / "coldframe.toml"
 
@@ -215,6 +218,7 @@ def test_a_recipe_knows_when_it_is_out_of_date(trained: Coldframe, tmp_path: Pat
     assert reasons(asked + "layers = 8\n") == {"finetune --as better": "settings changed: layers"}
 
 
+@pytest.mark.exhaustive
 def test_a_lost_model_is_tuned_again_by_the_command_that_repair_names(trained: Coldframe, tmp_path: Path) -> None:
     cf = Coldframe(tmp_path / "store")
     shutil.copytree(trained.path, cf.path)

@@ -105,6 +105,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return found | {"held_out_targets": held_out_targets}
 
 
+@pytest.mark.exhaustive
 def test_the_network_learns_colours(trained: dict[str, Any]) -> None:
     given = np.array(trained["given"])
     assert given.shape == (15, 4)
@@ -117,17 +118,20 @@ def test_the_network_learns_colours(trained: dict[str, Any]) -> None:
     assert history["loss"][-1] < history["loss"][0]
 
 
+@pytest.mark.exhaustive
 def test_equal_seeds_give_equal_results(trained: dict[str, Any]) -> None:
     for name, values in trained["history"].items():
         assert trained["again"][name] == pytest.approx(values, abs=1e-4), name
     assert np.allclose(trained["given"], trained["given_again"], atol=1e-4)
 
 
+@pytest.mark.exhaustive
 def test_a_network_is_its_file(trained: dict[str, Any]) -> None:
     convolutions = sum(9 * inward * outward + outward for inward, outward in ((3, 32), (32, 64), (64, 128), (128, 256)))
     assert trained["parameters"] == trained["stored"] == convolutions + 257 * 256 + 257 * 4
 
 
+@pytest.mark.exhaustive
 def test_a_prediction_depends_on_its_picture_alone(trained: dict[str, Any]) -> None:
     assert trained["same_in_any_order"]
     assert trained["same_in_parts"]
@@ -157,6 +161,7 @@ def test_a_rate_far_too_high_is_said() -> None:
         fitted(optimizer="sgd", learning_rate=1e30, epochs=2)
 
 
+@pytest.mark.exhaustive
 def test_what_is_no_network_of_ours_is_said(trained: dict[str, Any]) -> None:
     missing, wrong = trained["errors"]
     assert "nosuch.keras: not a network that coldframe trained" in missing

@@ -93,6 +93,7 @@ def test_equal_seeds_train_equally(trained: Coldframe) -> None:
     assert len(digests) == 1
 
 
+@pytest.mark.exhaustive
 def test_labels_and_groups_that_training_has_not_seen(tmp_path: Path) -> None:
     catalogue = drawn(tmp_path / "catalogue", per_class=10)
     cf = Coldframe(tmp_path / "store")
@@ -156,6 +157,7 @@ def test_what_training_needs_is_said(cf: Coldframe, catalogue: Catalogue) -> Non
     assert "of 1 classes with vectors in mean-colour; expected at least two classes" in cf("train", code=1).stderr
 
 
+@pytest.mark.exhaustive
 def test_rows_without_a_vector_are_left_out_and_counted(cf: Coldframe, catalogue: Catalogue) -> None:
     cf.ingest(catalogue)
     cf("embed", "mean-colour")
@@ -283,6 +285,7 @@ def test_folds_predict_every_training_row_by_a_head_that_has_not_seen_it(tmp_pat
     assert "no class has more than" in cf("train", "--head", "knn", "--folds", 20, code=1).stderr
 
 
+@pytest.mark.exhaustive
 def test_a_class_in_one_fold_is_reported(tmp_path: Path) -> None:
     catalogue = drawn(tmp_path / "catalogue", per_class=6)
     catalogue.add("only", "owl", picture("moth", 99))
@@ -401,6 +404,7 @@ def test_a_file_of_an_earlier_version_still_has_its_runs(trained: Coldframe) -> 
     assert (row["kind"], row["embedders"], row["seed"]) == ("head", ["mean-colour"], None)
 
 
+@pytest.mark.exhaustive
 def test_another_plan_is_an_evaluation_of_its_own(ready: Coldframe) -> None:
     ready("split", "test", 0.25)
     ready("train", "--head", "centroid")
@@ -418,6 +422,7 @@ def test_another_plan_is_an_evaluation_of_its_own(ready: Coldframe) -> None:
     assert "the intervals are of units of copies in plan 'other'" in said
 
 
+@pytest.mark.exhaustive
 def test_runs_whose_labels_have_all_changed_cannot_be_compared(ready: Coldframe, catalogue: Catalogue) -> None:
     ready("split", "test", 0.25)
     for name in ("before", "after"):
@@ -433,6 +438,7 @@ def test_runs_whose_labels_have_all_changed_cannot_be_compared(ready: Coldframe,
     assert "all 6 rows of test that both have predicted had another label when the other was evaluated" in said
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("steps_here")
 def test_an_evaluation_is_out_of_date_when_its_vectors_are_new(ready: Coldframe, catalogue: Catalogue) -> None:
     Path("coldframe.toml").write_text(

@@ -113,6 +113,7 @@ def test_a_search_needs_validation_rows(ready: Coldframe) -> None:
     assert "tune: settings are chosen on validation rows: 'coldframe split val 0.10'" in ready("tune", code=1).stderr
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("steps_here")
 def test_run_searches_once(split_up: Coldframe) -> None:
     Path("coldframe.toml").write_text(SPACE + "max_epochs = 2\nfactor = 2\n")
@@ -123,6 +124,7 @@ def test_run_searches_once(split_up: Coldframe) -> None:
     assert "tune --as tuned: settings changed: epochs, max_epochs" in split_up("run", "--dry-run").stderr
 
 
+@pytest.mark.exhaustive
 def test_rows_that_chose_the_settings_are_known_in_another_plan(split_up: Coldframe) -> None:
     split_up("tune", *SHORT)
     split_up("split", "test", 0.3, "--plan", "other", "--seed", 9)

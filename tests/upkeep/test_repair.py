@@ -28,7 +28,7 @@ from tests.support.statements import shown
 
 pytestmark = pytest.mark.slow
 
-ALWAYS = ("images", "embeddings", "steps", "runs")  # losses that `make test` tries; the others are exhaustive
+ALWAYS = ("embeddings",)  # losses that `make test` tries; the others are exhaustive
 # What a person would look at, and would miss.
 LOOKED_AT = {
     "images": "select * from images order by image_id",
@@ -124,6 +124,7 @@ def test_what_a_lost_dataset_held_comes_back_by_the_commands_it_names(
     assert list((cf.path / "damaged").rglob("*.*"))
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
 def test_damage_is_named_by_verify_and_taken_out_by_repair(cf: Coldframe, damage: str) -> None:
     (part,) = parts_of(cf, "embeddings", "mean-colour")
@@ -185,6 +186,7 @@ def test_an_empty_part_is_written_anew(cf: Coldframe) -> None:
     assert_whole(cf)
 
 
+@pytest.mark.exhaustive
 def test_a_merged_part_is_restored_from_those_it_was_merged_from(cf: Coldframe, tmp_path: Path) -> None:
     catalogue = Catalogue(tmp_path / "other", [])
     other = Coldframe(tmp_path / "other-store")
@@ -225,6 +227,7 @@ def test_a_restored_feature_set_still_refuses_vectors_of_another_making(cf: Cold
     assert "36 cached, 1 embedded" in cf("embed", "mean-colour", "--size", "3x4", "--retry").stderr
 
 
+@pytest.mark.exhaustive
 def test_no_image_changes_sides_when_the_memory_of_splits_is_lost(cf: Coldframe) -> None:
     before = cf.rows("select content_id, stage, split from data.assignments order by all")
     for part in (*parts_of(cf, "assignments"), *parts_of(cf, "stages"), *parts_of(cf, "failures", "ingest")):
@@ -252,6 +255,7 @@ def test_a_plan_whose_stages_and_record_are_lost(cf: Coldframe) -> None:
     assert_whole(cf)
 
 
+@pytest.mark.exhaustive
 def test_a_run_that_is_lost_takes_its_predictions_with_it(cf: Coldframe) -> None:
     (run,) = parts_of(cf, "runs")
     flip(cf, run)
@@ -261,6 +265,7 @@ def test_a_run_that_is_lost_takes_its_predictions_with_it(cf: Coldframe) -> None
     assert_whole(cf)
 
 
+@pytest.mark.exhaustive
 def test_a_run_without_its_model_keeps_what_it_predicted(cf: Coldframe) -> None:
     (run,) = parts_of(cf, "models")
     flip(cf, run)
@@ -272,6 +277,7 @@ def test_a_run_without_its_model_keeps_what_it_predicted(cf: Coldframe) -> None:
     assert_whole(cf)
 
 
+@pytest.mark.exhaustive
 def test_a_recipe_does_again_what_was_lost(cf: Coldframe, whole: Coldframe) -> None:
     folder = whole.path.parent / "catalogue"
     Path("coldframe.toml").write_text(
@@ -290,6 +296,7 @@ def test_a_recipe_does_again_what_was_lost(cf: Coldframe, whole: Coldframe) -> N
     assert "ingest: up to date" in cf("run", "--dry-run").stderr
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("which", ["newest", "older"])
 def test_a_torn_manifest_is_put_aside(cf: Coldframe, which: str) -> None:
     cf("drop", "moth-01", "--why", "x")
@@ -338,6 +345,7 @@ def test_one_repairs_at_a_time(cf: Coldframe) -> None:
         assert "another coldframe process is writing 'maintenance'" in cf("repair", code=5).stderr
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("change", ["compacted", "appended"])
 def test_what_another_command_changes_meanwhile_is_not_repaired_half(
     cf: Coldframe, monkeypatch: pytest.MonkeyPatch, change: str

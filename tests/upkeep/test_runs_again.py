@@ -15,7 +15,7 @@ from pipeline.cli.app import cli
 from tests.support import backbones, tiny_clip
 from tests.support.coldframe import Coldframe, drawn, flip, parts_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 SET, SIZE = backbones.NAME, 32
 # By the name of the run, some with hyphens in it: the command that makes it, and its section of a recipe.

@@ -132,6 +132,7 @@ def test_some_rows_failed_is_exit_code_3(recipe: Coldframe, catalogue: Catalogue
     assert recipe.value("select count(*) from scores") == 24
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("steps_here")
 def test_a_file_that_was_mended_is_taken_up(recipe: Coldframe, catalogue: Catalogue) -> None:
     broken = catalogue.add("cut", "moth")

@@ -206,6 +206,7 @@ def test_a_settings_file_of_keras_that_is_there_is_heeded(tmp_path: Path, monkey
         assert os.environ["KERAS_HOME"] == str(tmp_path)
 
 
+@pytest.mark.exhaustive
 @needs_compiler
 def test_making_a_feature_set_and_a_head_sends_nothing(trained: Watched) -> None:
     seen = trained.coldframe("sql", "select count(*) as vectors from embeddings", "--format", "csv")
