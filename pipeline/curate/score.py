@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,8 @@ from pipeline.curate import scorers
 from pipeline.embed import feature_sets
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
-from pipeline.steps.settings import as_json, check, from_json, incidental, options
+from pipeline.steps.settings import as_json, check, declared, from_json, incidental, options
+from store import opening
 from store.errors import ColdframeError
 from store.store import Snapshot, Store
 
@@ -42,6 +46,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
     """
     started = time.monotonic()
     check(f"{STEP} {name}", settings)
+    settings = _resolved(settings)
     with store.lock(f"score-{name}"):
         snapshot = store.snapshot()
         embedder = feature_sets.choose(snapshot, settings.embedder)
@@ -54,6 +59,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
         feature_set = scorers.FeatureSet(
             embedder, set_row["network"], json.loads(set_row["settings"]), json.loads(set_row["source"])
         )
+        files = _digests(settings)  # before they are read: a file that changes meanwhile is noticed the next time
         values = scorers.module(name).score(known, settings, feature_set)
         images = snapshot.select("images", "image_id", "content_id").sort_by("image_id")
         rows = known.positions(images["content_id"])
@@ -67,7 +73,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
                 STEP,
                 name,
                 settings=asdict(settings) | {"embedder": embedder},
-                inputs={f"embeddings of {embedder}": feature_sets.digest(snapshot, embedder)},
+                inputs=_inputs(snapshot, embedder, files),
                 seconds=time.monotonic() - started,
                 rows_in=len(images),
                 rows_out=len(table),
@@ -77,13 +83,41 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
 
 def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
     """Why the images have to be scored again by a scorer; None if they need not be."""
-    settings = config.settings(scorers.module(name).Settings, STEP, name, flags={})
+    settings = _resolved(config.settings(scorers.module(name).Settings, STEP, name, flags={}))
     record = Record.of(moment, STEP, name)
     if record is None or moment is None:
         return NEVER
     embedder = feature_sets.choose(moment, settings.embedder)
-    inputs = {f"embeddings of {embedder}": feature_sets.digest(moment, embedder)}
+    inputs = _inputs(moment, embedder, _digests(settings))
     return record.difference(as_json(settings) | {"embedder": embedder}, inputs, type(settings))
+
+
+def _inputs(moment: Snapshot, embedder: str, files: dict[str, str]) -> dict[str, str]:
+    """What the scores depend on besides settings: the vectors, and the content of the files that settings name."""
+    return {f"embeddings of {embedder}": feature_sets.digest(moment, embedder)} | files
+
+
+def _files(settings: Any) -> Iterator[tuple[str, Path]]:
+    """The settings that name a file, and the files."""
+    for one in declared(type(settings)):
+        value = getattr(settings, one.name)
+        may_name = one.setting.holds_path or one.setting.may_hold_path
+        if may_name and isinstance(value, str) and value not in one.setting.words and Path(value).is_file():
+            yield one.name, Path(value)
+
+
+def _resolved(settings: Any) -> Any:
+    """Settings as the store remembers them: files get an absolute path."""
+    return replace(settings, **{name: str(file.resolve()) for name, file in _files(settings)})
+
+
+def _digests(settings: Any) -> dict[str, str]:
+    """A digest of each file that settings name."""
+    found = {}
+    for name, file in _files(settings):
+        with opening.open_regular(file, follow=True) as opened:
+            found[f"the file of {name}"] = hashlib.file_digest(opened, "sha256").hexdigest()
+    return found
 
 
 def again(moment: Snapshot, config: Config, name: str) -> list[str]:
