@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 import sys
 from dataclasses import dataclass
@@ -118,31 +117,27 @@ def classes(wanted: str) -> list[int]:
             f"({getattr(error, 'strerror', None) or error})"
         ) from error
     found: set[int] = set()
+    names: dict[str, set[int]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         named = line.partition("#")[0].strip()
-        if named:
-            found |= _of_line(named, f"{file}, line {number}")
+        span = _RANGE.fullmatch(named)
+        if span is not None:
+            first, last = int(span[1]), int(span[2] or span[1])
+            if not first <= last < IMAGENET_CLASSES:
+                raise ColdframeError(
+                    f"{file}, line {number}: {named}, expected numbers from 0 to {IMAGENET_CLASSES - 1}"
+                )
+            found.update(range(first, last + 1))
+        elif named:
+            names = names or _names()
+            if (word := named.lower().replace(" ", "_")) not in names:
+                raise ColdframeError(f"{file}, line {number}: no ImageNet class is called {named!r}")
+            found |= names[word]
     if not found:
         raise ColdframeError(f"{file}: no class in it, expected one ImageNet class a line")
     return sorted(found)
 
 
-def _of_line(named: str, place: str) -> set[int]:
-    """The classes of a line of a file."""
-    span = _RANGE.fullmatch(named)
-    if span is None:
-        known = _names()
-        word = named.lower().replace(" ", "_")
-        if word not in known:
-            raise ColdframeError(f"{place}: no ImageNet class is called {named!r}")
-        return known[word]
-    first, last = int(span[1]), int(span[2] or span[1])
-    if not first <= last < IMAGENET_CLASSES:
-        raise ColdframeError(f"{place}: {named}, expected numbers from 0 to {IMAGENET_CLASSES - 1}")
-    return set(range(first, last + 1))
-
-
-@functools.cache
 def _names() -> dict[str, set[int]]:
     """The classes by their names in lower case, and by their WordNet ids; two names are of two classes each.
 

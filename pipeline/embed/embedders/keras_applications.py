@@ -203,6 +203,10 @@ def classifier(name: str, *, weights: str) -> Any:
     Raises:
         ColdframeError: the weights are not available, or are not this network's with such a top.
     """
+    if weights == "random":
+        raise ColdframeError(
+            f"{name}: random weights know no classes; expected a local .h5 or .keras file, or 'imagenet'"
+        )
     network = _network(name, weights, {"include_top": True})
     classes = network.outputs[0].shape[-1]
     if classes != IMAGENET_CLASSES:
