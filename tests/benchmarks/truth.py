@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.truth [FOLDER [WEIGHTS [TOP]]]
 
-FOLDER holds ``metadata.csv`` (columns of Rare Species), ``images/`` and ``truth.csv`` (columns ``rare_species_id, kind``); WEIGHTS
-are EfficientNetV2B0's without its top, TOP the same with it. A signal is a value for each image, higher where it is more
-suspicious; its average precision is over the rows of the kinds in ``JUDGED``, where those in ``BAD`` are to be found. Prints a
-table; the last line is one JSON object.
+FOLDER holds ``metadata.csv`` (columns of Rare Species), ``images/`` and ``truth.csv`` (columns ``rare_species_id, kind``).
+WEIGHTS are EfficientNetV2B0's without its top, TOP the same with it. A signal is a value for each image, higher where it is
+more suspicious; its average precision is over the rows of the kinds in ``JUDGED``, where those in ``BAD`` are to be found.
+Prints a table; the last line is one JSON object.
 """
 
 from __future__ import annotations
