@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test exhaustive check docs lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-handover bench-head bench-heads bench-lab bench-predict bench-scale clean
+.PHONY: install demo test exhaustive check docs lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-handover bench-head bench-heads bench-lab bench-predict bench-scale bench-truth clean
 
 install: .venv/installed
 
@@ -83,6 +83,11 @@ bench-predict: install
 # Cost at 10,000 and at 100,000 images, and at a million rows (ten minutes).
 bench-scale: install
 	$(BIN)/python -m tests.benchmarks.scale
+
+# What each scorer finds of what is wrong in photographs whose truth is known (three minutes; needs ../shared). Other photographs and
+# weights: make bench-truth TRUTH="FOLDER WEIGHTS TOP".
+bench-truth: install
+	$(BIN)/python -m tests.benchmarks.truth $(TRUTH)
 
 clean:
 	rm -rf .venv build dist *.egg-info

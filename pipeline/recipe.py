@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.curate import replay, score
+from pipeline.curate import replay, score, scorers
 from pipeline.embed import embed
 from pipeline.embed.settings import Settings
 from pipeline.evaluate import evaluate
@@ -112,7 +112,7 @@ def steps(config: Config) -> Iterator[Step]:
         arguments = (name, "--views", "0") if name in with_views else (name,)  # views wait for the training rows
         yield Step("embed", arguments, partial(embed.out_of_date, config=config, name=name))
     for name in config.section("score"):
-        yield Step("score", (name,), partial(score.out_of_date, config=config, name=name))
+        yield _score_step(config, name)
     for name in config.section("plans"):
         yield _curate_step(config, name)
     for name, views in with_views.items():
@@ -133,13 +133,13 @@ def _views(config: Config, name: str) -> int:
 
 
 def stale(snapshot: Snapshot, config: Config) -> list[tuple[str, str]]:
-    """``(step, reason)`` of each step that would run now: the file's steps, and plans that only the store has."""
+    """``(step, reason)`` of each step that would run now: the file's steps, and scores and plans that only the store has."""
     asked = list(steps(config))
     known = {str(step) for step in asked}
-    for row in snapshot.rows("steps/curate/plans"):
-        step = _curate_step(config, str(row["plan"]))
-        if str(step) not in known:
-            asked.append(step)
+    scored = [row["scorer"] for row in snapshot.rows("steps/curate/scored") if row["scorer"] in scorers.names()]
+    kept = [_score_step(config, name) for name in scored]
+    kept += [_curate_step(config, str(row["plan"])) for row in snapshot.rows("steps/curate/plans")]
+    asked += [step for step in kept if str(step) not in known]
     found = []
     for step in asked:
         try:
@@ -149,6 +149,10 @@ def stale(snapshot: Snapshot, config: Config) -> list[tuple[str, str]]:
         if reason:
             found.append((str(step), reason))
     return found
+
+
+def _score_step(config: Config, name: str) -> Step:
+    return Step("score", (name,), partial(score.out_of_date, config=config, name=name))
 
 
 def _curate_step(config: Config, name: str) -> Step:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
-from pipeline.cli.app import Command, Common, command
-from pipeline.cli.options import facts_of, pairs, plan_option, what_if_option
+from pipeline.cli.app import Command, Common, coldframe, command
+from pipeline.cli.options import facts_of, pairs, plan_option, what_if_option, words_of
 from pipeline.curate import plans, replay, rules, scorers, verdict_lists, verdicts
 from pipeline.curate import score as scoring
 from pipeline.curate import why as told
@@ -90,6 +91,9 @@ class _Rules(_ByName):
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def score(common: Common, names: tuple[str, ...], **flags: Any) -> None:
     """Give each image a score that needs no curation."""
+    if len(names) > 1:  # one process each: two frameworks in one process cause trouble
+        codes = [coldframe(common, ["score", name, *words_of(flags)]) for name in names]
+        sys.exit(next(filter(None, codes), 0))
     store = common.open()
     for name in names:
         kind = scorers.module(name).Settings

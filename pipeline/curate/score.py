@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,8 @@ from pipeline.curate import scorers
 from pipeline.embed import feature_sets
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
-from pipeline.steps.settings import as_json, check, from_json, incidental, options
+from pipeline.steps.settings import as_json, check, declared, from_json, incidental, options
+from store import opening
 from store.errors import ColdframeError
 from store.matrices import Vectors
 from store.schemas import SCHEMAS
@@ -45,6 +49,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
     """
     started = time.monotonic()
     check(f"{STEP} {name}", settings)
+    settings = _resolved(settings)
     with store.lock(f"score-{name}"):
         snapshot = store.snapshot()
         embedder = feature_sets.choose(snapshot, settings.embedder)
@@ -58,6 +63,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
             embedder, set_row["network"], json.loads(set_row["settings"]), json.loads(set_row["source"])
         )
         images = snapshot.select("images", "image_id", "content_id", "label").sort_by("image_id")
+        files = _digests(settings)  # before they are read: a file that changes meanwhile is noticed the next time
         table = _rows(name, known, images, settings, feature_set)
         with store.commit("score") as commit:
             commit.replace("scores", table, key=name)
@@ -65,7 +71,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
                 STEP,
                 name,
                 settings=asdict(settings) | {"embedder": embedder},
-                inputs=_inputs(snapshot, name, embedder),
+                inputs=_inputs(snapshot, name, embedder, files),
                 seconds=time.monotonic() - started,
                 rows_in=len(images),
                 rows_out=len(table),
@@ -90,21 +96,52 @@ def _rows(name: str, known: Vectors, images: pa.Table, settings: Any, feature_se
     return table.select(SCHEMAS["scores"].names)
 
 
-def _inputs(moment: Snapshot, name: str, embedder: str) -> dict[str, str]:
-    """A digest of each thing that a scorer reads."""
-    labels = feature_sets.column_digests(moment, ["label"]) if hasattr(scorers.module(name), "score_images") else {}
-    return {f"embeddings of {embedder}": feature_sets.digest(moment, embedder), **labels}
-
-
 def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
-    """Why the images have to be scored again by a scorer; None if they need not be."""
-    settings = config.settings(scorers.module(name).Settings, STEP, name, flags={})
+    """Why the images have to be scored again by a scorer; None if they need not be.
+
+    If ``config`` has no section for the scorer, the settings are those that it ran with.
+    """
     record = Record.of(moment, STEP, name)
     if record is None or moment is None:
         return NEVER
+    kind = scorers.module(name).Settings
+    settings = (
+        _resolved(config.settings(kind, STEP, name, flags={}))
+        if name in config.section(STEP)
+        else from_json(kind, record.settings)
+    )
     embedder = feature_sets.choose(moment, settings.embedder)
-    inputs = _inputs(moment, name, embedder)
+    inputs = _inputs(moment, name, embedder, _digests(settings))
     return record.difference(as_json(settings) | {"embedder": embedder}, inputs, type(settings))
+
+
+def _inputs(moment: Snapshot, name: str, embedder: str, files: dict[str, str]) -> dict[str, str]:
+    """What the scores depend on besides settings: vectors, labels if they are looked at, the files that settings name."""
+    labels = feature_sets.column_digests(moment, ["label"]) if hasattr(scorers.module(name), "score_images") else {}
+    return {f"embeddings of {embedder}": feature_sets.digest(moment, embedder)} | labels | files
+
+
+def _files(settings: Any) -> Iterator[tuple[str, Path]]:
+    """The settings that name a file, and the files."""
+    for one in declared(type(settings)):
+        value = getattr(settings, one.name)
+        may_name = one.setting.holds_path or one.setting.may_hold_path
+        if may_name and isinstance(value, str) and value not in one.setting.words and Path(value).is_file():
+            yield one.name, Path(value)
+
+
+def _resolved(settings: Any) -> Any:
+    """Settings as the store remembers them: files get an absolute path."""
+    return replace(settings, **{name: str(file.resolve()) for name, file in _files(settings)})
+
+
+def _digests(settings: Any) -> dict[str, str]:
+    """A digest of each file that settings name."""
+    found = {}
+    for name, file in _files(settings):
+        with opening.open_regular(file, follow=True) as opened:
+            found[f"the file of {name}"] = hashlib.file_digest(opened, "sha256").hexdigest()
+    return found
 
 
 def again(moment: Snapshot, config: Config, name: str) -> list[str]:

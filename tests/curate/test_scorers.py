@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from pipeline.curate import scorers
-from pipeline.curate.scorers import FeatureSet, knn
+from pipeline.curate.scorers import FeatureSet, autoencoder, isolation_forest, knn
+from store.errors import ColdframeError
 from store.matrices import Vectors
 from tests.support.coldframe import Catalogue, Coldframe, picture
 
@@ -35,7 +38,53 @@ def test_scores_are_shown_until_the_bytes_change(ready: Coldframe, catalogue: Ca
     assert "rule knn: 1 images have no score yet and stay in" in ready("curate").stderr
 
 
+def test_the_isolation_forest_and_the_autoencoder_find_the_stranger(ready: Coldframe, catalogue: Catalogue) -> None:
+    stripes = np.zeros((30, 40, 3), np.uint8)
+    stripes[::2, :, 2] = 255
+    catalogue.add("stranger", "moth", Image.fromarray(stripes))
+    catalogue.write()
+    ready.ingest(catalogue)
+    ready("embed", "mean-colour")
+    query = "select image_id, value from scores where scorer = '{}' order by value desc, image_id"
+    for scorer, options in {
+        "isolation-forest": ("--trees", 50, "--variance", 1),
+        "autoencoder": ("--code", 4, "--epochs", 40),
+    }.items():
+        found = []
+        for seed in (0, 0, 1):
+            assert f"{scorer}: 25 images scored" in ready("score", scorer, *options, "--seed", seed).stderr
+            found.append(ready.rows(query.format(scorer)))
+        assert found[0][0]["image_id"] == "stranger", scorer
+        values = [[row["value"] for row in sorted(rows, key=lambda row: row["image_id"])] for rows in found]
+        assert np.allclose(values[0], values[1], atol=1e-6)
+        assert not np.allclose(values[0], values[2], atol=1e-6)
+    ready("score", "isolation-forest", "--trees", 20)
+    assert ready.value("select count(*) from scores where scorer = 'isolation-forest' and value between 0 and 1") == 25
+    ready("score", "autoencoder", "--epochs", 1)
+    said = ready("score", "autoencoder", "--code", 48, code=1).stderr
+    assert "autoencoder: code = 48, expected less than 48, the length of the vectors of 'mean-colour'" in said
+    said = ready("score", "autoencoder", "--epochs", 5, "--lr", 1e30, code=1).stderr
+    assert "autoencoder: its training on 'mean-colour' diverged" in said
+
+
+@pytest.mark.parametrize(("count", "same"), [(1, False), (2, False), (9, True)])
+def test_few_or_equal_vectors_are_scored(count: int, same: bool) -> None:
+    matrix = np.random.default_rng(0).normal(size=(1 if same else count, 4)).astype(np.float32)
+    known = Vectors("e", np.arange(count).astype(object), np.repeat(matrix, count // len(matrix), axis=0))
+    for module in (isolation_forest, autoencoder):
+        found = module.score(known, module.Settings(), FeatureSet("e", "e", {}, {}))
+        assert found.shape == (count,)
+        assert np.isfinite(found).all()
+        assert np.ptp(found) < 1e-6 or not same
+
+
 def test_errors(ready: Coldframe) -> None:
-    assert "no scorer 'nosuch'; available: clip-quality, knn, label-doubt" in ready("score", "nosuch", code=1).stderr
+    assert (
+        "no scorer 'nosuch'; available: autoencoder, clip-quality, imagenet, "
+        in ready("score", "nosuch", code=1).stderr
+    )
     assert "No such option '--aggregate'" in ready("score", "knn", "--aggregate", "best", code=2).stderr
-    assert scorers.names() == ["clip-quality", "knn", "label-doubt"]
+    assert scorers.names() == ["autoencoder", "clip-quality", "imagenet", "isolation-forest", "knn", "label-doubt"]
+    known = Vectors("e", np.array(["a", "b"], object), np.array([[0, 1], [np.nan, 1]], np.float32))
+    with pytest.raises(ColdframeError, match="'e' has vectors that are not finite"):
+        isolation_forest.score(known, isolation_forest.Settings(), FeatureSet("e", "e", {}, {}))

@@ -69,6 +69,7 @@ NETWORKS = {
     "xception": ("xception", "Xception", 299),
 }
 NAMES = tuple(NETWORKS)
+IMAGENET_CLASSES = 1000
 OWN = ("imagenet", "random")  # names of weights that are not files
 BACKENDS = tuple(dict.fromkeys((keras_backend(), "tensorflow", "torch", openvino.NAME)))
 
@@ -189,6 +190,34 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0, f
     Raises:
         ColdframeError: the weights are not available or are not this network's.
     """
+    shape = {"include_top": False, "pooling": "avg", "input_shape": (*size, 3)}
+    return _network(name, weights, shape, seed=seed, follow=follow)
+
+
+def classifier(name: str, *, weights: str) -> Any:
+    """The network with its 1000-class top, as a ``keras.Model`` from pictures to one number a class.
+
+    Args:
+        weights: ``imagenet``, or a file that a person named.
+
+    Raises:
+        ColdframeError: the weights are not available, or are not this network's with such a top.
+    """
+    if weights == "random":
+        raise ColdframeError(
+            f"{name}: random weights know no classes; expected a local .h5 or .keras file, or 'imagenet'"
+        )
+    network = _network(name, weights, {"include_top": True})
+    classes = network.outputs[0].shape[-1]
+    if classes != IMAGENET_CLASSES:
+        raise ColdframeError(
+            f"{name}: {weights} gives {classes} numbers a picture, expected {IMAGENET_CLASSES}, one for each class of ImageNet"
+        )
+    return network
+
+
+def _network(name: str, weights: str, shape: dict[str, Any], *, seed: int = 0, follow: bool = True) -> Any:
+    """The network that Keras makes with the arguments ``shape``, with its weights."""
     keras = load_keras()
 
     make = getattr(keras.applications, NETWORKS[name][1])
@@ -197,11 +226,9 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0, f
         try:
             return make(**given)
         except ValueError as error:  # mostly: the size is too small for it
-            raise ColdframeError(
-                f"{name}: it cannot be built for pictures of {size[0]}x{size[1]} ({_short(error)})"
-            ) from error
+            size = "x".join(map(str, shape.get("input_shape", ())[:2])) or "its own size"
+            raise ColdframeError(f"{name}: it cannot be built for pictures of {size} ({_short(error)})") from error
 
-    shape = {"include_top": False, "pooling": "avg", "input_shape": (*size, 3)}
     if weights == "random":
         set_seed(keras, seed)
         return build(weights=None, **shape)
@@ -214,10 +241,14 @@ def backbone(name: str, *, weights: str, size: tuple[int, int], seed: int = 0, f
         except Exception as error:  # Keras raises a bare Exception for a failed download
             raise ColdframeError(
                 f"{name}: its ImageNet weights are not available from Keras Applications ({_short(error)}). Give a local copy: "
-                f"--weights FILE, a .weights.h5 or .h5 of {NETWORKS[name][1]}(include_top=False), or a .keras file of the model"
+                f"--weights FILE, a .weights.h5 or .h5 of {_written(name, shape)}, or a .keras file of the model"
             ) from error
     with _opened(name, Path(weights), follow) as file:
         return _from_file(name, Path(weights), file, build, shape)
+
+
+def _written(name: str, shape: dict[str, Any]) -> str:
+    return f"{NETWORKS[name][1]}(include_top={shape['include_top']})"
 
 
 def _opened(name: str, file: Path, follow: bool) -> BufferedReader:
@@ -255,13 +286,13 @@ def _from_file(name: str, file: Path, opened: BinaryIO, build: Any, shape: dict[
         raise
     except Exception as error:  # h5py, zipfile and Keras raise many kinds for a wrong file
         raise ColdframeError(
-            f"{name}: {file} does not hold weights of this network without its top ({_short(error)}): expected "
-            f"those of {NETWORKS[name][1]}(include_top=False)"
+            f"{name}: {file} does not hold weights of this network {'with' if shape['include_top'] else 'without'} its top "
+            f"({_short(error)}): expected those of {_written(name, shape)}"
         ) from error
     if len(network.inputs) != 1:
         raise ColdframeError(f"{name}: {file} takes {len(network.inputs)} inputs, expected one, the pictures")
     given = tuple(network.inputs[0].shape[1:])
-    if given != shape["input_shape"] and None not in given[:2]:
+    if given != shape.get("input_shape", given) and None not in given[:2]:
         raise ColdframeError(
             f"{name}: {file} takes pictures of {given[:2]}, asked for {shape['input_shape'][:2]}: "
             "give that size with --size HxW"

@@ -1,0 +1,162 @@
+"""ImageNet: how probable it is, for the network itself, that a picture shows what the catalogue should hold."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.curate.scorers import FeatureSet
+from pipeline.embed import tops
+from pipeline.embed.embedders.keras_applications import IMAGENET_CLASSES
+from pipeline.runtime.frameworks import load_keras
+from pipeline.steps.settings import setting
+from store import opening
+from store.errors import ColdframeError
+from store.matrices import Vectors
+
+GROUPS = Path(__file__).parent / "wanted"  # one file of classes for each word that --wanted knows
+MOST_BYTES = 1 << 20  # of a file of classes
+CHUNK_ROWS = 1024
+_RANGE = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?", re.ASCII)
+
+
+def groups() -> tuple[str, ...]:
+    """The words that ``--wanted`` knows."""
+    return tuple(sorted(file.stem for file in GROUPS.glob("*.txt")))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The feature set, the network's weights with its top, and the classes that count as wanted."""
+
+    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text="the only one")
+    weights: str | None = setting(
+        None,
+        "The set's network with its 1000-class top: a local .h5 or .keras file, or 'imagenet', from Keras Applications.",
+        metavar="PATH|imagenet",
+        may_hold_path=True,
+        words=("imagenet",),
+        default_text="imagenet, if the set was made with that",
+    )
+    wanted: str = setting(
+        "animal",
+        f"The classes to add up: {' or '.join(groups())}, or a file with one a line: a number, a range or a name.",
+        metavar="WORD|FILE",
+        may_hold_path=True,
+        words=groups(),
+    )
+
+
+def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.NDArray[np.float64]:
+    """Sum of the probabilities of the wanted classes, shape (n,), 0 to 1; low is suspicious.
+
+    The sum is what counts: a beetle is rarely one of the eight beetles of ImageNet with certainty, but nearly always an insect.
+
+    Raises:
+        ColdframeError: the set has no such classes, the weights are not available or not those of the set, or ``wanted`` names
+            none.
+    """
+    wanted = classes(settings.wanted)
+    made = feature_set
+    try:
+        run = tops.probabilities(
+            made.network,
+            _weights(settings, made),
+            made_with=made.settings["weights"],
+            dimensions=vectors.matrix.shape[1],
+        )
+    except ColdframeError as error:
+        raise ColdframeError(f"imagenet, of the feature set {made.name!r}: {error}") from error
+    values = np.empty(len(vectors.matrix))
+    for start in range(0, len(values), CHUNK_ROWS):
+        probabilities = run(vectors.matrix[start : start + CHUNK_ROWS])
+        values[start : start + CHUNK_ROWS] = probabilities[:, wanted].sum(axis=1, dtype=np.float64)
+    return values
+
+
+def _weights(settings: Settings, made: FeatureSet) -> str:
+    """The weights to load. Those that the store names are never taken, apart from Keras' own.
+
+    Raises:
+        ColdframeError: none are named, and the set was made with others than Keras' own.
+    """
+    if settings.weights is not None:
+        return settings.weights
+    if made.source.get("weights") in (None, "imagenet"):
+        return "imagenet"
+    raise ColdframeError(
+        "it was made with weights of its own, so the top has to be named: --weights FILE, with the whole network in it"
+    )
+
+
+def _file_of(wanted: str) -> Path:
+    return GROUPS / f"{wanted}.txt" if wanted in groups() else Path(wanted)
+
+
+def classes(wanted: str) -> list[int]:
+    """The ImageNet classes of a word or a file, ascending.
+
+    A line of a file is a number (0 to 999), a range such as ``80-100``, or a class as Keras calls it (``great_white_shark`` or
+    ``n01484850``); what follows a # is a remark.
+
+    Raises:
+        ColdframeError: there is no such file, or a line is none of these.
+    """
+    file = _file_of(wanted)
+    try:
+        text = opening.read_regular(file, follow=True, most=MOST_BYTES).decode()
+    except (OSError, ValueError) as error:
+        raise ColdframeError(
+            f"wanted = {wanted!r}: expected {' or '.join(groups())}, or a text file of ImageNet classes "
+            f"({getattr(error, 'strerror', None) or error})"
+        ) from error
+    found: set[int] = set()
+    names: dict[str, set[int]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        named = line.partition("#")[0].strip()
+        span = _RANGE.fullmatch(named)
+        if span is not None:
+            first, last = int(span[1]), int(span[2] or span[1])
+            if not first <= last < IMAGENET_CLASSES:
+                raise ColdframeError(
+                    f"{file}, line {number}: {named}, expected numbers from 0 to {IMAGENET_CLASSES - 1}"
+                )
+            found.update(range(first, last + 1))
+        elif named:
+            names = names or _names()
+            if (word := named.lower().replace(" ", "_")) not in names:
+                raise ColdframeError(f"{file}, line {number}: no ImageNet class is called {named!r}")
+            found |= names[word]
+    if not found:
+        raise ColdframeError(f"{file}: no class in it, expected one ImageNet class a line")
+    return sorted(found)
+
+
+def _names() -> dict[str, set[int]]:
+    """The classes by their names in lower case, and by their WordNet ids; two names are of two classes each.
+
+    Raises:
+        ColdframeError: the list, which Keras fetches, is not available.
+    """
+    keras = load_keras()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # Keras shows a download's progress on stdout
+            told = keras.applications.imagenet_utils.decode_predictions(
+                np.eye(IMAGENET_CLASSES, dtype=np.float32), top=1
+            )
+    except Exception as error:  # Keras raises a bare Exception for a failed download
+        raise ColdframeError(
+            f"the names of ImageNet classes are not available from Keras ({' '.join(str(error).split())[:200]}): give numbers, "
+            f"0 to {IMAGENET_CLASSES - 1}"
+        ) from error
+    found: dict[str, set[int]] = {}
+    for number, ((identity, name, _),) in enumerate(told):
+        for word in (identity, name):
+            found.setdefault(word.lower(), set()).add(number)
+    return found
