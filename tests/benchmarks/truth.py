@@ -31,6 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from pipeline.curate.centroids import class_centroids, distances, without_itself
 from pipeline.embed import feature_sets
 from store.store import Store
+from tests.benchmarks import doubted
 from tests.benchmarks.heads import EMBEDDER, SHARED, coldframe
 
 BAD = ("object", "mislabelled", "xray", "document")
@@ -146,9 +147,12 @@ def main() -> None:
         store = Path(work) / "store"
         prepare(store, folder, weights)
         options: dict[str, tuple[object, ...]] = {"imagenet": ("--weights", top)}
-        scorers = ("imagenet", "knn", "isolation-forest", "autoencoder")
+        scorers = ("label-doubt", "imagenet", "knn", "isolation-forest", "autoencoder")
         seconds = {name: score(store, name, *options.get(name, ())) for name in scorers}
         signals = {name: of_scorer(store, name) for name in scorers} | baselines(store)
+        signals["combined"] = doubted.combined(store)
+        more = doubted.label_doubt(store, truth, BAD, JUDGED)
+        taken = doubted.rules(store, truth, BAD, JUDGED)
     found = average_precisions(signals, truth)
     print("| signal | average precision | bad among the first 100 | seconds |")
     print("|---|---|---|---|")
@@ -159,7 +163,10 @@ def main() -> None:
     print(
         f"\nRule imagenet, sum below {THRESHOLD}: {', '.join(f'{kind} {n} of {of}' for kind, (n, of) in out.items())}."
     )
+    for rule, counts in taken.items():
+        print(f"Rule {rule}, over all rows: {counts['bad']} bad and {counts['good']} good taken out.")
     result = {f"{name.replace('-', '_').replace(' ', '_')}_ap": round(value, 4) for name, value in found.items()}
+    result |= {name: round(value, 4) for name, value in more.items()}
     print(json.dumps(result))
 
 
