@@ -84,7 +84,7 @@ bench-predict: install
 bench-scale: install
 	$(BIN)/python -m tests.benchmarks.scale
 
-# What each scorer finds of what is wrong in photographs whose truth is known (three minutes; needs ../shared). Other photographs and
+# What each scorer finds of what is wrong in photographs whose truth is known (five minutes; needs ../shared). Other photographs and
 # weights: make bench-truth TRUTH="FOLDER WEIGHTS TOP".
 bench-truth: install
 	$(BIN)/python -m tests.benchmarks.truth $(TRUTH)
