@@ -24,10 +24,11 @@ PAGES = {path: path.read_text() for path in [REPOSITORY / "README.md", *sorted((
 REFERENCE = REPOSITORY / "docs" / "commands.md"
 WRITTEN = "\n".join(text for path, text in PAGES.items() if path != REFERENCE)
 COMMANDS = [
-    line.removeprefix("$ ").removeprefix(".venv/bin/").split("  #")[0].strip()
+    one.removeprefix("$ ").removeprefix(".venv/bin/").split("  #")[0].strip()
     for block in re.findall(r"```console\n(.*?)```", WRITTEN, re.DOTALL)
     for line in block.splitlines()
     if line.startswith("$ ")
+    for one in line.split(" | ")  # commands joined by a pipe
 ]
 QUERIES = [query for query in re.findall(r"```sql\n(.*?)```", WRITTEN, re.DOTALL) if not query.startswith("--")]
 ASKED = [words[2:] for words in map(shlex.split, COMMANDS) if words[:2] == ["coldframe", "sql"]]
