@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test exhaustive check docs lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-handover bench-head bench-heads bench-lab bench-predict bench-scale bench-truth clean
+.PHONY: install demo test exhaustive check docs lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-handover bench-head bench-heads bench-lab bench-predict bench-cleaned bench-scale bench-truth clean
 
 install: .venv/installed
 
@@ -88,6 +88,10 @@ bench-scale: install
 # weights: make bench-truth TRUTH="FOLDER WEIGHTS TOP".
 bench-truth: install
 	$(BIN)/python -m tests.benchmarks.truth $(TRUTH)
+
+# What the rules, and a person who goes through the first suspects, do for heads (twenty minutes; needs ../shared).
+bench-cleaned: install
+	$(BIN)/python -m tests.benchmarks.cleaned $(TRUTH)
 
 clean:
 	rm -rf .venv build dist *.egg-info

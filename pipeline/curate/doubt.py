@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.curate.nearest import centred, nearest
+from store.errors import ColdframeError
 from store.matrices import FloatMatrix, Vectors
 
 Floats = npt.NDArray[np.float64]
@@ -67,7 +68,12 @@ def of_images(known: Vectors, images: pa.Table, voters: npt.NDArray[np.bool_] | 
     Returns:
         The rows of ``images`` with ``value`` (float64), ``suggested`` (a label; NULL where it is their own) and ``evidence``,
         such as "9 of its 10 nearest are parulidae". No rows where no class has two images that vote.
+
+    Raises:
+        ColdframeError: a vector has a number that is not finite.
     """
+    if not np.isfinite(known.matrix.sum(axis=1, dtype=np.float64)).all():
+        raise ColdframeError(f"label-doubt: the feature set {known.embedder!r} has vectors that are not finite")
     rows = known.positions(images["content_id"])
     usable = (rows >= 0) & images["label"].is_valid().to_numpy()
     images, rows = images.filter(pa.array(usable)), rows[usable]
@@ -77,7 +83,11 @@ def of_images(known: Vectors, images: pa.Table, voters: npt.NDArray[np.bool_] | 
     pairs, entry = np.unique(rows * max(len(names), 1) + classes, return_inverse=True)
     votes = np.zeros(len(pairs), bool)
     np.logical_or.at(votes, entry, may_vote)
-    found = doubts(known.matrix[pairs // max(len(names), 1)], pairs % max(len(names), 1), votes)
+    place = pairs // max(len(names), 1)
+    is_all = (
+        len(place) == len(known.matrix) and (place == np.arange(len(place))).all()
+    )  # then there is no need of a copy
+    found = doubts(known.matrix if is_all else known.matrix[place], pairs % max(len(names), 1), votes)
     if found is None:
         return _described(images.slice(0, 0), names, classes[:0], None, entry[:0])
     return _described(images, names, classes, found, entry)

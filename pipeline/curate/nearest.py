@@ -7,14 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from store.matrices import FloatMatrix, unit_length
+from store.matrices import FloatMatrix
 
 CHUNK_BYTES = 64 * 2**20  # of similarities at a time
 
 
 def centred(matrix: FloatMatrix) -> FloatMatrix:
     """Rows less their mean, scaled to Euclidean length 1, shape (n, d), float32; a row equal to the mean stays zero."""
-    return unit_length(matrix - matrix.mean(axis=0, dtype=np.float64).astype(np.float32))
+    unit: FloatMatrix = matrix - matrix.mean(axis=0, dtype=np.float64).astype(np.float32)
+    unit /= np.maximum(np.sqrt(np.einsum("ij,ij->i", unit, unit)), 1e-12)[:, None]  # in place: a copy may be gigabytes
+    return unit
 
 
 def nearest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from pipeline.curate import scorers
 from pipeline.ingest import images
 from store.errors import ColdframeError
 from store.rows import json_of
@@ -71,7 +72,9 @@ def _scored(row: dict[str, Any]) -> str:
     share = f"{100 * row['share_below']:.1f} %"
     if row["evidence"] is not None:
         return f"label doubted more than {share} of labels: {row['evidence']} ({row['scorer']} {row['value']:.6g})"
-    return f"score {row['scorer']}: {row['value']:.6g}, higher than {share} of images"
+    words = getattr(scorers.module(row["scorer"]), "tell", None) if row["scorer"] in scorers.names() else None
+    told = f" ({words(row['value'])})" if words else ""
+    return f"score {row['scorer']}: {row['value']:.6g}{told}, higher than {share} of images"
 
 
 def _in_or_out(row: dict[str, Any]) -> str:

@@ -132,16 +132,21 @@ def prepare(store: Path, folder: Path, weights: Path) -> None:
     coldframe(store, "embed", EMBEDDER, "--weights", weights)
 
 
-def main() -> None:
-    """Score everything, and print what each signal finds."""
-    given = [Path(one) for one in sys.argv[1:]]
+def given() -> tuple[Path, ...]:
+    """The arguments of the command line: the folder, the weights, and those with the top."""
+    named = [Path(one) for one in sys.argv[1:]]
     models = SHARED / "models"
     defaults = (
         SHARED / "data" / "wildlife",
         models / "efficientnetv2b0_notop.weights.h5",
         models / "efficientnetv2b0_top_int8head.weights.h5",
     )
-    folder, weights, top = (*given, *defaults[len(given) :])
+    return (*named, *defaults[len(named) :])
+
+
+def main() -> None:
+    """Score everything, and print what each signal finds."""
+    folder, weights, top = given()
     truth = rows_of_truth(folder)
     with tempfile.TemporaryDirectory() as work:
         store = Path(work) / "store"

@@ -6,7 +6,8 @@ A file defines a dataclass ``Settings`` with a field ``embedder``, and one of tw
 * ``score_images(vectors, images, settings, feature_set)`` looks at labels as well. It gets ``image_id, content_id, label`` and
   gives ``image_id, content_id, value``, and where it can ``suggested`` (a label) and ``evidence`` (part of a sentence).
 
-Scores never depend on curation. Frameworks are imported where they are used, never at the top.
+It may define ``tell(value)``, which puts a score into words. Scores never depend on curation.
+Frameworks are imported where they are used, never at the top.
 """
 
 from __future__ import annotations

@@ -37,6 +37,11 @@ class Settings:
     seed: int = setting(0, "Seed of the first weights and of the order of the contents.", least=0, most=LARGEST_SEED)
 
 
+def tell(value: float) -> str:
+    """A score in words."""
+    return f"{100 * value:.0f} % of its variance is not reconstructed"
+
+
 def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.NDArray[np.float64]:
     """Reconstruction error of each content, shape (n,), 0 or more: 1 is the error of guessing the mean of all.
 

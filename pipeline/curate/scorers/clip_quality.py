@@ -51,6 +51,11 @@ class Settings:
     aggregate: str = setting("best", "Over each list of prompts: its best or its mean.", choices=AGGREGATES)
 
 
+def tell(value: float) -> str:
+    """A score in words."""
+    return f"closer to the {'good' if value >= 0 else 'bad'} prompts by {abs(value):.3f}"
+
+
 def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.NDArray[np.float64]:
     """Similarity to the good prompts minus similarity to the bad ones, shape (n,), -2 to 2; below 0 leans to bad.
 

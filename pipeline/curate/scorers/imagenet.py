@@ -53,6 +53,11 @@ class Settings:
     )
 
 
+def tell(value: float) -> str:
+    """A score in words."""
+    return f"the wanted classes have {100 * value:.0f} %"
+
+
 def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.NDArray[np.float64]:
     """Sum of the probabilities of the wanted classes, shape (n,), 0 to 1; low is suspicious.
 

@@ -14,6 +14,7 @@ from store.errors import ColdframeError
 from store.matrices import FloatMatrix, Vectors
 
 CHUNK_ROWS = 4096
+ORDINARY = 0.5  # the score of a content that random cuts separate as late as any
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Settings:
         most=1,
     )
     seed: int = setting(0, "Seed of the cuts.", least=0, most=LARGEST_SEED)
+
+
+def tell(value: float) -> str:
+    """A score in words."""
+    return f"{'cut off easily' if value > ORDINARY else 'ordinary'}: 1 is at once, {ORDINARY} or less is ordinary"
 
 
 def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.NDArray[np.float64]:

@@ -21,6 +21,11 @@ class Settings:
     k: int = setting(10, "How many neighbours.", least=1, most=LARGEST_COUNT)
 
 
+def tell(value: float) -> str:
+    """A score in words."""
+    return f"a mean cosine distance of {value:.3f} to its nearest neighbours"
+
+
 def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.NDArray[np.float64]:
     """Mean cosine distance (0 to 2) of each content to its k nearest other contents, shape (n,).
 
