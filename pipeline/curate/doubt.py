@@ -80,14 +80,14 @@ def of_images(known: Vectors, images: pa.Table, voters: npt.NDArray[np.bool_] | 
     may_vote = np.ones(len(images), bool) if voters is None else voters[usable]
     labels = images["label"].combine_chunks().dictionary_encode()
     names, classes = labels.dictionary, labels.indices.to_numpy().astype(np.int64)
-    pairs, entry = np.unique(rows * max(len(names), 1) + classes, return_inverse=True)
+    count = max(len(names), 1)
+    pairs, entry = np.unique(rows * count + classes, return_inverse=True)
     votes = np.zeros(len(pairs), bool)
     np.logical_or.at(votes, entry, may_vote)
-    place = pairs // max(len(names), 1)
-    is_all = (
-        len(place) == len(known.matrix) and (place == np.arange(len(place))).all()
-    )  # then there is no need of a copy
-    found = doubts(known.matrix if is_all else known.matrix[place], pairs % max(len(names), 1), votes)
+    place = pairs // count
+    # the vectors of all contents, once each, are taken as they are: a copy may be gigabytes
+    is_all = np.array_equal(place, np.arange(len(known.matrix)))
+    found = doubts(known.matrix if is_all else known.matrix[place], pairs % count, votes) if len(pairs) else None
     if found is None:
         return _described(images.slice(0, 0), names, classes[:0], None, entry[:0])
     return _described(images, names, classes, found, entry)
