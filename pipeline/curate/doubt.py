@@ -39,12 +39,13 @@ CHUNK_ROWS = 8192
 
 @dataclass(frozen=True)
 class Doubts:
-    """One value an entry: its doubt; the class suggested; how many of its nearest have the class; how many nearest there are."""
+    """One value an entry: doubt; class suggested; how many nearest there are, have the class suggested, have the own class."""
 
     doubt: Floats
     suggested: Positions
-    agreeing: Positions
     nearest: Positions
+    agreeing: Positions
+    of_own: Positions
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ def _described(
         for own, one in zip(classes.tolist(), entry.tolist(), strict=True):
             label = words[int(found.suggested[one])]
             suggested.append(None if found.suggested[one] == own else label)
-            evidence.append(_evidence(int(found.agreeing[one]), int(found.nearest[one]), label))
+            counts = (int(found.nearest[one]), int(found.agreeing[one]), int(found.of_own[one]))
+            evidence.append(_evidence(words[own], label, *counts))
     return (
         images.append_column("value", pa.array(values))
         .append_column("suggested", pa.array(suggested, pa.string()))
@@ -112,10 +114,14 @@ def _described(
     )
 
 
-def _evidence(agreeing: int, nearest_count: int, label: str) -> str:
-    if nearest_count == 1:
-        return f"the one image near it is {'' if agreeing else 'not '}{label}"
-    return f"{agreeing or 'none'} of its {nearest_count} nearest {'is' if agreeing < 2 else 'are'} {label}"
+def _evidence(own: str, suggested: str, count: int, agreeing: int, of_own: int) -> str:
+    if suggested == own or 2 * agreeing >= count:
+        return f"{_some(agreeing, count)} {suggested}"
+    return f"{_some(of_own, count)} {own}, the most alike {'is' if agreeing < 2 else 'are'} {suggested}"
+
+
+def _some(part: int, count: int) -> str:
+    return f"{part or 'none'} of its {count} nearest {'is' if part < 2 else 'are'}"
 
 
 def doubts(matrix: FloatMatrix, classes: Positions, votes: npt.NDArray[np.bool_]) -> Doubts | None:
@@ -267,5 +273,8 @@ def _suggest(judged: _Judged, shown: Positions, classes: Positions) -> Doubts:
         shares = np.bincount(at, weights=np.exp(weight[one][there] - most))
         if np.log(shares.max()) + most > judged.own[one]:
             suggested[one] = labels[shares.argmax()]
-    agreeing = ((shown >= 0) & (classes[shown] == suggested[:, None])).sum(axis=1)
-    return Doubts(judged.doubt, suggested, agreeing, (shown >= 0).sum(axis=1))
+    near = shown >= 0
+    agreeing, of_own = (
+        (near & (classes[shown] == wanted[:, None])).sum(axis=1, dtype=np.int64) for wanted in (suggested, classes)
+    )
+    return Doubts(judged.doubt, suggested, near.sum(axis=1, dtype=np.int64), agreeing, of_own)

@@ -40,9 +40,9 @@ select
     concat_ws(
         '; ',
         coalesce('filed as ' || i.label, 'not labelled'),
-        s.evidence,
-        if(s.imagenet < 0.5, 'ImageNet gives the wanted classes ' || round(100 * s.imagenet)::int || ' %', null),
-        if(s.clip_quality < 0, 'CLIP finds it closer to the bad prompts than to the good', null)
+        if(s.imagenet < 0.5, 'ImageNet sees ' || round(100 * s.imagenet)::int || ' % wanted', null),
+        if(s.clip_quality < 0, 'CLIP sees a bad picture', null),
+        s.evidence
     ) as sentence,
     v.verdict,
     s.* exclude (image_id, suggested, evidence, best, places)
