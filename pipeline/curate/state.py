@@ -122,6 +122,12 @@ class State:
                 f"split {stage.name}: {row['image_id']} and its copies have several labels ({', '.join(row['labels'])}) and "
                 "count for the most frequent"
             )
+        joined = self._snapshot.value("steps/curate/joined")
+        if joined:
+            self.notes.append(
+                f"split {stage.name}: {joined} images that were left in train before join their copies here, so that nothing is "
+                "divided: train again; --reassign draws anew"
+            )
         shortfall = self._snapshot.value("steps/curate/split_shortfall")
         if shortfall:
             self.notes.append(
