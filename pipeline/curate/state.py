@@ -15,6 +15,8 @@ from store.rows import json_of
 from store.schemas import as_text
 from store.store import Snapshot
 
+MIXED_SHOWN = 3  # images whose copies have other labels, of all that there are
+
 
 class State:
     """The images while a plan is replayed, in temporary tables that the SQL of rules and splits reads.
@@ -117,11 +119,14 @@ class State:
         self._snapshot.materialise("split_quotas", "steps/curate/split_quotas", share=share, seed=self._plan.seed)
         self._snapshot.materialise("carved", "steps/curate/carve", seed=self._plan.seed)
         self.assignments.append(self._snapshot.query("steps/curate/assignments", share=share, **place))
-        for row in self._snapshot.rows("steps/curate/mixed_units"):
+        mixed = self._snapshot.rows("steps/curate/mixed_units")
+        for row in mixed[:MIXED_SHOWN]:
             self.notes.append(
                 f"split {stage.name}: {row['image_id']} and its copies have several labels ({', '.join(row['labels'])}) and "
                 "count for the most frequent"
             )
+        if len(mixed) > MIXED_SHOWN:
+            self.notes.append(f"split {stage.name}: so do {len(mixed) - MIXED_SHOWN} more images and their copies")
         joined = self._snapshot.value("steps/curate/joined")
         if joined:
             self.notes.append(
