@@ -81,7 +81,7 @@ def find(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
         pairs = _pairs(snapshot, embedder, contents, settings)
         wanted = np.unique(pairs)
         content_ids = contents["content_id"].to_numpy()
-        with closing(Thumbnails(snapshot, content_ids[wanted].tolist(), quiet=quiet)) as thumbnails:
+        with _one_thread_each(), closing(Thumbnails(snapshot, content_ids[wanted].tolist(), quiet=quiet)) as thumbnails:
             limits = Limits(settings.correlation, settings.overlap, settings.inliers)
             found = _copies(thumbnails, np.searchsorted(wanted, pairs), limits, contents.take(wanted), quiet=quiet)
         table = _table(found, content_ids[wanted])
@@ -164,7 +164,7 @@ def _copies(thumbnails: Thumbnails, pairs: Pairs, limits: Limits, contents: pa.T
 def _compared(
     thumbnails: Thumbnails, pairs: Pairs, limits: Limits, what: str, *, quiet: bool
 ) -> Iterator[tuple[tuple[int, int], Likeness]]:
-    """The pairs that are copies. Threads compare them: OpenCV does not hold Python's lock."""
+    """The pairs that are copies. Threads compare them: OpenCV gives up Python's lock while it works."""
 
     def compare(some: Pairs) -> list[tuple[tuple[int, int], Likeness]]:
         kept = []
@@ -180,7 +180,7 @@ def _compared(
         return kept
 
     pieces = (pairs[start : start + PAIRS_AT_A_TIME] for start in range(0, len(pairs), PAIRS_AT_A_TIME))
-    with _one_thread_each(), ThreadPoolExecutor(cores()) as pool, Progress(len(pairs), what, quiet=quiet) as progress:
+    with ThreadPoolExecutor(cores()) as pool, Progress(len(pairs), what, quiet=quiet) as progress:
         while some := list(islice(pieces, 16 * cores())):
             for piece, kept in zip(some, pool.map(compare, some), strict=True):
                 yield from kept

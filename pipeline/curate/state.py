@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import duckdb
 import pyarrow as pa
 
@@ -119,26 +121,7 @@ class State:
         self._snapshot.materialise("split_quotas", "steps/curate/split_quotas", share=share, seed=self._plan.seed)
         self._snapshot.materialise("carved", "steps/curate/carve", seed=self._plan.seed)
         self.assignments.append(self._snapshot.query("steps/curate/assignments", share=share, **place))
-        mixed = self._snapshot.rows("steps/curate/mixed_units")
-        for row in mixed[:MIXED_SHOWN]:
-            self.notes.append(
-                f"split {stage.name}: {row['image_id']} and its copies have several labels ({', '.join(row['labels'])}) and "
-                "count for the most frequent"
-            )
-        if len(mixed) > MIXED_SHOWN:
-            self.notes.append(f"split {stage.name}: so do {len(mixed) - MIXED_SHOWN} more images and their copies")
-        joined = self._snapshot.value("steps/curate/joined")
-        if joined:
-            self.notes.append(
-                f"split {stage.name}: {joined} images that were left in train before join their copies here, so that nothing is "
-                "divided: train again; --reassign draws anew"
-            )
-        shortfall = self._snapshot.value("steps/curate/split_shortfall")
-        if shortfall:
-            self.notes.append(
-                f"split {stage.name}: {shortfall} units short of its share, since units placed before stay: new images fill "
-                "it, --reassign draws anew"
-            )
+        self.notes += [f"split {stage.name}: {note}" for note in _notes_of_split(self._snapshot)]
         self._snapshot.materialise("state", "steps/curate/replay_split", split=stage.name)
         self.stage_rows.append((candidates, candidates))
 
@@ -172,3 +155,24 @@ class State:
             )
         images = self._snapshot.select("images", "image_id", by)
         return pa.table({"image_id": images["image_id"], "group_value": as_text(images[by])})
+
+
+def _notes_of_split(snapshot: Snapshot) -> Iterator[str]:
+    """What to know of a split that was just carved."""
+    mixed = snapshot.rows("steps/curate/mixed_units")
+    for row in mixed[:MIXED_SHOWN]:
+        labels = ", ".join(row["labels"])
+        yield f"{row['image_id']} and its copies have several labels ({labels}) and count for the most frequent"
+    if len(mixed) > MIXED_SHOWN:
+        yield f"so do {len(mixed) - MIXED_SHOWN} more images and their copies"
+    joined = snapshot.value("steps/curate/joined")
+    if joined:
+        yield (
+            f"{joined} images that were left in train before join their copies here, so that nothing is divided: train again; "
+            "--reassign draws anew"
+        )
+    shortfall = snapshot.value("steps/curate/split_shortfall")
+    if shortfall:
+        yield (
+            f"{shortfall} units short of its share, since units placed before stay: new images fill it, --reassign draws anew"
+        )

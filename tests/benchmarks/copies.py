@@ -5,7 +5,7 @@
 
 FOLDER holds ``metadata.csv`` (columns of Rare Species), ``images/`` and ``truth.csv``; WEIGHTS are EfficientNetV2B0's without its
 top; STORE is one of FOLDER with their vectors, which is copied. Prints each kind of hard copy; the last line is one JSON object.
-``cost`` makes ROWS pictures, 600 to 1,000 pixels wide or high, out of parts of the photographs, and measures ``coldframe copies``.
+``cost`` makes ROWS pictures, 600 to 1,000 pixels long, out of parts of the photographs, and measures ``coldframe copies``.
 Their vectors are noise around one for each photograph, so that most neighbours are parts of the same one.
 """
 

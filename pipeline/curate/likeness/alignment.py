@@ -18,6 +18,7 @@ FLAT = 5.0  # standard deviation of its grey levels: below, there is nothing to 
 KEYPOINTS = 200  # the strongest; copies have 13 or more in common, mostly over 60
 RATIO = 0.8  # of the distance to the second best match: Lowe's test
 REPROJECTION = 3.0  # pixels that an inlier may be off
+TRIES = 200  # of RANSAC: enough if a quarter of the matches are right, even for three of them
 MOST_STRETCH, MOST_SCALE = 2.0, 5.0
 BLUR = 1.0  # pixels: what is left of compression and of resampling
 BLOCK = 20  # pixels of a side
@@ -117,7 +118,7 @@ def _compared(grey: Grey, own: Keypoints, other: Picture, limits: Limits, *, is_
     # a squashed copy needs an affine transformation, which fits too much to be tried first
     for estimate in (cv2.estimateAffinePartial2D, cv2.estimateAffine2D):
         transformation, inliers = estimate(
-            source, target, method=cv2.RANSAC, ransacReprojThreshold=REPROJECTION, maxIters=500, confidence=0.99
+            source, target, method=cv2.RANSAC, ransacReprojThreshold=REPROJECTION, maxIters=TRIES, confidence=0.99
         )
         if transformation is not None and int(inliers.sum()) >= limits.inliers:
             found = _overlaid(grey, other.grey, transformation, int(inliers.sum()), is_mirrored)
@@ -197,13 +198,16 @@ def _correlations(one: Grey, other: Grey, inside: Grey) -> tuple[float, float]:
 
 def _sums(one: Grey, other: Grey, inside: Grey) -> Array:
     """For each block the sums of 1, x, y, x², y² and xy over the pixels inside, shape (6, blocks)."""
-    height, width = (side // BLOCK * BLOCK for side in inside.shape)
-    mask = inside[:height, :width].astype(np.float32)
-    x, y = one[:height, :width] * mask, other[:height, :width] * mask
-    products = np.stack([mask, x, y, x * x, y * y, x * y])
-    whole = products.reshape(6, height // BLOCK, BLOCK, width // BLOCK, BLOCK).sum(axis=(2, 4), dtype=np.float64)
-    sums: Array = whole.reshape(6, -1)
-    return sums
+    import cv2
+
+    down, across = (side // BLOCK for side in inside.shape)
+    mask, x, y = (each[: down * BLOCK, : across * BLOCK].astype(np.float32) for each in (inside, one, other))
+    x, y = x * mask, y * mask
+    # a reduction by a whole number is the mean of each block
+    means = [
+        cv2.resize(each, (across, down), interpolation=cv2.INTER_AREA) for each in (mask, x, y, x * x, y * y, x * y)
+    ]
+    return np.stack(means).astype(np.float64).reshape(6, -1) * BLOCK**2
 
 
 def _line(sums: Array) -> tuple[float, float, float]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from store.matrices import FloatMatrix
 
-BLOCK_BYTES = 128 << 20  # of one block of similarities
+BLOCK_BYTES = 64 << 20  # of one block of similarities
 HASH_BITS = 64
 # The bits of a hash that belong to odd horizontal frequencies, by rows of eight from the highest bit.
 ODD_COLUMNS = np.uint64(sum(1 << (HASH_BITS - 1 - 8 * row - column) for row in range(8) for column in range(1, 8, 2)))
