@@ -18,6 +18,7 @@ FLAT = 5.0  # standard deviation of its grey levels: below, there is nothing to 
 KEYPOINTS = 200  # the strongest; copies have 13 or more in common, mostly over 60
 RATIO = 0.8  # of the distance to the second best match: Lowe's test
 REPROJECTION = 3.0  # pixels that an inlier may be off
+MANY_MORE = 1.2  # times the inliers of a similarity, which an affine transformation must have to be looked at
 TRIES = 200  # of RANSAC: enough if a quarter of the matches are right, even for three of them
 MOST_STRETCH, MOST_SCALE = 2.0, 5.0
 BLUR = 1.0  # pixels: what is left of compression and of resampling
@@ -115,15 +116,18 @@ def _compared(grey: Grey, own: Keypoints, other: Picture, limits: Limits, *, is_
     if len(matches) < max(limits.inliers, 4):
         return None
     source, target = own.points[matches[:, 0]], other.plain.points[matches[:, 1]]
-    # a squashed copy needs an affine transformation, which fits too much to be tried first
+    before = 0
+    # a squashed copy needs an affine transformation, which fits too much to be tried first, and has many more inliers then
     for estimate in (cv2.estimateAffinePartial2D, cv2.estimateAffine2D):
         transformation, inliers = estimate(
             source, target, method=cv2.RANSAC, ransacReprojThreshold=REPROJECTION, maxIters=TRIES, confidence=0.99
         )
-        if transformation is not None and int(inliers.sum()) >= limits.inliers:
-            found = _overlaid(grey, other.grey, transformation, int(inliers.sum()), is_mirrored)
-            if found and found.correlation >= limits.correlation and found.overlap >= limits.overlap:
+        count = 0 if transformation is None else int(inliers.sum())
+        if count >= max(limits.inliers, MANY_MORE * before):
+            found = _overlaid(grey, other.grey, transformation, count, is_mirrored, limits)
+            if found and found.correlation >= limits.correlation:
                 return found
+        before = count
     return None
 
 
@@ -140,7 +144,9 @@ def _matches(one: Keypoints, other: Keypoints) -> npt.NDArray[np.int64]:
     return np.stack([np.flatnonzero(is_match), nearest[is_match, 0]], axis=1)
 
 
-def _overlaid(grey: Grey, target: Grey, transformation: Array, inliers: int, is_mirrored: bool) -> Likeness | None:
+def _overlaid(
+    grey: Grey, target: Grey, transformation: Array, inliers: int, is_mirrored: bool, limits: Limits
+) -> Likeness | None:
     """The two compared where they overlap; None if the transformation is none of a copy, or there is too little to compare.
 
     The picture that shows more of the scene keeps its place: to enlarge the other would blur it.
@@ -157,13 +163,15 @@ def _overlaid(grey: Grey, target: Grey, transformation: Array, inliers: int, is_
     warped = cv2.warpAffine(grey, transformation, (width, height), flags=cv2.INTER_LINEAR)
     inside = cv2.warpAffine(np.ones_like(grey), transformation, (width, height), flags=cv2.INTER_NEAREST)
     areas = sorted([abs(np.linalg.det(transformation[:, :2])) * grey.size, target.size])
+    shared = float(inside.sum())
+    if shared < limits.overlap * areas[0]:
+        return None
     correlation, local = _correlations(
         cv2.GaussianBlur(warped, (0, 0), BLUR), cv2.GaussianBlur(target, (0, 0), BLUR), inside
     )
     if local < LEAST_LOCAL:
         return None
     angle = abs(np.degrees(np.arctan2(transformation[1, 0] - transformation[0, 1], np.trace(transformation[:, :2]))))
-    shared = float(inside.sum())
     kind = (
         "mirrored"
         if is_mirrored

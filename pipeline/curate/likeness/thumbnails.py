@@ -20,7 +20,7 @@ _POINT_BYTES, _DESCRIPTOR_BYTES = 8, 32
 
 
 class Thumbnails:
-    """Grey pictures of contents, by position, in a file without a name in the store: about 85 KB each, and nothing in memory.
+    """Grey pictures of contents, by position, in a file without a name in the store: about 90 KB each, and nothing in memory.
 
     Attributes:
         failed: the reason of each content that gave no picture.
@@ -55,7 +55,7 @@ class Thumbnails:
             self._file.write(data)
         except OSError as error:
             raise ColdframeError(
-                f"{snapshot.root}: no room for small pictures of all contents, 85 KB each ({error.strerror}): make room there, "
+                f"{snapshot.root}: no room for small pictures of all contents, 90 KB each ({error.strerror}): make room there, "
                 "then run the command again"
             ) from error
 
