@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test exhaustive check docs lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-handover bench-head bench-heads bench-lab bench-predict bench-cleaned bench-scale bench-truth clean
+.PHONY: install demo test exhaustive check docs lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-handover bench-copies bench-head bench-heads bench-lab bench-predict bench-cleaned bench-scale bench-truth clean
 
 install: .venv/installed
 
@@ -56,6 +56,11 @@ bench-demo: install
 
 bench-embed: install
 	$(BIN)/python -m tests.benchmarks.embed
+
+# Near copies on real photographs, and hard copies of sixty of them (three minutes; needs ../shared). Other photographs and weights:
+# make bench-copies COPIES="FOLDER WEIGHTS"; the cost on 12,000 pictures: make bench-copies COPIES=cost.
+bench-copies: install
+	$(BIN)/python -m tests.benchmarks.copies $(COPIES)
 
 # The training loop against Keras, torch and the arithmetic alone, and a whole search (twenty minutes).
 bench-head: install

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.curate import replay, score, scorers
+from pipeline.curate import copies, replay, score, scorers
 from pipeline.embed import embed
 from pipeline.embed.settings import Settings
 from pipeline.evaluate import evaluate
@@ -113,6 +113,8 @@ def steps(config: Config) -> Iterator[Step]:
         yield Step("embed", arguments, partial(embed.out_of_date, config=config, name=name))
     for name in config.section("score"):
         yield _score_step(config, name)
+    if "copies" in config.tables:  # its section may be empty
+        yield Step("copies", (), partial(copies.out_of_date, config=config))
     for name in config.section("plans"):
         yield _curate_step(config, name)
     for name, views in with_views.items():

@@ -73,6 +73,18 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("evidence", pa.string()),
         ]
     ),
+    # One row per pair of contents that show the same picture. Groups are connected pairs, named by their smallest content.
+    "copies": pa.schema(
+        [
+            ("content_id", pa.string()),
+            ("other_id", pa.string()),  # greater than content_id
+            ("group_id", pa.string()),
+            ("kind", pa.string()),
+            ("correlation", pa.float64()),
+            ("overlap", pa.float64()),
+            ("inliers", pa.int32()),
+        ]
+    ),
     "verdicts": pa.schema(
         [
             ("image_id", pa.string()),

@@ -55,6 +55,7 @@ STAGES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Curate": {
         "score": ("curate", "Give each image a score that needs no curation."),
+        "copies": ("copies", "Find pictures that show the same as another."),
         "filter": ("curate", "Add a rule to a plan, and replay the plan."),
         "split": ("curate", "Carve a split out of the training rows."),
         "curate": ("curate", "Replay a whole plan from the top."),

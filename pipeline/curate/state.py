@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import duckdb
 import pyarrow as pa
 
@@ -14,6 +16,8 @@ from store.errors import ColdframeError
 from store.matrices import Vectors
 from store.rows import json_of
 from store.store import Snapshot
+
+MIXED_SHOWN = 3  # images whose copies have other labels, of all that there are
 
 
 class State:
@@ -122,17 +126,7 @@ class State:
         self._snapshot.materialise("split_quotas", "steps/curate/split_quotas", share=share, seed=self._plan.seed)
         self._snapshot.materialise("carved", "steps/curate/carve", seed=self._plan.seed)
         self.assignments.append(self._snapshot.query("steps/curate/assignments", share=share, **place))
-        for row in self._snapshot.rows("steps/curate/mixed_units"):
-            self.notes.append(
-                f"split {stage.name}: {row['image_id']} and its copies have several labels ({', '.join(row['labels'])}) and "
-                "count for the most frequent"
-            )
-        shortfall = self._snapshot.value("steps/curate/split_shortfall")
-        if shortfall:
-            self.notes.append(
-                f"split {stage.name}: {shortfall} units short of its share, since units placed before stay: new images fill "
-                "it, --reassign draws anew"
-            )
+        self.notes += [f"split {stage.name}: {note}" for note in _notes_of_split(self._snapshot)]
 
     def _check_same_units(self, stage: Stage) -> None:
         """Check that the units are the same: another ``by`` makes other units, and those placed before could not all stay."""
@@ -152,3 +146,24 @@ class State:
     def _is_same_seed(self) -> bool:
         before = from_store(self._snapshot, self._plan.name)
         return before is not None and before.seed == self._plan.seed
+
+
+def _notes_of_split(snapshot: Snapshot) -> Iterator[str]:
+    """What to know of a split that was just carved."""
+    mixed = snapshot.rows("steps/curate/mixed_units")
+    for row in mixed[:MIXED_SHOWN]:
+        labels = ", ".join(row["labels"])
+        yield f"{row['image_id']} and its copies have several labels ({labels}) and count for the most frequent"
+    if len(mixed) > MIXED_SHOWN:
+        yield f"so do {len(mixed) - MIXED_SHOWN} more images and their copies"
+    joined = snapshot.value("steps/curate/joined")
+    if joined:
+        yield (
+            f"{joined} images that were left in train before join their copies here, so that nothing is divided: train again; "
+            "--reassign draws anew"
+        )
+    shortfall = snapshot.value("steps/curate/split_shortfall")
+    if shortfall:
+        yield (
+            f"{shortfall} units short of its share, since units placed before stay: new images fill it, --reassign draws anew"
+        )

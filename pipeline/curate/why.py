@@ -44,7 +44,7 @@ def tell(story: dict[str, Any]) -> list[str]:
     if "plans" not in story:
         return [*lines, "it is not an image of the store: out of every plan"]
     for copy in story["copies"]:
-        lines.append(f"{copy['kind']} copy: {copy['image_id']} is a copy of {copy['original_id']}")
+        lines.append(_copy(copy, image["image_id"]))
     for verdict in story["verdicts"]:
         stale = " (stale: the bytes have changed since)" if verdict["is_stale"] else ""
         stands = "stands" if verdict["stands"] else "replaced by a later one"
@@ -75,6 +75,16 @@ def _scored(row: dict[str, Any]) -> str:
     words = getattr(scorers.module(row["scorer"]), "tell", None) if row["scorer"] in scorers.names() else None
     told = f" ({words(row['value'])})" if words else ""
     return f"score {row['scorer']}: {row['value']:.6g}{told}, higher than {share} of images"
+
+
+def _copy(row: dict[str, Any], image_id: str) -> str:
+    if row["kind"] == "exact":
+        return f"exact copy: {row['image_id']} is a copy of {row['original_id']}"
+    is_copy = row["image_id"] == image_id
+    line = f"{row['kind']} copy of {row['original_id']}" if is_copy else f"{row['kind']} copy of it: {row['image_id']}"
+    if row["correlation"] is None:
+        return f"{line}, through other copies of both"
+    return f"{line}: correlation {row['correlation']:.2f} over {100 * row['overlap']:.0f} % of the smaller picture"
 
 
 def _in_or_out(row: dict[str, Any]) -> str:

@@ -16,11 +16,11 @@ from pipeline.embed.filling import Filling
 from pipeline.embed.made import copy_of_set
 from pipeline.embed.settings import STEP, VIEWS_STEP, Settings, resolved
 from pipeline.embed.work import Work
+from pipeline.ingest import images
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from store.compaction import compact
 from store.errors import ColdframeError
-from store.schemas import FILE_FACTS, failure_columns
 from store.store import Snapshot, Store
 
 SAMPLED_BATCHES = 4
@@ -178,12 +178,7 @@ def _failures(before: Snapshot, name: str, failed: dict[str, str], retried: list
     kept = before.query("steps/embed/failures_kept", embedder=name)
     if not failed:
         return kept
-    before.register("failed_now", pa.table({"content_id": pa.array(list(failed), pa.string())}))
-    rows = before.query("steps/embed/failed_images")
-    reasons = [failed[content_id] for content_id in rows["content_id"].to_pylist()]
-    rows = failure_columns(rows.drop_columns(["label", *(fact for fact, _ in FILE_FACTS)]))
-    for column, values in (("step", ["embed"] * len(rows)), ("name", [name] * len(rows)), ("reason", reasons)):
-        rows = rows.append_column(column, pa.array(values, pa.string()))
+    rows = images.failure_rows(before, "embed", name, failed)
     return pa.concat_tables([kept, rows], promote_options="default")
 
 

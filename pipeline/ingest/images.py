@@ -1,12 +1,13 @@
-"""Find images by an id or a path."""
+"""Find images by an id or a path, and say which have failed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
 from store.errors import ColdframeError
+from store.schemas import FILE_FACTS, failure_columns
 from store.store import Snapshot
 
 
@@ -35,3 +36,18 @@ def _not_one(snapshot: Snapshot, name: str, ids: list[str]) -> ColdframeError:
     if failures:
         return ColdframeError(f"{name}: not readable, so there is nothing to judge ({failures[0]['reason']})")
     return ColdframeError(f"{name}: no image with this id or path; expected one of the catalogue's ids or paths")
+
+
+def failure_rows(snapshot: Snapshot, step: str, name: str, failed: Mapping[str, str]) -> pa.Table:
+    """Rows of ``failures``, one per image of a content that failed in a step, with the user's columns.
+
+    Args:
+        failed: the reason of each content.
+    """
+    snapshot.register("failed_now", pa.table({"content_id": pa.array(list(failed), pa.string())}))
+    rows = snapshot.query("steps/ingest/failed_images")
+    reasons = [failed[content_id] for content_id in rows["content_id"].to_pylist()]
+    rows = failure_columns(rows.drop_columns(["label", "given_label", *(fact for fact, _ in FILE_FACTS)]))
+    for column, values in (("step", [step] * len(rows)), ("name", [name] * len(rows)), ("reason", reasons)):
+        rows = rows.append_column(column, pa.array(values, pa.string()))
+    return rows

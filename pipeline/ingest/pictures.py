@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from PIL import Image
 
 from pipeline.ingest import decoding
 from pipeline.runtime.processes import cores
@@ -26,6 +27,7 @@ MEMORY_SHARE = 0.25  # of RAM: a larger array goes into a file, which the system
 AHEAD = 64  # pictures to decode ahead
 
 Pixels = npt.NDArray[np.uint8]
+Prepared = TypeVar("Prepared")
 
 
 @dataclass(frozen=True)
@@ -91,21 +93,34 @@ def stream_pictures(
     Raises:
         ColdframeError: nothing was ingested yet, or its folder is gone.
     """
+    return stream_prepared(snapshot, content_ids, lambda image: np.asarray(decoding.resize(image, *size)))
+
+
+def stream_prepared(
+    snapshot: Snapshot, content_ids: Sequence[str], prepare: Callable[[Image.Image], Prepared]
+) -> Iterator[tuple[str, Prepared | str]]:
+    """Yield each content, in order, with what ``prepare`` makes of its RGB picture, or the reason why it has none.
+
+    Threads decode and prepare some of them ahead.
+
+    Raises:
+        ColdframeError: nothing was ingested yet, or its folder is gone.
+    """
     root, max_pixels = image_root(snapshot), ingested_max_pixels(snapshot)
     snapshot.register("wanted", pa.table({"content_id": pa.array(content_ids, pa.string())}))
     paths = {row["content_id"]: row["paths"] for row in snapshot.rows("steps/ingest/paths")}
 
-    def decode(content_id: str) -> Pixels | str:
+    def decode(content_id: str) -> Prepared | str:
         try:
             found = decoding.decode_content(root, content_id, paths.get(content_id, []), max_pixels=max_pixels)
-            return np.asarray(decoding.resize(found.image, *size))
+            return prepare(found.image)
         except decoding.UnreadableImage as error:
             return str(error)
         except MemoryError:
             return "needs more memory to decode than there is"
 
     with ThreadPoolExecutor(cores() + 1) as pool:
-        ahead: deque[tuple[str, Future[Pixels | str]]] = deque()
+        ahead: deque[tuple[str, Future[Prepared | str]]] = deque()
         try:
             for content_id in content_ids:
                 ahead.append((content_id, pool.submit(decode, content_id)))

@@ -19,7 +19,7 @@ from store.errors import ColdframeError
 
 DEFAULT_FILE = "coldframe.toml"
 MOST_BYTES = 1 << 20
-SECTIONS = ("store", "ingest", "embed", "score", "plans", "train", "tune", "finetune", "evaluate", "export")
+SECTIONS = ("store", "ingest", "embed", "score", "copies", "plans", "train", "tune", "finetune", "evaluate", "export")
 
 NAMED = ("embed", "score", "plans", "train", "tune", "finetune")  # sections with one subsection for each name
 

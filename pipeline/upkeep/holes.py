@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from pipeline.curate import replay, score
+from pipeline.curate import copies, replay, score
 from pipeline.embed.again import again as embed_again
 from pipeline.embed.again import views_again
 from pipeline.embed.settings import STEP as EMBED
@@ -47,6 +47,7 @@ class Holes:
         self._catalogue()
         self._vectors()
         self._scores()
+        self._copies()
         self._curations()
         self._views()
         LostRuns(self._mending, self._config, self._commands).tell()
@@ -100,6 +101,16 @@ class Holes:
         for name in self._mending.lost_keys("scores"):
             self._commands.say(partial(score.again, self._rest, self._config, name), f"the scores of {name}", name)
             self._mending.mark(score.STEP, name)
+
+    def _copies(self) -> None:
+        mending = self._mending
+        if (
+            mending.lost_keys("copies")
+            or mending.lost_records(copies.STEP)
+            or ("failures", f"{copies.STEP}/") in mending.lost
+        ):
+            self._commands.say(partial(copies.again, self._rest, self._config), "the near copies")
+            mending.mark(copies.STEP, "")
 
     def _curations(self) -> None:
         mending = self._mending

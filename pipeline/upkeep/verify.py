@@ -8,11 +8,15 @@ from pipeline.upkeep import inside
 from store import garbage, manifest, parts, queries
 from store.errors import StoreDamaged
 from store.schemas import SCHEMAS
-from store.store import Store
+from store.store import Snapshot, Store
 
 EXAMPLES = 5
 REMOVE = "coldframe did not make these, and will not follow or remove them: remove them yourself"
 TAKE_AGAIN = "coldframe did not write it: take the store from where you got it once more, or ingest anew"
+WAYS_OUT = {
+    "near-copies-have-one-split": "run 'coldframe curate' with each --plan: it moves copies into the split that one of them is "
+    "already in, and says how many; with --reassign it draws the splits anew"
+}
 REPAIR = "run 'coldframe repair': it takes out what is damaged, keeps it aside, and says how to make the rows again"
 
 
@@ -44,8 +48,21 @@ def verify(store: Store, *, deep: bool = False) -> list[Finding]:
             findings.append(Finding(name, (f"cannot be checked: {error}",)))
             continue
         problems = [", ".join(f"{key} {value}" for key, value in row.items()) for row in shown]
-        findings.append(Finding(name, _some(problems, rows.num_rows)))
-    return findings
+        findings.append(Finding(name, _some(problems, rows.num_rows), WAYS_OUT.get(name, "")))
+    return [*findings, *_leaks_as_given(snapshot)]
+
+
+def _leaks_as_given(snapshot: Snapshot) -> list[Finding]:
+    """A note on copies that a column of the catalogue puts into different splits: that is the user's choice, and no fault."""
+    try:
+        rows = snapshot.rows("steps/upkeep/given_leaks")
+    except Exception:  # the checks above say what cannot be read
+        return []
+    if not rows:
+        return []
+    shown = "; ".join(f"plan {row['plan']}: {', '.join(row['images'])}" for row in rows[:EXAMPLES])
+    note = f"{len(rows)} groups of copies are divided by the catalogue's own split ('coldframe inspect leaks'): {shown}"
+    return [Finding("splits-as-given", (), note=note)]
 
 
 def _check_files(store: Store, moment: manifest.Manifest, *, deep: bool) -> list[Finding]:

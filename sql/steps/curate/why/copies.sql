@@ -1,5 +1,5 @@
 -- One row per copy relation one image stands in.
-select image_id, original_id, kind
+select image_id, original_id, kind, correlation, overlap, inliers
 from copies
 where image_id = $image_id or original_id = $image_id
-order by image_id
+order by kind = 'exact' desc, image_id

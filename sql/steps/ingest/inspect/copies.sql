@@ -5,3 +5,4 @@ from copies as c
 join images as i on i.image_id = c.image_id
 join images as o on o.image_id = c.original_id
 group by c.kind
+order by c.kind

@@ -11,7 +11,7 @@ select
     median(images) as median_class,
     min(images) as smallest_class,
     round(max(images) / min(images), 1) as imbalance,
-    (select count(*) from copies) as copies,
+    (select count(distinct image_id) from copies) as copies,
     (select count(*) from images where is_grey) as grey,
     (select round(sum(bytes) / 1e6, 1) from images) as megabytes
 from classes

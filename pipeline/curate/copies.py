@@ -1,0 +1,240 @@
+"""Copies: which contents show the same picture, from stored vectors and hashes and one look at each picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.curate.likeness import candidates
+from pipeline.curate.likeness.alignment import Likeness, Limits, likeness
+from pipeline.curate.likeness.candidates import Pairs
+from pipeline.curate.likeness.thumbnails import Thumbnails
+from pipeline.embed import feature_sets
+from pipeline.ingest import images
+from pipeline.runtime.processes import cores
+from pipeline.runtime.progress import Progress
+from pipeline.steps.config import Config
+from pipeline.steps.records import NEVER, Record
+from pipeline.steps.settings import as_json, check, from_json, incidental, options, setting
+from store.commits import Commit
+from store.schemas import SCHEMAS
+from store.store import Snapshot, Store
+
+STEP = "copies"
+METHOD = "1"  # raised when a change of the code would find other copies
+PAIRS_AT_A_TIME = 64  # that a thread compares
+
+Found = dict[tuple[int, int], Likeness]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which pairs to look at, and what counts as a copy."""
+
+    embedder: str | None = setting(
+        None,
+        "Feature set whose vectors tell which pictures to compare.",
+        metavar="SET",
+        default_text="efficientnet-b4, or the only one",
+    )
+    neighbours: int = setting(10, "Compare each picture with so many nearest by centred cosine.", least=1, most=1000)
+    bits: int = setting(
+        12, "Compare pictures whose hashes, plain or mirrored, differ in at most so many of 64 bits.", least=0, most=20
+    )
+    correlation: float = setting(0.9, "Least correlation of grey levels where two copies overlap.", least=0.5, most=1)
+    overlap: float = setting(0.5, "Least share of the smaller copy that overlaps.", above=0, most=1)
+    inliers: int = setting(12, "Least number of keypoints in the same places.", least=4, most=200)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many contents and pairs were looked at, pairs and groups of copies by what they are, and contents without a picture."""
+
+    contents: int
+    compared: int
+    kinds: dict[str, int]
+    groups: int
+    failed: int
+
+
+def find(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
+    """Find the near copies among all contents of the store and put them in place of those found before.
+
+    Raises:
+        ColdframeError: the feature set does not exist, the image folder is gone, or there is no room for small pictures.
+        Locked: copies are being looked for already.
+    """
+    started = time.monotonic()
+    check(STEP, settings)
+    with store.lock(STEP):
+        snapshot = store.snapshot()
+        embedder = feature_sets.choose(snapshot, settings.embedder)
+        contents = snapshot.query("steps/curate/copies/contents")
+        pairs = _pairs(snapshot, embedder, contents, settings)
+        wanted = np.unique(pairs)
+        content_ids = contents["content_id"].to_numpy()
+        with _one_thread_each(), closing(Thumbnails(snapshot, content_ids[wanted].tolist(), quiet=quiet)) as thumbnails:
+            limits = Limits(settings.correlation, settings.overlap, settings.inliers)
+            found = _copies(thumbnails, np.searchsorted(wanted, pairs), limits, contents.take(wanted), quiet=quiet)
+        table = _table(found, content_ids[wanted])
+        kinds = table["kind"].value_counts().to_pylist()
+        with store.commit(STEP) as commit:
+            commit.replace("copies", table)
+            _replace_failures(snapshot, commit, thumbnails.failed)
+            commit.record_step(
+                STEP,
+                "",
+                settings=asdict(settings) | {"embedder": embedder},
+                inputs=_inputs(snapshot, embedder),
+                seconds=time.monotonic() - started,
+                rows_in=len(contents),
+                rows_out=len(table),
+            )
+    return Outcome(
+        len(contents),
+        len(pairs),
+        {one["values"]: one["counts"] for one in kinds},
+        len(set(table["group_id"].to_pylist())),
+        len(thumbnails.failed),
+    )
+
+
+def out_of_date(moment: Snapshot | None, config: Config) -> str | None:
+    """Why copies have to be looked for again; None if they need not be."""
+    settings = config.settings(Settings, STEP, flags={})
+    record = Record.of(moment, STEP, "")
+    if record is None or moment is None:
+        return NEVER
+    embedder = feature_sets.choose(moment, settings.embedder)
+    return record.difference(as_json(settings) | {"embedder": embedder}, _inputs(moment, embedder), Settings)
+
+
+def again(moment: Snapshot, config: Config) -> list[str]:
+    """The command that looks for copies again."""
+    record = Record.of(moment, STEP, "")
+    if record is None:
+        return [STEP]
+    made = from_json(Settings, record.settings)
+    return [STEP, *options(Settings, made, config.defaults(Settings, STEP), leave_out=tuple(incidental(Settings)))]
+
+
+def _inputs(snapshot: Snapshot, embedder: str) -> dict[str, str]:
+    return {
+        f"embeddings of {embedder}": feature_sets.digest(snapshot, embedder),
+        "contents and hashes": snapshot.value("steps/curate/copies/contents_digest"),
+        "method": METHOD,
+    }
+
+
+def _pairs(snapshot: Snapshot, embedder: str, contents: pa.Table, settings: Settings) -> Pairs:
+    """Pairs of positions in ``contents`` that may be copies."""
+    known = feature_sets.vectors(snapshot, embedder)
+    ids = contents["content_id"].to_numpy()
+    nearest = np.searchsorted(ids, known.content_ids.astype(ids.dtype))[
+        candidates.by_vectors(known.matrix, settings.neighbours)
+    ]
+    hashes = candidates.as_numbers(contents["phash"].to_pylist())
+    hashed = np.flatnonzero(hashes)
+    alike = hashed[candidates.by_hashes(hashes[hashed], settings.bits, settings.neighbours)]
+    return candidates.merged(nearest, alike)
+
+
+def _copies(thumbnails: Thumbnails, pairs: Pairs, limits: Limits, contents: pa.Table, *, quiet: bool) -> Found:
+    """The pairs that are copies, and the best of each group with each other member of it, where those are copies too."""
+    found = dict(_compared(thumbnails, pairs, limits, "compare", quiet=quiet))
+    rank = np.lexsort((contents["image_id"].to_numpy().astype(str), -contents["pixels"].to_numpy()))
+    place = np.argsort(rank)
+    groups = _groups(found)
+    best: dict[int, int] = {}
+    for member, group in groups.items():
+        best[group] = min(best.get(group, member), member, key=lambda one: place[one])
+    more = {tuple(sorted((best[group], member))) for member, group in groups.items() if best[group] != member}
+    left = np.array(sorted(more - found.keys()), np.int64).reshape(-1, 2)
+    return found | dict(_compared(thumbnails, left, limits, "compare with the best", quiet=quiet))
+
+
+def _compared(
+    thumbnails: Thumbnails, pairs: Pairs, limits: Limits, what: str, *, quiet: bool
+) -> Iterator[tuple[tuple[int, int], Likeness]]:
+    """The pairs that are copies. Threads compare them: OpenCV gives up Python's lock while it works."""
+
+    def compare(some: Pairs) -> list[tuple[tuple[int, int], Likeness]]:
+        kept = []
+        first = -1
+        for one, other in some.tolist():
+            if not (thumbnails.has_keypoints(one) and thumbnails.has_keypoints(other)):
+                continue
+            if one != first:
+                first, picture = one, thumbnails.read(one)
+            like = likeness(picture, thumbnails.read(other), limits)
+            if like is not None:
+                kept.append(((one, other), like))
+        return kept
+
+    pieces = (pairs[start : start + PAIRS_AT_A_TIME] for start in range(0, len(pairs), PAIRS_AT_A_TIME))
+    with ThreadPoolExecutor(cores()) as pool, Progress(len(pairs), what, quiet=quiet) as progress:
+        while some := list(islice(pieces, 16 * cores())):
+            for piece, kept in zip(some, pool.map(compare, some), strict=True):
+                yield from kept
+                progress.advance(len(piece))
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Have OpenCV start no threads of its own beside ours."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _groups(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """The group of each position that is in a pair: the least position connected with it."""
+    listed = sorted(pairs)
+    if not listed:
+        return {}
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    members, ends = np.unique(np.array(listed), return_inverse=True)
+    ends = ends.reshape(-1, 2)
+    edges = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(len(members),) * 2)
+    component = connected_components(edges, directed=False)[1]
+    least = np.full(component.max() + 1, members.max())
+    np.minimum.at(least, component, members)
+    return dict(zip(members.tolist(), least[component].tolist(), strict=True))
+
+
+def _table(found: Found, content_ids: Any) -> pa.Table:
+    groups = _groups(found)
+    rows = [
+        {
+            "content_id": content_ids[one],
+            "other_id": content_ids[other],
+            "group_id": content_ids[groups[one]],
+            "kind": like.kind,
+            "correlation": round(like.correlation, 4),
+            "overlap": round(like.overlap, 4),
+            "inliers": like.inliers,
+        }
+        for (one, other), like in sorted(found.items())
+    ]
+    return pa.Table.from_pylist(rows, SCHEMAS["copies"])
+
+
+def _replace_failures(before: Snapshot, commit: Commit, failed: dict[str, str]) -> None:
+    """One row of ``failures`` per image of a content that gave no picture, in place of those of the last time."""
+    if failed or before.query("steps/ingest/failures_of", step=STEP, name="").num_rows:
+        commit.replace("failures", images.failure_rows(before, STEP, "", failed), key=f"{STEP}/")

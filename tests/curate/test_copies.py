@@ -1,0 +1,166 @@
+"""Near copies: found among hard ones, kept together by splits, and told wherever they matter."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from store.schemas import SCHEMAS
+from tests.support.coldframe import Catalogue, Coldframe, assert_whole, flip, parts_of
+from tests.support.hard_copies import COPIES, photograph, save_copy
+
+ORIGINALS = 2
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
+    """Two pictures with hard copies of each, three more pictures, two flat ones, and a split; copies are not looked for yet."""
+    folder = tmp_path_factory.mktemp("copies")
+    catalogue = Catalogue(folder / "catalogue", [])
+    for seed in range(ORIGINALS):
+        image = photograph(seed)
+        catalogue.add(f"{seed}-original", "moth", image)
+        for kind in COPIES:
+            name = f"{seed}-{kind.replace(' ', '-')}"
+            save_copy(image, kind, catalogue.add(name, "finch" if kind == "text" else "moth", name=f"{name}.jpg"))
+    for seed in range(10, 13):
+        catalogue.add(f"{seed}-other", "moth", photograph(seed))
+    for level in (100, 101):
+        catalogue.add(f"flat-{level}", "moth", Image.new("RGB", (360, 270), (level, level, level)))
+    catalogue.write()
+    cf = Coldframe(folder / "store")
+    cf.ingest(catalogue)
+    cf("embed", "mean-colour", "--size", "4x4")
+    cf("split", "test", 0.3)
+    return cf
+
+
+@pytest.fixture(scope="module")
+def found(made: Coldframe) -> tuple[Coldframe, str]:
+    """That store after the copies were looked for, and what was said."""
+    shutil.copytree(made.path, made.path.parent / "found")
+    cf = Coldframe(made.path.parent / "found")
+    return cf, cf("copies").stderr
+
+
+@pytest.fixture
+def cf(found: tuple[Coldframe, str], tmp_path: Path) -> Coldframe:
+    """A copy of that store."""
+    shutil.copytree(found[0].path, tmp_path / "store")
+    return Coldframe(tmp_path / "store")
+
+
+def test_hard_copies_are_found_and_nothing_else(found: tuple[Coldframe, str]) -> None:
+    cf, said = found
+    rows = cf.rows("from copies")
+    original_of = {row["image_id"]: row["original_id"] for row in rows}
+    kinds = {(row["image_id"][2:], row["kind"]) for row in rows}
+    for seed in range(ORIGINALS):
+        best = f"{seed}-border"  # it has the most pixels
+        group = {f"{seed}-{kind.replace(' ', '-')}" for kind in COPIES} | {f"{seed}-original"}
+        assert {one for one, original in original_of.items() if original == best} == group - {best}
+    assert len(rows) == ORIGINALS * len(COPIES)
+    assert {
+        ("mirror", "mirrored"),
+        ("rotate-5", "rotated"),
+        ("crop-25", "cropped"),
+        ("mirror-and-crop-10", "mirrored"),
+    } <= kinds
+    assert f"in {ORIGINALS} groups" in said
+    assert all(row["correlation"] >= 0.9 and row["inliers"] >= 12 for row in rows if row["correlation"] is not None)
+
+
+def test_splits_keep_copies_together_and_say_which_move(cf: Coldframe) -> None:
+    failed = cf("verify", code=4).stdout
+    assert "FAILED near-copies-have-one-split" in failed
+    assert "it moves copies into the split that one of them is already in" in failed
+    assert "-border in " in failed
+    assert "in train" in cf("inspect", "leaks", "--format", "csv").stdout
+    before = {row["image_id"]: row["split"] for row in cf.rows("select image_id, split from splits")}
+    assert "out of date: curate --plan default: changed since: near copies" in cf("status").stdout
+    said = cf("curate").stderr
+    assert "images that were left in train before join their copies here, so that nothing is divided" in said
+    after = {row["image_id"]: row["split"] for row in cf.rows("select image_id, split from splits")}
+    assert not [one for one, split in before.items() if split == "test" and after[one] != "test"]
+    for seed in range(ORIGINALS):
+        assert len({split for one, split in after.items() if one.startswith(f"{seed}-")}) == 1
+    assert_whole(cf)
+    assert cf.rows("from divided_copies") == []
+
+
+def test_a_split_by_a_column_is_only_noted(cf: Coldframe) -> None:
+    """Copies that the catalogue itself puts on two sides are no fault of the store."""
+    stages = cf.store.snapshot().select("data.stages", *SCHEMAS["stages"].names).to_pylist()
+    with cf.store.commit("curate") as commit:
+        given = [row | {"settings": '{"where": "side = 1"}'} for row in stages]
+        commit.replace("stages", pa.Table.from_pylist(given, SCHEMAS["stages"]), key="default")
+    said = cf("verify").stdout
+    assert "ok     near-copies-have-one-split" in said
+    assert (
+        "groups of copies are divided by the catalogue's own split ('coldframe inspect leaks'): plan default: 0-"
+        in said
+    )
+
+
+def test_the_rule_keeps_the_best_of_each_group(cf: Coldframe) -> None:
+    cf("filter", "copies", "--bits", 0)
+    out = {row["image_id"] for row in cf.rows("select image_id from exclusions where rule = 'copies'")}
+    out.remove("flat-101")  # of equal hashes
+    assert len(out) == ORIGINALS * len(COPIES)
+    assert not [one for one in out if one.endswith(("border", "other"))]
+    cf("filter", "copies", "--bits", 0, "--no-found")
+    assert cf.value("select count(*) from exclusions where rule = 'copies'") < len(out) / 2
+
+
+def test_why_tells_the_evidence(cf: Coldframe) -> None:
+    assert "mirrored copy of 0-border: correlation " in cf("why", "0-mirror").stdout
+    assert " % of the smaller picture" in cf("why", "0-mirror").stdout
+    assert "mirrored copy of it: 0-mirror: correlation" in cf("why", "0-border").stdout
+
+
+def test_a_step_of_a_recipe(cf: Coldframe, tmp_path: Path) -> None:
+    recipe = tmp_path / "coldframe.toml"
+    recipe.write_text("[copies]\n")
+    assert "copies: up to date" in cf("run", "--dry-run").stderr
+    recipe.write_text("[copies]\nbits = 10\n")
+    assert "copies: settings changed: bits" in cf("run", "--dry-run").stderr
+    recipe.write_text("[copies]\ncorrelation = 0.1\n")
+    assert "copies: correlation = 0.1, expected from 0.5 to 1" in cf("copies", code=1).stderr
+
+
+def test_what_is_lost_is_found_again(cf: Coldframe) -> None:
+    before = cf.rows("from copies order by all")
+    flip(cf, parts_of(cf, "copies")[0])
+    said = cf("repair").stdout
+    assert "rows of copies" in said
+    command = next(line.strip() for line in said.splitlines() if line.startswith("  coldframe ") and " copies" in line)
+    assert cf.rows("from copies") == []
+    cf(*shlex.split(command)[1:])
+    assert cf.rows("from copies order by all") == before
+
+
+def test_a_store_of_an_earlier_version_has_none(cf: Coldframe) -> None:
+    with cf.store.commit("test") as commit:
+        commit.swap("copies", cf.store.snapshot().manifest.parts("copies"), ())
+    assert cf.rows("from copies") == []
+    cf("curate")
+    assert "FAILED" not in cf("verify").stdout
+
+
+def test_a_picture_that_cannot_be_read_any_more_is_a_failure(cf: Coldframe) -> None:
+    catalogue = cf.value("select settings->>'images' from steps where step = 'ingest'")
+    file = Path(catalogue) / "moth/12-other.png"
+    data = file.read_bytes()
+    try:
+        file.write_bytes(data[:100])
+        assert "1 contents could not be read" in cf("copies", code=3).stderr
+        reason = cf.value("select reason from failures where step = 'copies' and image_id = '12-other'")
+        assert reason == "changed since it was ingested: run 'coldframe ingest' again"
+    finally:
+        file.write_bytes(data)
