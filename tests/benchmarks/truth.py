@@ -31,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from pipeline.curate.centroids import class_centroids, distances, without_itself
 from pipeline.embed import feature_sets
 from store.store import Store
-from tests.benchmarks import doubted
+from tests.benchmarks import copies, doubted
 from tests.benchmarks.heads import EMBEDDER, SHARED, coldframe
 
 BAD = ("object", "mislabelled", "xray", "document")
@@ -158,6 +158,7 @@ def main() -> None:
         signals["combined"] = doubted.combined(store)
         more = doubted.label_doubt(store, truth, BAD, JUDGED)
         taken = doubted.rules(store, truth, BAD, JUDGED)
+        near = copies.measure(folder, weights, store)
     found = average_precisions(signals, truth)
     print("| signal | average precision | bad among the first 100 | seconds |")
     print("|---|---|---|---|")
@@ -171,7 +172,7 @@ def main() -> None:
     for rule, counts in taken.items():
         print(f"Rule {rule}, over all rows: {counts['bad']} bad and {counts['good']} good taken out.")
     result = {f"{name.replace('-', '_').replace(' ', '_')}_ap": round(value, 4) for name, value in found.items()}
-    result |= {name: round(value, 4) for name, value in more.items()}
+    result |= {name: round(value, 4) for name, value in more.items()} | near
     print(json.dumps(result))
 
 
