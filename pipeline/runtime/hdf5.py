@@ -214,8 +214,12 @@ def _check_lists(file: Any, size: int) -> None:
             continue
         said: dict[str, list[Any]] = {"layer_names": [], "weight_names": []}
         for key in filter(_READ.fullmatch, group.attrs):
-            # lists of lists could hold one another
-            if h5py.h5a.open(group.id, key.encode()).get_type().get_class() != h5py.h5t.STRING:
+            held = h5py.h5a.open(group.id, key.encode())
+            kind = held.get_type().get_class()
+            # a list of no names, which every layer without weights has, is written as one of no numbers
+            if held.shape == (0,) and kind in (h5py.h5t.INTEGER, h5py.h5t.FLOAT):
+                continue
+            if kind != h5py.h5t.STRING:  # lists of lists could hold one another
                 raise Unfit(f"the {key} of {_place(group)} in it are no text")
             value = group.attrs[key]
             texts = [value] if isinstance(value, str | bytes) else list(getattr(value, "flat", ()))
@@ -223,10 +227,10 @@ def _check_lists(file: Any, size: int) -> None:
             if left < 0:
                 raise Unfit("its lists of names have more bytes than it has")
             said.get(key.rstrip("0123456789"), []).extend(texts)
-        for kind, names in said.items():
+        for list_of, names in said.items():
             found = [h5py.h5o.get_info(group[name].id).addr for name in names if name in group]
             if len(set(found)) < len(found):
-                raise Unfit(f"the {kind} of {_place(group)} in it have one twice")
+                raise Unfit(f"the {list_of} of {_place(group)} in it have one twice")
 
 
 def _place(group: Any) -> str:
