@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import struct
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -224,26 +225,68 @@ def test_a_type_of_numbers_makes_another_network(kind: str, exactly: bool) -> No
     assert not architecture.differ(plain, architecture.of_keras(network(), exactly=exactly))
 
 
-def test_the_precision_of_layers_alone_makes_no_other_network() -> None:
-    one, other = network(), network(precision="mixed_bfloat16")
-    assert architecture.of_keras(one) == architecture.of_keras(other)
-    assert architecture.of_keras(one, exactly=True) != architecture.of_keras(other, exactly=True)
+@contextmanager
+def computing_in(policy: str) -> Iterator[None]:
+    """Let layers that say nothing else compute in this precision."""
+    keras = load_keras()
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def in_precisions(*precisions: str | None) -> Any:
+    """A network whose layers without weights compute in these; None for that of the process."""
+    keras = load_keras()
+    pictures = keras.Input((*SIZE, 3), dtype="float32")
+    within = keras.Input((*SIZE, 3), dtype="float32")
+    at = keras.Sequential([within, keras.layers.Rescaling(1.0, dtype=precisions[0])])(pictures)
+    for one in precisions[1:]:
+        at = keras.layers.Rescaling(1.0, offset=2.0**20, dtype=one)(at)
+    return keras.Model(pictures, keras.layers.GlobalAveragePooling2D(dtype=precisions[-1])(at))
+
+
+@pytest.mark.parametrize("exactly", [False, True])
+def test_the_precision_of_a_layer_makes_another_network(exactly: bool) -> None:
+    ways = ("float32", "bfloat16", "mixed_bfloat16")
+    told = {architecture.of_keras(in_precisions(*way), exactly=exactly) for way in itertools.product(ways, repeat=3)}
+    assert len(told) == 27
+
+
+def test_the_precision_of_the_process_makes_no_other_network() -> None:
+    one = in_precisions(None, None, None)
+    with computing_in("mixed_bfloat16"):
+        other = in_precisions(None, None, None)
+        told, exactly = architecture.of_keras(other), architecture.of_keras(other, exactly=True)
+    assert told == architecture.of_keras(one)
+    assert exactly != architecture.of_keras(one, exactly=True)
+
+
+@pytest.mark.parametrize("way", [("float32",) * 3, ("mixed_bfloat16",) * 3, ("float32", "mixed_bfloat16", "float32")])
+def test_a_file_is_the_same_network_in_whatever_precision_the_process_computes(way: Any, tmp_path: Path) -> None:
+    in_precisions(*way).save(tmp_path / "network.keras")
+    batch = np.random.default_rng(0).integers(0, 256, (4, *SIZE, 3), np.uint8)
+
+    def loaded(precision: str) -> Any:
+        with computing_in("float32"):
+            options = Options(str(tmp_path / "network.keras"), SIZE, backend="torch", precision=precision)
+            made = embedders.load("mobilenet", options)
+        return made.architecture, made.embed(list(batch)).tolist()
+
+    assert loaded("float32") == loaded("bfloat16")
 
 
 def test_a_network_with_networks_in_it_is_the_same_on_a_gpu() -> None:
     keras = load_keras()
 
     def convnext(policy: str) -> str:
-        keras.config.set_dtype_policy(policy)
-        with keras.device("meta"):  # without weights, which would take their time
+        with computing_in(policy), keras.device("meta"):  # without weights, which would take their time
             made = keras.applications.ConvNeXtTiny(weights=None, include_top=False, input_shape=(32, 32, 3))
-        return architecture.of_keras(made)
+            return architecture.of_keras(made)
 
-    before = keras.config.dtype_policy()
-    try:
-        assert convnext("float32") == convnext("mixed_bfloat16")
-    finally:
-        keras.config.set_dtype_policy(before)
+    assert convnext("float32") == convnext("mixed_bfloat16")
 
 
 def test_a_short_digest_that_a_set_remembers_still_compares() -> None:

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.embed import allowed, architecture, embedders, pickles, pretrained
+from pipeline.embed import allowed, embedders, pickles, pretrained
 from pipeline.embed.embedders import Options, clip
 from pipeline.embed.embedders.keras_applications import NETWORKS, backbone, preprocessing
 from pipeline.embed.settings import Settings
@@ -1486,20 +1486,6 @@ def test_an_archive_with_two_lists_of_its_members_is_refused(tmp_path: Path) -> 
     with pytest.raises(ValueError, match="it is not a file of tensors as torch writes it"):
         pickles.check(two_lists(tmp_path))
     pickles.check(tmp_path / "one.bin")
-
-
-def test_a_network_in_another_precision_is_converted_by_itself() -> None:
-    keras = load_keras()
-
-    def network(precision: str) -> Any:
-        pictures = keras.Input((8, 6, 3))
-        pooled = keras.layers.GlobalAveragePooling2D(dtype=precision)(pictures)
-        return keras.Model(pictures, keras.layers.Activation("linear", dtype="float32")(pooled))
-
-    one, other = network("float32"), network("mixed_bfloat16")
-    assert architecture.of_keras(one) == architecture.of_keras(other)  # the same on a GPU and on a processor
-    assert architecture.of_keras(one, exactly=True) != architecture.of_keras(other, exactly=True)
-    assert architecture.of_keras(one, exactly=True) == architecture.of_keras(network("float32"), exactly=True)
 
 
 def test_a_file_of_tensors_larger_than_the_memory_is_refused(tiny: Path, tmp_path: Path) -> None:

@@ -116,7 +116,8 @@ def load(name: str, options: Options) -> Embedder:
     keras = load_keras(options.backend)
     device = choose_device(keras, options.device)
     precision = options.precision or ("bfloat16" if device == "gpu" else "float32")
-    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    in_bfloat16 = precision == "bfloat16" and not weights.endswith(".keras")  # which says it of each of its layers
+    keras.config.set_dtype_policy("mixed_bfloat16" if in_bfloat16 else "float32")
     if keras.backend.backend() == "torch":  # under a device, torch cannot build layers with whole numbers
         network = backbone(name, weights=weights, size=size, seed=options.seed, follow=options.fetch)
         network.to("cuda" if device == "gpu" else "cpu")
@@ -134,8 +135,8 @@ def load(name: str, options: Options) -> Embedder:
                 f"{name}: the network of {weights} cannot compute pictures ({_short(error)}): give other --weights"
             ) from error
 
-    # a .keras file computes in the precision it was saved in
-    precision = "bfloat16" if any(layer.compute_dtype == "bfloat16" for layer in network.layers) else "float32"
+    if any(layer.compute_dtype == "bfloat16" for layer in network.layers):
+        precision = "bfloat16"
     return KerasApplication(run_keras, size, _facts(network), backend=keras.backend.backend(), precision=precision)
 
 
