@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from pipeline.embed import architecture, embedders
-from pipeline.embed.embedders import Options
+from pipeline.embed.embedders import Options, keras_applications
 from pipeline.runtime import hdf5, keras_files, openvino
 from pipeline.runtime.frameworks import load_keras
 from store import digests
@@ -360,6 +360,41 @@ def test_a_converted_network_is_that_of_its_file(tmp_path: Path, monkeypatch: py
     with pytest.raises(openvino.NotConverted):
         vectors("within")
     assert list((tmp_path / "cache" / "networks").iterdir()) == kept
+
+
+def in_both_layouts(file: Path) -> tuple[Any, Any]:
+    """Write a file of weights in both layouts; the networks of which they are."""
+    import h5py
+    from keras.src.legacy.saving import legacy_h5_format
+
+    made = []
+    for seed in (1, 2):
+        load_keras().utils.set_random_seed(seed)
+        made.append(keras_applications.backbone("mobilenet", weights="random", size=(32, 32), seed=seed))
+    made[0].save_weights(file)
+    with h5py.File(file, "r+") as opened:
+        legacy_h5_format.save_weights_to_hdf5_group(opened, made[1])
+    return made[0], made[1]
+
+
+@needs_openvino
+@pytest.mark.exhaustive
+def test_a_file_read_in_another_way_is_another_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path / "cache"))
+    networks = dict(zip((".weights.h5", ".h5"), in_both_layouts(tmp_path / "both.weights.h5"), strict=True))
+    (tmp_path / "both.h5").write_bytes((tmp_path / "both.weights.h5").read_bytes())
+    for ending, made in networks.items():
+        options = Options(str(tmp_path / f"both{ending}"), (32, 32), backend=openvino.NAME, precision="float32")
+        found = embedders.load("mobilenet", options).settings["weights"]
+        assert found == embedders.weights_digest(made.get_weights())
+
+
+def test_what_a_file_holds_is_known_by_how_it_is_read(tmp_path: Path) -> None:
+    known = set()
+    for ending in (".keras", ".weights.h5", ".h5"):
+        (tmp_path / f"same{ending}").write_bytes(b"the same bytes")
+        known.add(keras_applications._source("mobilenet", str(tmp_path / f"same{ending}"), True))
+    assert len(known) == 3
 
 
 @needs_openvino
