@@ -112,6 +112,11 @@ def _checked_members(file: BinaryIO, members: zipfile.ZipFile) -> tuple[dict[str
     is_same = sorted(reader.get_all_records()) == sorted(sizes)
     if not is_same or any(reader.get_record(name) != here for name, here in read.items()):
         raise ValueError(f"{FOREIGN}: it is another one for torch")
+    # torch would turn numbers round in place, which crashes where they lie in the file as it is
+    if read.get("byteorder", b"little") != b"little":
+        raise ValueError(
+            f"its numbers are in the byte order {read['byteorder'].decode('ascii', 'replace')!r}, expected 'little'"
+        )
     # torch makes a text of so many bytes for each tensor, and divides by it
     if not ALIGNMENT.fullmatch(read.get(".storage_alignment", b"64")):
         raise ValueError(f"{FOREIGN}: its .storage_alignment is none")

@@ -1404,6 +1404,15 @@ def test_an_archive_has_only_members_that_torch_writes(tmp_path: Path, kind: str
             pickles.check(file)
 
 
+@pytest.mark.parametrize("order", [b"big", b"native", b"Little", b"little\n", b"", b"\xff"])
+def test_numbers_in_another_order_of_bytes_are_refused(tmp_path: Path, order: bytes) -> None:
+    """Torch, which turns them round in place, crashes; so the test loads nothing."""
+    file = pickled.write(tmp_path / "order.bin", PLAIN, last=(*pickled.MEMBERS, ("archive/byteorder", order)))
+    with pytest.raises(ValueError, match=r"its numbers are in the byte order '.*', expected 'little'"):
+        pickles.check(file)
+    pickles.check(pickled.write(file, PLAIN, last=(*pickled.MEMBERS, ("archive/byteorder", b"little"))))
+
+
 def test_an_archive_behind_a_bare_pickle_is_refused(tmp_path: Path) -> None:
     """Torch goes by the first bytes, and Python by the last."""
     file = tmp_path / "both.bin"
