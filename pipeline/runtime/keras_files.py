@@ -36,7 +36,7 @@ NETWORK, OF_WEIGHTS, EARLIER = (
     ".h5",
 )  # endings of names; the last for the earlier layout of weights
 MOST_CONFIG = arrays.MOST_DIRECTORY  # bytes: four times the largest network of Keras Applications
-NAMES_MEMORY = 3 << 30  # address space for looking through an HDF5 file, including Python and the library
+NAMES_MEMORY = 2 << 30  # address space for looking through an HDF5 file, including Python and the library
 NAMES_SECONDS = 60.0
 
 # What a description may name, by module. Layers: those that only compute from their inputs and weights. Left out: Lambda and

@@ -9,6 +9,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,41 @@ def of_a_type_elsewhere(file: Any) -> None:
     del file["kind"]
 
 
+def with_attributes(place: str, count: int) -> Callable[[Any], None]:
+    """A file in which a group or an array has so many attributes."""
+
+    def make(file: Any) -> None:
+        file["group/array"] = np.zeros(3, "f4")
+        for number in range(count):
+            file[place].attrs[str(number)] = 1.0
+
+    return make
+
+
+def with_attributes_of(kind: Any, place: str, *, elsewhere: bool) -> Callable[[Any], None]:
+    """A file in which a group or an array has attributes of a type, which may be one object for all of them."""
+
+    def make(file: Any) -> None:
+        import h5py
+
+        file["group/array"] = np.zeros(3, "f4")
+        of = h5py.h5t.py_create(np.dtype(kind), logical=True)
+        if elsewhere:
+            of.commit(file.id, b"kind")
+        for number in range(20):
+            h5py.h5a.create(file[place].id, str(number).encode(), of, h5py.h5s.create(h5py.h5s.SCALAR))
+        if elsewhere:
+            del file["kind"]
+
+    return make
+
+
+def many_words(file: Any) -> None:
+    import h5py
+
+    file.create_dataset("array", (3,), h5py.enum_dtype({str(number): number for number in range(200)}))
+
+
 def lists_for_a_type(file: Any) -> None:
     import h5py
 
@@ -128,7 +164,26 @@ UNFOLDING: dict[str, tuple[Callable[[], bytes], str]] = {
     "a long way": (lambda: h5(deep), "a name that Keras never writes"),
     "a long name": (lambda: h5(lambda file: file.create_group("x" * 5000)), "a name that Keras never writes"),
     "a type that is elsewhere": (lambda: h5(of_a_type_elsewhere), "'array' in it lies elsewhere"),
-    "a list for a type": (lambda: h5(lists_for_a_type), "'array' in it has no type"),
+    "a list for a type": (lambda: h5(lists_for_a_type), "'array' in it has an attribute of a type that Keras never"),
+    "a type of many words": (lambda: h5(many_words), "'array' in it holds no numbers"),
+    "many attributes of the whole": (lambda: h5(with_attributes("/", 101)), "the whole has more than 100 attributes"),
+    "many attributes of a group": (lambda: h5(with_attributes("group", 101)), "'group' in it has more than 100 attributes"),
+    "many attributes of an array": (
+        lambda: h5(with_attributes("group/array", 2000)), "'array' in it has more than 100 attributes",
+    ),
+    **{
+        f"attributes of one type, {kind}, of {place}": (
+            partial(h5, with_attributes_of(kind, place, elsewhere=True)), "an attribute of a type",
+        )
+        for kind in ("f4", "S9", "f4,f4")
+        for place in ("/", "group", "group/array")
+    },
+    "attributes of records": (
+        lambda: h5(with_attributes_of("f4,f4", "group", elsewhere=False)), "'group' in it has an attribute of a type that Keras",
+    ),
+    "attributes of arrays": (
+        lambda: h5(with_attributes_of(("f4", (9,)), "group", elsewhere=False)), "'group' in it has an attribute of a type that",
+    ),
     "something before the file": (lambda: h5(many_names, userblock_size=512), "it is no HDF5 file"),
     "lists of what is free": (
         lambda: h5(many_names, fs_strategy="page", fs_persist=True), "it begins in a way that Keras never writes",
@@ -157,6 +212,16 @@ def refused(data: bytes, name: str, tmp_path: Path) -> str:
 def test_what_hdf5_would_unfold_is_refused(tmp_path: Path, kind: str, name: str) -> None:
     make, said = UNFOLDING[kind]
     assert said in refused(make(), name, tmp_path)
+
+
+def test_attributes_of_plain_types_are_taken(tmp_path: Path) -> None:
+    import h5py
+
+    for kind in ("f4", "i8", "S9", h5py.string_dtype()):
+        (tmp_path / "x.h5").write_bytes(h5(with_attributes_of(kind, "group/array", elsewhere=False)))
+        assert hdf5.count_values(tmp_path / "x.h5") == 3
+    (tmp_path / "x.h5").write_bytes(h5(with_attributes("group", 100)))
+    assert hdf5.count_values(tmp_path / "x.h5") == 3
 
 
 def test_lists_of_names_are_texts(tmp_path: Path) -> None:
