@@ -7,6 +7,7 @@ more memory than the file has bytes, whatever the file claims. Nothing in it is 
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -26,6 +27,9 @@ MOST_DIRECTORY = 4 << 20  # bytes of an archive's directory: tens of thousands o
 MEMORY_SHARE = 0.5  # of the memory, that all arrays of a file may take
 CODES_AT_ONCE = 1 << 20
 END = ".npy"
+# The record at the end of an archive, what leads to the one for large archives, and that one; of each the size of the list of
+# members and its place, or the place of the next.
+_LAST, _LOCATOR, _LAST_64 = struct.Struct("<12x2L2x"), struct.Struct("<8xQ4x"), struct.Struct("<40x2Q")
 OTHER_NAME = 0x7075  # the extra field with another name for a member, which some readers heed and some do not
 
 
@@ -85,12 +89,14 @@ def largest(*, copies: int = 1) -> int:
 
 
 def archive(file: BinaryIO) -> zipfile.ZipFile:
-    """An archive that unpacks to no more than it has: each member stands in it as it is, once, and beside the others.
+    """An archive that unpacks to no more than it has: each member stands in it as it is, once, and beside the others. The file is
+    nothing else than that.
 
     Raises:
         Malformed: it is no such archive.
     """
     size = file.seek(0, 2)
+    _check_ends(file, size)
     opened = zipfile.ZipFile(cast(BinaryIO, _Sparing(file)))
     members = opened.infolist()
     # some readers look for a name without regard to case, so two that differ in nothing else are one
@@ -107,6 +113,32 @@ def archive(file: BinaryIO) -> zipfile.ZipFile:
     if sum(one.file_size for one in members) > size:
         raise Malformed("it claims more bytes than it has")
     return opened
+
+
+def _check_ends(file: BinaryIO, size: int) -> None:
+    """Check that a file begins as an archive and has one list of its members, right before its end. Else it could be another kind
+    of file as well, or one whose list is another for other readers.
+
+    Raises:
+        Malformed: it is not so.
+    """
+    tail = min(size, _LAST.size + _LOCATOR.size + _LAST_64.size)
+    file.seek(size - tail)
+    last = file.read(tail)
+    file.seek(0)
+    begins = file.read(4) == b"PK\3\4" or size == _LAST.size  # one without members is its list alone
+    end = size - _LAST.size
+    if begins and tail >= _LAST.size and last[-_LAST.size :].startswith(b"PK\5\6"):
+        length, begin = _LAST.unpack(last[-_LAST.size :])
+        if last[: -_LAST.size][-_LOCATOR.size :].startswith(b"PK\6\7") and tail > _LAST.size + _LOCATOR.size:
+            end -= _LOCATOR.size + _LAST_64.size
+            (at,) = _LOCATOR.unpack(last[: -_LAST.size][-_LOCATOR.size :])
+            length, begin = _LAST_64.unpack(last[: _LAST_64.size])
+            # without its signature it counts for nobody, and Python then looks elsewhere than others
+            begin = begin if at == end and last.startswith(b"PK\6\6") else -1
+        if begin + length == end and begin >= 0:
+            return
+    raise Malformed("it is no archive, or has something before, behind or between its members and their list")
 
 
 def extra_fields(member: zipfile.ZipInfo) -> list[int]:

@@ -9,7 +9,8 @@ from typing import Any
 from pipeline.runtime.frameworks import load_keras
 from store import digests
 
-# How the default precision of layers is written; in which precision a network computes is kept beside its vectors.
+# How the default precision of layers is written. In which one a process computes is kept beside the vectors; layers that
+# differ from it count for themselves.
 _DEFAULT_PRECISIONS = ("float32", "bfloat16", "mixed_bfloat16")
 # In a configuration of transformers: where it comes from, what wrote it, and what the loader decides.
 _OF_PLACE = ("_name_or_path", "_attn_implementation", "architectures", "dtype", "torch_dtype", "transformers_version")
@@ -22,15 +23,18 @@ def of_keras(network: Any, *, exactly: bool = False) -> str:
     """A network of Keras, whatever its layers are called and whichever backend it runs on.
 
     Args:
-        exactly: also tell in which precision each layer computes.
+        exactly: tell in which precision each layer computes even if all do in that of the process.
     """
     keras = load_keras()
     config = network.get_config()
+    layers = list(network._flatten_layers(include_self=False))
     # what configurations leave out: a layer takes numbers as they are, or brings them to its precision first
-    autocast = [bool(one.autocast) for one in network._flatten_layers(include_self=False)]
-    more = [list(_types(config, every=exactly)), autocast]
-    if exactly:
-        more.append(_precisions(network))
+    more = [list(_types(config, every=exactly)), [bool(one.autocast) for one in layers]]
+    # inputs and networks compute nothing themselves: their policy is that of the process, whatever a file says
+    plain = [one for one in layers if not (isinstance(one, keras.layers.InputLayer) or hasattr(one, "layers"))]
+    policies = [str(one.dtype_policy.name) for one in plain]
+    if exactly or set(policies) - {keras.config.dtype_policy().name}:
+        more.append(policies)
     return of_description("keras", keras.__version__, _without_names(config, _numbers(config)), more)
 
 
@@ -69,10 +73,6 @@ def _without_places(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_places(inner) for key, inner in value.items() if key not in _OF_PLACE}
     return value if isinstance(value, str | int | float | bool | list | None) else str(value)
-
-
-def _precisions(network: Any) -> list[Any]:
-    return [_precisions(one) if hasattr(one, "layers") else str(one.dtype_policy.name) for one in network.layers]
 
 
 def _types(value: Any, *, every: bool, given: frozenset[str] = frozenset()) -> Iterator[str]:

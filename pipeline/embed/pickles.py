@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import pickletools
 import re
-import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,9 +23,6 @@ MOST_NOTE = 64  # bytes of a member that is neither the program nor numbers
 MOST_DEPTH = 64  # dictionaries, lists and tuples in one another, and dimensions of a tensor
 MOST_KEY = 1000  # characters
 MOST_SHARED = 4  # numbers in a tuple that lies in several places
-# Of a zip archive: the record at its end, what leads to the one for large archives, and that one; of each the size of the
-# list of members and its place, or the place of the next.
-_END, _LOCATOR, _END_64 = struct.Struct("<12x2L2x"), struct.Struct("<8xQ4x"), struct.Struct("<40x2Q")
 LARGE = 1  # the extra field of a member with more than 4 GiB
 MEMBER = re.compile(
     r"data\.pkl|data/(0|[1-9][0-9]{0,19})|(\.data/)?version|byteorder|\.format_version|\.storage_alignment"
@@ -64,7 +60,6 @@ def check(file: Path) -> None:
     import torch
 
     with opening.open_regular(file, follow=True) as opened:
-        _check_directory(opened)
         with arrays.archive(opened) as members:
             sizes, program = _checked_members(opened, members)
         _Program(sizes).follow(program)
@@ -86,33 +81,6 @@ def _tensors(held: Any) -> Iterator[Any]:
             yield one
         elif isinstance(one, Mapping | list | tuple):
             todo += [*one.values(), getattr(one, "_metadata", None)] if isinstance(one, Mapping) else one
-
-
-def _check_directory(file: BinaryIO) -> None:
-    """Check that a file begins as an archive, or torch would take it for a bare pickle, and that it has one list of its members,
-    right before its end: of two, torch and Python read different ones.
-
-    Raises:
-        ValueError: it is not so.
-    """
-    size = file.seek(0, os.SEEK_END)
-    tail = min(size, _END.size + _LOCATOR.size + _END_64.size)
-    file.seek(size - tail)
-    last = file.read(tail)
-    file.seek(0)
-    begins = file.read(4) == b"PK\3\4"
-    end = size - _END.size
-    if begins and tail >= _END.size and last[-_END.size :].startswith(b"PK\5\6"):
-        length, begin = _END.unpack(last[-_END.size :])
-        if last[: -_END.size][-_LOCATOR.size :].startswith(b"PK\6\7") and tail > _END.size + _LOCATOR.size:
-            end -= _LOCATOR.size + _END_64.size
-            (at,) = _LOCATOR.unpack(last[: -_END.size][-_LOCATOR.size :])
-            length, begin = _END_64.unpack(last[: _END_64.size])
-            # without its signature it counts for nobody, and Python then looks elsewhere than torch
-            begin = begin if at == end and last.startswith(b"PK\6\6") else -1
-        if begin + length == end and begin >= 0:
-            return
-    raise ValueError(FOREIGN)
 
 
 def _checked_members(file: BinaryIO, members: zipfile.ZipFile) -> tuple[dict[str, int], bytes]:
@@ -144,6 +112,11 @@ def _checked_members(file: BinaryIO, members: zipfile.ZipFile) -> tuple[dict[str
     is_same = sorted(reader.get_all_records()) == sorted(sizes)
     if not is_same or any(reader.get_record(name) != here for name, here in read.items()):
         raise ValueError(f"{FOREIGN}: it is another one for torch")
+    # torch would turn numbers round in place, which crashes where they lie in the file as it is
+    if read.get("byteorder", b"little") != b"little":
+        raise ValueError(
+            f"its numbers are in the byte order {read['byteorder'].decode('ascii', 'replace')!r}, expected 'little'"
+        )
     # torch makes a text of so many bytes for each tensor, and divides by it
     if not ALIGNMENT.fullmatch(read.get(".storage_alignment", b"64")):
         raise ValueError(f"{FOREIGN}: its .storage_alignment is none")

@@ -14,6 +14,7 @@ from typing import Any
 
 MOST_OBJECTS = 100_000  # in a file: groups and arrays
 MOST_PATH = 4096  # bytes of the names that lead to an object: HDF5 keeps them all with each that is open
+MOST_ATTRIBUTES = 100  # of an object: some of its own, and lists of names in pieces of 64 KB
 MOST_TYPE = 32  # characters of the name of a type
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NOWHERE = b"\xff" * 8  # in place of an address
@@ -51,6 +52,7 @@ def count_values(path: Path, *, has_lists: bool = False) -> int:
         raise Unfit(f"it cannot be read ({error})") from None
     with file:
         for name, one in _objects(file, size):
+            _check_attributes(name, one)
             if isinstance(one, h5py.Dataset):
                 _check_array(name, one)
                 taken += one.nbytes
@@ -166,6 +168,8 @@ def _check_header(info: Any, place: str) -> None:
     """Raises:
     Unfit: an object's header has something that Keras never writes.
     """
+    if info.num_attrs > MOST_ATTRIBUTES:  # HDF5 makes something of each as soon as one is looked for
+        raise Unfit(f"{place} has more than {MOST_ATTRIBUTES} attributes")
     parts, is_group = info.hdr.mesg.present, info.type == _h5py().h5o.TYPE_GROUP
     if parts & _FILTERS:
         raise Unfit(f"{place} is compressed, which Keras never writes")
@@ -177,6 +181,21 @@ def _check_header(info: Any, place: str) -> None:
         raise Unfit(f"{place} is kept in a way that Keras never writes")
 
 
+def _check_attributes(name: str, one: Any) -> None:
+    """Raises:
+    Unfit: an attribute of an object is neither text nor numbers, or its type is one for many, which HDF5 makes again for each.
+    """
+    h5py = _h5py()
+
+    def is_odd(key: bytes) -> bool | None:
+        kind = h5py.h5a.open(one.id, key).get_type()
+        is_plain = kind.get_class() in (h5py.h5t.STRING, h5py.h5t.INTEGER, h5py.h5t.FLOAT) and not kind.committed()
+        return None if is_plain else True  # anything else than None ends the iteration
+
+    if h5py.h5a.iterate(one.id, is_odd):
+        raise Unfit(f"{name[:100]!r} in it has an attribute of a type that Keras never writes")
+
+
 def _check_array(name: str, one: Any) -> None:
     """Raises:
     Unfit: an array is not stored in the way Keras writes it.
@@ -186,7 +205,9 @@ def _check_array(name: str, one: Any) -> None:
     if one.is_virtual:
         raise Unfit(f"{place} lies elsewhere")
     numbers = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM, h5py.h5t.OPAQUE)
-    if one.id.get_type().get_class() not in numbers or one.shape is None:
+    kind = one.id.get_type()
+    is_other = kind.get_class() not in numbers or (isinstance(kind, h5py.h5t.TypeEnumID) and kind.get_nmembers() > 2)
+    if is_other or one.shape is None:  # of two words are truth values
         raise Unfit(f"{place} holds no numbers")
     is_bfloat16 = one.dtype.kind == "V" and one.dtype.names is None and one.dtype.itemsize == 2
     if not (one.dtype.kind in KINDS or is_bfloat16):
@@ -214,8 +235,12 @@ def _check_lists(file: Any, size: int) -> None:
             continue
         said: dict[str, list[Any]] = {"layer_names": [], "weight_names": []}
         for key in filter(_READ.fullmatch, group.attrs):
-            # lists of lists could hold one another
-            if h5py.h5a.open(group.id, key.encode()).get_type().get_class() != h5py.h5t.STRING:
+            held = h5py.h5a.open(group.id, key.encode())
+            kind = held.get_type().get_class()
+            # a list of no names, which every layer without weights has, is written as one of no numbers
+            if held.shape == (0,) and kind in (h5py.h5t.INTEGER, h5py.h5t.FLOAT):
+                continue
+            if kind != h5py.h5t.STRING:  # lists of lists could hold one another
                 raise Unfit(f"the {key} of {_place(group)} in it are no text")
             value = group.attrs[key]
             texts = [value] if isinstance(value, str | bytes) else list(getattr(value, "flat", ()))
@@ -223,10 +248,10 @@ def _check_lists(file: Any, size: int) -> None:
             if left < 0:
                 raise Unfit("its lists of names have more bytes than it has")
             said.get(key.rstrip("0123456789"), []).extend(texts)
-        for kind, names in said.items():
+        for list_of, names in said.items():
             found = [h5py.h5o.get_info(group[name].id).addr for name in names if name in group]
             if len(set(found)) < len(found):
-                raise Unfit(f"the {kind} of {_place(group)} in it have one twice")
+                raise Unfit(f"the {list_of} of {_place(group)} in it have one twice")
 
 
 def _place(group: Any) -> str:

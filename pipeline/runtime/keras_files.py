@@ -30,8 +30,13 @@ from store.worker import Died, TookTooLong, Worker
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = {"metadata.json", CONFIG, WEIGHTS}
+NETWORK, OF_WEIGHTS, EARLIER = (
+    ".keras",
+    ".weights.h5",
+    ".h5",
+)  # endings of names; the last for the earlier layout of weights
 MOST_CONFIG = arrays.MOST_DIRECTORY  # bytes: four times the largest network of Keras Applications
-NAMES_MEMORY = 3 << 30  # address space for looking through an HDF5 file, including Python and the library
+NAMES_MEMORY = 2 << 30  # address space for looking through an HDF5 file, including Python and the library
 NAMES_SECONDS = 60.0
 
 # What a description may name, by module. Layers: those that only compute from their inputs and weights. Left out: Lambda and
@@ -73,6 +78,11 @@ VALUES = {"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tenso
 _counting = threading.Lock()  # for counting the weights of layers, one network at a time
 
 
+def layout(name: str) -> str:
+    """How Keras reads a file of this name: one file may be read in several ways, each of which gives other weights."""
+    return next((one for one in (NETWORK, OF_WEIGHTS) if name.endswith(one)), EARLIER)
+
+
 def load_network(file: BinaryIO) -> Any:
     """The network in a ``.keras`` file as a ``keras.Model``, not compiled.
 
@@ -98,7 +108,7 @@ def load_weights(network: Any, file: BinaryIO, name: str) -> None:
     """Load the weights in a ``.h5`` file into a network.
 
     Args:
-        name: the file's name, by which Keras knows the layout of its weights: ``.weights.h5``, or as in earlier versions.
+        name: the file's name, of which Keras goes by the :func:`layout`.
 
     Raises:
         Unfit: the file claims more than it has.
@@ -106,7 +116,7 @@ def load_weights(network: Any, file: BinaryIO, name: str) -> None:
         Exception: it holds no such weights; the kinds are Keras' own.
     """
     check_size(file)
-    is_earlier = not name.endswith(".weights.h5")
+    is_earlier = layout(name) != OF_WEIGHTS
     with _private(file, "model.h5" if is_earlier else WEIGHTS) as path, _strict():
         _count_values(path, has_lists=is_earlier)
         network.load_weights(path)

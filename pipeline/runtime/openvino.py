@@ -32,7 +32,7 @@ NAME = "openvino"
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 # Pictures per inference request. Several requests run in parallel, one per stream, and none waits for another.
 PIECE = 4
-FORMAT = 4  # part of a converted network's key: raise it with every change to the conversion
+FORMAT = 5  # part of a converted network's key: raise it with every change to the conversion
 NETWORK, DIGESTS = "network.xml", "digests.json"
 FILES = {NETWORK, "network.bin"}  # the files of a converted network
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import struct
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 
 from pipeline.embed import architecture, embedders
-from pipeline.embed.embedders import Options
+from pipeline.embed.embedders import Options, keras_applications
 from pipeline.runtime import hdf5, keras_files, openvino
 from pipeline.runtime.frameworks import load_keras
 from store import digests
@@ -107,6 +109,41 @@ def of_a_type_elsewhere(file: Any) -> None:
     del file["kind"]
 
 
+def with_attributes(place: str, count: int) -> Callable[[Any], None]:
+    """A file in which a group or an array has so many attributes."""
+
+    def make(file: Any) -> None:
+        file["group/array"] = np.zeros(3, "f4")
+        for number in range(count):
+            file[place].attrs[str(number)] = 1.0
+
+    return make
+
+
+def with_attributes_of(kind: Any, place: str, *, elsewhere: bool) -> Callable[[Any], None]:
+    """A file in which a group or an array has attributes of a type, which may be one object for all of them."""
+
+    def make(file: Any) -> None:
+        import h5py
+
+        file["group/array"] = np.zeros(3, "f4")
+        of = h5py.h5t.py_create(np.dtype(kind), logical=True)
+        if elsewhere:
+            of.commit(file.id, b"kind")
+        for number in range(20):
+            h5py.h5a.create(file[place].id, str(number).encode(), of, h5py.h5s.create(h5py.h5s.SCALAR))
+        if elsewhere:
+            del file["kind"]
+
+    return make
+
+
+def many_words(file: Any) -> None:
+    import h5py
+
+    file.create_dataset("array", (3,), h5py.enum_dtype({str(number): number for number in range(200)}))
+
+
 def lists_for_a_type(file: Any) -> None:
     import h5py
 
@@ -127,7 +164,26 @@ UNFOLDING: dict[str, tuple[Callable[[], bytes], str]] = {
     "a long way": (lambda: h5(deep), "a name that Keras never writes"),
     "a long name": (lambda: h5(lambda file: file.create_group("x" * 5000)), "a name that Keras never writes"),
     "a type that is elsewhere": (lambda: h5(of_a_type_elsewhere), "'array' in it lies elsewhere"),
-    "a list for a type": (lambda: h5(lists_for_a_type), "'array' in it has no type"),
+    "a list for a type": (lambda: h5(lists_for_a_type), "'array' in it has an attribute of a type that Keras never"),
+    "a type of many words": (lambda: h5(many_words), "'array' in it holds no numbers"),
+    "many attributes of the whole": (lambda: h5(with_attributes("/", 101)), "the whole has more than 100 attributes"),
+    "many attributes of a group": (lambda: h5(with_attributes("group", 101)), "'group' in it has more than 100 attributes"),
+    "many attributes of an array": (
+        lambda: h5(with_attributes("group/array", 2000)), "'array' in it has more than 100 attributes",
+    ),
+    **{
+        f"attributes of one type, {kind}, of {place}": (
+            partial(h5, with_attributes_of(kind, place, elsewhere=True)), "an attribute of a type",
+        )
+        for kind in ("f4", "S9", "f4,f4")
+        for place in ("/", "group", "group/array")
+    },
+    "attributes of records": (
+        lambda: h5(with_attributes_of("f4,f4", "group", elsewhere=False)), "'group' in it has an attribute of a type that Keras",
+    ),
+    "attributes of arrays": (
+        lambda: h5(with_attributes_of(("f4", (9,)), "group", elsewhere=False)), "'group' in it has an attribute of a type that",
+    ),
     "something before the file": (lambda: h5(many_names, userblock_size=512), "it is no HDF5 file"),
     "lists of what is free": (
         lambda: h5(many_names, fs_strategy="page", fs_persist=True), "it begins in a way that Keras never writes",
@@ -156,6 +212,16 @@ def refused(data: bytes, name: str, tmp_path: Path) -> str:
 def test_what_hdf5_would_unfold_is_refused(tmp_path: Path, kind: str, name: str) -> None:
     make, said = UNFOLDING[kind]
     assert said in refused(make(), name, tmp_path)
+
+
+def test_attributes_of_plain_types_are_taken(tmp_path: Path) -> None:
+    import h5py
+
+    for kind in ("f4", "i8", "S9", h5py.string_dtype()):
+        (tmp_path / "x.h5").write_bytes(h5(with_attributes_of(kind, "group/array", elsewhere=False)))
+        assert hdf5.count_values(tmp_path / "x.h5") == 3
+    (tmp_path / "x.h5").write_bytes(h5(with_attributes("group", 100)))
+    assert hdf5.count_values(tmp_path / "x.h5") == 3
 
 
 def test_lists_of_names_are_texts(tmp_path: Path) -> None:
@@ -224,26 +290,68 @@ def test_a_type_of_numbers_makes_another_network(kind: str, exactly: bool) -> No
     assert not architecture.differ(plain, architecture.of_keras(network(), exactly=exactly))
 
 
-def test_the_precision_of_layers_alone_makes_no_other_network() -> None:
-    one, other = network(), network(precision="mixed_bfloat16")
-    assert architecture.of_keras(one) == architecture.of_keras(other)
-    assert architecture.of_keras(one, exactly=True) != architecture.of_keras(other, exactly=True)
+@contextmanager
+def computing_in(policy: str) -> Iterator[None]:
+    """Let layers that say nothing else compute in this precision."""
+    keras = load_keras()
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def in_precisions(*precisions: str | None) -> Any:
+    """A network whose layers without weights compute in these; None for that of the process."""
+    keras = load_keras()
+    pictures = keras.Input((*SIZE, 3), dtype="float32")
+    within = keras.Input((*SIZE, 3), dtype="float32")
+    at = keras.Sequential([within, keras.layers.Rescaling(1.0, dtype=precisions[0])])(pictures)
+    for one in precisions[1:]:
+        at = keras.layers.Rescaling(1.0, offset=2.0**20, dtype=one)(at)
+    return keras.Model(pictures, keras.layers.GlobalAveragePooling2D(dtype=precisions[-1])(at))
+
+
+@pytest.mark.parametrize("exactly", [False, True])
+def test_the_precision_of_a_layer_makes_another_network(exactly: bool) -> None:
+    ways = ("float32", "bfloat16", "mixed_bfloat16")
+    told = {architecture.of_keras(in_precisions(*way), exactly=exactly) for way in itertools.product(ways, repeat=3)}
+    assert len(told) == 27
+
+
+def test_the_precision_of_the_process_makes_no_other_network() -> None:
+    one = in_precisions(None, None, None)
+    with computing_in("mixed_bfloat16"):
+        other = in_precisions(None, None, None)
+        told, exactly = architecture.of_keras(other), architecture.of_keras(other, exactly=True)
+    assert told == architecture.of_keras(one)
+    assert exactly != architecture.of_keras(one, exactly=True)
+
+
+@pytest.mark.parametrize("way", [("float32",) * 3, ("mixed_bfloat16",) * 3, ("float32", "mixed_bfloat16", "float32")])
+def test_a_file_is_the_same_network_in_whatever_precision_the_process_computes(way: Any, tmp_path: Path) -> None:
+    in_precisions(*way).save(tmp_path / "network.keras")
+    batch = np.random.default_rng(0).integers(0, 256, (4, *SIZE, 3), np.uint8)
+
+    def loaded(precision: str) -> Any:
+        with computing_in("float32"):
+            options = Options(str(tmp_path / "network.keras"), SIZE, backend="torch", precision=precision)
+            made = embedders.load("mobilenet", options)
+        return made.architecture, made.embed(list(batch)).tolist()
+
+    assert loaded("float32") == loaded("bfloat16")
 
 
 def test_a_network_with_networks_in_it_is_the_same_on_a_gpu() -> None:
     keras = load_keras()
 
     def convnext(policy: str) -> str:
-        keras.config.set_dtype_policy(policy)
-        with keras.device("meta"):  # without weights, which would take their time
+        with computing_in(policy), keras.device("meta"):  # without weights, which would take their time
             made = keras.applications.ConvNeXtTiny(weights=None, include_top=False, input_shape=(32, 32, 3))
-        return architecture.of_keras(made)
+            return architecture.of_keras(made)
 
-    before = keras.config.dtype_policy()
-    try:
-        assert convnext("float32") == convnext("mixed_bfloat16")
-    finally:
-        keras.config.set_dtype_policy(before)
+    assert convnext("float32") == convnext("mixed_bfloat16")
 
 
 def test_a_short_digest_that_a_set_remembers_still_compares() -> None:
@@ -317,6 +425,41 @@ def test_a_converted_network_is_that_of_its_file(tmp_path: Path, monkeypatch: py
     with pytest.raises(openvino.NotConverted):
         vectors("within")
     assert list((tmp_path / "cache" / "networks").iterdir()) == kept
+
+
+def in_both_layouts(file: Path) -> tuple[Any, Any]:
+    """Write a file of weights in both layouts; the networks of which they are."""
+    import h5py
+    from keras.src.legacy.saving import legacy_h5_format
+
+    made = []
+    for seed in (1, 2):
+        load_keras().utils.set_random_seed(seed)
+        made.append(keras_applications.backbone("mobilenet", weights="random", size=(32, 32), seed=seed))
+    made[0].save_weights(file)
+    with h5py.File(file, "r+") as opened:
+        legacy_h5_format.save_weights_to_hdf5_group(opened, made[1])
+    return made[0], made[1]
+
+
+@needs_openvino
+@pytest.mark.exhaustive
+def test_a_file_read_in_another_way_is_another_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLDFRAME_CACHE", str(tmp_path / "cache"))
+    networks = dict(zip((".weights.h5", ".h5"), in_both_layouts(tmp_path / "both.weights.h5"), strict=True))
+    (tmp_path / "both.h5").write_bytes((tmp_path / "both.weights.h5").read_bytes())
+    for ending, made in networks.items():
+        options = Options(str(tmp_path / f"both{ending}"), (32, 32), backend=openvino.NAME, precision="float32")
+        found = embedders.load("mobilenet", options).settings["weights"]
+        assert found == embedders.weights_digest(made.get_weights())
+
+
+def test_what_a_file_holds_is_known_by_how_it_is_read(tmp_path: Path) -> None:
+    known = set()
+    for ending in (".keras", ".weights.h5", ".h5"):
+        (tmp_path / f"same{ending}").write_bytes(b"the same bytes")
+        known.add(keras_applications._source("mobilenet", str(tmp_path / f"same{ending}"), True))
+    assert len(known) == 3
 
 
 @needs_openvino

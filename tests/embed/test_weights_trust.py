@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.embed import allowed, architecture, embedders, pickles, pretrained
+from pipeline.embed import allowed, embedders, pickles, pretrained
 from pipeline.embed.embedders import Options, clip
 from pipeline.embed.embedders.keras_applications import NETWORKS, backbone, preprocessing
 from pipeline.embed.settings import Settings
@@ -36,7 +36,7 @@ from pipeline.runtime.frameworks import load_keras
 from pipeline.runtime.openvino import FILES
 from pipeline.steps import config
 from pipeline.train import networks
-from store import spill
+from store import arrays, spill
 from store.errors import ColdframeError
 from store.memory import memory_bytes
 from store.parts import sha256_of
@@ -208,13 +208,13 @@ def test_a_pickle_gives_tensors_alone(tiny: Path, tmp_path: Path) -> None:
         pickle.dump({"logit_scale": Evil(ran)}, file, protocol=2)
     with pytest.raises(
         ColdframeError,
-        match=r"not available .*pytorch_model\.bin: (Weights only|File is not|its program|it is not a file)",
+        match=r"not available .*pytorch_model\.bin: (Weights only|it is no archive|its program)",
     ):
         read_everything(folder)
     torch.save({"logit_scale": Evil(ran)}, folder / "pytorch_model.bin")
     with pytest.raises(
         ColdframeError,
-        match=r"not available .*pytorch_model\.bin: (Weights only|File is not|its program|it is not a file)",
+        match=r"not available .*pytorch_model\.bin: (Weights only|it is no archive|its program)",
     ):
         read_everything(folder)
     assert not ran.exists()
@@ -913,6 +913,13 @@ def with_member(held: Held, member: zipfile.ZipInfo) -> bytes:
     return buffer.getvalue()
 
 
+def with_comment(held: Held) -> bytes:
+    buffer = io.BytesIO(packed(held.items()))
+    with zipfile.ZipFile(buffer, "a") as file:
+        file.comment = b"x"
+    return buffer.getvalue()
+
+
 ARCHIVES: dict[str, tuple[Callable[[Held], bytes], str]] = {
     "compressed": (lambda held: packed(held.items(), zipfile.ZIP_DEFLATED), "in it is compressed"),
     "packed tight": (lambda held: packed(held.items(), zipfile.ZIP_LZMA), "in it is compressed"),
@@ -941,7 +948,12 @@ ARCHIVES: dict[str, tuple[Callable[[Held], bytes], str]] = {
         lambda held: packed((held | {"config.json": json.dumps(thing("keras.layers", "ReLU")).encode()}).items()),
         "it describes no network",
     ),
-    "no archive": (lambda held: b"x" * 1000, "File is not a zip file"),
+    "no archive": (lambda held: b"x" * 1000, "it is no archive"),
+    "weights before it": (lambda held: held["model.weights.h5"] + packed(held.items()), "has something before"),
+    "something before it": (lambda held: b"PK\3\4" + packed(held.items()), "has something before"),
+    "something behind it": (lambda held: packed(held.items()) + b"x", "something before, behind"),
+    "a comment": (with_comment, "something before, behind"),
+    "two in one": (lambda held: packed(held.items()) * 2, "has something before"),
 }  # fmt: skip
 
 
@@ -1387,9 +1399,18 @@ def test_an_archive_has_only_members_that_torch_writes(tmp_path: Path, kind: str
         file = pickled.write(tmp_path / f"{at}.bin", PLAIN, *members, last=last)
         with pytest.raises(
             (ValueError, ColdframeError),
-            match=r"it is not a file of tensors as torch writes it|two things of one name|a second name|is no text",
+            match=r"it is not a file of tensors as torch|it is no archive|two things of one name|a second name|is no text",
         ):
             pickles.check(file)
+
+
+@pytest.mark.parametrize("order", [b"big", b"native", b"Little", b"little\n", b"", b"\xff"])
+def test_numbers_in_another_order_of_bytes_are_refused(tmp_path: Path, order: bytes) -> None:
+    """Torch, which turns them round in place, crashes; so the test loads nothing."""
+    file = pickled.write(tmp_path / "order.bin", PLAIN, last=(*pickled.MEMBERS, ("archive/byteorder", order)))
+    with pytest.raises(ValueError, match=r"its numbers are in the byte order '.*', expected 'little'"):
+        pickles.check(file)
+    pickles.check(pickled.write(file, PLAIN, last=(*pickled.MEMBERS, ("archive/byteorder", b"little"))))
 
 
 def test_an_archive_behind_a_bare_pickle_is_refused(tmp_path: Path) -> None:
@@ -1399,7 +1420,7 @@ def test_an_archive_behind_a_bare_pickle_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(file, "a") as opened:
         for one, data in (("archive/data.pkl", PLAIN), *pickled.MEMBERS):
             opened.writestr(one, data)
-    with pytest.raises(ValueError, match="it is not a file of tensors as torch writes it"):
+    with pytest.raises(ColdframeError, match="it is no archive"):
         pickles.check(file)
 
 
@@ -1483,23 +1504,9 @@ def two_lists(folder: Path) -> Path:
 
 
 def test_an_archive_with_two_lists_of_its_members_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="it is not a file of tensors as torch writes it"):
+    with pytest.raises(ColdframeError, match="it is no archive"):
         pickles.check(two_lists(tmp_path))
     pickles.check(tmp_path / "one.bin")
-
-
-def test_a_network_in_another_precision_is_converted_by_itself() -> None:
-    keras = load_keras()
-
-    def network(precision: str) -> Any:
-        pictures = keras.Input((8, 6, 3))
-        pooled = keras.layers.GlobalAveragePooling2D(dtype=precision)(pictures)
-        return keras.Model(pictures, keras.layers.Activation("linear", dtype="float32")(pooled))
-
-    one, other = network("float32"), network("mixed_bfloat16")
-    assert architecture.of_keras(one) == architecture.of_keras(other)  # the same on a GPU and on a processor
-    assert architecture.of_keras(one, exactly=True) != architecture.of_keras(other, exactly=True)
-    assert architecture.of_keras(one, exactly=True) == architecture.of_keras(network("float32"), exactly=True)
 
 
 def test_a_file_of_tensors_larger_than_the_memory_is_refused(tiny: Path, tmp_path: Path) -> None:
@@ -1638,5 +1645,5 @@ def test_a_record_of_a_large_archive_without_its_signature_counts_for_nobody() -
     for signature in (b"PK\6\6", b"\0\0\0\0"):
         record = signature + bytes(36) + struct.pack("<2Q", size, begin)
         large = data[:end] + record + struct.pack("<4sLQL", b"PK\6\7", 0, end, 1) + data[end:]
-        with nullcontext() if any(signature) else pytest.raises(ValueError, match="as torch writes it"):
-            pickles._check_directory(io.BytesIO(large))
+        with nullcontext() if any(signature) else pytest.raises(ColdframeError, match="it is no archive"):
+            arrays._check_ends(io.BytesIO(large), len(large))

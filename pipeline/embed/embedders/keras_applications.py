@@ -117,7 +117,9 @@ def load(name: str, options: Options) -> Embedder:
     keras = load_keras(options.backend)
     device = choose_device(keras, options.device)
     precision = options.precision or ("bfloat16" if device == "gpu" else "float32")
-    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    # a .keras file says of each of its layers in which precision it computes
+    in_bfloat16 = precision == "bfloat16" and keras_files.layout(weights) != keras_files.NETWORK
+    keras.config.set_dtype_policy("mixed_bfloat16" if in_bfloat16 else "float32")
     if keras.backend.backend() == "torch":  # under a device, torch cannot build layers with whole numbers
         network = backbone(name, weights=weights, size=size, seed=options.seed, follow=options.fetch)
         network.to("cuda" if device == "gpu" else "cpu")
@@ -135,8 +137,8 @@ def load(name: str, options: Options) -> Embedder:
                 f"{name}: the network of {weights} cannot compute pictures ({_short(error)}): give other --weights"
             ) from error
 
-    # a .keras file computes in the precision it was saved in
-    precision = "bfloat16" if any(layer.compute_dtype == "bfloat16" for layer in network.layers) else "float32"
+    if any(layer.compute_dtype == "bfloat16" for layer in network.layers):
+        precision = "bfloat16"
     return KerasApplication(run_keras, size, _facts(network), backend=keras.backend.backend(), precision=precision)
 
 
@@ -154,11 +156,11 @@ def _facts(network: Any) -> dict[str, Any]:
 
 
 def _source(name: str, weights: str, follow: bool) -> str:
-    """What identifies the weights before they are loaded: a file's bytes, or one of Keras' own words."""
+    """What identifies the weights before they are loaded: a file's bytes and how it is read, or one of Keras' own words."""
     if weights in OWN:
         return weights
     with _opened(name, Path(weights), follow) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return f"{hashlib.file_digest(file, 'sha256').hexdigest()}{keras_files.layout(weights)}"
 
 
 def _to_convert(
@@ -176,7 +178,9 @@ def _to_convert(
         return network(preprocess(tf.cast(pictures, tf.float32)), training=training)
 
     facts = _facts(network) | {"exactly": architecture.of_keras(network, exactly=True)}
-    if weights.endswith(".keras"):  # its description may say more than Keras tells of the network that it makes from it
+    if (
+        keras_files.layout(weights) == keras_files.NETWORK
+    ):  # its description may say more than Keras tells of what it makes of it
         facts["file"] = _source(name, weights, follow)
     return facts, lambda: ov.convert_model(frozen_graph(forward, (*size, 3)).graph)
 
@@ -260,7 +264,7 @@ def _opened(name: str, file: Path, follow: bool) -> BufferedReader:
     found = ""
     if not follow and not file.is_absolute():
         found = " (only the store names them, and not by a full path)"
-    elif file.suffix in (".h5", ".keras"):
+    elif file.suffix in (keras_files.EARLIER, keras_files.NETWORK):
         try:
             opened = opening.open_regular(file, follow=follow)
             keras_files.check_size(opened)
@@ -277,7 +281,7 @@ def _opened(name: str, file: Path, follow: bool) -> BufferedReader:
 def _from_file(name: str, file: Path, opened: BinaryIO, build: Any, shape: dict[str, Any]) -> Any:
     """The network from an open file, or built and given the weights in the file."""
     try:
-        if file.suffix == ".keras":
+        if keras_files.layout(file.name) == keras_files.NETWORK:
             network = keras_files.load_network(opened)
         else:
             network = build(weights=None, **shape)
