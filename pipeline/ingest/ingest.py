@@ -141,8 +141,10 @@ def out_of_date(moment: Snapshot | None, config: Config) -> str | None:
     if record is None or moment is None:
         return NEVER
     now = resolved(settings)
-    return record.difference(as_json(now), inputs_read(Path(settings.metadata)), Settings) or changed_on_disk(
-        moment, Path(now.images or ""), settings.max_pixels
+    return (
+        record.difference(as_json(now), inputs_read(Path(settings.metadata)), Settings)
+        or record.ahead()
+        or changed_on_disk(moment, Path(now.images or ""), settings.max_pixels)
     )
 
 
