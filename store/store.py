@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from store.manifest import Manifest
 from store.parts import FOLDER, paths
 
 if TYPE_CHECKING:
+    from duckdb.sqltypes import DuckDBPyType
+
     from store.connection import Views
 
 COMMIT_WAIT_SECONDS = 60.0
@@ -228,14 +230,23 @@ class Snapshot:
             self._views.con.execute("reset threads")
         self._views.con.register(view, rows)
 
-    def show_as_text(self, view: str, columns: Sequence[str]) -> None:
-        """Show some columns of a view to this snapshot's connection as text. DuckDB would make a list of a text beside a list."""
-        if columns:
-            from store import connection
+    def types(self, view: str) -> dict[str, DuckDBPyType]:
+        """The columns of a view or a table of this snapshot, and their types."""
+        from store import connection
 
-            texts = ", ".join(f"{name}::varchar as {name}" for name in map(connection.quoted, columns))
-            con = self._views.needed_by(view)
-            con.execute(f"create or replace temp view {view} as select * replace ({texts}) from memory.main.{view}")
+        with connection.explaining(self.root):
+            relation = self._views.needed_by(view).view(view)
+            return dict(zip(relation.columns, relation.types, strict=True))
+
+    def cast(self, view: str, source: str, types: Mapping[str, str]) -> None:
+        """Show the view ``source`` to this snapshot's connection as ``view``, with some columns of other types."""
+        from store import connection
+
+        casts = ", ".join(
+            f"{name}::{kind} as {name}" for name, kind in ((connection.quoted(n), t) for n, t in types.items())
+        )
+        columns = f"* replace ({casts})" if casts else "*"
+        self._views.needed_by(source).execute(f"create or replace temp view {view} as select {columns} from {source}")
 
     def hold_little(self, shown: pa.Table) -> None:
         """Have this snapshot's connection spill to disk early in queries over rows like those of ``shown``, rather than hold all

@@ -190,7 +190,8 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
         return NEVER
     asked = resolved(settings).of_pictures()
     missing = pending.untried(moment, name, replace(settings, views=0))
-    return record.difference(asked, {}, Settings) or (f"{missing} contents have no vector" if missing else None)
+    lacking = f"{missing} contents have no vector" if missing else None
+    return record.difference(asked, {}, Settings) or record.ahead() or lacking
 
 
 def views_out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:

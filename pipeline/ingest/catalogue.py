@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,11 +24,18 @@ class Catalogue:
     """Rows to ingest.
 
     ``rows`` has ``image_id``, ``path``, ``label`` (text, label may be NULL) and then the user's columns. A user's column that
-    would hide one of ours is renamed to ``user_<name>``. ``notes`` are sentences for the user.
+    would hide one of ours is renamed to ``user_<name>``. ``notes`` are sentences for the user. ``names`` are those of the user's
+    columns before repeated ones got a number.
     """
 
     rows: pa.Table
     notes: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+    def called_as(self, known: Iterable[str]) -> Catalogue:
+        """The same catalogue; a column that SQL takes for one of the ``known`` is called exactly as that."""
+        ours = self.rows.column_names[: self.rows.num_columns - len(self.names)]
+        return replace(self, rows=self.rows.rename_columns([*ours, *unique_names(self.names, known)]))
 
 
 def read(
@@ -59,6 +67,11 @@ def read(
 def _from_table(
     source: Path, table: pa.Table, id_column: str | None, path_column: str | None, label_column: str | None
 ) -> Catalogue:
+    for name in table.column_names:
+        if "\0" in name:  # SQL would end the name there, and take it for another column
+            raise ColdframeError(
+                f"{source}: the name of column {name!r} has a NUL character: remove it; if many have, save the file as UTF-8"
+            )
     paths = _column(source, table, "--path", path_column, PATH_COLUMNS)
     labels = _column(source, table, "--label", label_column, LABEL_COLUMNS)
     if paths is None:
@@ -81,7 +94,8 @@ def _from_table(
     if _some_empty(ids) or pc.count_distinct(ids).as_py() < len(ids):
         _refuse_ids(source, ids.to_pylist(), id_column)
     names = [name.strip() or f"column_{position}" for position, name in enumerate(table.column_names, start=1)]
-    user = table.rename_columns(unique_names(_user_name(name) for name in names))
+    wanted = tuple(map(_user_name, names))
+    user = table.rename_columns(unique_names(wanted))
     ours = {
         "image_id": ids,
         "path": paths,
@@ -90,7 +104,7 @@ def _from_table(
     notes = (
         () if labels is not None else (f"{source}: no label column; name it with --label to split and train by class",)
     )
-    return Catalogue(pa.table(ours | {name: user[name] for name in user.column_names}), notes)
+    return Catalogue(pa.table(ours | {name: user[name] for name in user.column_names}), notes, wanted)
 
 
 def _column(

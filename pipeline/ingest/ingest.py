@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pipeline.ingest import catalogue, catalogue_limits, decoding
+from pipeline.ingest import catalogue, catalogue_limits, column_types, decoding
 from pipeline.ingest.examine import Facts, examine, kept_time
 from pipeline.ingest.settings import STEP, Settings, image_folder, resolved, wanted
 from pipeline.runtime.progress import Progress
@@ -26,7 +26,7 @@ from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import as_json, check, from_json, incidental, options
 from store import digests
 from store.errors import TooLittleMemory
-from store.schemas import SCHEMAS, as_text, failure_columns
+from store.schemas import SCHEMAS, failure_columns
 from store.store import Snapshot, Store
 
 REASONS = pa.schema([("path", pa.string()), ("reason", pa.string())])
@@ -82,6 +82,9 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
     started = time.monotonic()
     listed, root = reading.listed, reading.root
     with store.lock("ingest"):
+        known = store.snapshot()
+        theirs = set(known.columns("failures")).difference(SCHEMAS["failures"].names)
+        listed = listed.called_as([*theirs, *known.columns("given_images")])
         found, refused = _look_up(root, listed.rows["path"].unique())
 
         to_examine = _sparingly(partial(_look_for_new, store, found, settings))
@@ -138,8 +141,10 @@ def out_of_date(moment: Snapshot | None, config: Config) -> str | None:
     if record is None or moment is None:
         return NEVER
     now = resolved(settings)
-    return record.difference(as_json(now), inputs_read(Path(settings.metadata)), Settings) or changed_on_disk(
-        moment, Path(now.images or ""), settings.max_pixels
+    return (
+        record.difference(as_json(now), inputs_read(Path(settings.metadata)), Settings)
+        or record.ahead()
+        or changed_on_disk(moment, Path(now.images or ""), settings.max_pixels)
     )
 
 
@@ -270,31 +275,26 @@ def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Setting
     return _reasons(unreadable)
 
 
-def _as_one_type(now: Snapshot, rows: pa.Table) -> pa.Table:
-    """``rows``, with each column as text, here and in the store, if its type has changed: the store keeps one type per column."""
-    before = now.select("given_images").schema
-    changed = [
-        column.name
-        for column in rows.schema
-        if column.name in before.names and before.field(column.name).type != column.type
-    ]
-    now.show_as_text("given_images", changed)
-    for name in changed:
-        rows = rows.set_column(rows.column_names.index(name), name, as_text(rows[name]))
-    return rows
+def _show_rows(now: Snapshot, rows: pa.Table) -> None:
+    """Show ``rows`` as ``listed``, and those of the store as ``stored``, with one type for each column of both."""
+    now.show("rows_read", rows)
+    before, read = now.types("given_images"), now.types("rows_read")
+    types = column_types.of_both(before, read)
+    for view, source, found in (("listed", "rows_read", read), ("stored", "given_images", before)):
+        now.cast(
+            view, source, {name: kind for name, kind in types.items() if name in found and kind != str(found[name])}
+        )
 
 
 def _wanted(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, prune: bool) -> Snapshot:
-    """``now`` with temporary views of the wanted catalogue: ``ready`` rows, ``failed`` rows, and both together."""
-    now.show("listed", _as_one_type(now, listed.rows))
+    """``now`` with temporary views of the wanted catalogue: ``ready`` rows and ``failed`` rows."""
+    _show_rows(now, listed.rows)
     now.show("listed_for_failures", failure_columns(listed.rows))
     now.register("reasons", reasons)
     now.register("options", pa.table({"prune": [prune]}))
     # views: tables would hold the catalogue four times
     now.define("ready", "steps/ingest/ready")
     now.define("failed", "steps/ingest/failed")
-    now.define("catalogue_before", "steps/ingest/catalogue_before")
-    now.define("catalogue_now", "steps/ingest/catalogue_now")
     return now
 
 

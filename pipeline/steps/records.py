@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.steps.settings import declared, incidental
@@ -22,6 +23,7 @@ class Record:
     name: str
     settings: Mapping[str, Any]
     inputs: Mapping[str, Any]
+    created_at: datetime | None
 
     @classmethod
     def of(cls, moment: Snapshot | None, step: str, name: str) -> Record | None:
@@ -39,7 +41,14 @@ class Record:
             name,
             json_of(rows[0]["settings"], f"the settings of {where}"),
             json_of(rows[0]["inputs"], f"the inputs of {where}"),
+            rows[0]["created_at"],
         )
+
+    def ahead(self) -> str | None:
+        """A sentence if the record is dated after now, as by a clock that was ahead: nothing can have happened since it."""
+        if self.created_at is not None and self.created_at <= datetime.now(UTC):
+            return None
+        return f"a clock was ahead: it last finished at {self.created_at}, which is still to come"
 
     def difference(
         self, settings: Mapping[str, Any], inputs: Mapping[str, str], kind: type | None = None

@@ -26,7 +26,7 @@ from store.errors import ColdframeError
 from store.manifest import Manifest
 from store.part_files import STORE, PartFiles
 from store.parts import Part
-from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS
+from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS, folded
 
 ROWS_AT_ONCE = 65_536
 BUNCH_PARTS, BUNCH_BYTES = 64, 16_000_000  # compared together
@@ -120,7 +120,7 @@ class Parts:
         for field in found:
             if field.name in SCHEMAS[dataset].names or pa.types.is_null(field.type):
                 continue
-            other = self._types.setdefault((dataset, _folded(field.name)), field.type)
+            other = self._types.setdefault((dataset, folded(field.name)), field.type)
             if other != field.type:
                 return f"its {field.name} is {field.type}, in another part {other}"
         return None
@@ -235,9 +235,11 @@ def _of_columns(dataset: str, part: Part, file: pq.ParquetFile) -> str | None:
         if count != part.rows:
             return f"{count} rows, expected {part.rows}"
     found = file.schema_arrow
-    names = list(map(_folded, found.names))
+    names = list(map(folded, found.names))
     is_open = dataset in OPEN_DATASETS
     strange = [name for name in names if (name == "split" if is_open else name not in SCHEMAS[dataset].names)]
+    leaves = (file.schema.column(number).path for number in range(len(file.schema)))
+    strange += [ascii(name) for name in (*names, *leaves) if "\0" in name]  # where DuckDB ends a name
     if strange:
         return f"it has a column called {strange[0]}, which coldframe does not write"
     for name, count in Counter(names).items():
@@ -250,11 +252,6 @@ def _of_columns(dataset: str, part: Part, file: pq.ParquetFile) -> str | None:
         if count and not _fits(field.type, found.field(names.index(field.name)).type):
             return f"its {field.name} is {found.field(names.index(field.name)).type}, expected {field.type}"
     return None
-
-
-def _folded(name: str) -> str:
-    """A name as SQL takes it, which ignores the case of A to Z."""
-    return name.encode(errors="surrogateescape").lower().decode(errors="surrogateescape")
 
 
 def _fits(expected: pa.DataType, found: pa.DataType) -> bool:

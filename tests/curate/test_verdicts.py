@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
-from tests.support.coldframe import Catalogue, Coldframe, picture
+from tests.support.coldframe import Catalogue, Coldframe, date_later, parts_of, picture
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +50,23 @@ def test_a_verdict_on_bytes_that_changed_is_shown_as_stale(cf: Coldframe, catalo
     cf.ingest(catalogue)
     assert cf.value("select is_stale from verdicts") is True
     assert "(stale: the bytes have changed since)" in cf("why", "grey-0").stdout
+
+
+def test_a_verdict_is_to_be_obeyed_whatever_its_date(cf: Coldframe, catalogue: Catalogue) -> None:
+    """A clock may have been ahead when it was given."""
+    grey_catalogue(cf, catalogue)
+    cf("keep", "grey-0", "--why", "a moth")
+    date_later(cf, "verdicts", "created_at")
+    assert "FAILED" not in cf("verify").stdout
+    (part,) = parts_of(cf, "curation")
+    table = pq.read_table(cf.path / part.path)
+    is_it = pc.equal(table["image_id"], "grey-0")
+    for column, value in (("rule", "greyscale"), ("split", None)):
+        at = table.column_names.index(column)
+        table = table.set_column(at, column, pc.if_else(is_it, pa.scalar(value, pa.string()), table[column]))
+    with cf.store.commit("test") as commit:
+        commit.replace("curation", table, key=part.key)
+    assert "image_id grey-0, verdict keep, rule greyscale" in cf("verify", code=4).stdout
 
 
 def test_a_verdict_needs_a_reason(cf: Coldframe, catalogue: Catalogue) -> None:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ import pytest
 from PIL import Image
 
 from store import manifest
-from tests.support.coldframe import Catalogue, Coldframe, parts_of, picture
+from tests.support.coldframe import Catalogue, Coldframe, date_later, picture
 
 pytestmark = pytest.mark.slow
 
@@ -99,11 +98,7 @@ def test_a_clock_that_was_ahead_hides_nothing(cf: Coldframe, catalogue: Catalogu
     cf.ingest(catalogue)
     cf("keep", "moth-01", "--why", "ahead")
     for dataset, column in (("files", "examined_at"), ("verdicts", "created_at")):
-        with cf.store.commit("test") as commit:
-            for key in {part.key for part in parts_of(cf, dataset)}:
-                table = pa.concat_tables([pq.read_table(cf.path / part.path) for part in parts_of(cf, dataset, key)])
-                later = pa.compute.add(table[column], pa.scalar(timedelta(days=3650)))
-                commit.replace(dataset, table.set_column(table.column_names.index(column), column, later), key=key)
+        date_later(cf, dataset, column)
     picture("heron", 77).save(catalogue.images / catalogue.rows[0]["file_path"])
     before = cf.value("select content_id from images where image_id = 'finch-00'")
     assert "1 updated" in cf.ingest(catalogue).stderr

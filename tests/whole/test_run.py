@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.coldframe import Catalogue, Coldframe, picture
+from tests.support.coldframe import Catalogue, Coldframe, date_later, picture
 
 pytestmark = pytest.mark.slow
 
@@ -144,6 +144,26 @@ def test_a_file_that_was_mended_is_taken_up(recipe: Coldframe, catalogue: Catalo
     again = states(recipe("run").stderr)
     assert again["ingest"] == "0 files have changed, and 1 of those that failed"
     assert again["embed mean-colour"] == "1 contents have no vector"
+
+
+@pytest.mark.usefixtures("steps_here")
+def test_a_clock_that_was_ahead_hides_no_mended_file(recipe: Coldframe, catalogue: Catalogue) -> None:
+    """Neither one that ingest could not read, nor one that embed found broken."""
+    broken, later = catalogue.add("cut", "moth"), catalogue.images / catalogue.rows[0]["file_path"]
+    broken.write_bytes(b"\xff\xd8\xff")
+    catalogue.write()
+    Path("coldframe.toml").write_text(Path("coldframe.toml").read_text().split("[score.knn]")[0])
+    recipe.ingest(catalogue, code=3)
+    later.write_bytes(b"broken")
+    recipe("embed", "mean-colour", code=3)
+    date_later(recipe, "steps", "created_at")
+    picture("moth", 44).save(broken)
+    picture("finch", 45).save(later)
+    again = states(recipe("run").stderr)
+    assert "a clock was ahead" in again["ingest"]
+    assert "a clock was ahead" in again["embed mean-colour"]
+    assert recipe.value("select count(distinct content_id) from embeddings where view = 0") == len(catalogue.rows)
+    assert states(recipe("run").stderr) == dict.fromkeys(again, "up to date")
 
 
 def test_init_writes_the_reference_recipe(cf: Coldframe) -> None:

@@ -1,6 +1,7 @@
 -- One row per content, of those whose ids begin as from_prefix to to_prefix do, and view that it should have in a feature set and
--- lacks, and whether it could not be embedded before, as of an embed after the last ingest. View 0 is for all contents, 1 to
--- up_to for those of a plan's training rows, or for all where for_rows is 'all'.
+-- lacks, and whether it could not be embedded before, as of an embed after the last ingest; one dated after now, as by a clock that
+-- was ahead, tells nothing. View 0 is for all contents, 1 to up_to for those of a plan's training rows, or for all where for_rows is
+-- 'all'.
 create macro lacking_views(in_embedder, up_to, for_rows, in_plan, from_prefix, to_prefix) as table
     with wanted as (
         select distinct content_id, 0 as view
@@ -17,7 +18,7 @@ create macro lacking_views(in_embedder, up_to, for_rows, in_plan, from_prefix, t
         from failures as f
         join images as i using (image_id)
         where f.step = 'embed' and f.name = in_embedder
-            and (select max(created_at) from steps where step = 'embed' and name = in_embedder)
+            and (select max(created_at) from steps where step = 'embed' and name = in_embedder and created_at <= now())
                 > (select max(created_at) from steps where step = 'ingest')
     )
     select content_id, view, content_id in (from failed) as failed_before

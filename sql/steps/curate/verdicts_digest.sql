@@ -1,3 +1,2 @@
 -- One digest over the standing verdicts.
-select count(*) || ':' || coalesce(bit_xor(md5_number(image_id || chr(31) || verdict || coalesce(chr(31) || label, ''))), 0) as digest
-from verdicts
+from verdicts_digest()

@@ -2,7 +2,7 @@
 with counts as (
     select
         count(*) filter (b.image_id is null) as added,
-        count(*) filter (b.content <> n.content) as updated,
+        count(*) filter (b.content <> n.content or b.is_ready <> n.is_ready) as updated,
         count(*) filter (n.is_ready) as ready,
         count(*) filter (not n.is_ready) as failed
     from rows_now as n

@@ -6,5 +6,5 @@ with readable as (
 select * from readable
 union all by name
 select *
-from given_images
+from stored
 where image_id not in (select image_id from listed) and not (select prune from options)
