@@ -112,7 +112,7 @@ OTHER_KINDS = {
         *(pytest.param(one, marks=pytest.mark.variants) for one in OTHER_KINDS if "lists and" not in one),
     ],
 )
-@pytest.mark.parametrize("name", ["more", pytest.param("MORE", marks=pytest.mark.variants)])
+@pytest.mark.parametrize("name", ["MORE", pytest.param("more", marks=pytest.mark.variants)])
 def test_a_column_of_another_kind_becomes_text(cf: Coldframe, ingest: Ingest, kind: str, name: str) -> None:
     """Under its name in another case too; in one notation for the rows that come again and those that do not."""
     before, now = OTHER_KINDS[kind]
