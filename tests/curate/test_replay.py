@@ -28,7 +28,8 @@ pytestmark = pytest.mark.slow
 
 Rows = list[dict[str, Any]]
 
-some_catalogues = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+some_catalogues = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+many_catalogues = settings(some_catalogues, max_examples=20)
 
 
 @contextmanager
@@ -119,6 +120,13 @@ def test_row_order_does_not_matter(rows: Rows, shuffler: random.Random) -> None:
         assert replayed(store, usual_splits()) == first
 
 
+@pytest.mark.exhaustive
+@many_catalogues
+@given(catalogues(), st.randoms(use_true_random=False))
+def test_row_order_does_not_matter_in_many(rows: Rows, shuffler: random.Random) -> None:
+    test_row_order_does_not_matter.hypothesis.inner_test(rows, shuffler)  # type: ignore[attr-defined]
+
+
 @some_catalogues
 @given(catalogues(), catalogues(), st.integers(0, 10))
 def test_adding_rows_moves_no_row(rows: Rows, more: Rows, copied: int) -> None:
@@ -133,6 +141,13 @@ def test_adding_rows_moves_no_row(rows: Rows, more: Rows, copied: int) -> None:
     for row in added:
         if row["content_id"] in by_content:
             assert after[row["image_id"]] == by_content[row["content_id"]], "a new copy goes where its original is"
+
+
+@pytest.mark.exhaustive
+@many_catalogues
+@given(catalogues(), catalogues(), st.integers(0, 10))
+def test_adding_rows_moves_no_row_in_many(rows: Rows, more: Rows, copied: int) -> None:
+    test_adding_rows_moves_no_row.hypothesis.inner_test(rows, more, copied)  # type: ignore[attr-defined]
 
 
 @some_catalogues
@@ -151,6 +166,13 @@ def test_a_rule_tightened_and_loosened_leaves_no_trace(rows: Rows, seed: int) ->
             if not place.startswith("out"):
                 assert not (before[image_id] != "train" and place == "train"), "nothing moves into train"
         assert replayed(store, plan(-9.0)) == before
+
+
+@pytest.mark.exhaustive
+@many_catalogues
+@given(catalogues(), st.integers(0, 1000))
+def test_a_rule_tightened_and_loosened_leaves_no_trace_in_many(rows: Rows, seed: int) -> None:
+    test_a_rule_tightened_and_loosened_leaves_no_trace.hypothesis.inner_test(rows, seed)  # type: ignore[attr-defined]
 
 
 def test_loosening_a_rule_for_the_first_time_moves_nothing(tmp_path: Path) -> None:

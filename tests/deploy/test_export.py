@@ -76,6 +76,7 @@ def test_an_artefact_gives_what_the_run_gives(exported: Coldframe, catalogue_: C
     assert f"accuracy {row['accuracy']:.4f}" in text
 
 
+@pytest.mark.exhaustive
 @pytest.mark.variants
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_lines_of_the_card_work_without_coldframe(

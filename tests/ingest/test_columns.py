@@ -105,6 +105,7 @@ OTHER_KINDS = {
 }
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
     "kind",
     [
@@ -144,6 +145,7 @@ OF_ONE_KIND = {
 }  # fmt: skip
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
     "kind", ["integers", *(pytest.param(one, marks=pytest.mark.variants) for one in OF_ONE_KIND if one != "integers")]
 )
@@ -174,6 +176,7 @@ def test_names_stay_as_they_were_given_out(names: tuple[str, ...]) -> None:
     assert unique_names(["new", *names], first) == ["new", *first]
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
     "name", ["content_id\0", *(pytest.param(n, marks=pytest.mark.variants) for n in ("split\0", "a\0b", "\0"))]
 )
@@ -187,6 +190,7 @@ def test_a_name_with_a_nul_is_refused(cf: Coldframe, catalogue: Catalogue, inges
     assert not cf.path.exists()
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
     "column",
     [
@@ -214,6 +218,7 @@ NESTED: dict[str, tuple[list[Any], list[Any]]] = {
 }
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
     "name", ["name", *(pytest.param(n, marks=pytest.mark.variants) for n in ("step", "reason", "more"))]
 )

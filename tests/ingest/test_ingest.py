@@ -70,6 +70,7 @@ def test_links_that_stand_for_millions_of_steps_fail_alone(cf: Coldframe, catalo
     assert reasons.keys() == {"lost.png", "gone/../twice-29/moth/moth-03.png"}
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
     ("before", "now", "shown"),
     [
@@ -200,6 +201,7 @@ def test_columns_named_like_ours_in_failures(cf: Coldframe, catalogue: Catalogue
     )
 
 
+@pytest.mark.exhaustive
 def test_a_column_whose_type_changes_becomes_text(cf: Coldframe, catalogue: Catalogue) -> None:
     import datetime
 
@@ -258,6 +260,7 @@ STAYING: dict[str, tuple[list[object], pa.DataType]] = {
 }
 
 
+@pytest.mark.exhaustive
 def test_columns_of_odd_types(cf: Coldframe, catalogue: Catalogue) -> None:
     """With a row that fails, whose columns are text."""
     kinds = KINDS | STAYING
@@ -282,6 +285,7 @@ def test_columns_of_odd_types(cf: Coldframe, catalogue: Catalogue) -> None:
         cf("why", path)
 
 
+@pytest.mark.exhaustive
 def test_a_lower_pixel_limit_counts_for_files_seen_before(cf: Coldframe, catalogue: Catalogue) -> None:
     cf.ingest(catalogue)
     cf.ingest(catalogue, "--max-pixels", 1000, code=3)
@@ -318,6 +322,7 @@ def test_a_file_that_claims_what_cannot_be_kept_fails_alone(cf: Coldframe, catal
     assert "out of range" in cf.value("select reason from failures")
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("years", [400, -400])
 def test_a_file_of_any_date_is_read_once(cf: Coldframe, catalogue: Catalogue, years: int) -> None:
     """Dates survive copying, and a camera may have any."""

@@ -150,6 +150,7 @@ def test_whatever_is_sent_every_byte_stays(untouched: Snapshot) -> None:
     assert throw(untouched, SECONDS)
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
     "query",
     [
