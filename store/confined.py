@@ -24,8 +24,9 @@ from store.asking import NARROW
 from store.errors import TooLittleMemory
 from store.manifest import Manifest
 from store.memory import memory_bytes
+from store.names import unique_names
 from store.part_files import STORE, PartFiles
-from store.schemas import SCHEMAS, unique_names
+from store.schemas import SCHEMAS
 from store.store import Store
 
 JUDGE_BYTES = 1 << 30  # address space for parsing, more than which no honest query takes

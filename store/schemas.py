@@ -5,9 +5,9 @@ A part may have more columns than its schema (the user's own, in ``images`` and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pyarrow as pa
+
+from store.names import unique_names
 
 DEFAULT_PLAN = "default"  # of the commands that work on a plan
 TRAIN, VALIDATION = "train", "val"  # the splits that training knows; others have names of the user's
@@ -259,42 +259,6 @@ COMPUTED = (
 )  # names that queries give to columns beside those of the catalogue; ingest renames the user's own
 # Datasets that had fewer columns in earlier versions: NULL in the parts written then.
 GROWN_DATASETS = ("runs", "evaluations", "scores", "verdicts")
-
-
-def folded(name: str) -> str:
-    """A name as SQL takes it, which ignores the case of A to Z."""
-    return name.encode(errors="surrogateescape").lower().decode(errors="surrogateescape")
-
-
-def unique_names(names: Iterable[str], known: Iterable[str] = ()) -> list[str]:
-    """Names that SQL can tell apart, where case does not count: a repeated one gets a number.
-
-    Args:
-        known: names given out before, which stay as they are spelled. Of names that differ only in case, one that is known goes
-            before the others, so that columns may come in another order.
-    """
-    given, spelled = list(names), {folded(name): name for name in known}
-    exact = set(spelled.values())
-    first: dict[str, int] = {}
-    for at, name in enumerate(given):
-        first.setdefault(name.lower(), at)
-    order = list(range(len(given)))
-    if not exact.issuperset(_numbered(given)):  # else they are the same as before, in the same order
-        order.sort(key=lambda at: (first[given[at].lower()], given[at] not in exact, at))
-    numbered = dict(zip(order, _numbered(given[at] for at in order), strict=True))
-    return [spelled.get(folded(numbered[at]), numbered[at]) for at in range(len(given))]
-
-
-def _numbered(names: Iterable[str]) -> list[str]:
-    taken: set[str] = set()
-    result = []
-    for given in names:
-        name, number = given, 2
-        while name.lower() in taken:
-            name, number = f"{given}_{number}", number + 1
-        taken.add(name.lower())
-        result.append(name)
-    return result
 
 
 def failure_columns(rows: pa.Table) -> pa.Table:

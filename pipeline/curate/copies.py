@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.curate.likeness import candidates
-from pipeline.curate.likeness.alignment import Likeness, Limits, likeness
+from pipeline.curate.likeness.alignment import Likeness, Limits, likeness, opencv
 from pipeline.curate.likeness.candidates import Pairs
 from pipeline.curate.likeness.thumbnails import Thumbnails
 from pipeline.embed import feature_sets
@@ -190,7 +190,7 @@ def _compared(
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
     """Have OpenCV start no threads of its own beside ours."""
-    import cv2
+    cv2 = opencv()
 
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)

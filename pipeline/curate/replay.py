@@ -149,6 +149,8 @@ def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
         if stage.kind == "rule":
             inputs[f"the text of rule {stage.name}"] = digests.of_json(rules.text(stage.name))
     inputs["verdicts"] = snapshot.value("steps/curate/verdicts_digest")
+    if any(queries.uses(text, "corrections") for text in texts):
+        inputs["corrections"] = snapshot.value("steps/curate/corrections_digest")
     near_copies = snapshot.value("steps/curate/copies/digest")
     if near_copies and any(
         stage.kind == "split" or queries.uses(rules.text(stage.name), "copies") for stage in plan.stages

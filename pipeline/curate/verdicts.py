@@ -19,7 +19,7 @@ from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
-RELABEL = "relabel"
+RELABEL, UNSET = "relabel", "unset"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def judge(store: Store, config: Config, given: Sequence[Judged], verdict: str) -
             except ColdframeError as error:
                 error.args = (f"the verdict is recorded, but plan {name!r} could not be replayed: {error}",)
                 raise
-    return Outcome(tuple(row["image_id"] for row in rows), tuple(plans), tuple(notes))
+    return Outcome(tuple(dict.fromkeys(image_ids)), tuple(plans), tuple(notes))
 
 
 def _rows(snapshot: Snapshot, image_ids: list[str], given: Sequence[Judged], verdict: str) -> list[dict[str, Any]]:
@@ -63,6 +63,14 @@ def _rows(snapshot: Snapshot, image_ids: list[str], given: Sequence[Judged], ver
     images = snapshot.select("images", "image_id", "content_id").to_pylist()
     content_of = {row["image_id"]: row["content_id"] for row in images}
     now = snapshot.value("steps/steps/next_time")
+    lost = []  # labels that an image lost with its bytes are withdrawn with those that it has
+    if verdict == UNSET:
+        given_to = snapshot.rows("steps/curate/relabelled_as", image_ids=image_ids)
+        lost = [
+            {"image_id": row["image_id"], "content_id": row["content_id"], "why": "", "label": None}
+            for row in given_to
+            if row["content_id"] != content_of[row["image_id"]]
+        ]
     rows: dict[str, dict[str, Any]] = {}
     labels: dict[str, tuple[str, str | None]] = {}
     for image_id, one in zip(image_ids, given, strict=True):
@@ -82,7 +90,7 @@ def _rows(snapshot: Snapshot, image_ids: list[str], given: Sequence[Judged], ver
                 "label": one.label,
             },
         )
-    return list(rows.values())
+    return [*rows.values(), *(row | {"verdict": verdict, "created_at": now} for row in lost)]
 
 
 def _new_labels(snapshot: Snapshot, rows: list[dict[str, Any]]) -> list[str]:

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from pipeline.ingest import tables
 from store.errors import ColdframeError
-from store.schemas import COMPUTED, SCHEMAS, unique_names
+from store.names import unique_names
+from store.schemas import COMPUTED, SCHEMAS
 
 PATH_COLUMNS = ("path", "file_path", "filepath", "file_name", "filename", "file", "image")
 LABEL_COLUMNS = ("label", "class", "family")

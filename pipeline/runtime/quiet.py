@@ -28,9 +28,11 @@ OWN_SWITCHES = {"DO_NOT_TRACK": "1", "DISABLE_TELEMETRY": "1"}
 # On import, torch makes a folder for what it compiles, in a place that others may know. We compile nothing, so any existing
 # folder will do, if only those who may change the code can write to it.
 COMPILED = "TORCHINDUCTOR_CACHE_DIR"
+LIBRARY_PATH = "LD_LIBRARY_PATH"  # of the folders in which a process looks for libraries
 
 # Only :func:`load` may import these.
 LIBRARIES = (
+    "cv2",
     "huggingface_hub",
     "keras",
     "keras_tuner",
@@ -61,13 +63,27 @@ def load(name: str, *parts: str) -> Any:
         raise ValueError(f"{name}: not one of {', '.join(LIBRARIES)}")
     os.environ.update(SWITCHES)
     guard, then = _WHILE.get(name), _AFTER.get(name)
-    with guard() if guard else nullcontext(), _nothing_compiled():
+    with guard() if guard else nullcontext(), _nothing_compiled(), _same_library_path():
         library = importlib.import_module(name)
         for part in parts:
             getattr(library, part)
     if then:
         then(library)
     return library
+
+
+@contextmanager
+def _same_library_path() -> Iterator[None]:
+    """Keep OpenCV, which Keras imports too, from changing where child processes look for libraries: its change ends in a colon,
+    which means the working folder as well."""
+    given = os.environ.get(LIBRARY_PATH)
+    try:
+        yield
+    finally:
+        if given is not None:
+            os.environ[LIBRARY_PATH] = given
+        else:
+            os.environ.pop(LIBRARY_PATH, None)
 
 
 def _there() -> str:

@@ -24,9 +24,10 @@ from pipeline.upkeep import footers
 from store import connection, opening, spill
 from store.errors import ColdframeError
 from store.manifest import Manifest
+from store.names import folded
 from store.part_files import STORE, PartFiles
 from store.parts import Part
-from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS, folded
+from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS
 
 ROWS_AT_ONCE = 65_536
 BUNCH_PARTS, BUNCH_BYTES = 64, 16_000_000  # compared together

@@ -2,7 +2,7 @@
 -- verdicts by the record, as a clock may have been ahead.
 select c.plan, c.image_id, v.verdict, c.rule, c.split
 from data.curation as c
-join verdicts as v using (image_id)
+join judgements as v using (image_id)
 join steps as s
     on s.step = 'curate' and s.name = c.plan
     and (s.created_at >= v.created_at or json_extract_string(s.inputs, '$.verdicts') = (select digest from verdicts_digest()))

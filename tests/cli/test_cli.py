@@ -298,4 +298,4 @@ def test_each_option_of_a_setting_has_the_default_that_is_declared(name: str) ->
 
 
 def test_the_settings_of_each_section_are_looked_at() -> None:
-    assert {*SETTINGS, "score", "store", "plans"} >= set(config.SECTIONS)
+    assert {*SETTINGS, "copies", "score", "store", "plans"} >= set(config.SECTIONS)

@@ -541,6 +541,7 @@ WRITERS = {  # where else something may reach a terminal, and why
     "pipeline/runtime/terminal.py": "it escapes",
     "pipeline/runtime/output.py": "formats for programs, which are exact",
     "pipeline/embed/embedders/keras_applications.py": "a bar of Keras' own, of a download",
+    "pipeline/curate/scorers/imagenet.py": "a bar of Keras' own, of a download",
 }
 SCRIPTS = "pipeline/demo/training"  # run by hand, on drawn pictures
 ECHOES = {"echo", "secho", "echo_via_pager", "print", "pprint", "print_exc", "print_exception", "print_stack"}

@@ -311,9 +311,10 @@ def test_a_catalogue_too_small_for_the_faults_asked_for(tmp_path: Path, cf: Cold
 
 
 def test_the_recipe_has_every_section_there_is() -> None:
-    """A step that comes to exist has to find its place in the demo, but for those that take up the network again."""
+    """A step that comes to exist has to find its place in the demo, but for copies and those that take up the network again."""
     for plant in ("sample", "report", "none"):
         assert set(tomllib.loads(world.recipe(world.Settings(plant=plant)))) == set(config.SECTIONS) - {
+            "copies",
             "finetune",
             "export",
         }

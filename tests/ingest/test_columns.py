@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from store.schemas import unique_names
+from store.names import unique_names
 from tests.support.coldframe import Catalogue, Coldframe, assert_whole, parts_of
 
 pytestmark = pytest.mark.slow

@@ -7,10 +7,14 @@ prove little: the wings of two butterflies of one species match.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from pipeline.runtime import quiet
 
 SIDE = 320  # pixels of the longer side of a grey picture
 LEAST_SIDE = 40  # pixels of its shorter side: keypoints need room around them
@@ -81,9 +85,15 @@ class Likeness:
     local: float
 
 
+@functools.cache
+def opencv() -> Any:
+    """OpenCV, loaded once: not by several threads."""
+    return quiet.load("cv2")
+
+
 def keypoints(grey: Grey) -> Keypoints:
     """The keypoints of a grey picture; none of one that is flat or narrow."""
-    import cv2
+    cv2 = opencv()
 
     nothing = Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 32), np.uint8))
     if min(grey.shape) < LEAST_SIDE or grey.std() < FLAT:
@@ -110,7 +120,7 @@ def likeness(one: Picture, other: Picture, limits: Limits) -> Likeness | None:
 
 
 def _compared(grey: Grey, own: Keypoints, other: Picture, limits: Limits, *, is_mirrored: bool) -> Likeness | None:
-    import cv2
+    cv2 = opencv()
 
     matches = _matches(own, other.plain)
     if len(matches) < max(limits.inliers, 4):
@@ -133,7 +143,7 @@ def _compared(grey: Grey, own: Keypoints, other: Picture, limits: Limits, *, is_
 
 def _matches(one: Keypoints, other: Keypoints) -> npt.NDArray[np.int64]:
     """Positions of keypoints that match, shape (n, 2)."""
-    import cv2
+    cv2 = opencv()
 
     if min(len(one.points), len(other.points)) < 2:
         return np.zeros((0, 2), np.int64)
@@ -151,7 +161,7 @@ def _overlaid(
 
     The picture that shows more of the scene keeps its place: to enlarge the other would blur it.
     """
-    import cv2
+    cv2 = opencv()
 
     stretch = np.linalg.svd(transformation[:, :2], compute_uv=False)
     scale = float(stretch[0] * stretch[1]) ** 0.5
@@ -206,7 +216,7 @@ def _correlations(one: Grey, other: Grey, inside: Grey) -> tuple[float, float]:
 
 def _sums(one: Grey, other: Grey, inside: Grey) -> Array:
     """For each block the sums of 1, x, y, x², y² and xy over the pixels inside, shape (6, blocks)."""
-    import cv2
+    cv2 = opencv()
 
     down, across = (side // BLOCK for side in inside.shape)
     mask, x, y = (each[: down * BLOCK, : across * BLOCK].astype(np.float32) for each in (inside, one, other))

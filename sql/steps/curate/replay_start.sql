@@ -8,4 +8,4 @@ select
     'train' as split,
     coalesce(v.verdict = 'keep', false) as is_kept
 from images as i
-left join verdicts as v using (image_id)
+left join judgements as v using (image_id)

@@ -1,2 +1,2 @@
--- One digest over the standing verdicts.
+-- One digest over what persons keep and drop.
 from verdicts_digest()
