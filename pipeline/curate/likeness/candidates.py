@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.curate.nearest import centred, nearest
 from store.matrices import FloatMatrix
 
 BLOCK_BYTES = 64 << 20  # of one block of similarities
@@ -22,24 +23,17 @@ Pairs = npt.NDArray[np.int64]  # shape (n, 2), the smaller position first, ascen
 
 
 def by_vectors(matrix: FloatMatrix, neighbours: int) -> Pairs:
-    """Each content with its nearest others by centred cosine; ``matrix`` of shape (n, d) is centred and scaled in place.
+    """Each content with its nearest others by centred cosine; ``matrix`` of shape (n, d).
 
     Centring takes away what all pictures of a catalogue have in common, which would make every cosine large.
     """
-    count = len(matrix)
-    nearest = min(neighbours, count - 1)
-    if nearest < 1:
+    everyone = np.arange(len(matrix))
+    k = min(neighbours, len(matrix) - 1)
+    if k < 1:
         return _pairs([])
-    matrix -= matrix.mean(axis=0, dtype=np.float64).astype(np.float32)
-    matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
-    found = []
-    for start, stop in _blocks(count, 4):
-        similarity = matrix[start:stop] @ matrix.T
-        own = np.arange(stop - start)
-        similarity[own, start + own] = -np.inf
-        best = np.argpartition(similarity, count - nearest, axis=1)[:, count - nearest :]
-        found.append(np.stack([np.repeat(start + own, nearest), best.ravel()], axis=1))
-    return _pairs(found)
+    found, _ = nearest(centred(matrix), everyone, everyone, k)
+    pairs = np.stack([np.repeat(everyone, k), found.ravel()], axis=1)
+    return _pairs([pairs[pairs[:, 1] >= 0]])  # none for vectors that are no numbers
 
 
 def by_hashes(hashes: npt.NDArray[np.uint64], most_bits: int, neighbours: int) -> Pairs:
