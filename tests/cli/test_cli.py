@@ -183,6 +183,7 @@ def test_status_says_what_is_missing_and_still_shows_the_books(ready: Coldframe)
     assert "mean-colour" in status
 
 
+@pytest.mark.exhaustive
 def test_embed_of_several_ends_with_the_worst_exit_code(cf: Coldframe, catalogue: Catalogue) -> None:
     catalogue.add("late", "moth", picture("moth", 5))
     catalogue.write()

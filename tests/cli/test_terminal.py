@@ -234,6 +234,7 @@ def test_errors(strange: tuple[Coldframe, Catalogue], arguments: list[str]) -> N
         assert not any(one.startswith("Error: forged") for one in said), result.stderr
 
 
+@pytest.mark.exhaustive
 def test_errors_of_duckdb_still_say_where(strange: tuple[Coldframe, Catalogue]) -> None:
     cf, _ = strange
     said = cf("sql", "select nosuch + 1 from (select 1 as such)", code=1).stderr.split("\n")

@@ -145,6 +145,7 @@ def test_what_keras_cannot_fetch(small: Coldframe, tmp_path: Path, monkeypatch: 
     assert "the names of ImageNet classes are not available from Keras (URL fetch failure): give numbers" in said
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_file_of_weights_of_the_whole_network(ready: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
     keras = load_keras()

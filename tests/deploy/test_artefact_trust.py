@@ -1207,6 +1207,7 @@ def test_figures_that_a_store_of_an_earlier_version_lacks_are_no_error(exported:
     assert f"| {model_card.NO_FIGURE} |" in model_card.text(card)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_card_of_an_export_is_such_a_card(exported: Coldframe, name: str) -> None:
     folder = exported.path.parent / name

@@ -867,6 +867,7 @@ def test_a_model_that_is_loaded_again_is_checked_again(tmp_path: Path, photo: Pa
         list(model.predict([photo]))
 
 
+@pytest.mark.exhaustive
 def test_training_images_in_the_place_of_others_are_not_taken(tmp_path: Path, photo: Path) -> None:
     def training(label: str) -> bytes:
         held: dict[str, Any] = {
@@ -1140,6 +1141,7 @@ def test_a_killed_predict_leaves_nothing_running(tmp_path: Path, mark: str, phot
     killed(coldframe(tmp_path / "s", "predict", folder, photo), mark, lambda: is_busy(mark, 2))
 
 
+@pytest.mark.exhaustive
 def test_a_killed_query_leaves_nothing_running(cf: Coldframe, catalogue: Catalogue, mark: str) -> None:
     cf.ingest(catalogue)
     query = "select count(*) from range(1000000000000) a, range(1000000000000) b where a.range * b.range = 7"

@@ -60,6 +60,7 @@ def test_a_converted_network_needs_no_framework(ready: Coldframe) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
 
 
+@pytest.mark.exhaustive
 @needs_openvino
 def test_bfloat16_is_asked_for_and_close(weights: Path) -> None:
     from pipeline.embed import embedders

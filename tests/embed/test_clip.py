@@ -40,6 +40,7 @@ def test_zero_shot_takes_the_class_whose_name_is_closest(cf: Coldframe, catalogu
     assert [row["probability"] for row in found] == pytest.approx(wanted.max(axis=1).tolist(), abs=1e-3)
 
 
+@pytest.mark.exhaustive
 def test_clip_quality_is_best_good_minus_best_bad(cf: Coldframe, catalogue: Catalogue, tiny: Path) -> None:
     cf.ingest(catalogue)
     cf("embed", "clip", "--weights", tiny)

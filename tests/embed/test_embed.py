@@ -180,6 +180,7 @@ def test_what_failed_is_tried_again_when_asked_or_after_an_ingest(cf: Coldframe,
     assert cf.value("select count(*) from failures where step = 'embed'") == 0
 
 
+@pytest.mark.exhaustive
 def test_too_many_failures_stop_early_and_keep_what_is_done(cf: Coldframe, tmp_path: Path) -> None:
     catalogue = drawn(tmp_path / "many", per_class=40)
     cf.ingest(catalogue)
@@ -226,6 +227,7 @@ def test_a_picture_that_the_network_cannot_take_fails_alone(
     ]
 
 
+@pytest.mark.exhaustive
 def test_pictures_as_large_as_ingest_took_are_embedded(cf: Coldframe, catalogue: Catalogue) -> None:
     catalogue.add("large", "moth", picture("moth", 1).resize((400, 300)))
     catalogue.write()

@@ -94,6 +94,7 @@ def test_killed_and_started_again_it_ends_with_the_same_views(cf: Coldframe, tmp
     assert "FAILED" not in cf("verify", "--deep").stdout
 
 
+@pytest.mark.exhaustive
 def test_clip_sees_views_through_its_own_processor(split: Coldframe) -> None:
     """Hardly changed, they are hardly other vectors; turned, they are."""
     weights = REPOSITORY / "pipeline" / "demo" / "models" / "clip"
@@ -123,6 +124,7 @@ def test_view_rows_all_needs_no_plan(ready: Coldframe) -> None:
     assert "views = -2, expected from 0 to" in ready("embed", "mean-colour", code=1).stderr
 
 
+@pytest.mark.exhaustive
 def test_views_of_another_augmentation_are_refused(split: Coldframe) -> None:
     split("embed", "mean-colour", "--views", 1, "--rotation", 30)
     said = split("embed", "mean-colour", "--views", 2, "--view-seed", 5, code=1).stderr
@@ -287,6 +289,7 @@ def states(said: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.exhaustive
 def test_a_contact_sheet_of_views(split: Coldframe, catalogue: Catalogue) -> None:
     assert "views.png: views by the default settings: flip 0.5, rotation 15, zoom 0.1; fill reflect, seed 0" in (
         split("inspect", "--views").stderr

@@ -717,6 +717,7 @@ def test_only_names_that_we_wrote_are_believed(kept: Path, names: list[str]) -> 
     assert json.loads(digests.read_text()) == {name: sha256_of(digests.parent / name) for name in FILES}
 
 
+@pytest.mark.exhaustive
 @needs_openvino
 def test_embed_says_what_to_do(ready: Coldframe, kept: Path) -> None:
     kept.chmod(0o777)
@@ -1150,6 +1151,7 @@ def test_weights_are_loaded_once(names: list[str], weights: list[str]) -> None:
         keras_files.load_weights(artefacts.network(), io.BytesIO(earlier(names, weights)), "x.h5")
 
 
+@pytest.mark.exhaustive
 def test_names_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand names that stand for one text of a megabyte: a file of a megabyte would take a thousand."""
     data = earlier(["x" * 1_000_000, *"y" * 1500], ["kernel", "bias"])
@@ -1531,6 +1533,7 @@ def same_weights(folder: Path, name: str, *first: Any) -> Path:
     return folder / f"{name}.keras"
 
 
+@pytest.mark.exhaustive
 def test_the_same_weights_in_another_network_are_another_network(ready: Coldframe, tmp_path: Path) -> None:
     keras = load_keras()
     file = same_weights(tmp_path, "mine")

@@ -111,6 +111,7 @@ def test_the_cut_trains_as_the_whole_network_does(trained: Coldframe) -> None:
     assert_agreement(trained)
 
 
+@pytest.mark.exhaustive
 def test_it_does_so_on_tensorflow_too(trained: Coldframe) -> None:
     """Where OpenVINO computes the activations."""
     program = (
@@ -182,6 +183,7 @@ def test_the_whole_network_with_augmentation(trained: Coldframe) -> None:
     assert trained.rows("select epochs from runs where name = 'augmented'") == [{"epochs": 1}]
 
 
+@pytest.mark.exhaustive
 def test_activations_are_kept_within_bounds_and_collected(trained: Coldframe) -> None:
     shutil.rmtree(trained.path / "activations", ignore_errors=True)  # those of other tests
     options = ("finetune", "mlp", "--epochs", "1", "--batch", "8")

@@ -159,6 +159,7 @@ def test_a_column_of_another_width_keeps_its_kind(cf: Coldframe, ingest: Ingest,
     assert "0 updated" in ingest({"more": now})
 
 
+@pytest.mark.exhaustive
 def test_columns_that_differ_in_case_may_come_in_another_order(cf: Coldframe, ingest: Ingest) -> None:
     ingest({"A": [1, 2], "a": [10, 20]})
     before = cf.rows("select * from images")
@@ -218,6 +219,7 @@ NESTED: dict[str, tuple[list[Any], list[Any]]] = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.variants
 @pytest.mark.parametrize(
     "name", ["name", *(pytest.param(n, marks=pytest.mark.variants) for n in ("step", "reason", "more"))]

@@ -70,6 +70,7 @@ def test_links_that_stand_for_millions_of_steps_fail_alone(cf: Coldframe, catalo
     assert reasons.keys() == {"lost.png", "gone/../twice-29/moth/moth-03.png"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.variants
 @pytest.mark.parametrize(
     ("before", "now", "shown"),
@@ -141,6 +142,7 @@ def test_again_does_only_what_changed(cf: Coldframe, catalogue: Catalogue) -> No
     assert "FAILED" not in cf("verify").stdout
 
 
+@pytest.mark.exhaustive
 def test_rehash_looks_into_files_of_equal_size_and_time(cf: Coldframe, catalogue: Catalogue) -> None:
     file = catalogue.images / catalogue.rows[0]["file_path"]
     picture("finch", 1).save(file, "BMP")

@@ -177,6 +177,7 @@ def test_a_damaged_part_is_not_merged_under_a_new_checksum(store: Store) -> None
     assert sizes(store) == [10, 10, 20]
 
 
+@pytest.mark.exhaustive
 def test_embed_compacts_as_it_goes_and_at_its_end(ready: Coldframe, catalogue: Catalogue) -> None:
     for number in range(16):
         catalogue.add(f"more-{number}", "moth", picture("moth", 5000 + number))

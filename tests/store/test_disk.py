@@ -77,6 +77,7 @@ def test_a_full_disk_costs_no_more_than_the_batch(disk: Path, catalogue: Catalog
     assert cf.value("select count(*) from data.embeddings") == 24
 
 
+@pytest.mark.exhaustive
 def test_gc_works_on_a_full_disk(disk: Path, catalogue: Catalogue) -> None:
     cf = Coldframe(disk / "store")
     cf.ingest(catalogue)
@@ -88,6 +89,7 @@ def test_gc_works_on_a_full_disk(disk: Path, catalogue: Catalogue) -> None:
     assert_whole(cf)
 
 
+@pytest.mark.exhaustive
 def test_a_read_only_disk_can_be_asked_and_says_what_it_cannot(disk: Path, catalogue: Catalogue) -> None:
     cf = Coldframe(disk / "store")
     cf.ingest(catalogue)

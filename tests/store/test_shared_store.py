@@ -142,6 +142,7 @@ def test_manifests_behind_a_link_are_not_counted(
         garbage.find(root, time.time())
 
 
+@pytest.mark.exhaustive
 def test_every_step_works_on_a_shared_store(shared: Coldframe) -> None:
     for folder in (shared.path, shared.path / "parts", *(shared.path / "parts").iterdir()):
         folder.chmod(0o777)

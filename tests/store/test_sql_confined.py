@@ -272,6 +272,7 @@ def test_a_message_that_is_cut_inside_a_character_is_told(untouched: Snapshot, q
         untouched.ask(query, {})
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("fmt", ["ndjson", "csv", "json"])
 def test_the_limit_of_time_is_that_of_the_answer_too(world: Path, fmt: str) -> None:
     command = ("sql", "--timeout", 1, "--format", fmt, "select null as a from range(100000000)")

@@ -121,6 +121,7 @@ def test_labels_and_groups_that_training_has_not_seen(tmp_path: Path) -> None:
     assert "no column 'order' in images; columns: image_id" in cf("evaluate", "--mask-by", "order", code=1).stderr
 
 
+@pytest.mark.exhaustive
 def test_rows_the_run_was_trained_on_are_counted(tmp_path: Path) -> None:
     cf = Coldframe(tmp_path / "store")
     cf.ingest(drawn(tmp_path / "catalogue", per_class=10))
@@ -257,6 +258,7 @@ def test_a_matrix_too_large_for_memory_lies_on_disk_and_learns_the_same(trained:
     assert {path.name for path in trained.path.iterdir()} <= {"locks", "manifests", "parts"}  # nothing is left there
 
 
+@pytest.mark.exhaustive
 def test_folds_predict_every_training_row_by_a_head_that_has_not_seen_it(tmp_path: Path) -> None:
     catalogue = drawn(tmp_path / "catalogue", per_class=12)
     for number in range(6):  # copies, which must not be told apart
@@ -300,6 +302,7 @@ def test_a_class_in_one_fold_is_reported(tmp_path: Path) -> None:
     assert "1 classes of the run have no row here and are in no figure: owl" in cf("evaluate", "--split", "val").stderr
 
 
+@pytest.mark.exhaustive
 def test_several_seeds_are_several_runs(trained: Coldframe) -> None:
     ids = trained("train", "--head", "mlp", "--units", 8, "--as", "seeded", "--seed", 3, "--seeds", 3).stdout.split()
     assert len(ids) == 3
@@ -360,6 +363,7 @@ def test_figures_by_a_column_of_the_catalogue(trained: Coldframe) -> None:
     assert len(trained.rows("select * from group_evaluations where run_id like '%-mlp-%'")) == 2
 
 
+@pytest.mark.exhaustive
 def test_two_runs_are_compared_on_common_rows(trained: Coldframe) -> None:
     trained("evaluate", "linear")
     result = trained("runs", "--against", "mlp", "mlp", "--format", "json")

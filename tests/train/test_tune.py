@@ -89,6 +89,7 @@ def test_a_killed_search_goes_on_and_ends_as_one_never_killed(split_up: Coldfram
     assert [file.name for file in scores(split_up)] == [file.name for file in scores(whole)]
 
 
+@pytest.mark.exhaustive
 def test_another_search_never_reuses_a_score(split_up: Coldframe) -> None:
     split_up("tune", *SHORT)
     folders = {file.parent for file in scores(split_up)}
@@ -142,6 +143,7 @@ def test_rows_that_chose_the_settings_are_known_in_another_plan(split_up: Coldfr
     assert "that chose" not in split_up("evaluate", "knn").stderr
 
 
+@pytest.mark.exhaustive
 def test_gc_removes_the_scores_of_searches_long_over(split_up: Coldframe) -> None:
     split_up("tune", *SHORT)
     assert scores(split_up)

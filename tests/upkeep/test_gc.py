@@ -97,6 +97,7 @@ def test_files_that_nothing_names_and_remains_of_broken_writes_go(ready: Coldfra
     assert aside.exists()
 
 
+@pytest.mark.exhaustive
 def test_killed_between_manifests_and_parts_it_leaves_a_whole_store(ready: Coldframe) -> None:
     ready("split", "test", 0.25)
     ready("split", "test", 0.5)
@@ -151,6 +152,7 @@ ACTIONS = st.tuples(
 )
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=40, deadline=None)
 @given(st.lists(ACTIONS, max_size=12))
 def test_any_sequence_of_changes_compactions_and_collections_keeps_every_row_in_order(

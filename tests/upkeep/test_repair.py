@@ -213,6 +213,7 @@ def test_a_merged_part_is_restored_from_those_it_was_merged_from(cf: Coldframe, 
     assert other.rows("select * from embeddings order by image_id") == before
 
 
+@pytest.mark.exhaustive
 def test_a_feature_set_whose_making_is_known_to_nobody_goes_with_its_vectors(cf: Coldframe) -> None:
     flip(cf, parts_of(cf, "feature_sets", "mean-colour")[0])
     flip(cf, parts_of(cf, "steps", "embed/mean-colour")[0])
@@ -250,6 +251,7 @@ def test_no_image_changes_sides_when_the_memory_of_splits_is_lost(cf: Coldframe)
     assert_whole(cf)
 
 
+@pytest.mark.exhaustive
 def test_a_plan_whose_stages_and_record_are_lost(cf: Coldframe) -> None:
     flip(cf, parts_of(cf, "stages")[0])
     flip(cf, parts_of(cf, "steps", "curate/default")[0])
@@ -330,6 +332,7 @@ def test_a_number_that_is_torn_twice_is_kept_aside_twice(cf: Coldframe) -> None:
     assert len(list((cf.path / "damaged" / "manifests").iterdir())) == 2
 
 
+@pytest.mark.exhaustive
 def test_killed_before_its_commit_or_after_it_a_repair_can_be_run_again(cf: Coldframe) -> None:
     from pipeline.upkeep.mending import keep_aside
 

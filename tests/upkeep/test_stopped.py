@@ -22,7 +22,7 @@ from tests.support.coldframe import Coldframe
 
 pytestmark = pytest.mark.slow
 
-EVERY = pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.exhaustive)])
+EVERY = pytest.mark.parametrize("every", [15, pytest.param(1, marks=pytest.mark.exhaustive)])
 OPERATIONS = ("write", "sync", "sync_folder", "make_folder", "rename", "link", "remove")
 
 

@@ -65,6 +65,7 @@ def outcome(cf: Coldframe, catalogue: Catalogue, more: Sequence[str]) -> dict[st
     return {"said": counted[0]} | {name: cf.rows(query) for name, query in COMES_OF_IT.items()}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("names", ["aliases", pytest.param("all", marks=pytest.mark.exhaustive)])
 def test_no_column_is_taken_for_something_of_ours(tmp_path: Path, catalogue: Catalogue, names: str) -> None:
     plain = Catalogue(tmp_path / "plain", [dict(row) for row in catalogue.rows])

@@ -146,6 +146,7 @@ def test_a_file_that_was_mended_is_taken_up(recipe: Coldframe, catalogue: Catalo
     assert again["embed mean-colour"] == "1 contents have no vector"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("steps_here")
 def test_a_clock_that_was_ahead_hides_no_mended_file(recipe: Coldframe, catalogue: Catalogue) -> None:
     """Neither one that ingest could not read, nor one that embed found broken."""
