@@ -1,9 +1,13 @@
 -- One row per image and original that it copies: the first image of equal bytes (exact), and the best picture of those found to
 -- show the same (near, cropped, rotated, mirrored): most pixels, then the first by id. Correlation, overlap and inliers are
 -- NULL for exact copies, and where an image is tied to the best picture through other copies alone.
-with firsts as (
-    select content_id, min(image_id) as image_id, max(width::bigint * height) as pixels
-    from data.images
+with pictures as (
+    -- without columns of the user's, which may have any name
+    select image_id, content_id, width::bigint * height as pixels from data.images
+),
+firsts as (
+    select content_id, min(image_id) as image_id, max(pixels) as pixels
+    from pictures
     group by content_id
 ),
 members as (
@@ -19,12 +23,12 @@ best as (
 )
 select i.image_id, f.image_id as original_id, 'exact' as kind,
     null::double as correlation, null::double as overlap, null::integer as inliers
-from data.images as i
+from pictures as i
 join firsts as f using (content_id)
 where i.image_id <> f.image_id
 union all
 select i.image_id, b.image_id, coalesce(p.kind, 'near'), p.correlation, p.overlap, p.inliers
-from data.images as i
+from pictures as i
 join members as m using (content_id)
 join best as b using (group_id)
 left join data.copies as p
