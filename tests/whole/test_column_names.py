@@ -22,7 +22,12 @@ COMES_OF_IT = {
     "failures": "select image_id, step, reason from failures order by image_id",
     "splits": "select * from splits order by image_id",
     "exclusions": "select plan, image_id, rule from exclusions order by image_id",
-    "scores": "select image_id, scorer, round(value, 6) as value from scores order by image_id",
+    "scores": "select image_id, scorer, round(value, 6) as value from scores order by image_id, scorer",
+    "suspects": "select image_id, label, suggested, sentence, verdict, label_doubt_rank from suspects order by image_id",
+    "labels": "select image_id, given_label from images where label <> given_label",
+    "verdicts": "select image_id, verdict, label, is_stale from verdicts order by image_id",
+    "copies": "select image_id, original_id, kind from copies order by image_id",
+    "divided": "select plan, splits from divided_copies",
     "predictions": "select image_id, split, label, predicted from predictions order by image_id, split",
     "evaluations": "select evaluation, split, rows, accuracy from evaluations order by evaluation, split",
 }
@@ -46,10 +51,14 @@ def outcome(cf: Coldframe, catalogue: Catalogue, more: Sequence[str]) -> dict[st
     cf.ingest(catalogue, *COLUMNS)
     cf("embed", "mean-colour")
     cf("score", "knn")
+    cf("score", "label-doubt")
     cf("split", "test", "0.3")
+    cf("split", "own", "--where", "phylum = 'nowhere' or image_id = 'moth-07'")
     cf("filter", "greyscale")
+    cf("filter", "label-doubt")
     cf("train", "--head", "centroid")
     cf("evaluate", "centroid", "--split", "test")
+    cf("relabel", "finch-07", "moth", "--why", "wings")
     catalogue.rows[0]["label"] = "heron"
     catalogue.rows[1]["phylum"] = "another"
     picture("moth", 99).save(catalogue.images / catalogue.rows[2]["file_path"])
