@@ -18,7 +18,7 @@ demo: install
 test: install
 	$(BIN)/python -m pytest tests -m "not exhaustive"
 
-# The other tests: every variant of each attack and of each damage, every point at which a process may die (six minutes).
+# The other tests: every variant of each attack and of each damage, every point at which a process may die (eleven minutes).
 exhaustive: install
 	$(BIN)/python -m pytest tests -m exhaustive
 
@@ -89,7 +89,7 @@ bench-predict: install
 bench-scale: install
 	$(BIN)/python -m tests.benchmarks.scale
 
-# What each scorer finds of what is wrong in photographs whose truth is known (five minutes; needs ../shared). Other photographs and
+# What each scorer finds of what is wrong in photographs whose truth is known (two minutes; needs ../shared). Other photographs and
 # weights: make bench-truth TRUTH="FOLDER WEIGHTS TOP".
 bench-truth: install
 	$(BIN)/python -m tests.benchmarks.truth $(TRUTH)

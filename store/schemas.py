@@ -253,10 +253,8 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 # Datasets whose parts may carry the user's own columns, which differ from part to part.
 OPEN_DATASETS = ("images", "failures")
-COMPUTED = (
-    "split",
-    "given_label",
-)  # names that queries give to columns beside those of the catalogue; ingest renames the user's own
+# Names that queries give to columns beside those of the catalogue; ingest renames the user's own.
+COMPUTED = ("split", "given_label")
 # Datasets that had fewer columns in earlier versions: NULL in the parts written then.
 GROWN_DATASETS = ("runs", "evaluations", "scores", "verdicts")
 

@@ -94,19 +94,16 @@ def score(common: Common, names: tuple[str, ...], **flags: Any) -> None:
     if len(names) > 1:  # one process each: two frameworks in one process cause trouble
         codes = [coldframe(common, ["score", name, *words_of(flags)]) for name in names]
         sys.exit(next(filter(None, codes), 0))
-    store = common.open()
-    for name in names:
-        kind = scorers.module(name).Settings
-        unknown = [
-            key for key, value in flags.items() if value not in (None, ()) and key not in kind.__dataclass_fields__
-        ]
-        if unknown:
-            raise click.UsageError(f"{name} has no --{unknown[0]}")
-        own = {key: value for key, value in flags.items() if key in kind.__dataclass_fields__}
-        outcome = scoring.score(store, name, common.config.settings(kind, scoring.STEP, name, flags=own))
-        missing = f", {outcome.without_vector} have no vector in {outcome.embedder}" if outcome.without_vector else ""
-        missing += f", {outcome.without_label} have no label" if outcome.without_label else ""
-        common.say(f"{name}: {outcome.scored} images scored{missing}")
+    (name,) = names
+    kind = scorers.module(name).Settings
+    unknown = [key for key, value in flags.items() if value not in (None, ()) and key not in kind.__dataclass_fields__]
+    if unknown:
+        raise click.UsageError(f"{name} has no --{unknown[0]}")
+    own = {key: value for key, value in flags.items() if key in kind.__dataclass_fields__}
+    outcome = scoring.score(common.open(), name, common.config.settings(kind, scoring.STEP, name, flags=own))
+    missing = f", {outcome.without_vector} have no vector in {outcome.embedder}" if outcome.without_vector else ""
+    missing += f", {outcome.without_label} have no label" if outcome.without_label else ""
+    common.say(f"{name}: {outcome.scored} images scored{missing}")
 
 
 @command("filter", _Rules)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipeline.curate import units
 from pipeline.curate.likeness import candidates
 from pipeline.curate.likeness.alignment import Likeness, Limits, likeness, opencv
 from pipeline.curate.likeness.candidates import Pairs
@@ -191,7 +192,6 @@ def _compared(
 def _one_thread_each() -> Iterator[None]:
     """Have OpenCV start no threads of its own beside ours."""
     cv2 = opencv()
-
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -202,19 +202,10 @@ def _one_thread_each() -> Iterator[None]:
 
 def _groups(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
     """The group of each position that is in a pair: the least position connected with it."""
-    listed = sorted(pairs)
-    if not listed:
-        return {}
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    members, ends = np.unique(np.array(listed), return_inverse=True)
-    ends = ends.reshape(-1, 2)
-    edges = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(len(members),) * 2)
-    component = connected_components(edges, directed=False)[1]
-    least = np.full(component.max() + 1, members.max())
-    np.minimum.at(least, component, members)
-    return dict(zip(members.tolist(), least[component].tolist(), strict=True))
+    ends = np.array(sorted(pairs), np.int64).reshape(-1, 2)
+    links = {"image_id": pa.chunked_array([ends.ravel()]), "link": pa.chunked_array([np.repeat(ends[:, 0], 2)])}
+    found = units.connected(pa.table(links))
+    return dict(zip(found["image_id"].to_pylist(), found["unit"].to_pylist(), strict=True))
 
 
 def _table(found: Found, content_ids: Any) -> pa.Table:

@@ -90,23 +90,19 @@ def of_images(known: Vectors, images: pa.Table, voters: npt.NDArray[np.bool_] | 
     is_all = np.array_equal(place, np.arange(len(known.matrix)))
     found = doubts(known.matrix if is_all else known.matrix[place], pairs % count, votes) if len(pairs) else None
     if found is None:
-        return _described(images.slice(0, 0), names, classes[:0], None, entry[:0])
-    return _described(images, names, classes, found, entry)
-
-
-def _described(
-    images: pa.Table, names: pa.Array, classes: Positions, found: Doubts | None, entry: Positions
-) -> pa.Table:
-    values: Floats = np.zeros(0) if found is None else found.doubt[entry]
+        return _with_columns(images.slice(0, 0), np.zeros(0), [], [])
     suggested: list[str | None] = []
-    evidence: list[str] = []
-    if found is not None:
-        words = names.to_pylist()
-        for own, one in zip(classes.tolist(), entry.tolist(), strict=True):
-            label = words[int(found.suggested[one])]
-            suggested.append(None if found.suggested[one] == own else label)
-            counts = (int(found.nearest[one]), int(found.agreeing[one]), int(found.of_own[one]))
-            evidence.append(_evidence(words[own], label, *counts))
+    evidence = []
+    words = names.to_pylist()
+    for own, one in zip(classes.tolist(), entry.tolist(), strict=True):
+        label = words[int(found.suggested[one])]
+        suggested.append(None if found.suggested[one] == own else label)
+        counts = (int(found.nearest[one]), int(found.agreeing[one]), int(found.of_own[one]))
+        evidence.append(_evidence(words[own], label, *counts))
+    return _with_columns(images, found.doubt[entry], suggested, evidence)
+
+
+def _with_columns(images: pa.Table, values: Floats, suggested: list[str | None], evidence: list[str]) -> pa.Table:
     return (
         images.append_column("value", pa.array(values))
         .append_column("suggested", pa.array(suggested, pa.string()))
@@ -140,10 +136,9 @@ def doubts(matrix: FloatMatrix, classes: Positions, votes: npt.NDArray[np.bool_]
         return None
     beta = SHARPNESS / max(float(closest.std(dtype=np.float64)), LEAST_DEVIATION)
     boost = _boost(unit, classes, votes, beta)
-    others = np.where((near >= 0) & (classes[near] != classes[:, None]), near, -1)
-    judged = _vote(
-        _Near(mates, _weight(mate_cosines, beta)), _Near(others, _weight(near_cosines, beta)), classes, boost
-    )
+    is_other = (near >= 0) & (classes[near] != classes[:, None])
+    others = _Near(np.where(is_other, near, -1), np.where(is_other, _weight(near_cosines, beta), -np.inf))
+    judged = _vote(_Near(mates, _weight(mate_cosines, beta)), others, classes, boost)
     return _suggest(judged, near[:, :SHOWN], classes)
 
 
@@ -209,13 +204,13 @@ class _Judged:
 
 def _vote(mates: _Near, others: _Near, classes: Positions, boost: Floats) -> _Judged:
     """Two rounds: in the second, each vote counts as much as its own label is trusted."""
-    own, other = _total(mates.weight), _total(np.where(others.rows >= 0, others.weight, -np.inf))
+    own, other = _total(mates.weight), _total(others.weight)
     level = float(np.median(np.logaddexp(own, other)))
     first = _doubt(own + boost, other, level)
     limit = float(np.quantile(first, 0.9))
     trust = _log_sigmoid(limit - first)
     trusted_mates = _Near(mates.rows, mates.weight + _trust_without(mates, other, classes, boost, limit, level))
-    trusted_others = _Near(others.rows, np.where(others.rows >= 0, others.weight + trust[others.rows], -np.inf))
+    trusted_others = _Near(others.rows, others.weight + trust[others.rows])
     own, other = _total(trusted_mates.weight), _total(trusted_others.weight)
     level = float(np.median(np.logaddexp(own, other)))
     return _Judged(_doubt(own + boost, other, level), own + boost, trusted_others)
@@ -248,7 +243,7 @@ def _trust_without(
 
     One half in classes of at most four.
     """
-    result = np.full(mates.weight.shape, np.log(0.5))
+    result = np.empty(mates.weight.shape)
     tells = np.bincount(classes) > SMALL
     for start in range(0, len(classes), CHUNK_ROWS):
         part = slice(start, min(start + CHUNK_ROWS, len(classes)))
@@ -256,7 +251,7 @@ def _trust_without(
         is_me = mates.rows[mate] == np.arange(part.start, part.stop)[:, None, None]
         own = _total(np.where(is_me, -np.inf, mates.weight[mate])) + boost[mate]
         doubt = np.logaddexp(level, other[mate]) - own  # without any other classmate: infinite
-        result[part] = np.where(tells[classes[mate]], _log_sigmoid(limit - doubt), result[part])
+        result[part] = np.where(tells[classes[mate]], _log_sigmoid(limit - doubt), np.log(0.5))
     return result
 
 

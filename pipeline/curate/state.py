@@ -155,12 +155,12 @@ def _notes_of_split(snapshot: Snapshot) -> Iterator[str]:
         labels = ", ".join(row["labels"])
         yield f"{row['image_id']} and its copies have several labels ({labels}) and count for the most frequent"
     if len(mixed) > MIXED_SHOWN:
-        yield f"so do {len(mixed) - MIXED_SHOWN} more images and their copies"
+        yield f"{len(mixed) - MIXED_SHOWN} more images and their copies have several labels too"
     joined = snapshot.value("steps/curate/joined")
     if joined:
         yield (
-            f"{joined} images that were left in train before join their copies here, so that nothing is divided: train again; "
-            "--reassign draws anew"
+            f"{joined} images moved here from train, to join their copies: train again, since earlier runs have seen them; "
+            "--reassign draws the split anew"
         )
     shortfall = snapshot.value("steps/curate/split_shortfall")
     if shortfall:

@@ -59,18 +59,10 @@ def judge(store: Store, config: Config, given: Sequence[Judged], verdict: str) -
 
 
 def _rows(snapshot: Snapshot, image_ids: list[str], given: Sequence[Judged], verdict: str) -> list[dict[str, Any]]:
-    """The rows to record: one per image, even if it is named twice."""
+    """The rows to record: one per image, even if it is named twice, and one per label that is withdrawn elsewhere."""
     images = snapshot.select("images", "image_id", "content_id").to_pylist()
     content_of = {row["image_id"]: row["content_id"] for row in images}
     now = snapshot.value("steps/steps/next_time")
-    lost = []  # labels that an image lost with its bytes are withdrawn with those that it has
-    if verdict == UNSET:
-        given_to = snapshot.rows("steps/curate/relabelled_as", image_ids=image_ids)
-        lost = [
-            {"image_id": row["image_id"], "content_id": row["content_id"], "why": "", "label": None}
-            for row in given_to
-            if row["content_id"] != content_of[row["image_id"]]
-        ]
     rows: dict[str, dict[str, Any]] = {}
     labels: dict[str, tuple[str, str | None]] = {}
     for image_id, one in zip(image_ids, given, strict=True):
@@ -79,18 +71,14 @@ def _rows(snapshot: Snapshot, image_ids: list[str], given: Sequence[Judged], ver
         if label != one.label:
             same = "it is" if first == image_id else f"it has the same bytes as {first}, which is"
             raise ColdframeError(f"{image_id}: labelled {one.label!r}, but {same} labelled {label!r}: give one label")
-        rows.setdefault(
-            image_id,
-            {
-                "image_id": image_id,
-                "content_id": content,
-                "verdict": verdict,
-                "why": one.why,
-                "created_at": now,
-                "label": one.label,
-            },
-        )
-    return [*rows.values(), *(row | {"verdict": verdict, "created_at": now} for row in lost)]
+        judged = {"image_id": image_id, "content_id": content, "why": one.why, "label": one.label}
+        rows.setdefault(image_id, judged | {"verdict": verdict, "created_at": now})
+    if verdict != UNSET:
+        return list(rows.values())
+    # a label that an image lost with its bytes is withdrawn with the one that it has
+    relabelled = snapshot.rows("steps/curate/relabelled_as", image_ids=image_ids)
+    lost = [row for row in relabelled if row["content_id"] != content_of[row["image_id"]]]
+    return [*rows.values(), *(rows[row["image_id"]] | {"content_id": row["content_id"]} for row in lost)]
 
 
 def _new_labels(snapshot: Snapshot, rows: list[dict[str, Any]]) -> list[str]:

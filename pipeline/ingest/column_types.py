@@ -39,9 +39,8 @@ def _common(one: DuckDBPyType, other: DuckDBPyType) -> str | None:
             return None if kinds else str(one)
         if one.id == "map":
             return f"MAP({kinds[0]}, {kinds[1]})"
-        return (
-            f"STRUCT({', '.join(f'{quoted(name)} {kind}' for (name, _), kind in zip(_parts(one), kinds, strict=True))})"
-        )
+        fields = (f"{quoted(name)} {kind}" for (name, _), kind in zip(_parts(one), kinds, strict=True))
+        return f"STRUCT({', '.join(fields)})"
     kept = KEPT_AS.get(one.id, str(one))
     if kept == KEPT_AS.get(other.id, str(other)):
         return kept

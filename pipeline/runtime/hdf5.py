@@ -218,9 +218,8 @@ def _check_array(name: str, one: Any) -> None:
         said = h5py.h5a.open(one.id, b"dtype")
         if said.shape != () or said.get_type().get_class() != h5py.h5t.STRING:
             raise Unfit(f"{place} has no type")
-        if (
-            len(str(one.attrs["dtype"])) > MOST_TYPE
-        ):  # reading it may take what it claims to have: here that has a limit
+        # reading it may take what it claims to have: here that has a limit
+        if len(str(one.attrs["dtype"])) > MOST_TYPE:
             raise Unfit(f"{place} has no type")
 
 

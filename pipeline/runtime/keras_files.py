@@ -30,11 +30,8 @@ from store.worker import Died, TookTooLong, Worker
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = {"metadata.json", CONFIG, WEIGHTS}
-NETWORK, OF_WEIGHTS, EARLIER = (
-    ".keras",
-    ".weights.h5",
-    ".h5",
-)  # endings of names; the last for the earlier layout of weights
+# Endings of names; the last for the earlier layout of weights.
+NETWORK, OF_WEIGHTS, EARLIER = ".keras", ".weights.h5", ".h5"
 MOST_CONFIG = arrays.MOST_DIRECTORY  # bytes: four times the largest network of Keras Applications
 NAMES_MEMORY = 2 << 30  # address space for looking through an HDF5 file, including Python and the library
 NAMES_SECONDS = 60.0

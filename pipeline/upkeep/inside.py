@@ -238,6 +238,7 @@ def _of_columns(dataset: str, part: Part, file: pq.ParquetFile) -> str | None:
     found = file.schema_arrow
     names = list(map(folded, found.names))
     is_open = dataset in OPEN_DATASETS
+    # a column given_label is the user's own, of a store of an earlier version, and images does not show it
     strange = [name for name in names if (name == "split" if is_open else name not in SCHEMAS[dataset].names)]
     leaves = (file.schema.column(number).path for number in range(len(file.schema)))
     strange += [ascii(name) for name in (*names, *leaves) if "\0" in name]  # where DuckDB ends a name

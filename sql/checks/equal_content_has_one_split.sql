@@ -4,8 +4,4 @@ from splits as s
 join images as i using (image_id)
 group by s.plan, i.content_id
 having count(distinct s.split) > 1
-    and not exists (
-        from stages as g
-        where g.plan = s.plan and g.kind = 'split' and list_contains(list(s.split), g.name)
-            and json_valid(g.settings) and g.settings->>'where' is not null
-    )
+    and not exists (from given_splits as g where g.plan = s.plan and list_contains(list(s.split), g.split))

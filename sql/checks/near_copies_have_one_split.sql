@@ -2,9 +2,5 @@
 select d.plan, d.original_id, d.images
 from divided_copies as d
 where len(list_filter(d.kinds, lambda kind: kind <> 'exact')) > 0
-    and not exists (
-        from stages as s
-        where s.plan = d.plan and s.kind = 'split' and list_contains(d.splits, s.name)
-            and json_valid(s.settings) and s.settings->>'where' is not null
-    )
+    and not exists (from given_splits as g where g.plan = d.plan and list_contains(d.splits, g.split))
 order by d.plan, d.original_id

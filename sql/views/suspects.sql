@@ -2,7 +2,7 @@
 with placed as (
     select
         image_id, scorer, value, suggested, evidence,
-        -- 1 is the most suspicious; a low probability of what is wanted is, and a high value of the other scorers
+        -- 1 is the most suspicious: the lowest value of scorers that say how good a picture is, the highest of the others
         rank() over (
             partition by scorer order by if(scorer in ('imagenet', 'clip-quality'), value, -value)
         ) as place

@@ -85,7 +85,7 @@ def test_splits_keep_copies_together_and_say_which_move(cf: Coldframe) -> None:
     before = {row["image_id"]: row["split"] for row in cf.rows("select image_id, split from splits")}
     assert "out of date: curate --plan default: changed since: near copies" in cf("status").stdout
     said = cf("curate").stderr
-    assert "images that were left in train before join their copies here, so that nothing is divided" in said
+    assert "images moved here from train, to join their copies: train again" in said
     after = {row["image_id"]: row["split"] for row in cf.rows("select image_id, split from splits")}
     assert not [one for one, split in before.items() if split == "test" and after[one] != "test"]
     for seed in range(ORIGINALS):

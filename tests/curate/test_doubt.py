@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -179,11 +180,9 @@ def test_a_new_label_makes_scores_and_plans_out_of_date(ready: Coldframe, catalo
 
 
 @pytest.fixture
-def recipe(tmp_path: object) -> str:
+def recipe(tmp_path: Path) -> str:
     """A coldframe.toml with two scorers."""
-    from pathlib import Path
-
-    file = Path(str(tmp_path)) / "coldframe.toml"
+    file = tmp_path / "coldframe.toml"
     file.write_text("[score.label-doubt]\n[score.knn]\n", encoding="utf-8")
     return str(file)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pipeline.cli.app import cli
 from tests.support.coldframe import Catalogue, Coldframe, picture
 
 pytestmark = pytest.mark.slow
@@ -87,10 +89,6 @@ def test_what_was_trained_on_the_label_is_out_of_date(ready: Coldframe, tmp_path
 
 
 def test_lists_from_a_file_and_from_standard_input(ready: Coldframe, tmp_path: Path) -> None:
-    from click.testing import CliRunner
-
-    from pipeline.cli.app import cli
-
     file = tmp_path / "corrections.csv"
     file.write_text(
         '\ufeffnote,label,image_id,why\nx,moth,finch-00,wings\n,heron,finch/finch-01.png,"a, beak"\n\n', "utf-8"

@@ -94,7 +94,6 @@ def opencv() -> Any:
 def keypoints(grey: Grey) -> Keypoints:
     """The keypoints of a grey picture; none of one that is flat or narrow."""
     cv2 = opencv()
-
     nothing = Keypoints(np.zeros((0, 2), np.float32), np.zeros((0, 32), np.uint8))
     if min(grey.shape) < LEAST_SIDE or grey.std() < FLAT:
         return nothing
@@ -121,7 +120,6 @@ def likeness(one: Picture, other: Picture, limits: Limits) -> Likeness | None:
 
 def _compared(grey: Grey, own: Keypoints, other: Picture, limits: Limits, *, is_mirrored: bool) -> Likeness | None:
     cv2 = opencv()
-
     matches = _matches(own, other.plain)
     if len(matches) < max(limits.inliers, 4):
         return None
@@ -144,7 +142,6 @@ def _compared(grey: Grey, own: Keypoints, other: Picture, limits: Limits, *, is_
 def _matches(one: Keypoints, other: Keypoints) -> npt.NDArray[np.int64]:
     """Positions of keypoints that match, shape (n, 2)."""
     cv2 = opencv()
-
     if min(len(one.points), len(other.points)) < 2:
         return np.zeros((0, 2), np.int64)
     distances, nearest = cv2.batchDistance(
@@ -162,7 +159,6 @@ def _overlaid(
     The picture that shows more of the scene keeps its place: to enlarge the other would blur it.
     """
     cv2 = opencv()
-
     stretch = np.linalg.svd(transformation[:, :2], compute_uv=False)
     scale = float(stretch[0] * stretch[1]) ** 0.5
     if not 1 / MOST_SCALE < scale < MOST_SCALE or stretch[0] > MOST_STRETCH * stretch[1]:
@@ -181,16 +177,15 @@ def _overlaid(
     )
     if local < LEAST_LOCAL:
         return None
-    angle = abs(np.degrees(np.arctan2(transformation[1, 0] - transformation[0, 1], np.trace(transformation[:, :2]))))
-    kind = (
-        "mirrored"
-        if is_mirrored
-        else "rotated"
-        if angle > TURNED
-        else "cropped"
-        if shared < PART * areas[1]
-        else "near"
-    )
+    if is_mirrored:
+        kind = "mirrored"
+    elif (
+        abs(np.degrees(np.arctan2(transformation[1, 0] - transformation[0, 1], np.trace(transformation[:, :2]))))
+        > TURNED
+    ):
+        kind = "rotated"
+    else:
+        kind = "cropped" if shared < PART * areas[1] else "near"
     return Likeness(kind, correlation, min(1.0, shared / areas[0]), inliers, local)
 
 
@@ -217,7 +212,6 @@ def _correlations(one: Grey, other: Grey, inside: Grey) -> tuple[float, float]:
 def _sums(one: Grey, other: Grey, inside: Grey) -> Array:
     """For each block the sums of 1, x, y, x², y² and xy over the pixels inside, shape (6, blocks)."""
     cv2 = opencv()
-
     down, across = (side // BLOCK for side in inside.shape)
     mask, x, y = (each[: down * BLOCK, : across * BLOCK].astype(np.float32) for each in (inside, one, other))
     x, y = x * mask, y * mask

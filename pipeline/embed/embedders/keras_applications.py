@@ -178,9 +178,7 @@ def _to_convert(
         return network(preprocess(tf.cast(pictures, tf.float32)), training=training)
 
     facts = _facts(network) | {"exactly": architecture.of_keras(network, exactly=True)}
-    if (
-        keras_files.layout(weights) == keras_files.NETWORK
-    ):  # its description may say more than Keras tells of what it makes of it
+    if keras_files.layout(weights) == keras_files.NETWORK:  # whose description may say more than Keras tells of it
         facts["file"] = _source(name, weights, follow)
     return facts, lambda: ov.convert_model(frozen_graph(forward, (*size, 3)).graph)
 
