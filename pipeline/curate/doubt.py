@@ -3,12 +3,14 @@
 The vectors are centred and scaled to length 1. Two images i and j have the weight W_ij = exp(β (min(cos_ij, 0.9) - 1)): a pair
 that is closer than 0.9 counts no more for it, since it may be two photographs of one animal. With *own* the sum of W over the
 20 nearest images of the same class, *other* the sum over those of the 50 nearest images that have another label, and c the median
-of own + other, the doubt is
+of own + other,
 
     s = ln(c + other) - ln(own)
 
 Then the images vote once more, each with the weight of its own trust σ(θ - s), θ being the 90 % quantile of s, so that a wrong
-label says little about the others. The higher s is, the more the images of other classes outweigh those of the own class.
+label says little about the others. The doubt is s / 16, since β is 16 divided by the standard deviation of the similarity to the
+nearest classmate. So a doubt of 1 is what an image has whose classmates are one such deviation less like it than usual, or
+images of other classes so much more.
 """
 
 from __future__ import annotations
@@ -213,7 +215,7 @@ def _vote(mates: _Near, others: _Near, classes: Positions, boost: Floats) -> _Ju
     trusted_others = _Near(others.rows, others.weight + trust[others.rows])
     own, other = _total(trusted_mates.weight), _total(trusted_others.weight)
     level = float(np.median(np.logaddexp(own, other)))
-    return _Judged(_doubt(own + boost, other, level), own + boost, trusted_others)
+    return _Judged(_doubt(own + boost, other, level) / SHARPNESS, own + boost, trusted_others)
 
 
 def _total(weight: Floats) -> Floats:

@@ -27,6 +27,7 @@ FOLDER = "coldframe-demo"
 PLANT_SAMPLE, PLANT_REPORT, PLANT_NONE = PLANTS = ("sample", "report", "none")
 LEAST_ROWS = 120  # enough for some of each kind of fault
 REPORT_PLAN = "report"
+DOUBT_PLAN = "label-doubt"
 SHEET = "pictures.jpg"
 MOST_MARK = 1 << 16  # bytes
 
@@ -58,7 +59,7 @@ embedder = "clip"
 bad = [                          # without "a map", which its model was never told of, and with two more
 {bad}
 ]
-{plans}
+{doubt}{plans}
 [evaluate]
 split = "test"
 mask_by = ["phylum"]
@@ -72,7 +73,7 @@ stages = [
     {{ rule = "cmyk" }},
 {copies}    {{ rule = "clip-quality", threshold = {threshold} }},
     {{ split = "test", share = 0.15 }},
-    {{ rule = "centroid", embedder = "efficientnet", percentile = [95, 97.5], apply_to = "{apply_to}" }},
+    {{ {labels} }},
     {{ split = "val", share = 0.10 }},
 ]
 
@@ -90,6 +91,16 @@ TUNED = """
 embedder = "efficientnet"
 max_epochs = 6                   # 20 is the default: this is a demonstration
 """
+DOUBT = """
+[score.label-doubt]              # ranks the view suspects
+embedder = "efficientnet"
+
+[copies]
+embedder = "efficientnet"
+correlation = 0.97               # 0.9 is the default: two drawings of one creature are more alike than two photographs
+"""
+CENTROID_RULE = 'rule = "centroid", embedder = "efficientnet", percentile = [95, 97.5], apply_to = "{apply_to}"'
+DOUBT_RULE = 'rule = "label-doubt", embedder = "efficientnet"'
 COPIES = '    { rule = "copies" },\n'
 
 
@@ -208,12 +219,19 @@ def _claim(folder: Path, settings: Settings, rows: list[Row]) -> None:
 
 
 def recipe(settings: Settings) -> str:
-    """The text of the world's ``coldframe.toml``: one plan, or two if the report's counts are rehearsed."""
-    copies = COPIES if settings.plant == PLANT_SAMPLE else ""
-    plan = functools.partial(PLAN.format, seed=settings.seed, threshold=threshold())
-    plans = [plan(plan=DEFAULT_PLAN, suffix="", apply_to="train", copies=copies)]
+    """The text of the world's ``coldframe.toml``.
+
+    It has one plan, and a second one to compare: with ``label-doubt`` for a sample's faults, as the report applied ``centroid``
+    for its counts.
+    """
+    is_sample = settings.plant == PLANT_SAMPLE
+    copies = COPIES if is_sample else ""
+    plan = functools.partial(PLAN.format, seed=settings.seed, threshold=threshold(), copies=copies)
+    plans = [plan(plan=DEFAULT_PLAN, suffix="", labels=CENTROID_RULE.format(apply_to="train"))]
+    if is_sample:
+        plans.append(plan(plan=DOUBT_PLAN, suffix=f"-{DOUBT_PLAN}", labels=DOUBT_RULE))
     if settings.plant == PLANT_REPORT:
-        plans.append(plan(plan=REPORT_PLAN, suffix="-report", apply_to="all", copies=""))
+        plans.append(plan(plan=REPORT_PLAN, suffix="-report", labels=CENTROID_RULE.format(apply_to="all")))
     plans += [LINEAR, TUNED]
     bad = "\n".join(f'    "{prompt}",' for prompt in BAD_PROMPTS)
-    return RECIPE.format(plans="".join(plans), bad=bad)
+    return RECIPE.format(plans="".join(plans), bad=bad, doubt=DOUBT if is_sample else "")

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from pipeline.demo import planting, summary, world
+from store.schemas import DEFAULT_PLAN
 from store.store import Store
 from tests.benchmarks.memory import Peak
 
@@ -53,7 +54,7 @@ def figures(folder: Path, rows: int, seed: int) -> dict[str, float]:
     snapshot = summary.with_truth(Store.open(drawn.store).snapshot(), drawn)
     found = summary.quality(snapshot)
     accuracy = {row["head"]: float(row["accuracy"].split()[0]) for row in summary.accuracies(snapshot).to_pylist()}
-    kinds = snapshot.rows("steps/demo/kinds")
+    kinds = snapshot.rows("steps/demo/kinds", plan=DEFAULT_PLAN)
     return {
         "clip_quality_found": found.trained_found / found.trained,
         "clip_quality_found_untrained": found.untrained_found / found.untrained,

@@ -72,7 +72,7 @@ def by_definition(matrix: np.ndarray, classes: np.ndarray) -> Any:
     with np.errstate(divide="ignore"):
         without = np.log(level + other)[None] - np.log(own_without * boost[None])
     trust = np.where(same, np.where(sizes <= 4, 0.5, sigmoid(limit - without)), sigmoid(limit - first))
-    return values((weight * trust * same).sum(axis=1), (weight * trust * ~same).sum(axis=1))
+    return values((weight * trust * same).sum(axis=1), (weight * trust * ~same).sum(axis=1)) / 16
 
 
 @settings(deadline=None, max_examples=25)

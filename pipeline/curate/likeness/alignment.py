@@ -31,9 +31,9 @@ TEXTURED = 3.0  # standard deviation of the grey levels of a block, in either pi
 LEAST_BLOCKS = 6
 # Share of blocks left out of the correlation, the worst: a line of text or a badge covers about as much.
 LEFT_OUT = 0.1
-# Median correlation within blocks. On photographs of wildlife, copies have 0.80 or more, and other pictures that pass all
-# else (one species on a plain ground) at most 0.65.
-LEAST_LOCAL = 0.7
+# Median correlation within blocks. Of hard copies of photographs, 99.5 % have more. Other pictures that pass all else have up to
+# 0.65 if they are photographs (one species on a plain ground), up to 0.91 if they are drawings of one figure.
+LEAST_LOCAL = 0.9
 PART, TURNED = 0.9, 2.0  # of the larger picture that the other shows, or it is a part; degrees
 
 Grey = npt.NDArray[np.uint8]
@@ -113,7 +113,7 @@ def mirror(grey: Grey) -> Grey:
 def likeness(one: Picture, other: Picture, limits: Limits) -> Likeness | None:
     """How two pictures show the same, plain or mirrored; None if they do not."""
     found = [_compared(one.grey, one.plain, other, limits, is_mirrored=False)]
-    if found[0] is None or found[0].local < 0.9:  # a symmetric picture is like its mirror image, but less
+    if found[0] is None or found[0].local < 0.97:  # a symmetric picture is like its mirror image, but less
         found.append(_compared(mirror(one.grey), one.mirrored, other, limits, is_mirrored=True))
     return max((one for one in found if one is not None), key=lambda one: one.local, default=None)
 

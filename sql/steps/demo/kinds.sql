@@ -1,9 +1,8 @@
--- One row per kind of planted fault: how many there are, how many were found, and by what.
+-- One row per kind of planted fault: how many there are, how many a plan found, and by what.
 with counted as (
-    select t.kind, t.standing, o.rule, count(*) as images
-    from outcomes as o
-    join truth as t using (image_id)
-    where t.standing <> 'good'
+    select kind, standing, rule, count(*) as images
+    from outcomes
+    where plan = $plan and standing <> 'good'
     group by all
 )
 select

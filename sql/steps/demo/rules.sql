@@ -1,14 +1,13 @@
--- One row per rule, in the order they work: the planted faults it took out, and the good rows it cost.
+-- One row per rule of a plan, in the order they work: the planted faults it took out, and the good rows it cost.
 with taken as (
     select
-        o.rule,
-        count(*) filter (t.standing <> 'good') as faults_found,
-        count(*) filter (t.standing = 'untrained') as of_them_never_trained_on,
-        count(*) filter (t.standing = 'good') as good_rows_lost
-    from outcomes as o
-    join truth as t using (image_id)
-    where o.rule is not null
-    group by o.rule
+        rule,
+        count(*) filter (standing <> 'good') as faults_found,
+        count(*) filter (standing = 'untrained') as of_them_never_trained_on,
+        count(*) filter (standing = 'good') as good_rows_lost
+    from outcomes
+    where plan = $plan and rule is not null
+    group by rule
 ),
 places as (
     select 'ingest' as rule, -1 as position
