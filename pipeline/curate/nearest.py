@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by cosine, chunk by chunk: pure functions on arrays."""
+"""Nearest neighbours by cosine: pure functions on arrays. Up to some size all pairs are compared, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.curate import approximate
 from store.matrices import FloatMatrix
 
+MOST_PAIRS = 50_000**2  # that are all compared: two minutes on two cores. Beyond, a library finds candidates.
 CHUNK_BYTES = 64 * 2**20  # of similarities at a time
 
 
@@ -24,6 +26,8 @@ def nearest(
 ) -> tuple[npt.NDArray[np.int64], FloatMatrix]:
     """The k references most like each row, never the row itself, the most similar first.
 
+    Exact up to :data:`MOST_PAIRS` pairs. Of more, a few of the k nearest may be missing, and the next ones stand in for them.
+
     Args:
         unit: vectors of length 1, shape (n, d).
         rows: which of them to look at, shape (m,).
@@ -33,6 +37,8 @@ def nearest(
         Positions in ``unit`` and cosines, both of shape (m, min(k, r)); -1 and -inf where there are fewer.
     """
     k = min(k, len(references))
+    if k and len(rows) * len(references) > MOST_PAIRS:
+        return approximate.nearest(unit, rows, references, k)
     found = np.full((len(rows), k), -1, np.int64)
     cosines = np.full((len(rows), k), -np.inf, np.float32)
     if not k:

@@ -33,6 +33,7 @@ LIBRARY_PATH = "LD_LIBRARY_PATH"  # of the folders in which a process looks for 
 # Only :func:`load` may import these.
 LIBRARIES = (
     "cv2",
+    "faiss",
     "huggingface_hub",
     "keras",
     "keras_tuner",

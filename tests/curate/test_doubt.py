@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.curate import doubt
+from pipeline.curate import nearest as neighbours
 from pipeline.curate.nearest import centred, nearest
 from store.errors import ColdframeError
 from store.matrices import Vectors
@@ -32,6 +33,24 @@ def test_nearest_are_the_most_similar_others(seed: int, count: int, k: int) -> N
         assert np.allclose(got, others, atol=1e-5)
         assert (found[row] >= 0).sum() == len(others)
         assert row not in found[row]
+
+
+def test_of_many_vectors_nearly_all_of_the_nearest_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    matrix = (rng.normal(size=(30, 300))[rng.integers(0, 30, 3000)] + rng.normal(size=(3000, 300))).astype(np.float32)
+    matrix[7] = np.nan
+    unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    rows, references = np.arange(2000), np.arange(1000, 3000)
+    found, cosines = nearest(unit, rows, references, 10)
+    monkeypatch.setattr(neighbours, "MOST_PAIRS", 1000)
+    others, their_cosines = nearest(unit, rows, references, 10)
+    assert (others[7] == -1).all()
+    assert not (others == rows[:, None]).any()
+    shared = [len(set(one) & set(other)) / 10 for one, other in zip(found, others, strict=True)]
+    assert np.mean(shared) > 0.95
+    first = (rows != 7) & (found[:, 0] == others[:, 0])
+    assert first.mean() > 0.98
+    assert np.allclose(cosines[first, 0], their_cosines[first, 0], atol=1e-5)
 
 
 def by_definition(matrix: np.ndarray, classes: np.ndarray) -> Any:
