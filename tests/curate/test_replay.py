@@ -17,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.curate import replay
+from pipeline.curate import replay, rules
 from pipeline.curate.plans import Plan, rule_stage, split_stage
+from store import digests
 from store.errors import ColdframeError
 from store.store import Store
 from tests.support.coldframe import Catalogue, Coldframe, picture
@@ -481,3 +482,7 @@ def test_a_split_of_the_catalogues_own_is_taken_as_it_is(cf: Coldframe, catalogu
 def test_a_condition_that_gives_no_split(ready: Coldframe, given: list[str], code: int, said: str) -> None:
     assert said in ready("split", *given, code=code).stderr
     assert ready.value("select count(*) from stages") == 0
+
+
+def test_texts_of_rules_that_come_to_the_same_are_those_of_today() -> None:
+    assert set(replay.SAME_WITHOUT_COPIES) == {digests.of_json(rules.text("copies"))}
