@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+
 from pipeline.curate import units
 from pipeline.curate.plans import Stage
+from store import digests
 from store.errors import ColdframeError, QueryRefused
 from store.store import Snapshot
 
@@ -11,23 +14,40 @@ from store.store import Snapshot
 def take(snapshot: Snapshot, stage: Stage) -> list[str]:
     """Choose the rows of the split (``carved``) out of ``candidates``; return remarks on copies that the split divides.
 
-    The condition is answered as a user's own query is, which can only read the store: it may come with a store of someone else.
-
     Raises:
         ColdframeError: the condition is wrong, or holds for no image.
+    """
+    found = _selected(snapshot, stage)
+    if not len(found):
+        raise ColdframeError(
+            f"split {stage.name}: {stage.settings['where']!r} holds for no image: look at the column with 'coldframe sql'"
+        )
+    snapshot.register("given_split", found)
+    snapshot.materialise("carved", "steps/curate/given_rows")
+    return _leaks(snapshot, stage)
+
+
+def digest(snapshot: Snapshot, stage: Stage) -> str:
+    """A digest of the images for which the condition holds: which columns it reads cannot be told from its text."""
+    try:
+        return digests.of_json(sorted(_selected(snapshot, stage)["image_id"].to_pylist()))
+    except ColdframeError:
+        return "cannot be answered"
+
+
+def _selected(snapshot: Snapshot, stage: Stage) -> pa.Table:
+    """The images for which the condition holds.
+
+    It is answered as a user's own query is, which can only read the store: it may come with a store of someone else.
     """
     where = stage.settings["where"]
     try:
         found = snapshot.ask(f"select image_id from images where (\n{where}\n)", {})
     except QueryRefused as error:
         raise ColdframeError(f"split {stage.name}: the condition {where!r} cannot be answered: {error}") from error
-    if found.column_names != ["image_id"] or not len(found):
-        raise ColdframeError(
-            f"split {stage.name}: {where!r} holds for no image: look at the column with 'coldframe sql'"
-        )
-    snapshot.register("given_split", found)
-    snapshot.materialise("carved", "steps/curate/given_rows")
-    return _leaks(snapshot, stage)
+    if found.column_names != ["image_id"]:
+        raise ColdframeError(f"split {stage.name}: {where!r} is no condition on an image, such as \"set = 'test'\"")
+    return found
 
 
 def _leaks(snapshot: Snapshot, stage: Stage) -> list[str]:

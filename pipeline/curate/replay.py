@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.curate import rules
+from pipeline.curate import given_split, rules
 from pipeline.curate.plans import Plan, current
 from pipeline.curate.state import State
 from pipeline.embed import feature_sets
@@ -140,7 +140,6 @@ def plan_settings(plan: Plan) -> dict[str, Any]:
 def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
     """A digest of each input of a replay of ``plan``: columns of images, verdicts, scores, feature sets."""
     texts = [rules.text(stage.name) for stage in plan.stages if stage.kind == "rule"]
-    texts += [stage.settings["where"] for stage in plan.stages if "where" in stage.settings]
     grouped = {stage.settings.get("by") for stage in plan.stages} - {None}
     columns = [
         name
@@ -153,6 +152,8 @@ def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
         if stage.kind == "rule":
             text = digests.of_json(rules.text(stage.name))
             inputs[f"the text of rule {stage.name}"] = text if near_copies else SAME_WITHOUT_COPIES.get(text, text)
+        elif stage.settings.get("where") is not None:
+            inputs[f"the rows of split {stage.name}"] = given_split.digest(snapshot, stage)
     inputs["verdicts"] = snapshot.value("steps/curate/verdicts_digest")
     if any(queries.uses(text, "corrections") for text in texts):
         inputs["corrections"] = snapshot.value("steps/curate/corrections_digest")

@@ -467,6 +467,35 @@ def test_a_split_of_the_catalogues_own_is_taken_as_it_is(cf: Coldframe, catalogu
     assert cf.value("select count(*) from kept where split = 'val' and subset = 'train'") == 5
 
 
+@pytest.mark.variants
+@pytest.mark.parametrize(
+    "where",
+    [
+        "SUBSET = 'test'",
+        "url like '%a--b%' and subset = 'test'",
+        """ "is test?" = 'yes' """,
+        "columns('sub.*') = 'test'",
+        "image_id in (select image_id from images where subset = 'test')",
+    ],
+)
+def test_a_given_split_is_out_of_date_when_other_rows_are_in_it(
+    cf: Coldframe, catalogue: Catalogue, where: str
+) -> None:
+    def set_apart(first: int) -> None:
+        for number, row in enumerate(catalogue.rows):
+            is_test = number % 4 == first
+            row |= {"subset": "test" if is_test else "train", "is test?": "yes" if is_test else "no"}
+            row["url"] = f"https://example.org/a--b/{number}"
+        catalogue.write()
+        cf.ingest(catalogue)
+
+    set_apart(0)
+    cf("split", "test", "--where", where)
+    assert "out of date" not in cf("status").stdout
+    set_apart(1)
+    assert "curate --plan default: changed since: the rows of split test" in cf("status").stdout
+
+
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
