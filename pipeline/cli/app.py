@@ -64,6 +64,7 @@ STAGES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "relabel": ("curate", "Correct the label of an image."),
         "unset": ("curate", "Withdraw verdicts on images."),
         "why": ("curate", "Explain why an image is in or out of a plan."),
+        "look": ("look", "Look at pictures in a browser, and judge them."),
     },
     "Train": {
         "train": ("train", "Train a head on vectors, or a network on pixels."),

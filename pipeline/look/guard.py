@@ -1,0 +1,137 @@
+"""The guard: which requests are answered at all, and what every answer forbids the browser.
+
+The pages show what came from strangers, and what they are told is written into the store. So a request needs the token of
+this session, the very host and port that are served, and no other origin (against pages of other sites, DNS rebinding and
+forged forms); and the browser may run only our own scripts.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+COOKIE = "coldframe_look"
+MOST_BODY = 4 << 20  # bytes
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; font-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Guard:
+    """An ASGI app before another one: it answers what must not reach that one, and adds headers to what comes back."""
+
+    def __init__(self, app: App, *, token: str, hosts: frozenset[str]) -> None:
+        """``hosts``: the values of the header Host that are served, each with its port."""
+        self._app, self._token, self._hosts = app, token, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # no page of ours opens a web socket
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        headers: dict[str, list[str]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        status, message = self._refusal(scope, headers)
+        if status == 200 and self._opens(scope):
+            await self._let_in(send)
+        elif status != 200:
+            await _answer(send, status, message)
+        else:
+            await self._app(scope, _bounded(receive), _with_headers(send))
+
+    def _refusal(self, scope: Scope, headers: dict[str, list[str]]) -> tuple[int, str]:
+        """Why a request is refused; 200 if it is not."""
+        if len(headers.get("host", [])) != 1 or headers["host"][0] not in self._hosts:
+            return 421, "this address is not served here"
+        origins = headers.get("origin", [])
+        if any(origin not in {f"http://{host}" for host in self._hosts} for origin in origins):
+            return 403, "pages of other sites are not answered"
+        if headers.get("sec-fetch-site", ["none"])[0] not in ("same-origin", "none"):
+            return 403, "pages of other sites are not answered"
+        if scope["method"] not in ("GET", "HEAD", "POST"):
+            return 405, "expected GET or POST"
+        if not (self._opens(scope) or self._is_known(headers)):
+            return 401, "the session is over: open the address that 'coldframe look' printed"
+        if scope["method"] == "POST":
+            if len(origins) != 1:
+                return 403, "a change needs the origin of a page of ours"
+            if headers.get("content-type", [""])[0].split(";")[0].strip().lower() != "application/json":
+                return 415, "expected JSON"
+            length = headers.get("content-length", ["0"])[0]
+            if not length.isascii() or not length.isdigit() or int(length) > MOST_BODY:
+                return 413, f"more than {MOST_BODY} bytes"
+        return 200, ""
+
+    def _opens(self, scope: Scope) -> bool:
+        """Whether it is the address that was printed."""
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
+        is_page = scope["method"] == "GET" and scope["path"] == "/"
+        return is_page and len(given) == 1 and hmac.compare_digest(given[0].encode(), self._token.encode())
+
+    def _is_known(self, headers: dict[str, list[str]]) -> bool:
+        pairs = [pair.strip().partition("=") for line in headers.get("cookie", []) for pair in line.split(";")]
+        given = [value for name, _, value in pairs if name == COOKIE]
+        return len(given) == 1 and hmac.compare_digest(given[0].encode(), self._token.encode())
+
+    async def _let_in(self, send: Send) -> None:
+        cookie = f"{COOKIE}={self._token}; Path=/; HttpOnly; SameSite=Strict"
+        headers = {"location": "/", "set-cookie": cookie, "cache-control": "no-store", **HEADERS}
+        await send({"type": "http.response.start", "status": 303, "headers": _encoded(headers)})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _answer(send: Send, status: int, message: str) -> None:
+    headers = {"content-type": "application/json", "cache-control": "no-store", "connection": "close", **HEADERS}
+    await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
+    await send({"type": "http.response.body", "body": json.dumps({"error": message}).encode()})
+
+
+def _bounded(receive: Receive) -> Receive:
+    """A body that says less of its length than it is, or nothing, is cut off where it is too long."""
+    seen = 0
+
+    async def bounded() -> MutableMapping[str, Any]:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if seen > MOST_BODY else message
+
+    return bounded
+
+
+def _with_headers(send: Send) -> Send:
+    async def sent(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            there = {name.decode("latin-1").lower() for name, _ in message.get("headers", [])}
+            more = {name: value for name, value in HEADERS.items() if name not in there}
+            if "cache-control" not in there:
+                more["cache-control"] = "no-store"
+            message = {**message, "headers": [*message.get("headers", []), *_encoded(more)]}
+        await send(message)
+
+    return sent
+
+
+def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

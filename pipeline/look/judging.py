@@ -1,0 +1,113 @@
+"""Judging: verdicts, taking them back, and the replay of the plan with a look at what it would change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.curate.replay import Replay
+from pipeline.look import asked, reviewing
+from pipeline.look.board import Board
+from pipeline.look.desk import MOST_SHOWN
+from pipeline.look.session import Session
+from store.errors import ColdframeError
+
+SHOWN_OTHERS = 60
+
+
+class Conflict(ColdframeError):
+    """The list is another one by now than the page showed."""
+
+
+def judge(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Record a verdict on the images named, or on all of a list.
+
+    Raises:
+        Conflict: the list has another number of images than the page showed.
+        ColdframeError: as :meth:`pipeline.look.desk.Desk.judge`.
+    """
+    with session.board() as board:
+        positions, queue = _chosen(session, board, given)
+        label, why = given.get("label"), given.get("why")
+        for name, value in (("label", label), ("why", why)):
+            if value is not None and not isinstance(value, str):
+                raise ColdframeError(f"{name}: expected a text")
+        note = session.desk.judge(positions, asked.needed(given, "verdict"), label, why, queue)
+        return {"judged": len(positions), "note": note} | _standing(session, board, positions)
+
+
+def _chosen(session: Session, board: Board, given: Mapping[str, Any]) -> tuple[list[int], str]:
+    whole = given.get("list")
+    if whole is None:
+        seen = given.get("seen")
+        queue = seen.get("queue", "") if isinstance(seen, dict) else ""
+        return board.positions(asked.ids(given)), queue if isinstance(queue, str) else ""
+    if not isinstance(whole, dict):
+        raise ColdframeError("list: expected an object")
+    wanted = asked.wanted(whole)
+    found = [int(at) for at in reviewing.positions(session, board, wanted, whole)]
+    if given.get("expect") != len(found):
+        raise Conflict(f"the list has {len(found):,} pictures by now: look at it again")
+    return found, wanted.queue
+
+
+def undo(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Take back the last act of this session."""
+    with session.board() as board:
+        what, positions = session.desk.undo()
+        return {"undone": len(positions), "what": what} | _standing(session, board, positions)
+
+
+def _standing(session: Session, board: Board, positions: Sequence[int]) -> dict[str, Any]:
+    rows = [board.row(at) for at in positions[:MOST_SHOWN]]
+    return {"rows": rows, "undo": len(session.desk.acts), "pending": session.desk.pending}
+
+
+def choose_plan(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Show another plan."""
+    session.choose(asked.needed(given, "plan"))
+    return {}
+
+
+def replay(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a replay of the plan changes; it is committed where ``preview`` is false."""
+    is_preview = given.get("preview", True) is not False
+    with session.board() as board:
+        replayed, changes = session.desk.preview()
+        after = {row["image_id"]: row for row in replayed.curation.select(["image_id", "rule", "split"]).to_pylist()}
+        moved = [at for at in range(len(board.ids)) if _is_other(board, at, after.get(board.ids[at]))]
+        others = [at for at in moved if board.verdicts[at] is None]
+        by_class = [
+            {"label": row["label"], "before": row["kept_before"], "after": row["kept_after"]}
+            for row in changes.to_pylist()
+            if row["goes"] or row["comes_back"] or row["label"] == "(all)"
+        ]
+        every = by_class.pop() if by_class else {"before": 0, "after": 0}
+        answer = {
+            "plan": board.plan,
+            "kept_before": every["before"],
+            "kept_after": every["after"],
+            "changes": by_class,
+            "others": len(others),
+            "sentence": _sentence(replayed, len(moved) - len(others), len(others)),
+            "rows": [board.row(at) for at in others[:SHOWN_OTHERS]],
+        }
+        if not is_preview:
+            session.desk.replay()
+            session.renew()
+        return answer
+
+
+def _is_other(board: Board, at: int, after: Mapping[str, Any] | None) -> bool:
+    if after is None:
+        return False
+    return (board.rules[at] is None) != (after["rule"] is None) or board.splits[at] != after["split"]
+
+
+def _sentence(replayed: Replay, judged: int, others: int) -> str:
+    said = f"{judged:,} of the pictures that you judged change place"
+    if not others:
+        return f"{said}; nothing else does."
+    moving = [stage.name for stage in replayed.plan.stages if stage.kind == "rule" and stage.settings.get("percentile")]
+    why = f", since the percentile of {moving[0]} is of what is left" if moving else ", since the rules look at what is left"
+    return f"{said}; {others:,} {'other does' if others == 1 else 'others do'} too{why}."

@@ -1,0 +1,131 @@
+"""Maps: the vectors of a feature set in two dimensions, made once and kept under what they were made of."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.embed import feature_sets
+from pipeline.look import asked
+from pipeline.look.board import Board
+from pipeline.look.session import Session
+from pipeline.look.similar import Similar
+from store import digests, garbage, opening, whole
+from store.errors import ColdframeError
+
+METHODS = ("tsne", "pca")
+COMPONENTS = 50
+PERPLEXITY = 30.0
+MOST_TSNE = 20_000  # contents: of more, the rest are laid where their nearest are
+VERSION = 1
+MOST_BYTES = 1 << 30
+
+Points = npt.NDArray[np.float32]
+
+
+def state(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
+    """Whether a map is there; it is begun where it is not."""
+    with session.board() as board:
+        similar, method, digest = _asked(session, board, given)
+        points = session.maps.get(digest)
+        if points is None:
+            points = _kept(session, digest, len(similar.unit))
+        if points is not None:
+            session.maps.put(digest, points)
+            return {"state": "ready", "count": len(board.ids), "digest": digest}
+        unit = similar.unit
+        session.maps.make(digest, lambda: _made(session, digest, unit, method))
+        return {"state": "making", "share": None}
+
+
+def points(session: Session, given: Mapping[str, str]) -> bytes:
+    """x and y of each image, 0 to 1, float32, in the order of :func:`facts`; NaN for one without a vector."""
+    with session.board() as board:
+        similar, _, digest = _asked(session, board, given)
+        found = session.maps.get(digest)
+        if found is None:
+            raise ColdframeError("the map is not made yet")
+        rows = similar.rows
+        placed = np.full((len(board.ids), 2), np.nan, np.float32)
+        placed[rows >= 0] = found[rows[rows >= 0]]
+        return placed.astype("<f4").tobytes()
+
+
+def facts(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
+    """What the points can be coloured by."""
+    with session.board() as board:
+        shown: dict[str, Any] = {"ids": list(board.ids), "contents": list(board.contents)}
+        for plural, name, column in (("labels", "label", board.labels), ("splits", "split", board.splits), ("rules", "rule", board.rules)):
+            names = sorted({one for one in column if one is not None})
+            place = {one: at for at, one in enumerate(names)}
+            shown |= {plural: names, name: [place.get(one, -1) for one in column]}
+        shown["doubt"] = [None if one is None or not np.isfinite(one) else round(one, 3) for one in board.doubts]
+        return shown
+
+
+def _asked(session: Session, board: Board, given: Mapping[str, str]) -> tuple[Similar, str, str]:
+    method = asked.text(given, "method") or "tsne"
+    if method not in METHODS:
+        raise ColdframeError(f"{method}: no way to make a map; expected one of {', '.join(METHODS)}")
+    similar = session.similar(asked.text(given, "set") or None)
+    if similar is None or not len(similar.unit):
+        raise ColdframeError("a map needs vectors: 'coldframe embed' makes them")
+    made_of = feature_sets.digest(board.snapshot, similar.name)
+    return similar, method, digests.of_json([VERSION, method, similar.name, made_of])
+
+
+def _kept(session: Session, digest: str, count: int) -> Points | None:
+    """A map of an earlier session."""
+    file = session.store.root / garbage.MAPS / f"{digest}.npy"
+    try:
+        found = np.load(io.BytesIO(opening.read_regular(file, most=MOST_BYTES)), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    is_ours = found.shape == (count, 2) and found.dtype == np.float32 and bool(np.isfinite(found).all())
+    return found if is_ours else None
+
+
+def _made(session: Session, digest: str, unit: Points, method: str) -> Points:
+    from sklearn.decomposition import PCA
+
+    low = PCA(min(COMPONENTS, *unit.shape), svd_solver="randomized", random_state=0).fit_transform(unit)
+    found = _scaled(low[:, :2] if method == "pca" or len(low) < 4 else _tsne(low))
+    buffer = io.BytesIO()
+    np.save(buffer, found, allow_pickle=False)
+    try:
+        folder = opening.make_own_folder(session.store.root, garbage.MAPS)
+        whole.replace(folder / f"{digest}.npy", lambda out: out.write(buffer.getvalue()))
+    except OSError:
+        pass  # a full or read-only disk: it is made again next time
+    return found
+
+
+def _tsne(low: Points) -> Points:
+    """t-SNE (van der Maaten and Hinton, 2008) of at most so many; the others where their nearest one is."""
+    from sklearn.manifold import TSNE
+    from sklearn.neighbors import NearestNeighbors
+
+    rng = np.random.default_rng(0)
+    chosen = np.sort(rng.permutation(len(low))[:MOST_TSNE])
+    perplexity = min(PERPLEXITY, (len(chosen) - 1) / 3)
+    laid = TSNE(perplexity=perplexity, init="pca", random_state=0, max_iter=500).fit_transform(low[chosen])
+    if len(chosen) == len(low):
+        return np.asarray(laid, np.float32)
+    nearest = NearestNeighbors(n_neighbors=1).fit(low[chosen]).kneighbors(low, return_distance=False)[:, 0]
+    spread = laid.std() * 0.01
+    found = laid[nearest] + rng.normal(0, spread, (len(low), 2))
+    found[chosen] = laid
+    return np.asarray(found, np.float32)
+
+
+def _scaled(found: Points) -> Points:
+    """Both axes from 0 to 1, with room at the edge."""
+    if found.shape[1] < 2:
+        found = np.column_stack([found, np.zeros(len(found))])
+    low, high = np.nanmin(found, axis=0), np.nanmax(found, axis=0)
+    scaled = 0.02 + 0.96 * (found - low) / np.maximum(high - low, 1e-9)
+    return np.asarray(scaled, np.float32)

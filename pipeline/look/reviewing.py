@@ -1,0 +1,148 @@
+"""Reviewing: the lists of pictures, and one picture with all that is known of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+
+from pipeline.curate.why import tell, why
+from pipeline.embed import feature_sets
+from pipeline.look import asked, figures
+from pipeline.look.board import Board, Wanted
+from pipeline.look.session import Session, plans_of
+from store.errors import ColdframeError
+
+SEARCHED = 200
+# Columns that are shown elsewhere, or that say nothing to a person.
+NOT_FACTS = {"image_id", "content_id", "phash", "label", "given_label", "path"}
+
+
+def state(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
+    """What there is: queues and classes with their counts, plans, sets, and what was judged."""
+    with session.board() as board:
+        judged = Counter(one for one in board.verdicts if one is not None)
+        moment = board.snapshot.manifest
+        return {
+            "store": session.store.root.name,
+            "images": len(board.ids),
+            "moment": {"number": session.desk.newest, "when": str(moment.created_at), "what": moment.step},
+            "plan": board.plan,
+            "plans": plans_of(board.snapshot),
+            "feature_sets": feature_sets.names(board.snapshot),
+            "has_text": session.text_set() is not None,
+            "labels": _labels(board),
+            "splits": _counted(board.splits, "split"),
+            "rules": _counted(board.rules, "rule"),
+            "queues": _queues(board),
+            "runs": [{"run": row["run_id"], "name": row["name"]} for row in board.snapshot.rows("steps/look/runs")],
+            "judged": {name: judged[name] for name in ("keep", "drop", "relabel")}
+            | {"test_after_error": session.desk.errors_judged},
+            "pending": session.desk.pending,
+            "undo": len(session.desk.acts),
+        }
+
+
+def _labels(board: Board) -> list[dict[str, Any]]:
+    every, kept = Counter(board.labels), Counter(board.labels[board.rules == None])  # noqa: E711 (one by one)
+    return [
+        {"label": label, "images": every[label], "kept": kept[label]}
+        for label in sorted(one for one in every if one is not None)
+    ]
+
+
+def _counted(column: Any, name: str) -> list[dict[str, Any]]:
+    return [{name: value, "images": n} for value, n in Counter(one for one in column if one is not None).most_common()]
+
+
+def _queues(board: Board) -> list[dict[str, Any]]:
+    shown = []
+    for one in board.queues.values():
+        left = int(sum(board.verdicts[at] is None for at in one.positions))
+        about = {"key": one.key, "title": one.title, "about": one.about, "stacks": one.stacks}
+        shown.append(about | {"images": len(one.positions), "left": left})
+    if board.failures:
+        about = {"key": "failures", "title": "Failures", "about": "Files that gave no picture, and why.", "stacks": False}
+        shown.append(about | {"images": len(board.failures), "left": 0})
+    judged = int(sum(one is not None for one in board.verdicts))
+    if judged:
+        about = {"key": "judged", "title": "Judged", "about": "What a person said, the latest first.", "stacks": False}
+        shown.append(about | {"images": judged, "left": 0})
+    left = len(board.ids) - judged
+    return [*shown, {"key": "all", "title": "All pictures", "about": "Every picture of the store.", "stacks": False, "images": len(board.ids), "left": left}]  # fmt: skip
+
+
+def listed(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
+    """A window of a list."""
+    start = asked.count(given, "start", 0, 10**9)
+    count = asked.count(given, "count", 120, asked.MOST_ROWS)
+    wanted = asked.wanted(given)
+    with session.board() as board:
+        if wanted.queue == "failures":
+            rows = board.failure_rows(wanted.text)
+            return {"total": len(rows), "left": 0, "rows": rows[start : start + count]}
+        found = positions(session, board, wanted, given)
+        left = int(sum(board.verdicts[at] is None for at in found))
+        rows = [board.row(int(at), wanted.queue) for at in found[start : start + count]]
+        return {"total": len(found), "left": left, "rows": rows}
+
+
+def positions(session: Session, board: Board, wanted: Wanted, given: Mapping[str, Any]) -> Any:
+    """The images of a list, also of one that is a cell of a confusion matrix or where two runs differ."""
+    special = {"cell": figures.cell, "compare": figures.difference}.get(wanted.queue)
+    if special is None:
+        return board.found(wanted)
+    return board.narrowed(special(board, given), wanted)
+
+
+def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
+    """One picture: its story, its facts, typical pictures of its class, and its nearest."""
+    with session.board() as board:
+        (at,) = board.positions([asked.needed(given, "id")])
+        story = why(board.snapshot, board.ids[at])
+        similar = session.similar(asked.text(given, "set") or None)
+        label, suggested = board.labels[at], board.suggested[at]
+        typical = similar.typical(label) if similar and label is not None else []
+        of_suggested = similar.typical(suggested) if similar and suggested not in (None, label) else []
+        nearest = similar.nearest(at) if similar else []
+        facts = [[name, str(value)] for name, value in story["image"].items() if name not in NOT_FACTS and value is not None]
+        return {
+            "row": board.row(at),
+            "path": board.paths[at],
+            "headline": headline(board, at),
+            "story": [line for line in tell(story)[1:] if not line.startswith("  ")],
+            "facts": facts,
+            "typical": [board.row(one) for one in typical if one != at],
+            "typical_suggested": [board.row(one) for one in of_suggested],
+            "nearest": [board.row(one) | {"similarity": round(cosine, 4)} for one, cosine in nearest],
+            "boxes": [],
+        }
+
+
+def headline(board: Board, at: int) -> str:
+    """One sentence on why a picture is worth a look."""
+    label, suggested = board.labels[at], board.suggested[at]
+    filed = f"filed as {label}" if label is not None else "not labelled"
+    if board.verdicts[at] is not None:
+        said = {"keep": "You keep it", "drop": "You drop it", "relabel": "You gave it its label"}[board.verdicts[at]]
+        return f"{said}; {filed}."
+    if suggested not in (None, label):
+        return f"Looks like {suggested}, {filed}: {board.evidence[at]}."
+    note = board.note(at)
+    return f"{filed[0].upper()}{filed[1:]}{', ' + note if note else ''}."
+
+
+def search(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
+    """Pictures that a text describes, by a CLIP set, the most like it first."""
+    words = asked.needed(given, "text")
+    with session.board() as board:
+        name = asked.text(given, "set") or session.text_set()
+        if name is None:
+            raise ColdframeError("searching by words needs a CLIP set: make one with 'coldframe embed clip'")
+        similar = session.similar(name)
+        read = session.reader(name)
+        cosines = similar.like(read([words])[0]) if similar else []
+        return {"rows": [board.row(at) | {"similarity": round(value, 4)} for at, value in cosines[:SEARCHED]]}
+
+

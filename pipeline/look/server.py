@@ -1,0 +1,114 @@
+"""The server: a port of this machine alone, a token in the address, and a browser that opens it."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import secrets
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import uvicorn
+
+from pipeline.look import app
+from pipeline.look.session import Session
+from pipeline.steps.config import Config
+from pipeline.steps.settings import setting
+from store.errors import ColdframeError
+from store.store import Store
+
+HOME = "127.0.0.1"
+STOP_SECONDS = 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the pages are served."""
+
+    host: str = setting(HOME, "Address to serve; any but this machine's own lets others in.", metavar="ADDRESS")
+    port: int = setting(0, "Port to serve; 0: any that is free.", least=0, most=65535)
+    plan: str | None = setting(None, "Plan to show.", metavar="PLAN", default_text="default, or the only one")
+
+
+def serve(
+    store: Store, config: Config, settings: Settings, *, browser: bool, say: Callable[[str], None], warm: bool = True
+) -> None:
+    """Serve the pages of a store until the process is asked to stop.
+
+    Args:
+        browser: open the first page in the user's browser.
+        say: how the address is told.
+        warm: make the thumbnails that are not there, meanwhile.
+
+    Raises:
+        ColdframeError: there is no such plan, or the address or port cannot be served.
+    """
+    session = Session(store, config, settings.plan)
+    token = secrets.token_urlsafe(24)
+    with contextlib.closing(_listen(settings)) as listening:
+        port = listening.getsockname()[1]
+        names = {settings.host, *(("localhost",) if settings.host == HOME else ())}
+        hosts = frozenset(f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in names)
+        shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"http://{shown}:{port}/?token={token}"
+        if not _is_this_machine(settings.host):
+            say(f"warning: {settings.host} can be reached from other machines; who has the address below can judge pictures")
+        say(f"look at {store.root}: {address}")
+        say("Ctrl-C ends it; what was judged is in the store")
+        stop = threading.Event()
+        if warm:
+            threading.Thread(target=session.warm, args=(stop,), daemon=True).start()
+        if browser:
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        answering = uvicorn.Config(
+            app.make(session, token=token, hosts=hosts),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=STOP_SECONDS,
+            limit_concurrency=200,
+            h11_max_incomplete_event_size=64 * 1024,
+        )
+        try:
+            _Server(answering).run(sockets=[listening])
+        finally:
+            stop.set()
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the command line, which ends every command in one way."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((settings.host, settings.port))
+        listening.listen(128)
+    except (OSError, OverflowError, UnicodeError) as error:
+        listening.close()
+        reason = getattr(error, "strerror", None) or error
+        raise ColdframeError(
+            f"{settings.host}:{settings.port}: cannot be served ({reason}): choose another --port, or 0 for any that is free"
+        ) from error
+    return listening
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,131 @@
+"""A session: the board of the newest moment, the desk, and what is slow to make, each made once and when it is needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from pipeline.embed import feature_sets
+from pipeline.look.board import Board
+from pipeline.look.desk import Desk
+from pipeline.look.making import Maps
+from pipeline.look.similar import Similar, preferred
+from pipeline.look.thumbnails import Thumbnails
+from pipeline.steps.config import Config
+from store import manifest
+from store.errors import ColdframeError
+from store.matrices import FloatMatrix
+from store.schemas import DEFAULT_PLAN
+from store.store import Snapshot, Store
+
+TEXT_NETWORK = "clip"
+
+
+class Session:
+    """What all requests share. Its queries run one at a time: they are short."""
+
+    def __init__(self, store: Store, config: Config, plan: str | None = None) -> None:
+        self.store, self.config = store, config
+        self._wanted_plan = plan
+        self._lock = threading.RLock()
+        snapshot = store.snapshot()
+        self._board = Board(snapshot, self._plan(plans_of(snapshot)))
+        self.desk = Desk(store, config, self._board)
+        self.thumbnails = Thumbnails(snapshot)
+        self._similar: dict[str, Similar] = {}
+        self._readers: dict[str, Callable[[Sequence[str]], FloatMatrix]] = {}
+        self.maps = Maps()
+
+    @contextmanager
+    def board(self) -> Iterator[Board]:
+        """The board of the newest moment, for one request alone."""
+        with self._lock:
+            self._keep_up()
+            yield self._board
+
+    def similar(self, name: str | None) -> Similar | None:
+        """The vectors of a feature set; None where the store has none. To be called with the board held."""
+        name = name or preferred(self._board.snapshot)
+        if name is None:
+            return None
+        if name not in self._similar:
+            self._similar[name] = Similar(self._board, name)
+        return self._similar[name]
+
+    def text_set(self) -> str | None:
+        """The first feature set that has a text side, as CLIP has; None where there is none. To be called with the board held."""
+        for row in self._board.snapshot.rows("steps/look/networks"):
+            if row["network"] == TEXT_NETWORK:
+                return str(row["embedder"])
+        return None
+
+    def reader(self, name: str) -> Callable[[Sequence[str]], FloatMatrix]:
+        """What turns texts into vectors of a feature set. To be called with the board held.
+
+        Raises:
+            ColdframeError: its network has no text side, or its weights are not those that the set was made with.
+        """
+        if name not in self._readers:
+            self._readers[name] = feature_sets.reader(self._board.snapshot, name, "searching by words")
+        return self._readers[name]
+
+    def thumbnail(self, content_id: str) -> bytes:
+        """A small picture of a content."""
+        return self.thumbnails.thumbnail(content_id)
+
+    def whole(self, content_id: str) -> bytes:
+        """A large picture of a content."""
+        return self.thumbnails.picture(content_id)
+
+    def warm(self, stop: threading.Event) -> None:
+        """Make the thumbnails that are not there, those of the first queues first, until ``stop`` is set."""
+        with self.board() as board:
+            at = [int(one) for queue in board.queues.values() for one in queue.positions]
+            contents = [board.contents[one] for one in dict.fromkeys([*at, *range(len(board.ids))])]
+        self.thumbnails.warm(contents, stop=stop, threads=1)
+
+    def choose(self, plan: str) -> None:
+        """Show another plan.
+
+        Raises:
+            ColdframeError: the store has no such plan.
+        """
+        with self._lock:
+            if plan not in plans_of(self._board.snapshot):
+                raise ColdframeError(f"{plan}: no plan of this store")
+            self._wanted_plan = plan
+            self._renew()
+
+    def renew(self) -> None:
+        """Read the store again, as after a replay."""
+        with self._lock:
+            self._renew()
+
+    def _plan(self, plans: list[str]) -> str | None:
+        if self._wanted_plan is not None:
+            if self._wanted_plan not in plans:
+                raise ColdframeError(f"no plan {self._wanted_plan!r}; the store has: {', '.join(plans) or 'none'}")
+            return self._wanted_plan
+        if DEFAULT_PLAN in plans or not plans:
+            return DEFAULT_PLAN if plans else None
+        return plans[0]
+
+    def _keep_up(self) -> None:
+        """Go on with a newer moment if something else than this session has made one."""
+        if max(manifest.numbers(self.store.root), default=0) > self.desk.newest:
+            self._renew()
+
+    def _renew(self) -> None:
+        snapshot = self.store.snapshot()
+        before = self._board.snapshot
+        self._board = Board(snapshot, self._plan(plans_of(snapshot)))
+        self.desk.sit_at(self._board)
+        self.thumbnails = Thumbnails(snapshot)
+        self._similar.clear()
+        before.close()
+
+
+def plans_of(snapshot: Snapshot) -> list[str]:
+    """The plans that have been replayed, by name."""
+    return [row["plan"] for row in snapshot.rows("steps/curate/plans")]

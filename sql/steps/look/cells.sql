@@ -1,0 +1,5 @@
+-- One row per cell of the confusion matrix of an evaluation of a run on a split, the largest first.
+select label, predicted, images
+from confusion
+where run_id = $run_id and evaluation = $evaluation and split = $split
+order by images desc, label, predicted

@@ -1,0 +1,2 @@
+-- One row per plan and image that is in.
+select plan, image_id from splits
