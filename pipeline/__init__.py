@@ -12,6 +12,7 @@ train       train a head on vectors or a network on pixels, and tune it
 evaluate    ask a run for probabilities, and compare runs
 finetune    train the last layers of a backbone with its head
 deploy      write a run as an artefact, and predict with either
+look        show a store: pages to see and judge pictures, a report to mail
 recipe      the steps that a coldframe.toml asks for, in order
 upkeep      say what a store holds and whether it is whole, and mend it
 demo        draw a sample catalogue, and run every step on it
