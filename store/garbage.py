@@ -12,12 +12,20 @@ from pathlib import Path
 from store import files, manifest, opening, parts, places
 from store.errors import StoreDamaged
 
-ACTIVATIONS, TUNING = "activations", "tuning"  # of caches: a folder each, last used when it was last changed
-FOLDERS = (manifest.FOLDER, parts.FOLDER, "locks", ACTIVATIONS, TUNING)  # of the store, all that is in use
-_CACHE = re.compile(r"[0-9a-f]{16}")
+# Caches: a folder of folders each; one of those was last used when it was last changed.
+ACTIVATIONS, TUNING, THUMBNAILS, MAPS = CACHES = ("activations", "tuning", "thumbnails", "maps")
+FOLDERS = (manifest.FOLDER, parts.FOLDER, "locks", *CACHES)  # of the store, all that is in use
+_CACHE = {
+    ACTIVATIONS: re.compile(r"[0-9a-f]{16}"),
+    TUNING: re.compile(r"[0-9a-f]{16}"),
+    THUMBNAILS: re.compile(r"[0-9a-f]{2}"),
+    MAPS: re.compile(r"[0-9a-f]{16}"),
+}
 _CACHED = {
     ACTIVATIONS: re.compile(r"[0-9a-f]{32}\.(npy|json)(\.tmp)?"),
     TUNING: re.compile(r"[0-9a-f]{16}\.(json(\.[0-9a-f]{32}\.tmp)?|[0-9]+)"),
+    THUMBNAILS: re.compile(r"[0-9a-f]{32}\.webp(\.[0-9a-f]{32}\.tmp)?"),
+    MAPS: re.compile(r"points\.npy(\.[0-9a-f]{32}\.tmp)?"),
 }
 _UNFINISHED = re.compile(r"[0-9a-f]{32}\.tmp")
 
@@ -134,8 +142,8 @@ def _strange_locks(folder: Path) -> list[Path]:
 
 
 def caches(root: Path, kind: str) -> list[Path]:
-    """The folders of caches of a kind, ``ACTIVATIONS`` or ``TUNING``, that we have made."""
-    return [one.path for one in opening.entries(root / kind) if one.is_folder and _CACHE.fullmatch(one.path.name)]
+    """The folders of caches of a kind, ``ACTIVATIONS``, ``TUNING`` or ``THUMBNAILS``, that we have made."""
+    return [one.path for one in opening.entries(root / kind) if one.is_folder and _CACHE[kind].fullmatch(one.path.name)]
 
 
 def cached_files(folder: Path, kind: str) -> list[Path]:

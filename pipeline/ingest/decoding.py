@@ -140,10 +140,7 @@ def read_inside(root: Path, path: str, *, most: int = MAX_BYTES) -> tuple[bytes,
 
 
 def _read(file: Path, below: Path | None, most: int) -> tuple[bytes, int]:
-    from store import (
-        opening,
-        places,
-    )  # imported only where files may be a stranger's: this module is also shipped with models
+    from store import opening, places  # only where files may be a stranger's: this module is also shipped with models
 
     try:
         if below is not None:
@@ -220,8 +217,8 @@ def looks_like_picture(data: bytes) -> bool:
         return False
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Decode a file by the rules above.
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> Picture:
+    """Decode a file by the rules above; a JPEG may come smaller, its shorter side not below ``at_least`` pixels.
 
     Raises:
         UnreadableImage: the file is not an image, is truncated or damaged, or has more than ``max_pixels`` pixels.
@@ -230,6 +227,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
         with _pillow_limit(max_pixels), Image.open(io.BytesIO(data), formats=_formats()) as opened:
             if opened.width * opened.height > max_pixels:
                 raise UnreadableImage(f"{opened.width}x{opened.height} pixels, over the pixel limit of {max_pixels}")
+            if at_least is not None:
+                opened.draft(None, (at_least, at_least))
             opened.load()
             format_, mode = opened.format or "", opened.mode
             frames = int(getattr(opened, "n_frames", 1))
@@ -250,7 +249,9 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     return Picture(image, content_id(data), len(data), format_, mode, frames)
 
 
-def decode_content(root: Path, content: str, paths: list[str], *, max_pixels: int = MAX_PIXELS) -> Picture:
+def decode_content(
+    root: Path, content: str, paths: list[str], *, max_pixels: int = MAX_PIXELS, at_least: int | None = None
+) -> Picture:
     """Decode a content from the first of its equal files (``paths`` below ``root``) that still holds it.
 
     Raises:
@@ -261,7 +262,7 @@ def decode_content(root: Path, content: str, paths: list[str], *, max_pixels: in
         try:
             data, _ = read_inside(root, path, most=most_bytes(max_pixels))
             if content_id(data) == content:
-                return decode(data, max_pixels=max_pixels)
+                return decode(data, max_pixels=max_pixels, at_least=at_least)
             reason = "changed since it was ingested: run 'coldframe ingest' again"
         except UnreadableImage as error:
             reason = str(error)

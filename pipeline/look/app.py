@@ -21,7 +21,12 @@ from pipeline.look.thumbnails import NoSuchPicture, PictureUnreadable
 from store.errors import ColdframeError
 
 PAGES = "pages"
-TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 LARGE_AT_ONCE = 2  # pictures that are decoded whole
 
@@ -66,7 +71,10 @@ def make(session: Session, *, token: str, hosts: frozenset[str]) -> App:
         Route("/thumb/{content}", functools.partial(_picture, session, None, None)),
         Route("/picture/{content}", functools.partial(_picture, session, session.whole, large)),
         *(Route(path, functools.partial(_read, session, answer)) for path, answer in READ.items()),
-        *(Route(path, functools.partial(_change, session, answer), methods=["POST"]) for path, answer in CHANGE.items()),
+        *(
+            Route(path, functools.partial(_change, session, answer), methods=["POST"])
+            for path, answer in CHANGE.items()
+        ),
     ]
     return Guard(Starlette(routes=routes), token=token, hosts=hosts)
 
@@ -132,4 +140,6 @@ async def _answered(answer: Callable[[Session, Any], Any], session: Session, giv
 
 
 def _error(status: int, message: str) -> Response:
-    return Response(json.dumps({"error": message}), status, media_type="application/json", headers={"cache-control": "no-store"})
+    return Response(
+        json.dumps({"error": message}), status, media_type="application/json", headers={"cache-control": "no-store"}
+    )

@@ -52,7 +52,9 @@ class Board:
             self._of_content.setdefault(content, []).append(at)
         self.failures = snapshot.rows("steps/look/failures")
         self.queues: dict[str, Queue] = {one.key: one for one in queues(self, columns)}
-        self._searched = [f"{i}\n{p}\n{w or ''}".casefold() for i, p, w in zip(self.ids, self.paths, self.labels, strict=True)]
+        self._searched = [
+            f"{i}\n{p}\n{w or ''}".casefold() for i, p, w in zip(self.ids, self.paths, self.labels, strict=True)
+        ]
         self._lists: dict[Wanted, Positions] = {}
 
     def positions(self, image_ids: Sequence[str]) -> list[int]:

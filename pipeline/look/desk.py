@@ -10,7 +10,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pyarrow as pa
 
@@ -104,7 +103,9 @@ class Desk:
         """
         with self._lock:
             if not self.acts:
-                raise ColdframeError("nothing to take back: what was judged before this session is changed picture by picture")
+                raise ColdframeError(
+                    "nothing to take back: what was judged before this session is changed picture by picture"
+                )
             act = self.acts[-1]
             was_of = {self.board.place[one]: was for one, was in act.before.items() if one in self.board.place}
             rows: list[tuple[int, str, str | None, str]] = [(at, UNSET, None, "taken back") for at in was_of]
@@ -183,7 +184,9 @@ class Desk:
             self.newest += 1
 
     def _show(self, rows: Sequence[tuple[int, str, str | None, str]], moment: datetime) -> None:
-        board, judgements, reasons = self.board, {}, {}
+        board = self.board
+        judgements: dict[int, str | None] = {}
+        reasons: dict[int, str | None] = {}
         for position, verdict, label, why in rows:
             content = board.contents[position]
             reasons[position] = None if verdict == UNSET else why

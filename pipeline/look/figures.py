@@ -61,7 +61,10 @@ def _history(text: str | None) -> list[dict[str, float | None]]:
     if not isinstance(found, list):
         return []
     epochs = [one for one in found if isinstance(one, dict)]
-    return [{"epoch": at + 1} | {name: _finite(one[name]) for name in CURVES if name in one} for at, one in enumerate(epochs)]
+    return [
+        {"epoch": at + 1} | {name: _finite(one[name]) for name in CURVES if name in one}
+        for at, one in enumerate(epochs)
+    ]
 
 
 def _finite(value: Any) -> float | None:
@@ -123,7 +126,7 @@ def _evaluation(board: Board, given: Mapping[str, Any]) -> tuple[str, dict[str, 
 
 
 def _groups(board: Board) -> tuple[str | None, dict[str, str | None]]:
-    """The column of the catalogue that puts classes into groups, and the group of each: every class in one, and not all in one."""
+    """The column of the catalogue that puts classes into several groups, and the group of each class."""
     columns = {name.lower(): name for name in board.snapshot.columns("images")}
     for one in TAXONOMY:
         if one not in columns:

@@ -93,7 +93,9 @@ def between(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
                 {"plan": plan, "came_count": len(came), "went_count": len(went)}
                 | {"came": _rows(board, came), "went": _rows(board, went)}
             )
-            sentences.append(f"Plan {plan}: {len(came):,} pictures came in, {len(went):,} went out, {len(now):,} are in.")
+            sentences.append(
+                f"Plan {plan}: {len(came):,} pictures came in, {len(went):,} went out, {len(now):,} are in."
+            )
         return {"sentences": sentences, "plans": plans}
 
 
@@ -119,7 +121,9 @@ def views(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         for name, text in sorted(queries.views()):
             types = board.snapshot.types(name)
             about = text.splitlines()[0].removeprefix("-- ")
-            shown.append({"name": name, "about": about, "columns": [f"{column} {kind}" for column, kind in types.items()]})
+            shown.append(
+                {"name": name, "about": about, "columns": [f"{column} {kind}" for column, kind in types.items()]}
+            )
         return {"views": shown}
 
 

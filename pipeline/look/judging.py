@@ -109,5 +109,9 @@ def _sentence(replayed: Replay, judged: int, others: int) -> str:
     if not others:
         return f"{said}; nothing else does."
     moving = [stage.name for stage in replayed.plan.stages if stage.kind == "rule" and stage.settings.get("percentile")]
-    why = f", since the percentile of {moving[0]} is of what is left" if moving else ", since the rules look at what is left"
+    why = (
+        f", since the percentile of {moving[0]} is of what is left"
+        if moving
+        else ", since the rules look at what is left"
+    )
     return f"{said}; {others:,} {'other does' if others == 1 else 'others do'} too{why}."

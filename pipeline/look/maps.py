@@ -22,6 +22,7 @@ COMPONENTS = 50
 PERPLEXITY = 30.0
 MOST_TSNE = 20_000  # contents: of more, the rest are laid where their nearest are
 VERSION = 1
+FILE = "points.npy"
 MOST_BYTES = 1 << 30
 
 Points = npt.NDArray[np.float32]
@@ -59,7 +60,11 @@ def facts(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
     """What the points can be coloured by."""
     with session.board() as board:
         shown: dict[str, Any] = {"ids": list(board.ids), "contents": list(board.contents)}
-        for plural, name, column in (("labels", "label", board.labels), ("splits", "split", board.splits), ("rules", "rule", board.rules)):
+        for plural, name, column in (
+            ("labels", "label", board.labels),
+            ("splits", "split", board.splits),
+            ("rules", "rule", board.rules),
+        ):
             names = sorted({one for one in column if one is not None})
             place = {one: at for at, one in enumerate(names)}
             shown |= {plural: names, name: [place.get(one, -1) for one in column]}
@@ -80,7 +85,7 @@ def _asked(session: Session, board: Board, given: Mapping[str, str]) -> tuple[Si
 
 def _kept(session: Session, digest: str, count: int) -> Points | None:
     """A map of an earlier session."""
-    file = session.store.root / garbage.MAPS / f"{digest}.npy"
+    file = session.store.root / garbage.MAPS / digest / FILE
     try:
         found = np.load(io.BytesIO(opening.read_regular(file, most=MOST_BYTES)), allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -97,8 +102,8 @@ def _made(session: Session, digest: str, unit: Points, method: str) -> Points:
     buffer = io.BytesIO()
     np.save(buffer, found, allow_pickle=False)
     try:
-        folder = opening.make_own_folder(session.store.root, garbage.MAPS)
-        whole.replace(folder / f"{digest}.npy", lambda out: out.write(buffer.getvalue()))
+        folder = opening.make_own_folder(session.store.root, garbage.MAPS, digest)
+        whole.replace(folder / FILE, lambda out: out.write(buffer.getvalue()))
     except OSError:
         pass  # a full or read-only disk: it is made again next time
     return found

@@ -89,7 +89,10 @@ def _off_topic(board: Board, columns: Mapping[str, npt.NDArray[np.object_]]) -> 
         "off-topic",
         "Off topic",
         "The networks see something else than what the catalogue is about. The surest come first.",
-        np.array(sorted((at for at in range(len(board.ids)) if worst(at) < 1.0), key=lambda at: (worst(at), board.ids[at])), np.int64),
+        np.array(
+            sorted((at for at in range(len(board.ids)) if worst(at) < 1.0), key=lambda at: (worst(at), board.ids[at])),
+            np.int64,
+        ),
         note,
     )
 
@@ -136,7 +139,7 @@ def _narrowly_out(board: Board) -> Queue:
         of_rule = [board.values[at] - board.thresholds[at] for at in out if board.rules[at] == rule]
         spread[rule] = float(np.median(np.abs(of_rule))) or 1.0
     order = sorted(
-        out, key=lambda at: (abs(board.values[at] - board.thresholds[at]) / spread[board.rules[at]], board.ids[at])
+        out, key=lambda at: (abs(board.values[at] - board.thresholds[at]) / spread[str(board.rules[at])], board.ids[at])
     )
     return Queue(
         "narrowly-out",

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-
 from pipeline.curate.why import tell, why
 from pipeline.embed import feature_sets
 from pipeline.look import asked, figures
@@ -63,14 +62,20 @@ def _queues(board: Board) -> list[dict[str, Any]]:
         about = {"key": one.key, "title": one.title, "about": one.about, "stacks": one.stacks}
         shown.append(about | {"images": len(one.positions), "left": left})
     if board.failures:
-        about = {"key": "failures", "title": "Failures", "about": "Files that gave no picture, and why.", "stacks": False}
+        about = {
+            "key": "failures",
+            "title": "Failures",
+            "about": "Files that gave no picture, and why.",
+            "stacks": False,
+        }
         shown.append(about | {"images": len(board.failures), "left": 0})
     judged = int(sum(one is not None for one in board.verdicts))
     if judged:
         about = {"key": "judged", "title": "Judged", "about": "What a person said, the latest first.", "stacks": False}
         shown.append(about | {"images": judged, "left": 0})
     left = len(board.ids) - judged
-    return [*shown, {"key": "all", "title": "All pictures", "about": "Every picture of the store.", "stacks": False, "images": len(board.ids), "left": left}]  # fmt: skip
+    about = {"key": "all", "title": "All pictures", "about": "Every picture of the store.", "stacks": False}
+    return [*shown, about | {"images": len(board.ids), "left": left}]
 
 
 def listed(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
@@ -106,7 +111,9 @@ def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         typical = similar.typical(label) if similar and label is not None else []
         of_suggested = similar.typical(suggested) if similar and suggested not in (None, label) else []
         nearest = similar.nearest(at) if similar else []
-        facts = [[name, str(value)] for name, value in story["image"].items() if name not in NOT_FACTS and value is not None]
+        facts = [
+            [name, str(value)] for name, value in story["image"].items() if name not in NOT_FACTS and value is not None
+        ]
         return {
             "row": board.row(at),
             "path": board.paths[at],
@@ -144,5 +151,3 @@ def search(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         read = session.reader(name)
         cosines = similar.like(read([words])[0]) if similar else []
         return {"rows": [board.row(at) | {"similarity": round(value, 4)} for at, value in cosines[:SEARCHED]]}
-
-

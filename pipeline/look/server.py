@@ -55,7 +55,9 @@ def serve(
         shown = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = f"http://{shown}:{port}/?token={token}"
         if not _is_this_machine(settings.host):
-            say(f"warning: {settings.host} can be reached from other machines; who has the address below can judge pictures")
+            say(
+                f"warning: {settings.host} can be reached from other machines; who has the address below can judge pictures"
+            )
         say(f"look at {store.root}: {address}")
         say("Ctrl-C ends it; what was judged is in the store")
         stop = threading.Event()

@@ -12,6 +12,12 @@ from store.garbage import Waste
 from store.store import COMMIT_WAIT_SECONDS, Store
 
 GRACE = "1h"  # how long a moment stays readable after it is replaced
+CACHES = {
+    garbage.ACTIVATIONS: "caches of activations",
+    garbage.TUNING: "caches of scores of tune's trials",
+    garbage.THUMBNAILS: "folders of thumbnails",
+    garbage.MAPS: "maps",
+}
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -50,10 +56,10 @@ def describe(waste: Waste) -> list[str]:
         lines.append(f"{len(paths)} parts of {dataset}, {megabytes(paths)} MB")
     if waste.temporary:
         lines.append(f"{len(waste.temporary)} temporary files, {megabytes(waste.temporary)} MB")
-    for kind, what in ((garbage.ACTIVATIONS, "activations"), (garbage.TUNING, "scores of tune's trials")):
+    for kind, what in CACHES.items():
         folders = [folder for folder in waste.caches if folder.parent.name == kind]
         if folders:
-            lines.append(f"{len(folders)} caches of {what}, {sum(map(garbage.size_of, folders)) / 1e6:.1f} MB")
+            lines.append(f"{len(folders)} {what}, {sum(map(garbage.size_of, folders)) / 1e6:.1f} MB")
     return lines
 
 
