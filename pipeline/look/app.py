@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import traceback
 from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any
@@ -18,6 +19,7 @@ from pipeline.look import figures, history, judging, maps, reviewing
 from pipeline.look.guard import App, Guard
 from pipeline.look.session import Session
 from pipeline.look.thumbnails import NoSuchPicture, PictureUnreadable
+from pipeline.runtime import terminal
 from store.errors import ColdframeError
 
 PAGES = "pages"
@@ -134,6 +136,11 @@ async def _answered(answer: Callable[[Session, Any], Any], session: Session, giv
         return _error(409, str(error))
     except ColdframeError as error:
         return _error(400, str(error))
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        fault = f"unexpected error, a fault of coldframe: {type(error).__name__} in {where.name}, line {where.lineno}: {error}"
+        terminal.echo(f"look: {fault}", err=True)
+        return _error(500, fault)
     if isinstance(found, bytes):
         return Response(found, media_type="application/octet-stream")
     return Response(json.dumps(found, default=str, allow_nan=False), media_type="application/json")

@@ -161,7 +161,9 @@ class Desk:
     def _record(self, rows: Sequence[tuple[int, str, str | None, str]]) -> None:
         """Commit verdicts, each later than the one before, and show them."""
         board = self.board
-        moment = max(datetime.now(UTC), *([self._latest + timedelta(microseconds=1)] if self._latest else []))
+        moment = datetime.now(UTC)
+        if self._latest is not None and self._latest >= moment:  # a clock may have been ahead
+            moment = self._latest + timedelta(microseconds=1)
         listed = []
         for position, verdict, label, why in rows:
             given = {"image_id": board.ids[position], "content_id": board.contents[position], "label": label}

@@ -1,0 +1,251 @@
+"""The server of pages: what it answers, what it refuses, and that nothing said to it is lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.coldframe import Catalogue, Coldframe, drawn, picture
+from tests.support.looking import Looking, looking
+
+pytestmark = pytest.mark.slow
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Coldframe, Catalogue]:
+    """A store with vectors, doubts and a plan; one finch is filed as a moth, and one class and file have names of HTML."""
+    folder = tmp_path_factory.mktemp("made")
+    catalogue = drawn(folder)
+    catalogue.rows[0]["label"] = "moth"
+    catalogue.add("odd-0", HOSTILE, picture("heron", 90), f"{HOSTILE.replace('/', '')}.png")
+    catalogue.write()
+    (catalogue.images / "vector.svg").write_text(
+        "<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+    )
+    catalogue.rows.append({"id": "svg", "file_path": "vector.svg", "label": "moth", "phylum": ""})
+    catalogue.write()
+    cf = Coldframe(folder / "store")
+    cf("ingest", catalogue.metadata, "--images", catalogue.images, "--id", "id", "--path", "file_path", code=3)
+    cf("embed", "mean-colour")
+    cf("score", "label-doubt")
+    cf("filter", "label-doubt")
+    cf("split", "test", 0.2)
+    return cf, catalogue
+
+
+@pytest.fixture
+def cf(made: tuple[Coldframe, Catalogue], tmp_path: Path) -> Coldframe:
+    """A copy of that store."""
+    shutil.copytree(made[0].path, tmp_path / "store")
+    return Coldframe(tmp_path / "store")
+
+
+@pytest.fixture(scope="module")
+def served(made: tuple[Coldframe, Catalogue]) -> Iterator[Looking]:
+    """A server that nothing is said to."""
+    with looking(made[0]) as one:
+        yield one
+
+
+def test_what_a_page_needs_is_there(served: Looking) -> None:
+    state = served.get("/api/state")
+    assert state["queues"][0]["key"] == "doubt"
+    first = served.get("/api/list?queue=doubt&count=1")["rows"][0]
+    assert (first["id"], first["label"], first["suggested"]) == ("finch-00", "moth", "finch")
+    told = served.get("/api/image?id=finch-00")
+    assert told["headline"].startswith("Looks like finch, filed as moth:")
+    assert all(row["label"] == "moth" for row in told["typical"])
+    thumbnail = served.send("GET", f"/thumb/{first['content']}")
+    assert thumbnail.headers["content-type"] == "image/webp"
+    assert "immutable" in thumbnail.headers["cache-control"]
+    page = served.send("GET", "/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    asked = served.post(
+        "/api/ask", {"sql": "select image_id, label from images where label = 'heron' order by image_id"}
+    )
+    assert asked["total"] == len(asked["images"]) == 8
+    assert served.get("/api/list?queue=failures")["rows"][0]["id"] == "svg"
+    assert [row["id"] for row in served.get("/api/list?text=HERON-03")["rows"]] == ["heron-03"]
+
+
+REFUSED: dict[str, tuple[int, str, str, dict[str, str | None]]] = {
+    "another host": (421, "GET", "/api/state", {"Host": "evil.example"}),
+    "a host that points here": (421, "GET", "/api/state", {"Host": "evil.example:{port}"}),
+    "no host": (400, "GET", "/api/state", {"Host": None}),
+    "another port": (421, "GET", "/api/state", {"Host": "127.0.0.1:1"}),
+    "no cookie": (401, "GET", "/api/state", {"Cookie": None}),
+    "another token": (401, "GET", "/api/state", {"Cookie": "coldframe_look=x"}),
+    "two tokens": (401, "GET", "/api/state", {"Cookie": "{cookie}; coldframe_look=x"}),
+    "a token in a referrer": (401, "GET", "/api/state", {"Cookie": None, "Referer": "http://{host}/?token={token}"}),
+    "a token in another address": (401, "GET", "/api/state?token={token}", {"Cookie": None}),
+    "a picture without a cookie": (401, "GET", "/thumb/00000000000000000000000000000000", {"Cookie": None}),
+    "a page of another site": (403, "GET", "/api/state", {"Origin": "http://evil.example"}),
+    "a page of another port": (403, "POST", "/api/undo", {"Origin": "http://127.0.0.1:1"}),
+    "a page of no origin": (403, "POST", "/api/undo", {"Origin": "null"}),
+    "a change without an origin": (403, "POST", "/api/undo", {"Origin": None}),
+    "another site's frame": (403, "GET", "/api/state", {"Sec-Fetch-Site": "cross-site"}),
+    "a form": (415, "POST", "/api/undo", {"Content-Type": "application/x-www-form-urlencoded"}),
+    "a form of text": (415, "POST", "/api/undo", {"Content-Type": "text/plain"}),
+    "a huge body": (413, "POST", "/api/judge", {"Content-Length": "99999999999"}),
+    "another method": (405, "PUT", "/api/undo", {}),
+    "a change by a link": (405, "GET", "/api/undo", {}),
+    "a way out": (404, "GET", "/static/../../../etc/passwd", {}),
+    "a way out in disguise": (404, "GET", "/static/..%2f..%2fguard.py", {}),
+    "an absolute path": (404, "GET", "/thumb//etc/passwd", {}),
+    "a path for a picture": (404, "GET", "/thumb/finch%2Ffinch-00.png", {}),
+    "a content of no image": (404, "GET", "/picture/00000000000000000000000000000000", {}),
+    "a file of ours that is no page": (404, "GET", "/static/guard.py", {}),
+}
+
+
+@pytest.mark.parametrize("kind", list(REFUSED))
+def test_what_no_page_of_ours_sends_is_refused(served: Looking, kind: str) -> None:
+    status, method, path, headers = REFUSED[kind]
+    words = {"port": served.port, "cookie": served.cookie, "host": served.host, "token": served.token}
+    filled = {name: None if value is None else value.format(**words) for name, value in headers.items()}
+    answer = served.send(method, path.format(**words), b"{}" if method != "GET" else None, filled)
+    assert answer.status == status, answer
+    assert b"coldframe_look" not in answer.body
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "said"),
+    [
+        ("/api/ask", {"sql": "copy (select 1) to 'x.csv'"}, "only reads"),
+        ("/api/ask", {"sql": "select * from read_text('/etc/hostname')"}, ""),
+        ("/api/ask", {"sql": " "}, "write a query first"),
+        ("/api/judge", {"ids": ["nobody"], "verdict": "drop"}, "nobody: no image of the store"),
+        ("/api/judge", {"ids": [], "verdict": "drop"}, "no picture is chosen"),
+        ("/api/judge", {"ids": ["finch-00"], "verdict": "burn"}, "burn: no verdict"),
+        ("/api/judge", {"ids": ["finch-00"], "verdict": "relabel"}, "a label goes with"),
+        ("/api/judge", {"ids": ["finch-00"], "verdict": "relabel", "label": "a\0"}, "NUL"),
+        ("/api/judge", {"ids": "finch-00", "verdict": "drop"}, "expected a list"),
+        ("/api/undo", {}, "nothing to take back"),
+        ("/api/plan", {"plan": "none"}, "no plan"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence(served: Looking, path: str, given: object, said: str) -> None:
+    assert said in served.post(path, given, code=400)["error"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/list?queue=x", "/api/list?start=-1", "/api/list?count=x", "/api/image", "/api/map?method=x"]
+)
+def test_what_cannot_be_asked_is_a_sentence(served: Looking, path: str) -> None:
+    assert served.get(path, code=400)["error"]
+
+
+def test_a_body_that_is_no_json_is_refused(served: Looking) -> None:
+    for body in (b"", b"[1]", b"{", b"\xff", b"[" * 100_000):
+        assert served.send("POST", "/api/undo", body).status == 400
+
+
+def test_a_query_that_takes_too_long_is_ended(served: Looking) -> None:
+    slow = {"sql": "select levenshtein(repeat('ab', 2000000), repeat('ba', 2000000))"}
+    answers: list[int] = []
+    thread = threading.Thread(
+        target=lambda: answers.append(served.send("POST", "/api/ask", json.dumps(slow).encode()).status)
+    )
+    thread.start()
+    assert served.get("/api/list?queue=doubt")["total"]  # others are answered meanwhile
+    thread.join(60)
+    assert answers == [400]
+
+
+def test_verdicts_are_in_the_store_and_can_be_taken_back(cf: Coldframe) -> None:
+    with looking(cf) as served:
+        served.post("/api/judge", {"ids": ["finch-01", "finch-02"], "verdict": "drop"})
+        assert cf.value("select count(*) from judgements where verdict = 'drop'") == 2
+        served.post("/api/judge", {"ids": ["finch-01"], "verdict": "keep", "why": "sharp"})
+        served.post("/api/judge", {"ids": ["finch-00"], "verdict": "relabel", "label": "finch"})
+        assert cf.value("select label from images where image_id = 'finch-00'") == "finch"
+        assert served.get("/api/image?id=finch-00")["row"]["given"] == "moth"
+        assert served.post("/api/undo", {})["what"] == "relabel of 1 picture"
+        assert cf.value("select label from images where image_id = 'finch-00'") == "moth"
+        served.post("/api/undo", {})
+        assert cf.rows("select image_id, verdict from judgements order by image_id") == [
+            {"image_id": "finch-01", "verdict": "drop"},
+            {"image_id": "finch-02", "verdict": "drop"},
+        ]
+        served.post("/api/undo", {})
+        assert cf.value("select count(*) from judgements") == 0
+        assert served.get("/api/state")["undo"] == 0
+    cf("verify")
+
+
+def test_all_of_a_list_is_judged_if_it_is_the_list_that_was_seen(cf: Coldframe) -> None:
+    with looking(cf) as served:
+        whole = {"list": {"queue": "all", "label": "heron"}, "verdict": "keep"}
+        assert "8 pictures by now" in served.post("/api/judge", whole | {"expect": 7}, code=409)["error"]
+        assert served.post("/api/judge", whole | {"expect": 8})["judged"] == 8
+        assert cf.value("select count(*) from judgements") == 8
+        assert served.get("/api/list?queue=judged")["total"] == 8
+        assert served.get("/api/list?queue=all&verdict=none&label=heron")["total"] == 0
+
+
+def test_a_replay_is_shown_before_it_is_done(cf: Coldframe) -> None:
+    with looking(cf) as served:
+        served.post("/api/judge", {"ids": ["finch-03"], "verdict": "drop"})
+        before = cf.value("select count(*) from splits")
+        shown = served.post("/api/replay", {"preview": True})
+        assert (shown["kept_before"], shown["kept_after"]) == (before, before - 1)
+        assert cf.value("select count(*) from splits") == before
+        assert served.get("/api/state")["pending"] == 1
+        served.post("/api/replay", {"preview": False})
+        assert cf.value("select count(*) from splits") == before - 1
+        assert served.get("/api/state")["pending"] == 0
+        assert served.get("/api/list?queue=all&rule=verdict")["rows"][0]["id"] == "finch-03"
+
+
+def test_two_pages_and_a_command_line_lose_nothing(cf: Coldframe) -> None:
+    ids = [f"{label}-{number:02d}" for label in ("finch", "heron", "moth") for number in range(8)]
+    with looking(cf) as one, looking(cf) as other:
+
+        def judge(served: Looking, mine: list[str]) -> None:
+            for image_id in mine:
+                served.post("/api/judge", {"ids": [image_id], "verdict": "keep"})
+
+        threads = [threading.Thread(target=judge, args=each) for each in ((one, ids[:10]), (other, ids[10:20]))]
+        for thread in threads:
+            thread.start()
+        cf("drop", *ids[20:], "--why", "by hand")
+        for thread in threads:
+            thread.join()
+        assert cf.value("select count(*) from judgements") == 24
+        for served in (one, other):
+            assert served.get("/api/list?queue=judged")["total"] == 24
+
+
+def test_what_was_answered_is_there_after_a_kill(cf: Coldframe) -> None:
+    ids = [f"{label}-{number:02d}" for label in ("finch", "heron", "moth") for number in range(8)]
+    answered = []
+    with looking(cf) as served:
+        for at, image_id in enumerate(ids * 4):
+            if at == 40:
+                threading.Timer(0.02, served.process.kill).start()
+            try:
+                served.post("/api/judge", {"ids": [image_id], "verdict": "keep" if at % 2 else "drop"})
+            except OSError:
+                break
+            answered.append(image_id)
+        assert len(answered) < 4 * len(ids)
+    assert cf.value("select count(*) from verdict_history") in (len(answered), len(answered) + 1)
+    cf("verify")
+    with looking(cf) as served:
+        assert served.get("/api/list?queue=judged")["total"] == 24
+
+
+def test_another_address_comes_with_a_warning_and_a_port_in_use_is_said(cf: Coldframe) -> None:
+    with looking(cf) as served:
+        said = cf.process("look", "--no-browser", "--port", served.port, code=1).stderr
+        assert f"127.0.0.1:{served.port}: cannot be served" in said
+    assert "no plan 'x'" in cf.process("look", "--no-browser", "--plan", "x", code=1).stderr
