@@ -8,34 +8,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from pipeline.curate import replay
 from pipeline.curate.plans import Plan, current
 from pipeline.look.board import Board
+from pipeline.look.ledger import RELABEL, UNSET, VERDICTS, Entry, Ledger, Standing
 from pipeline.steps.config import Config
-from store import compaction, manifest
 from store.errors import ColdframeError
-from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
-KEEP, DROP, RELABEL, UNSET = VERDICTS = ("keep", "drop", "relabel", "unset")
-JUDGEMENTS = (KEEP, DROP)
-MERGE_EVERY = 32  # commits: a small part each
 MOST_TEXT = 1000  # characters of a label or a reason
 MOST_SHOWN = 200  # rows of an answer
 LOOKED_AT, ERROR_OF_TEST = "looked at", "looked at as an error of a run, in a split that measures it"
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What was said of an image: ``keep`` or ``drop``, and the label that a person gave its content."""
-
-    judgement: str | None
-    label: str | None
 
 
 @dataclass(frozen=True)
@@ -46,28 +33,24 @@ class Act:
     before: dict[str, Standing]
 
 
-@dataclass
 class Desk:
-    """The acts of one session on one board."""
+    """The acts of one session.
 
-    store: Store
-    config: Config
-    board: Board
-    acts: list[Act] = field(default_factory=list)
+    Attributes:
+        acts: those that can be taken back, the latest last.
+        ledger: where they are written.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, store: Store, config: Config, board: Board) -> None:
+        self.board, self.acts = board, list[Act]()
+        self.ledger = Ledger(store, board)
+        self._store, self._config = store, config
         self._lock = threading.Lock()
-        self._commits = 0
-        self.newest = 0
-        self.sit_at(self.board)
 
     def sit_at(self, board: Board) -> None:
         """Go on with another board, of a later moment."""
-        self.board, self.newest = board, board.snapshot.manifest.number
-        self._corrected = {row["content_id"]: row["label"] for row in board.snapshot.rows("steps/look/corrections")}
-        last = board.snapshot.rows("steps/look/last_verdict", plan=board.plan or "")[0]
-        self._latest: datetime | None = last["latest"]
-        self.pending: int = last["pending"]
+        self.board = board
+        self.ledger.turn_to(board)
 
     @property
     def errors_judged(self) -> int:
@@ -85,8 +68,9 @@ class Desk:
         erred = {at for at in positions if queue == "misclassified" and board.splits[at] not in (None, "train", "val")}
         with self._lock:
             chosen = list(dict.fromkeys(positions))
-            before = {board.ids[at]: self._standing(at) for at in chosen}
-            self._record([(at, verdict, label, ERROR_OF_TEST if at in erred else why or LOOKED_AT) for at in chosen])
+            before = {board.ids[at]: self.ledger.standing(at) for at in chosen}
+            reason = why or LOOKED_AT
+            self.ledger.record([Entry(at, verdict, label, ERROR_OF_TEST if at in erred else reason) for at in chosen])
             self.acts.append(Act(f"{verdict} of {_pictures(len(before))}", before))
         if not erred:
             return ""
@@ -108,13 +92,14 @@ class Desk:
                 )
             act = self.acts[-1]
             was_of = {self.board.place[one]: was for one, was in act.before.items() if one in self.board.place}
-            rows: list[tuple[int, str, str | None, str]] = [(at, UNSET, None, "taken back") for at in was_of]
+            entries = [Entry(at, UNSET, None, "taken back") for at in was_of]
             for at, was in was_of.items():
                 if was.label is not None:
-                    rows.append((at, RELABEL, was.label, "as before"))
+                    entries.append(Entry(at, RELABEL, was.label, "as before"))
                 if was.judgement is not None:
-                    rows.append((at, was.judgement, None, "as before"))
-            self._record(rows)
+                    entries.append(Entry(at, was.judgement, None, "as before"))
+            if entries:  # none where the images are gone from the catalogue
+                self.ledger.record(entries)
             self.acts.pop()
         return act.what, list(was_of)
 
@@ -124,7 +109,7 @@ class Desk:
         Raises:
             ColdframeError: there is no plan, or it cannot be replayed.
         """
-        snapshot = self.store.snapshot()
+        snapshot = self._store.snapshot()
         try:
             return replay.what_if(snapshot, self._plan(snapshot))
         finally:
@@ -136,12 +121,12 @@ class Desk:
         Raises:
             ColdframeError: there is no plan, or it cannot be replayed.
         """
-        return replay.curate(self.store, self._plan)
+        return replay.curate(self._store, self._plan)
 
     def _plan(self, snapshot: Snapshot) -> Plan:
         if self.board.plan is None:
             raise ColdframeError("there is no plan yet: make one with 'coldframe filter' or 'coldframe split'")
-        return current(self.config, snapshot, self.board.plan) or Plan(self.board.plan)
+        return current(self._config, snapshot, self.board.plan) or Plan(self.board.plan)
 
     def _check(self, positions: Sequence[int], verdict: str, label: str | None, why: str | None) -> None:
         if verdict not in VERDICTS:
@@ -153,62 +138,6 @@ class Desk:
         for text in (label, why):
             if text is not None and (not text.strip() or len(text) > MOST_TEXT or "\0" in text):
                 raise ColdframeError(f"a label or a reason has 1 to {MOST_TEXT} characters, and none that is NUL")
-
-    def _standing(self, at: int) -> Standing:
-        verdict = self.board.verdicts[at]
-        return Standing(verdict if verdict in JUDGEMENTS else None, self._corrected.get(self.board.contents[at]))
-
-    def _record(self, rows: Sequence[tuple[int, str, str | None, str]]) -> None:
-        """Commit verdicts, each later than the one before, and show them."""
-        board = self.board
-        moment = datetime.now(UTC)
-        if self._latest is not None and self._latest >= moment:  # a clock may have been ahead
-            moment = self._latest + timedelta(microseconds=1)
-        listed = []
-        for position, verdict, label, why in rows:
-            given = {"image_id": board.ids[position], "content_id": board.contents[position], "label": label}
-            listed.append(given | {"verdict": verdict, "why": why, "created_at": moment})
-            moment += timedelta(microseconds=1)
-        with self.store.commit(rows[0][1]) as commit:
-            commit.append("verdicts", pa.Table.from_pylist(listed, SCHEMAS["verdicts"]))
-        self._note_moment()
-        self._latest = moment
-        self.pending += len(rows)
-        self._show(rows, moment)
-        self._commits += 1
-        if self._commits % MERGE_EVERY == 0:
-            compaction.compact(self.store, "verdicts", "", more_to_come=True)
-            self._note_moment()
-
-    def _note_moment(self) -> None:
-        """Know the moment that was just made as our own; not where somebody else made another one meanwhile."""
-        if max(manifest.numbers(self.store.root), default=0) == self.newest + 1:
-            self.newest += 1
-
-    def _show(self, rows: Sequence[tuple[int, str, str | None, str]], moment: datetime) -> None:
-        board = self.board
-        judgements: dict[int, str | None] = {}
-        reasons: dict[int, str | None] = {}
-        for position, verdict, label, why in rows:
-            content = board.contents[position]
-            reasons[position] = None if verdict == UNSET else why
-            if verdict in JUDGEMENTS:
-                judgements[position] = verdict
-            elif verdict == RELABEL:
-                self._corrected[content] = label
-            else:
-                judgements[position] = None
-                self._corrected.pop(content, None)
-        everyone = {other for position, *_ in rows for other in board.copies_of(position)}
-        for at in everyone:
-            before = board.verdicts[at] if board.verdicts[at] in JUDGEMENTS else None
-            judgement = judgements.get(at, before)
-            corrected = self._corrected.get(board.contents[at])
-            board.verdicts[at] = judgement or (RELABEL if corrected is not None else None)
-            board.judged_at[at] = moment if board.verdicts[at] is not None else None
-            board.labels[at] = board.given[at] if corrected is None else corrected
-            board.reasons[at] = reasons.get(at, board.reasons[at])
-        board.has_changed()
 
 
 def _pictures(count: int) -> str:

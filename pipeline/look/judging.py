@@ -60,7 +60,7 @@ def undo(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _standing(session: Session, board: Board, positions: Sequence[int]) -> dict[str, Any]:
     rows = [board.row(at) for at in positions[:MOST_SHOWN]]
-    return {"rows": rows, "undo": len(session.desk.acts), "pending": session.desk.pending}
+    return {"rows": rows, "undo": len(session.desk.acts), "pending": session.desk.ledger.pending}
 
 
 def choose_plan(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def state(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         return {
             "store": session.store.root.name,
             "images": len(board.ids),
-            "moment": {"number": session.desk.newest, "when": str(moment.created_at), "what": moment.step},
+            "moment": {"number": session.desk.ledger.newest, "when": str(moment.created_at), "what": moment.step},
             "plan": board.plan,
             "plans": plans_of(board.snapshot),
             "feature_sets": feature_sets.names(board.snapshot),
@@ -38,7 +38,7 @@ def state(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
             "runs": [{"run": row["run_id"], "name": row["name"]} for row in board.snapshot.rows("steps/look/runs")],
             "judged": {name: judged[name] for name in ("keep", "drop", "relabel")}
             | {"test_after_error": session.desk.errors_judged},
-            "pending": session.desk.pending,
+            "pending": session.desk.ledger.pending,
             "undo": len(session.desk.acts),
         }
 

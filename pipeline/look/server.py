@@ -78,17 +78,10 @@ def serve(
             h11_max_incomplete_event_size=64 * 1024,
         )
         try:
-            _Server(answering).run(sockets=[listening])
+            # it stops in order when asked to, and then asks again, for the command line to end as every command does
+            uvicorn.Server(answering).run(sockets=[listening])
         finally:
             stop.set()
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals to the command line, which ends every command in one way."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        yield
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -113,7 +113,7 @@ class Session:
 
     def _keep_up(self) -> None:
         """Go on with a newer moment if something else than this session has made one."""
-        if max(manifest.numbers(self.store.root), default=0) > self.desk.newest:
+        if max(manifest.numbers(self.store.root), default=0) > self.desk.ledger.newest:
             self._renew()
 
     def _renew(self) -> None:

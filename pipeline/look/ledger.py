@@ -1,0 +1,119 @@
+"""The ledger: verdicts are committed to the store, and shown on the board at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+
+from pipeline.look.board import Board
+from store import compaction, manifest
+from store.schemas import SCHEMAS
+from store.store import Store
+
+KEEP, DROP, RELABEL, UNSET = VERDICTS = ("keep", "drop", "relabel", "unset")
+JUDGEMENTS = (KEEP, DROP)
+MERGE_EVERY = 32  # commits: a small part each
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A verdict on the image at a position of the board."""
+
+    position: int
+    verdict: str
+    label: str | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What was said of an image: ``keep`` or ``drop``, and the label that a person gave its content."""
+
+    judgement: str | None
+    label: str | None
+
+
+class Ledger:
+    """Writes verdicts of one session, for the board that is shown.
+
+    Attributes:
+        newest: the number of the newest moment that the board knows of.
+        pending: verdicts that no replay of the plan has taken up.
+    """
+
+    def __init__(self, store: Store, board: Board) -> None:
+        self._store = store
+        self._commits = 0
+        self.turn_to(board)
+
+    def turn_to(self, board: Board) -> None:
+        """Go on with another board, of a later moment."""
+        self._board, self.newest = board, board.snapshot.manifest.number
+        self._corrected = {row["content_id"]: row["label"] for row in board.snapshot.rows("steps/look/corrections")}
+        last = board.snapshot.rows("steps/look/last_verdict", plan=board.plan or "")[0]
+        self._latest: datetime | None = last["latest"]
+        self.pending: int = last["pending"]
+
+    def standing(self, position: int) -> Standing:
+        """What stands of an image."""
+        verdict, content = self._board.verdicts[position], self._board.contents[position]
+        return Standing(verdict if verdict in JUDGEMENTS else None, self._corrected.get(content))
+
+    def record(self, entries: Sequence[Entry]) -> None:
+        """Commit verdicts, each later than the one before, and show them."""
+        board = self._board
+        moment = datetime.now(UTC)
+        if self._latest is not None and self._latest >= moment:  # a clock may have been ahead
+            moment = self._latest + timedelta(microseconds=1)
+        listed = []
+        for one in entries:
+            given = {
+                "image_id": board.ids[one.position],
+                "content_id": board.contents[one.position],
+                "label": one.label,
+            }
+            listed.append(given | {"verdict": one.verdict, "why": one.why, "created_at": moment})
+            moment += timedelta(microseconds=1)
+        with self._store.commit(entries[0].verdict) as commit:
+            commit.append("verdicts", pa.Table.from_pylist(listed, SCHEMAS["verdicts"]))
+        self._note_moment()
+        self._latest = moment
+        self.pending += len(entries)
+        self._show(entries, moment)
+        self._commits += 1
+        if self._commits % MERGE_EVERY == 0:
+            compaction.compact(self._store, "verdicts", "", more_to_come=True)
+            self._note_moment()
+
+    def _note_moment(self) -> None:
+        """Know the moment that was just made as our own; not where somebody else made another one meanwhile."""
+        if max(manifest.numbers(self._store.root), default=0) == self.newest + 1:
+            self.newest += 1
+
+    def _show(self, entries: Sequence[Entry], moment: datetime) -> None:
+        board = self._board
+        judgements: dict[int, str | None] = {}
+        reasons: dict[int, str | None] = {}
+        for one in entries:
+            content = board.contents[one.position]
+            reasons[one.position] = None if one.verdict == UNSET else one.why
+            if one.verdict in JUDGEMENTS:
+                judgements[one.position] = one.verdict
+            elif one.verdict == RELABEL:
+                self._corrected[content] = one.label
+            else:
+                judgements[one.position] = None
+                self._corrected.pop(content, None)
+        everyone = {other for one in entries for other in board.copies_of(one.position)}
+        for at in everyone:
+            before = board.verdicts[at] if board.verdicts[at] in JUDGEMENTS else None
+            judgement = judgements.get(at, before)
+            corrected = self._corrected.get(board.contents[at])
+            board.verdicts[at] = judgement or (RELABEL if corrected is not None else None)
+            board.judged_at[at] = moment if board.verdicts[at] is not None else None
+            board.labels[at] = board.given[at] if corrected is None else corrected
+            board.reasons[at] = reasons.get(at, board.reasons[at])
+        board.has_changed()
