@@ -38,9 +38,13 @@ def judge(store: Store, config: Config, given: Sequence[Judged], verdict: str) -
 
     Raises:
         Locked: another curation has been running for a minute; nothing is recorded.
-        ColdframeError: an image is unknown, or gets two labels (nothing is recorded), or a plan cannot be replayed (the verdicts
-            stay recorded).
+        ColdframeError: an image is unknown, gets two labels, or has a NUL character in its label or reason: nothing is recorded.
+        ColdframeError: a plan cannot be replayed; the verdicts stay recorded.
     """
+    for one in given:
+        for what, text in (("label", one.label), ("reason", one.why)):
+            if text and "\0" in text:  # the catalogue's labels have none either
+                raise ColdframeError(f"{one.image}: it has a NUL character in its {what}: remove it")
     with replay.lock(store):
         snapshot = store.snapshot()
         image_ids = find_images(snapshot, [one.image for one in given])

@@ -136,6 +136,34 @@ def test_a_list_that_cannot_be_taken_changes_nothing(ready: Coldframe, tmp_path:
     assert ready.value("select count(*) from verdict_history") == 0
 
 
+@pytest.mark.parametrize(
+    ("verdict", "text", "what"),
+    [
+        ("relabel", "finch-00,moth\0,x\n", "label"),
+        *(
+            pytest.param(*one, marks=pytest.mark.variants)
+            for one in (
+                ("relabel", "finch-01,moth,x\nfinch-00,m\0th,x\n", "label"),
+                ("relabel", "finch-00,moth,x\0\n", "reason"),
+                ("keep", "finch-00,,a \0\n", "reason"),
+                ("unset", "finch-00,,\0x\n", "reason"),
+            )
+        ),
+    ],
+)
+def test_a_nul_is_refused_as_in_a_catalogue(
+    ready: Coldframe, tmp_path: Path, verdict: str, text: str, what: str
+) -> None:
+    """NumPy's arrays of text lose one at the end: two classes would become one."""
+    file = tmp_path / "list.csv"
+    file.write_text("image_id,label,why\n" + text)
+    said = ready(verdict, "--from", file, code=1).stderr
+    assert f"finch-00: it has a NUL character in its {what}: remove it" in said
+    judged = ready(verdict, "finch-00", *(["mo\0th"] if verdict == "relabel" else []), "--why", "x\0", code=1)
+    assert "NUL character" in judged.stderr
+    assert ready.value("select count(*) from verdict_history") == 0
+
+
 def test_copies_get_one_label(ready: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
     catalogue.add("again", "finch", picture("finch", 0))
     catalogue.write()
