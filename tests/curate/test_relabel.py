@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from pipeline.cli.app import cli
+from pipeline.curate import verdicts
+from store.store import Snapshot
 from tests.support.coldframe import Catalogue, Coldframe, picture
 
 pytestmark = pytest.mark.slow
@@ -107,9 +110,48 @@ def test_lists_from_a_file_and_from_standard_input(ready: Coldframe, tmp_path: P
     assert ready.value("select label from images where image_id = 'moth-02'") == "finch"
 
 
-def test_a_label_that_nobody_had_is_remarked_on(ready: Coldframe) -> None:
-    said = ready("relabel", "finch-00", "mothh", "--why", "x").stderr
-    assert "note: 'mothh' is a new label: no image had it; did you mean 'moth'?" in said
+@pytest.mark.parametrize(
+    ("label", "meant"),
+    [
+        ("mothh", "moth"),
+        *(pytest.param(*one, marks=pytest.mark.variants) for one in (("Heron", "heron"), ("fnich", "finch"))),
+        pytest.param("Schwalbe", None, marks=pytest.mark.variants),
+    ],
+)
+def test_a_label_that_nobody_had_is_remarked_on(ready: Coldframe, label: str, meant: str | None) -> None:
+    said = ready("relabel", "finch-00", label, "--why", "x").stderr
+    told = f"; did you mean {meant!r}?" if meant else ""
+    assert f"note: {label!r} is a new label: no image had it{told}\n" in said
+
+
+def test_long_labels_and_many_are_not_compared(cf: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
+    """A stranger's labels may be made to be slow to compare."""
+    for row in catalogue.rows[:2]:
+        row["label"] = "known " * 20_000
+    catalogue.write()
+    cf.ingest(catalogue)
+    file = tmp_path / "list.csv"
+    for long in ("k" * 101, "knwon " * 20_000):
+        file.write_text(f"finch-03,{long}\n")
+        said = cf("relabel", "--from", file, "--why", "x").stderr
+        assert "is a new label: no image had it\n" in said
+    file.write_text("".join(f"{row['id']},moth {number}\n" for number, row in enumerate(catalogue.rows)))
+    said = cf("relabel", "--from", file, "--why", "x").stderr
+    assert said.startswith("note: 24 labels are new: no image had them, such as 'moth 0'\n")
+
+
+def test_remarks_are_made_when_others_can_curate_again(ready: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = verdicts._new_labels
+    remarked = []
+
+    def remark(before: Snapshot, rows: list[dict[str, Any]]) -> list[str]:
+        with ready.store.lock("curation"):
+            remarked.append(ready.value("select count(*) from verdicts"))
+        return made(before, rows)
+
+    monkeypatch.setattr(verdicts, "_new_labels", remark)
+    ready("relabel", "finch-00", "mothh", "--why", "x")
+    assert remarked == [1]
 
 
 @pytest.mark.parametrize(
