@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli.app import cli
-from pipeline.curate import verdicts
+from pipeline.curate import verdict_lists, verdicts
+from store.errors import ColdframeError
 from store.store import Snapshot
 from tests.support.coldframe import Catalogue, Coldframe, picture
 
@@ -204,6 +205,36 @@ def test_a_nul_is_refused_as_in_a_catalogue(
     judged = ready(verdict, "finch-00", *(["mo\0th"] if verdict == "relabel" else []), "--why", "x\0", code=1)
     assert "NUL character" in judged.stderr
     assert ready.value("select count(*) from verdict_history") == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\n" * 1_000_002, "more than 1,000,000 rows: give it in parts"),
+        *(
+            pytest.param(*one, marks=pytest.mark.variants)
+            for one in (
+                (b"finch-00\n" * 1_000_002, "more than 1,000,000 rows: give it in parts"),
+                (b"\xef\xbb\xbfimage_id\r" + b"a\r" * 1_000_001, "more than 1,000,000 rows: give it in parts"),
+                (b"a" * (verdict_lists.MOST_BYTES + 1), "more than 128 MB: give it in parts"),
+                (b"x\n" + b"a," * 600_000, "the row at line 2 has more than 1,048,576 characters; expected an image"),
+                (b'"a\n",' * 300_000, "the row at line 209716 has more than 1,048,576 characters"),
+                (b"image_id" + b",a" * 600_000, "the row at line 1 has more than 1,048,576 characters"),
+                (b"a" * 200_000, "line 1 is no CSV: field larger than field limit"),
+            )
+        ),
+    ],
+    ids=range(8),
+)
+def test_a_list_takes_no_more_memory_than_there_is(content: bytes, said: str) -> None:
+    with pytest.raises(ColdframeError, match=f"^list.csv: {said}"):
+        verdict_lists.read(content, "list.csv", "x", needs_why=True, with_label=False)
+
+
+def test_a_list_may_have_a_million_rows_below_its_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict_lists, "MOST_ROWS", 3)
+    found = verdict_lists.read(b"image_id\na\nb\nc\n", "list.csv", "x", needs_why=True, with_label=False)
+    assert [one.image for one in found] == ["a", "b", "c"]
 
 
 def test_copies_get_one_label(ready: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
