@@ -10,7 +10,7 @@ with limits as (
     select coalesce($bits::integer, 4) as most_bits
 ),
 hashed as (
-    select image_id, width * height as area, phash, ('0x' || phash)::ubigint as hash_number
+    select image_id, width * height as area, phash, try_cast('0x' || phash as ubigint) as hash_number
     from candidates
 ),
 pieces as (

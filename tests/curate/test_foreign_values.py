@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from store.schemas import SCHEMAS
-from tests.support.coldframe import Coldframe
+from tests.support.coldframe import Coldframe, parts_of
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +80,17 @@ def test_a_content_in_two_groups_is_taken_out_once(ready: Coldframe) -> None:
     ready("filter", "copies", "--bits", 0)
     out = {row["image_id"] for row in ready.rows("select image_id from exclusions where rule = 'copies'")}
     assert out == {"moth-00"}
+
+
+@pytest.mark.parametrize(
+    "phash", ["zz", *(pytest.param(one, marks=pytest.mark.variants) for one in ("", "f" * 20, "-1", None))]
+)
+def test_a_hash_that_is_none_is_like_no_other(ready: Coldframe, phash: str | None) -> None:
+    rows = ready.store.snapshot().select("images", *SCHEMAS["images"].names).to_pylist()
+    put(ready, "images", [rows[0] | {"phash": phash}, *rows[1:]], parts_of(ready, "images")[0].key)
+    ready("filter", "copies", "--bits", 7)
+    out = {row["image_id"] for row in ready.rows("select image_id from exclusions where rule = 'copies'")}
+    assert rows[0]["image_id"] not in out
 
 
 @pytest.mark.parametrize(
