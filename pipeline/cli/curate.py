@@ -18,6 +18,7 @@ from pipeline.curate.plans import Plan
 from pipeline.curate.replay import Replay
 from pipeline.curate.verdict_lists import Judged
 from pipeline.runtime import output, terminal
+from pipeline.runtime.processes import standard_input
 from pipeline.steps.settings import Declared, declared
 from store.errors import ColdframeError
 from store.store import Snapshot
@@ -275,9 +276,12 @@ def _listed(
         return None
     if given:
         raise click.UsageError("name images, or give a list with --from, not both")
-    name = "standard input" if source == "-" else source
-    with click.open_file(source, "rb") as file:
-        content = file.read(verdict_lists.MOST_BYTES + 1)
+    name, most = source, verdict_lists.MOST_BYTES + 1
+    if source == "-":
+        name, content = "standard input", standard_input(most)
+    else:
+        with open(source, "rb") as file:  # a pipe too
+            content = file.read(most)
     return verdict_lists.read(content, name, (why or "").strip(), needs_why=needs_why, with_label=with_label)
 
 

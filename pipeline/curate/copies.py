@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,14 @@ from pipeline.curate.likeness.candidates import Pairs
 from pipeline.curate.likeness.thumbnails import Thumbnails
 from pipeline.embed import feature_sets
 from pipeline.ingest import images
+from pipeline.ingest.pictures import image_root
 from pipeline.runtime.processes import cores
 from pipeline.runtime.progress import Progress
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import as_json, check, from_json, incidental, options, setting
 from store.commits import Commit
+from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
@@ -69,8 +72,11 @@ class Outcome:
 def find(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
     """Find the near copies among all contents of the store and put them in place of those found before.
 
+    Those found before of a content that cannot be read this time stay.
+
     Raises:
-        ColdframeError: the feature set does not exist, the image folder is gone, or there is no room for small pictures.
+        ColdframeError: the feature set does not exist, the image folder is gone, no picture can be read, or there is no room for
+            small pictures.
         Locked: copies are being looked for already.
     """
     started = time.monotonic()
@@ -84,12 +90,15 @@ def find(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
         content_ids = contents["content_id"].to_numpy()
         with _one_thread_each(), closing(Thumbnails(snapshot, content_ids[wanted].tolist(), quiet=quiet)) as thumbnails:
             limits = Limits(settings.correlation, settings.overlap, settings.inliers)
+            failed = thumbnails.failed
+            if failed and len(failed) == len(wanted):
+                raise _nothing_readable(snapshot, failed)
             found = _copies(thumbnails, np.searchsorted(wanted, pairs), limits, contents.take(wanted), quiet=quiet)
-        table = _table(found, content_ids[wanted])
+        table = _table([*_rows(found, content_ids[wanted]), *_kept(snapshot, failed)])
         kinds = table["kind"].value_counts().to_pylist()
         with store.commit(STEP) as commit:
             commit.replace("copies", table)
-            _replace_failures(snapshot, commit, thumbnails.failed)
+            _replace_failures(snapshot, commit, failed)
             commit.record_step(
                 STEP,
                 "",
@@ -104,7 +113,7 @@ def find(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
         len(pairs),
         {one["values"]: one["counts"] for one in kinds},
         len(set(table["group_id"].to_pylist())),
-        len(thumbnails.failed),
+        len(failed),
     )
 
 
@@ -115,7 +124,9 @@ def out_of_date(moment: Snapshot | None, config: Config) -> str | None:
     if record is None or moment is None:
         return NEVER
     embedder = feature_sets.choose(moment, settings.embedder)
-    return record.difference(as_json(settings) | {"embedder": embedder}, _inputs(moment, embedder), Settings)
+    failed = moment.value("steps/curate/copies/count_failed")
+    unread = f"{failed} contents could not be read" if failed else None
+    return record.difference(as_json(settings) | {"embedder": embedder}, _inputs(moment, embedder), Settings) or unread
 
 
 def again(moment: Snapshot, config: Config) -> list[str]:
@@ -200,29 +211,47 @@ def _one_thread_each() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _groups(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
-    """The group of each position that is in a pair: the least position connected with it."""
-    ends = np.array(sorted(pairs), np.int64).reshape(-1, 2)
-    links = {"image_id": pa.chunked_array([ends.ravel()]), "link": pa.chunked_array([np.repeat(ends[:, 0], 2)])}
-    found = units.connected(pa.table(links))
+def _groups(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """The group of each content or position that is in a pair: the least one connected with it."""
+    links = [(end, pair[0]) for pair in sorted(pairs) for end in pair]
+    if not links:
+        return {}
+    found = units.connected(pa.table({"image_id": [end for end, _ in links], "link": [link for _, link in links]}))
     return dict(zip(found["image_id"].to_pylist(), found["unit"].to_pylist(), strict=True))
 
 
-def _table(found: Found, content_ids: Any) -> pa.Table:
-    groups = _groups(found)
-    rows = [
+def _rows(found: Found, content_ids: Any) -> list[dict[str, Any]]:
+    return [
         {
             "content_id": content_ids[one],
             "other_id": content_ids[other],
-            "group_id": content_ids[groups[one]],
             "kind": like.kind,
             "correlation": round(like.correlation, 4),
             "overlap": round(like.overlap, 4),
             "inliers": like.inliers,
         }
-        for (one, other), like in sorted(found.items())
+        for (one, other), like in found.items()
     ]
-    return pa.Table.from_pylist(rows, SCHEMAS["copies"])
+
+
+def _kept(snapshot: Snapshot, failed: Iterable[str]) -> list[dict[str, Any]]:
+    """Pairs found before that could not be looked at: a picture that cannot be read now is a copy still."""
+    snapshot.register("failed_now", pa.table({"content_id": pa.array(list(failed), pa.string())}))
+    return snapshot.rows("steps/curate/copies/kept")
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    groups = _groups((row["content_id"], row["other_id"]) for row in rows)
+    rows = [row | {"group_id": groups[row["content_id"]]} for row in rows]
+    return pa.Table.from_pylist(sorted(rows, key=itemgetter("content_id", "other_id")), SCHEMAS["copies"])
+
+
+def _nothing_readable(snapshot: Snapshot, failed: dict[str, str]) -> ColdframeError:
+    reason = next(iter(failed.values()))
+    return ColdframeError(
+        f"{image_root(snapshot)}: none of {len(failed)} pictures could be read ({reason}); what was found before stays: "
+        "make them readable, then run the command again"
+    )
 
 
 def _replace_failures(before: Snapshot, commit: Commit, failed: dict[str, str]) -> None:

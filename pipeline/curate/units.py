@@ -42,7 +42,10 @@ def of_rows(snapshot: Snapshot, plan: str, image_ids: npt.NDArray[np.str_]) -> n
     found = connected(pa.concat_tables(links))
     unit_of = dict(zip(found["image_id"].to_pylist(), found["unit"].to_pylist(), strict=True))
     units = [unit_of.get(image_id, f"image {image_id}") for image_id in image_ids.tolist()]
-    return np.unique(np.array(units, dtype=str), return_inverse=True)[1].astype(np.int64)
+    number = {
+        unit: place for place, unit in enumerate(sorted(set(units)))
+    }  # np.unique joins texts that end in NUL characters
+    return np.array([number[unit] for unit in units], np.int64)
 
 
 def groups(snapshot: Snapshot, split: str, by: str | None) -> pa.Table:

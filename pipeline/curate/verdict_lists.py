@@ -6,11 +6,13 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from store.errors import ColdframeError
 
 IMAGE, LABEL, WHY = "image_id", "label", "why"
-MOST_BYTES = 256 * 2**20
+# Of a list, and of one row: what 2 GB of memory hold with all that becomes of it.
+MOST_BYTES, MOST_ROWS, MOST_CHARACTERS = 128 * 2**20, 1_000_000, 2**20
 
 
 @dataclass(frozen=True)
@@ -29,35 +31,34 @@ def read(content: bytes, source: str, why: str, *, needs_why: bool, with_label: 
     names none of the first two, each line is an image, with its label after a comma if ``with_label``.
 
     Args:
-        content: CSV in UTF-8, at most 256 MB.
+        content: CSV in UTF-8.
         source: what it is called in errors.
         why: the reason of rows without one of their own.
 
     Raises:
-        ColdframeError: it is not UTF-8 or no CSV, has no rows, or a row lacks its image, label or reason.
+        ColdframeError: it is not UTF-8 or no CSV, has no rows or more than 128 MB or a million rows, or a row lacks its image,
+            label or reason.
     """
     if len(content) > MOST_BYTES:
-        raise ColdframeError(f"{source}: more than {MOST_BYTES // 2**20} MB, which is no list of images")
+        raise ColdframeError(f"{source}: more than {MOST_BYTES // 2**20} MB: give it in parts")
     try:
-        text = content.decode("utf-8-sig")
+        content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ColdframeError(f"{source}: not UTF-8 at byte {error.start}: save it as UTF-8") from error
-    listed = list(_rows(text, source))
-    if not listed:
+    rows = _rows(content, source)
+    head = next(rows, None)
+    if head is None:
         raise ColdframeError(f"{source}: no images; expected one a line")
-    first = [cell.strip().lower() for cell in listed[0][1]]
+    first = [cell.strip().lower() for cell in head[1]]
     columns = {name: place for place, name in enumerate(first)}
     image = columns.get(IMAGE, columns.get("path"))
     if image is None:
         columns, image = ({LABEL: 1} if with_label else {}), 0
-    else:
-        del listed[0]
+        rows = chain([head], rows)
     if with_label and LABEL not in columns:
         raise ColdframeError(f"{source}: no column {LABEL!r}; its columns: {', '.join(first)}")
-    if not listed:
-        raise ColdframeError(f"{source}: no images below its first line")
     found = []
-    for line, cells in listed:
+    for line, cells in rows:
         one = _judged(cells, image, columns, why, with_label=with_label)
         needed = {IMAGE: one.image, LABEL: one.label, WHY: one.why if needs_why else None}
         lacking = next((name for name, value in needed.items() if value == ""), None)
@@ -65,13 +66,32 @@ def read(content: bytes, source: str, why: str, *, needs_why: bool, with_label: 
             told = ": give one in a column 'why', or one for all with --why" if lacking == WHY else ""
             raise ColdframeError(f"{source}: line {line} has no {lacking}{told}")
         found.append(one)
+    if not found:
+        raise ColdframeError(f"{source}: no images below its first line")
     return found
 
 
-def _rows(text: str, source: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _rows(content: bytes, source: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not empty, each with the number of its last line; none is held."""
+    length = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal length
+        for line in io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline=""):
+            length += len(line)
+            if length > MOST_CHARACTERS:
+                raise ColdframeError(
+                    f"{source}: the row at line {reader.line_num + 1} has more than {MOST_CHARACTERS:,} characters; expected an "
+                    "image, with a label and a reason where wanted"
+                )
+            yield line
+
+    reader = csv.reader(lines(), strict=True)
     try:
-        for cells in reader:
+        for row, cells in enumerate(reader, start=1):
+            length = 0
+            if row > MOST_ROWS + 1:  # the first may name the columns
+                raise ColdframeError(f"{source}: more than {MOST_ROWS:,} rows: give it in parts")
             if any(cell.strip() for cell in cells):
                 yield reader.line_num, cells
     except csv.Error as error:

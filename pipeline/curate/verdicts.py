@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
 RELABEL, UNSET = "relabel", "unset"
+MOST_REMARKS = 20  # on new labels one by one, each of which is compared with all labels
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,17 @@ def judge(store: Store, config: Config, given: Sequence[Judged], verdict: str) -
 
     Raises:
         Locked: another curation has been running for a minute; nothing is recorded.
-        ColdframeError: an image is unknown, or gets two labels (nothing is recorded), or a plan cannot be replayed (the verdicts
-            stay recorded).
+        ColdframeError: an image is unknown, gets two labels, or has a NUL character in its label or reason: nothing is recorded.
+        ColdframeError: a plan cannot be replayed; the verdicts stay recorded.
     """
+    for one in given:
+        for what, text in (("label", one.label), ("reason", one.why)):
+            if text and "\0" in text:  # the catalogue's labels have none either
+                raise ColdframeError(f"{one.image}: it has a NUL character in its {what}: remove it")
     with replay.lock(store):
         snapshot = store.snapshot()
         image_ids = find_images(snapshot, [one.image for one in given])
         rows = _rows(snapshot, image_ids, given, verdict)
-        notes = _new_labels(snapshot, rows)
         with store.commit(verdict) as commit:
             commit.append("verdicts", pa.Table.from_pylist(rows, SCHEMAS["verdicts"]))
         plans = [row["plan"] for row in snapshot.rows("steps/curate/plans")]
@@ -55,7 +58,8 @@ def judge(store: Store, config: Config, given: Sequence[Judged], verdict: str) -
             except ColdframeError as error:
                 error.args = (f"the verdict is recorded, but plan {name!r} could not be replayed: {error}",)
                 raise
-    return Outcome(tuple(dict.fromkeys(image_ids)), tuple(plans), tuple(notes))
+    # after the lock is given back: nobody waits for a remark
+    return Outcome(tuple(dict.fromkeys(image_ids)), tuple(plans), tuple(_new_labels(snapshot, rows)))
 
 
 def _rows(snapshot: Snapshot, image_ids: list[str], given: Sequence[Judged], verdict: str) -> list[dict[str, Any]]:
@@ -81,17 +85,19 @@ def _rows(snapshot: Snapshot, image_ids: list[str], given: Sequence[Judged], ver
     return [*rows.values(), *(rows[row["image_id"]] | {"content_id": row["content_id"]} for row in lost)]
 
 
-def _new_labels(snapshot: Snapshot, rows: list[dict[str, Any]]) -> list[str]:
-    """A remark on each label given that no image of the store has: it may be a slip."""
-    given = sorted({row["label"] for row in rows if row["label"] is not None})
-    if not given:
-        return []
-    known = [row["label"] for row in snapshot.rows("steps/curate/labels")]
+def _new_labels(before: Snapshot, rows: list[dict[str, Any]]) -> list[str]:
+    """A remark on each label given that no image of the store had before, or on all if they are many: it may be a slip."""
+    given = {row["label"] for row in rows if row["label"] is not None}
+    known = {row["label"] for row in before.rows("steps/curate/labels")} if given else set()
+    new = sorted(given - known)
+    if len(new) > MOST_REMARKS:
+        return [f"{len(new)} labels are new: no image had them, such as {new[0]!r}"]
+    before.register("new_labels", pa.table({"label": pa.array(new, pa.string())}))
+    meant = {row["label"]: row["known"] for row in before.rows("steps/curate/like_labels")} if new else {}
     notes = []
-    for label in sorted(set(given) - set(known)):
-        like = difflib.get_close_matches(label, known, 1)
-        meant = f"; did you mean {like[0]!r}?" if like else ""
-        notes.append(f"{label!r} is a new label: no image had it{meant}")
+    for label in new:
+        told = f"; did you mean {meant[label]!r}?" if label in meant else ""
+        notes.append(f"{label!r} is a new label: no image had it{told}")
     return notes
 
 

@@ -35,7 +35,7 @@ def why(snapshot: Snapshot, given: str) -> dict[str, Any]:
 
 
 def tell(story: dict[str, Any]) -> list[str]:
-    """That story in lines of text."""
+    """That story in lines of text. A store made by someone else may lack any number or time."""
     image = story["image"]
     lines = [f"{image['image_id']}", *(f"  {name}: {value}" for name, value in image.items() if name != "image_id")]
     for failure in story["failures"]:
@@ -62,13 +62,15 @@ def tell(story: dict[str, Any]) -> list[str]:
         lines.append("no plan has been replayed since it was ingested: run 'coldframe curate'")
     for row in story["predictions"]:
         lines.append(
-            f"run {row['run_id']}, {row['evaluation']}: {row['predicted']} at {row['probability']:.3f}, its label "
-            f"{row['label']} at {row['label_probability']:.3f}, rank {row['rank']}"
+            f"run {row['run_id']}, {row['evaluation']}: {row['predicted']} at {_number(row['probability'], '.3f')}, its "
+            f"label {row['label']} at {_number(row['label_probability'], '.3f')}, rank {row['rank']}"
         )
     return lines
 
 
 def _scored(row: dict[str, Any]) -> str:
+    if row["value"] is None:
+        return f"score {row['scorer']}: unknown"
     share = f"{100 * row['share_below']:.1f} %"
     if row["evidence"] is not None:
         return f"label doubted more than {share} of labels: {row['evidence']} ({row['scorer']} {row['value']:.6g})"
@@ -84,7 +86,8 @@ def _copy(row: dict[str, Any], image_id: str) -> str:
     line = f"{row['kind']} copy of {row['original_id']}" if is_copy else f"{row['kind']} copy of it: {row['image_id']}"
     if row["correlation"] is None:
         return f"{line}, through other copies of both"
-    return f"{line}: correlation {row['correlation']:.2f} over {100 * row['overlap']:.0f} % of the smaller picture"
+    share = f"{100 * row['overlap']:.0f} %" if row["overlap"] is not None else "an unknown share"
+    return f"{line}: correlation {row['correlation']:.2f} over {share} of the smaller picture"
 
 
 def _in_or_out(row: dict[str, Any]) -> str:
@@ -103,6 +106,10 @@ def _in_or_out(row: dict[str, Any]) -> str:
     return f"plan {row['plan']}: out by rule {row['rule']}, stage {row['position']}{told}, pass {row['pass']}{numbers}"
 
 
+def _number(value: float | None, form: str) -> str:
+    return format(value, form) if value is not None else "unknown"
+
+
 def _day(moment: datetime | None) -> str:
-    """A time to the minute; a store made by someone else may lack it."""
+    """A time to the minute."""
     return f"{moment:%Y-%m-%d %H:%M}" if moment is not None else "an unknown day"

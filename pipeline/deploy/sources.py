@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.ingest import decoding
 from pipeline.ingest.decoders import Inside, Source
+from pipeline.runtime.processes import standard_input
 from store import places
 from store.errors import ColdframeError
 
@@ -60,7 +60,7 @@ def _pictures_in(name: str) -> Iterator[Inside]:
 
 
 def _from_stdin() -> list[Source]:
-    data = sys.stdin.buffer.read(decoding.MAX_BYTES + 1) if sys.stdin is not None else b""
+    data = standard_input(decoding.MAX_BYTES + 1)
     if len(data) > decoding.MAX_BYTES:
         raise ColdframeError(f"-: more than {decoding.MAX_BYTES} bytes on standard input; expected a picture, or paths")
     if not data.strip():

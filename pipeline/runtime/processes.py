@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -22,6 +23,11 @@ def cores() -> int:
     from joblib import cpu_count
 
     return int(cpu_count())
+
+
+def standard_input(most: int) -> bytes:
+    """What is on standard input, up to ``most`` bytes; nothing if it is closed."""
+    return sys.stdin.buffer.read(most) if sys.stdin is not None else b""
 
 
 def in_workers(

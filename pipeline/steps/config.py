@@ -8,7 +8,7 @@ import os
 import re
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -107,6 +107,9 @@ def load(path: Path | None) -> Config:
         tables = tomllib.loads(opening.read_regular(path, follow=True, most=MOST_BYTES).decode())
     except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number with too many digits
         raise ColdframeError(f"{path}: not readable as TOML: {error}") from error
+    for text in _texts(tables):
+        if "\0" in text:  # neither a path nor the name of a column, nor of what a step makes, may have one
+            raise ColdframeError(f"{path}: {text[:60]!r} has a NUL character: remove it")
     for name in tables:
         if name not in SECTIONS:
             raise ColdframeError(f"{path}: no section {name!r}; sections: {', '.join(SECTIONS)}")
@@ -118,6 +121,19 @@ def load(path: Path | None) -> Config:
                     f"{path}: {key!r} is directly under [{name}]: put it under a name, as in [{name}.NAME]"
                 )
     return config
+
+
+def _texts(table: Any) -> Iterator[str]:
+    """Every name and text in a table."""
+    left = [table]  # no recursion: keys with dots nest tables as deep as they like
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Mapping):
+            left += [*one, *one.values()]
+        elif isinstance(one, list):
+            left += one
 
 
 def _from_environment(command: str, hints: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ with limits as (
     select coalesce($bits::integer, 4) as most_bits
 ),
 hashed as (
-    select image_id, width * height as area, phash, ('0x' || phash)::ubigint as hash_number
+    select image_id, width * height as area, phash, try_cast('0x' || phash as ubigint) as hash_number
     from candidates
 ),
 pieces as (
@@ -36,7 +36,7 @@ members as (
     select original_id, original_id from copies where kind <> 'exact' and coalesce($found::boolean, true)
 ),
 found as (
-    select m.image_id
+    select distinct m.image_id  -- once, even if a store made by someone else has it in two groups
     from members as m
     join hashed as h using (image_id)
     qualify row_number() over (partition by m.original_id order by h.area desc, m.image_id) > 1

@@ -40,7 +40,7 @@ select
     concat_ws(
         '; ',
         coalesce('filed as ' || i.label, 'not labelled'),
-        if(s.imagenet < 0.5, 'ImageNet sees ' || round(100 * s.imagenet)::int || ' % wanted', null),
+        if(s.imagenet >= 0 and s.imagenet < 0.5, 'ImageNet sees ' || round(100 * s.imagenet)::int || ' % wanted', null),
         if(s.clip_quality < 0, 'CLIP sees a bad picture', null),
         s.evidence
     ) as sentence,

@@ -104,6 +104,8 @@ def test_flag_beats_environment_beats_file_beats_default(
     [
         ("[train.mlp", "coldframe.toml: not readable as TOML"),
         ("[trian]\n", "coldframe.toml: no section 'trian'; sections: store, ingest, embed"),
+        ('[train."a\\u0000b"]\n', "coldframe.toml: 'a\\x00b' has a NUL character: remove it"),
+        ('[plans.p]\nstages = [{ split = "val\\u0000", share = 0.1 }]\n', "'val\\x00' has a NUL character: remove it"),
         ("[train.mlp]\nepoch = 3\n", r"[train.mlp]: no setting 'epoch'; settings: input, units"),
         ("[train.mlp]\nepochs = 'x'\n", r"[train.mlp]: epochs = 'x', expected a whole number"),
         ("train = 3\n", "[train] should be a table of settings"),

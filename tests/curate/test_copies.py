@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from PIL import Image
 
@@ -153,14 +156,68 @@ def test_a_store_of_an_earlier_version_has_none(cf: Coldframe) -> None:
     assert "FAILED" not in cf("verify").stdout
 
 
-def test_a_picture_that_cannot_be_read_any_more_is_a_failure(cf: Coldframe) -> None:
-    catalogue = cf.value("select settings->>'images' from steps where step = 'ingest'")
-    file = Path(catalogue) / "moth/12-other.png"
-    data = file.read_bytes()
+@contextmanager
+def unreadable(cf: Coldframe, names: str, *, moved: bool) -> Iterator[None]:
+    """While this context lasts, the pictures of these names cannot be read: they are moved away or cut short."""
+    folder = Path(cf.value("select settings->>'images' from steps where step = 'ingest'"))
+    data = {file: file.read_bytes() for file in folder.rglob(names) if file.is_file()}
     try:
-        file.write_bytes(data[:100])
+        for file in data:
+            file.unlink() if moved else file.write_bytes(data[file][:100])
+        yield
+    finally:
+        for file in data:
+            file.write_bytes(data[file])
+
+
+def test_a_picture_that_cannot_be_read_any_more_is_a_failure(cf: Coldframe) -> None:
+    with unreadable(cf, "12-other.png", moved=False):
         assert "1 contents could not be read" in cf("copies", code=3).stderr
         reason = cf.value("select reason from failures where step = 'copies' and image_id = '12-other'")
         assert reason == "changed since it was ingested: run 'coldframe ingest' again"
-    finally:
-        file.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("names", "moved"),
+    [
+        ("0-*", True),
+        pytest.param("0-border.jpg", False, marks=pytest.mark.variants),
+        pytest.param("?-original.png", True, marks=pytest.mark.variants),
+    ],
+)
+def test_copies_that_cannot_be_read_for_a_while_stay_copies(
+    cf: Coldframe, tmp_path: Path, names: str, moved: bool
+) -> None:
+    recipe = tmp_path / "coldframe.toml"
+    recipe.write_text("[copies]\n")
+    before = cf.rows("from data.copies order by all")
+    with unreadable(cf, names, moved=moved):
+        cf("copies", code=3)
+        assert cf.rows("from data.copies order by all") == before
+    assert "contents could not be read" in cf("run", recipe, "--dry-run").stderr
+    cf("run", recipe)
+    assert "copies: up to date" in cf("run", recipe, "--dry-run").stderr
+    assert cf.rows("from data.copies order by all") == before
+
+
+def test_a_pair_goes_with_its_picture(cf: Coldframe) -> None:
+    """A pair stays for what cannot be read, not for what the catalogue no longer has."""
+    table = cf.store.snapshot().select("images", "image_id", "content_id", *SCHEMAS["images"].names[1:])
+    kept = table.filter(pc.not_equal(table["image_id"], "0-original")).select(SCHEMAS["images"].names)
+    gone = cf.value("select content_id from images where image_id = '0-original'")
+    with cf.store.commit("test") as commit:
+        commit.replace("images", kept)
+    with unreadable(cf, "0-border.jpg", moved=True):
+        cf("copies", code=3)
+    ids = {row[one] for row in cf.rows("from data.copies") for one in ("content_id", "other_id")}
+    assert ids
+    assert gone not in ids
+
+
+def test_where_no_picture_can_be_read_nothing_changes(cf: Coldframe) -> None:
+    before = cf.store.snapshot().manifest
+    with unreadable(cf, "*", moved=True):
+        said = cf("copies", code=1).stderr
+    assert "pictures could be read (missing" in said
+    assert "what was found before stays" in said
+    assert cf.store.snapshot().manifest == before

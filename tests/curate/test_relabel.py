@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from pipeline.cli.app import cli
+from pipeline.curate import verdict_lists, verdicts
+from store.errors import ColdframeError
+from store.store import Snapshot
 from tests.support.coldframe import Catalogue, Coldframe, picture
 
 pytestmark = pytest.mark.slow
@@ -107,9 +111,48 @@ def test_lists_from_a_file_and_from_standard_input(ready: Coldframe, tmp_path: P
     assert ready.value("select label from images where image_id = 'moth-02'") == "finch"
 
 
-def test_a_label_that_nobody_had_is_remarked_on(ready: Coldframe) -> None:
-    said = ready("relabel", "finch-00", "mothh", "--why", "x").stderr
-    assert "note: 'mothh' is a new label: no image had it; did you mean 'moth'?" in said
+@pytest.mark.parametrize(
+    ("label", "meant"),
+    [
+        ("mothh", "moth"),
+        *(pytest.param(*one, marks=pytest.mark.variants) for one in (("Heron", "heron"), ("fnich", "finch"))),
+        pytest.param("Schwalbe", None, marks=pytest.mark.variants),
+    ],
+)
+def test_a_label_that_nobody_had_is_remarked_on(ready: Coldframe, label: str, meant: str | None) -> None:
+    said = ready("relabel", "finch-00", label, "--why", "x").stderr
+    told = f"; did you mean {meant!r}?" if meant else ""
+    assert f"note: {label!r} is a new label: no image had it{told}\n" in said
+
+
+def test_long_labels_and_many_are_not_compared(cf: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
+    """A stranger's labels may be made to be slow to compare."""
+    for row in catalogue.rows[:2]:
+        row["label"] = "known " * 20_000
+    catalogue.write()
+    cf.ingest(catalogue)
+    file = tmp_path / "list.csv"
+    for long in ("k" * 101, "knwon " * 20_000):
+        file.write_text(f"finch-03,{long}\n")
+        said = cf("relabel", "--from", file, "--why", "x").stderr
+        assert "is a new label: no image had it\n" in said
+    file.write_text("".join(f"{row['id']},moth {number}\n" for number, row in enumerate(catalogue.rows)))
+    said = cf("relabel", "--from", file, "--why", "x").stderr
+    assert said.startswith("note: 24 labels are new: no image had them, such as 'moth 0'\n")
+
+
+def test_remarks_are_made_when_others_can_curate_again(ready: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = verdicts._new_labels
+    remarked = []
+
+    def remark(before: Snapshot, rows: list[dict[str, Any]]) -> list[str]:
+        with ready.store.lock("curation"):
+            remarked.append(ready.value("select count(*) from verdicts"))
+        return made(before, rows)
+
+    monkeypatch.setattr(verdicts, "_new_labels", remark)
+    ready("relabel", "finch-00", "mothh", "--why", "x")
+    assert remarked == [1]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +177,64 @@ def test_a_list_that_cannot_be_taken_changes_nothing(ready: Coldframe, tmp_path:
     file.write_text(text)
     assert said in ready("relabel", "--from", file, code=1).stderr
     assert ready.value("select count(*) from verdict_history") == 0
+
+
+@pytest.mark.parametrize(
+    ("verdict", "text", "what"),
+    [
+        ("relabel", "finch-00,moth\0,x\n", "label"),
+        *(
+            pytest.param(*one, marks=pytest.mark.variants)
+            for one in (
+                ("relabel", "finch-01,moth,x\nfinch-00,m\0th,x\n", "label"),
+                ("relabel", "finch-00,moth,x\0\n", "reason"),
+                ("keep", "finch-00,,a \0\n", "reason"),
+                ("unset", "finch-00,,\0x\n", "reason"),
+            )
+        ),
+    ],
+)
+def test_a_nul_is_refused_as_in_a_catalogue(
+    ready: Coldframe, tmp_path: Path, verdict: str, text: str, what: str
+) -> None:
+    """NumPy's arrays of text lose one at the end: two classes would become one."""
+    file = tmp_path / "list.csv"
+    file.write_text("image_id,label,why\n" + text)
+    said = ready(verdict, "--from", file, code=1).stderr
+    assert f"finch-00: it has a NUL character in its {what}: remove it" in said
+    judged = ready(verdict, "finch-00", *(["mo\0th"] if verdict == "relabel" else []), "--why", "x\0", code=1)
+    assert "NUL character" in judged.stderr
+    assert ready.value("select count(*) from verdict_history") == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\n" * 1_000_002, "more than 1,000,000 rows: give it in parts"),
+        *(
+            pytest.param(*one, marks=pytest.mark.variants)
+            for one in (
+                (b"finch-00\n" * 1_000_002, "more than 1,000,000 rows: give it in parts"),
+                (b"\xef\xbb\xbfimage_id\r" + b"a\r" * 1_000_001, "more than 1,000,000 rows: give it in parts"),
+                (b"a" * (verdict_lists.MOST_BYTES + 1), "more than 128 MB: give it in parts"),
+                (b"x\n" + b"a," * 600_000, "the row at line 2 has more than 1,048,576 characters; expected an image"),
+                (b'"a\n",' * 300_000, "the row at line 209716 has more than 1,048,576 characters"),
+                (b"image_id" + b",a" * 600_000, "the row at line 1 has more than 1,048,576 characters"),
+                (b"a" * 200_000, "line 1 is no CSV: field larger than field limit"),
+            )
+        ),
+    ],
+    ids=range(8),
+)
+def test_a_list_takes_no_more_memory_than_there_is(content: bytes, said: str) -> None:
+    with pytest.raises(ColdframeError, match=f"^list.csv: {said}"):
+        verdict_lists.read(content, "list.csv", "x", needs_why=True, with_label=False)
+
+
+def test_a_list_may_have_a_million_rows_below_its_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict_lists, "MOST_ROWS", 3)
+    found = verdict_lists.read(b"image_id\na\nb\nc\n", "list.csv", "x", needs_why=True, with_label=False)
+    assert [one.image for one in found] == ["a", "b", "c"]
 
 
 def test_copies_get_one_label(ready: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:

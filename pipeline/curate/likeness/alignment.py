@@ -101,7 +101,8 @@ def keypoints(grey: Grey) -> Keypoints:
     points, descriptors = finder.detectAndCompute(grey, None)
     if descriptors is None:
         return nothing
-    order = np.argsort([-one.response for one in points], kind="stable")
+    # ORB gives more where several are as strong as the last: of a grid of dots thousands, which take a second to compare
+    order = np.argsort([-one.response for one in points], kind="stable")[:KEYPOINTS]
     return Keypoints(np.array([points[one].pt for one in order], np.float32), descriptors[order])
 
 
