@@ -1,0 +1,72 @@
+// Asking the server. It knows whether the server answers, and tells who wants to know.
+
+export class ApiError extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+
+  /** Nobody answered: the act may be tried again. */
+  get gone() {
+    return this.status === 0;
+  }
+}
+
+export const connection = new EventTarget();
+let state = "here";
+
+export const reachable = () => state === "here";
+
+function became(next) {
+  if (next === state) return;
+  const before = state;
+  state = next;
+  connection.dispatchEvent(new CustomEvent(next, { detail: { before } }));
+}
+
+async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(path, { credentials: "same-origin", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    became("gone");
+    throw new ApiError("The server does not answer.", 0);
+  }
+  if (response.status === 401) {
+    became("over");
+    throw new ApiError("This session is over. Open the address that coldframe look printed again.", 401);
+  }
+  became("here");
+  if (!response.ok) {
+    const answer = await response.json().catch(() => ({}));
+    throw new ApiError(answer.error ?? `The server answered with ${response.status}.`, response.status);
+  }
+  return response;
+}
+
+/** The path with its parameters; those that are empty are left out. */
+export function address(path, params = {}) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) {
+    if (value !== "" && value !== null && value !== undefined) query.set(name, value);
+  }
+  const text = query.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+export async function get(path, params, signal) {
+  return (await ask(address(path, params), { signal })).json();
+}
+
+export async function getFloats(path, params) {
+  return new Float32Array(await (await ask(address(path, params), {})).arrayBuffer());
+}
+
+export async function post(path, body) {
+  const headers = { "Content-Type": "application/json" };
+  return (await ask(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
+}
+
+export const thumb = (row) => `/thumb/${encodeURIComponent(row.content)}`;
+export const picture = (row) => `/picture/${encodeURIComponent(row.content)}`;

@@ -1,0 +1,158 @@
+// One picture explained: large, with why it is in or out, beside what it should resemble.
+
+import { address, get, picture, thumb } from "./api.js";
+import { h, number, stateOf, verdictWord } from "./dom.js";
+
+const FRESH = 15000;
+const SOON = 90;
+const kept = new Map();
+
+/** What is known of an image; asked for once in a while, and early for the one that comes next. */
+export function explain(id) {
+  const known = kept.get(id);
+  if (known && performance.now() - known.at < FRESH) return known.answer;
+  const answer = get("/api/image", { id });
+  kept.set(id, { answer, at: performance.now() });
+  answer.then((value) => { kept.get(id) && (kept.get(id).value = value); }, () => kept.delete(id));
+  if (kept.size > 60) kept.delete(kept.keys().next().value);
+  return answer;
+}
+
+/** Have the next picture ready before it is asked for. */
+export function prepare(row) {
+  if (!row?.content) return;
+  explain(row.id).catch(() => {});
+  new Image().src = picture(row);
+}
+
+/** Forget what was explained: a replay has changed it. */
+export const forget = () => kept.clear();
+
+export class Detail {
+  /** `peek(row)` is called when one of the small pictures is chosen. */
+  constructor({ peek, act }) {
+    this.peek = peek;
+    this.row = null;
+    this.last = 0;
+    this.headline = h("h2", { class: "headline" });
+    this.image = h("img", { class: "large", alt: "" });
+    this.frame = h("div", { class: "frame" }, this.image);
+    this.labels = h("p", { class: "labels" });
+    this.scope = h("p", { class: "scope", hidden: true });
+    this.buttons = ["keep", "drop", "relabel", "unset"].map((verdict) => button(verdict, act));
+    this.actions = h("div", { class: "actions", role: "group", "aria-label": "Judge" }, this.buttons);
+    this.slot = h("div", { class: "slot" });
+    this.warning = h("p", { class: "warning", hidden: true });
+    this.more = h("div", { class: "more" });
+    this.back = h("p", { class: "back", hidden: true });
+    this.element = h("section", { class: "detail", "aria-label": "The picture", tabindex: "0" }, this.back, this.headline,
+      this.frame, this.labels, this.scope, this.actions, this.slot, this.warning, this.more);
+  }
+
+  /** Show an image at once as far as its row says it, and the rest when it has come. */
+  show(row) {
+    const same = row && this.row?.id === row.id;
+    this.row = row;
+    this.element.hidden = !row;
+    if (!row) return;
+    this.paintState();
+    if (same) return;
+    this.element.scrollTop = 0;
+    this.slot.replaceChildren();
+    this.paintPicture(row);
+    const known = kept.get(row.id)?.value;
+    if (known) this.paint(known);
+    else this.wait(row);
+  }
+
+  wait(row) {
+    this.headline.textContent = row.content === null ? "This file gave no picture." : row.note || row.label || "";
+    this.more.classList.add("old");
+    this.more.setAttribute("aria-busy", "true");
+    clearTimeout(this.timer);
+    if (row.content === null) return this.paintFailure(row);
+    // While an arrow key is held down, nothing is asked for.
+    const pause = performance.now() - this.last > 2 * SOON ? 0 : SOON;
+    this.last = performance.now();
+    this.timer = setTimeout(() => this.fetch(row), pause);
+  }
+
+  async fetch(row) {
+    try {
+      const answer = await explain(row.id);
+      if (this.row?.id === row.id) this.paint(answer);
+    } catch (error) {
+      if (this.row?.id === row.id) this.more.replaceChildren(h("p", { class: "problem" }, error.message));
+    }
+  }
+
+  paintPicture(row) {
+    this.frame.hidden = row.content === null;
+    if (row.content === null) return;
+    this.image.alt = row.label ? `The picture, filed as ${row.label}` : "The picture";
+    this.image.src = thumb(row);
+    const full = new Image();
+    full.src = picture(row);
+    full.decode().then(() => this.row?.content === row.content && (this.image.src = full.src), () => {});
+  }
+
+  /** The words about its class and its verdict, which change when it is judged. */
+  paintState() {
+    const row = this.row;
+    const parts = [h("strong", {}, row.label ?? "no class")];
+    if (row.given) parts.push(h("span", { class: "soft" }, `the catalogue says ${row.given}`));
+    if (row.split) parts.push(h("span", { class: "chip" }, row.split));
+    if (row.rule) parts.push(h("span", { class: "chip" }, `out: ${row.rule}`));
+    parts.push(h("span", { class: `chip verdict ${row.verdict ?? "none"}` }, row.verdict ? `${stateOf(row)} by you` : verdictWord(null)));
+    this.labels.replaceChildren(...(row.content === null ? [] : parts));
+    for (const one of this.buttons) one.setAttribute("aria-pressed", String(one.value === row.verdict));
+    this.actions.hidden = row.content === null;
+  }
+
+  paint(answer) {
+    if (this.row.id !== answer.row.id) return;
+    const { row } = answer;
+    this.headline.textContent = answer.headline;
+    this.more.classList.remove("old");
+    this.more.removeAttribute("aria-busy");
+    const compare = h("div", { class: "compare" });
+    if (answer.typical_suggested?.length) compare.append(this.strip(`Typical ${row.suggested}`, answer.typical_suggested, 6));
+    if (answer.typical?.length) compare.append(this.strip(`Typical ${row.label}`, answer.typical, 6));
+    const nearest = answer.nearest?.length ? this.strip("Nearest to it", answer.nearest, 12, true) : null;
+    const facts = [["path", answer.path], ["id", row.id], ...answer.facts.filter(([name]) => name !== "path")];
+    this.more.replaceChildren(h("ul", { class: "story" }, answer.story.map((text) => h("li", {}, text))), compare, ...(nearest ? [nearest] : []),
+      h("details", { class: "facts", open: true }, h("summary", {}, "What the catalogue says"), h("dl", {},
+        facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value ?? "–"))]))));
+  }
+
+  paintFailure(row) {
+    this.more.classList.remove("old");
+    this.more.removeAttribute("aria-busy");
+    this.more.replaceChildren(h("ul", { class: "story" }, h("li", {}, row.note ?? "")), h("dl", {}, h("dt", {}, "path"), h("dd", {}, row.path ?? ""), h("dt", {}, "id"), h("dd", {}, row.id)));
+  }
+
+  strip(title, rows, most, named = false) {
+    const one = (row) => h("button", { type: "button", class: "small", title: `${row.label ?? "no class"}${stateOf(row) ? `, ${stateOf(row)}` : ""}`, onclick: () => this.peek(row) },
+      h("img", { src: thumb(row), alt: row.label ?? "no class", decoding: "async" }),
+      named ? h("span", { class: row.label === this.row.label ? "same" : "other" }, row.label ?? "no class") : null);
+    return h("section", { class: "strip" }, h("h3", {}, title), h("div", { class: "thumbs" }, rows.slice(0, most).map(one)));
+  }
+
+  /** Say how many pictures the next key acts on. */
+  paintScope(count, all) {
+    this.scope.hidden = count < 2;
+    this.scope.textContent = all ? `All ${number(count)} in this list are selected.` : `${number(count)} pictures are selected: the keys act on all of them.`;
+    for (const one of this.buttons) one.querySelector("span").textContent = count > 1 ? `${WORDS[one.value]} ${number(count)}` : WORDS[one.value];
+  }
+}
+
+const WORDS = { keep: "Keep", drop: "Drop", relabel: "Relabel", unset: "Unset" };
+
+function button(verdict, act) {
+  const name = WORDS[verdict];
+  return h("button", { type: "button", value: verdict, onclick: () => act(verdict), "aria-keyshortcuts": name[0] },
+    h("kbd", { "aria-hidden": "true" }, name[0]), h("span", {}, name));
+}
+
+/** Link to one class in Review. */
+export const reviewOf = (params) => address("#/review", params);

@@ -1,0 +1,49 @@
+// Replaying the plan: first what would change, then the change.
+
+import { post, thumb } from "./api.js";
+import { dialog, h, number, plural } from "./dom.js";
+
+/** Show what a replay would change, and do it if the person says so. Answers whether it was done. */
+export function offerReplay(pending) {
+  return new Promise((resolve) => {
+    const body = h("div", {}, h("p", { class: "wait" }, "Working out what would change…"));
+    const go = h("button", { type: "button", class: "primary", disabled: true }, "Replay the plan");
+    const stay = h("button", { type: "button" }, "Not now");
+    const box = dialog("Replay the plan", h("h2", {}, "Replay the plan"),
+      h("p", { class: "soft" }, pending ? `${plural(pending, "verdict")} will take effect: rules and splits are worked out again.` : "Rules and splits are worked out again."),
+      body, h("p", { class: "buttons" }, stay, go));
+    let done = false;
+    box.addEventListener("close", () => resolve(done));
+    stay.addEventListener("click", () => box.close());
+    const failed = (error) => body.replaceChildren(h("p", { class: "problem", role: "alert" }, error.message));
+    post("/api/replay", { preview: true }).then((answer) => {
+      body.replaceChildren(...preview(answer));
+      go.disabled = false;
+      go.focus();
+    }, failed);
+    go.addEventListener("click", () => {
+      go.disabled = true;
+      go.textContent = "Replaying…";
+      post("/api/replay", { preview: false }).then(() => { done = true; box.close(); }, failed);
+    });
+  });
+}
+
+function preview(answer) {
+  const before = answer.kept_before;
+  const after = answer.kept_after;
+  const parts = [h("p", { class: "figures" }, h("strong", {}, number(before)), " pictures are in now, ", h("strong", {}, number(after)), " would be.")];
+  if (answer.sentence) parts.push(h("p", {}, answer.sentence));
+  if (answer.rows?.length) {
+    const shown = answer.rows.length < answer.others ? `The first ${answer.rows.length} of ${number(answer.others)}` : "They are";
+    parts.push(h("h3", {}, `${shown}:`), h("div", { class: "thumbs" }, answer.rows.map((row) => h("img", { src: thumb(row), alt: row.label ?? "no class", title: row.label ?? "" }))));
+  }
+  if (answer.changes?.length) parts.push(h("details", {}, h("summary", {}, `Class by class: ${plural(answer.changes.length, "class", "classes")} change`), changes(answer.changes)));
+  return parts;
+}
+
+function changes(rows) {
+  const cells = (row) => [h("th", { scope: "row" }, row.label ?? "no class"), h("td", { class: "n" }, number(row.before)), h("td", { class: "n" }, number(row.after))];
+  return h("div", { class: "scroll" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "class"), h("th", { scope: "col", class: "n" }, "now"), h("th", { scope: "col", class: "n" }, "then"))),
+    h("tbody", {}, rows.map((row) => h("tr", {}, cells(row))))));
+}

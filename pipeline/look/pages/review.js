@@ -1,0 +1,301 @@
+// Review: a queue of pictures, one of them explained, and a key for each judgement.
+
+import { address } from "./api.js";
+import { Aside } from "./aside.js";
+import { Big, stackAt } from "./big.js";
+import { Detail, forget, prepare } from "./detail.js";
+import { dialog, h, number, pictures, say } from "./dom.js";
+import { Grid } from "./grid.js";
+import { judge, judgeList, verdicts } from "./judge.js";
+import { GivenList, ServerList } from "./lists.js";
+import { choose } from "./relabel.js";
+import { changes, state } from "./state.js";
+import { Toolbar } from "./toolbar.js";
+
+const NARROWING = ["queue", "label", "split", "rule", "text", "verdict", "sort", "run", "evaluation", "predicted", "a", "b", "which"];
+const BY_THE_MODEL = ["misclassified", "cell", "compare"];
+const LONGEST_SEARCH = 50_000;
+const WORDS = { keep: "Keep", drop: "Drop", relabel: "Relabel", unset: "Take back the verdicts on" };
+
+let given = null;
+
+/** Have rows that another page found ready to be judged, and say where. */
+export function handOver(rows, title) {
+  given = new GivenList(rows, title);
+  return address("#/review", { queue: "given" });
+}
+
+export class Review {
+  constructor() {
+    this.aside = new Aside();
+    this.grid = new Grid({ name: "Pictures of this list", select: (place) => this.moved(place), open: () => this.large() });
+    this.grid.size = Number(localStorage.getItem("size")) || 168;
+    this.toolbar = new Toolbar({
+      narrow: (change) => this.go({ ...this.params, ...change }),
+      resize: (size) => { localStorage.setItem("size", size); this.grid.resize(size); },
+      everything: () => { this.grid.selectAll(); this.grid.element.focus(); },
+      size: this.grid.size,
+    });
+    this.detail = new Detail({ peek: (row) => this.peek(row), act: (verdict) => this.act(verdict) });
+    this.element = h("div", { class: "review" }, this.aside.element,
+      h("section", { class: "middle", "aria-label": "The list" }, this.toolbar.element, this.grid.box), this.detail.element);
+    this.peeked = null;
+    changes.addEventListener("state", () => this.paint());
+    changes.addEventListener("moved", () => this.list?.again(this.grid.first ?? 0, this.grid.end ?? 0));
+    verdicts.addEventListener("rows", (event) => this.patched(event.detail));
+    verdicts.addEventListener("saved", (event) => this.undone(event.detail));
+    this.keys = this.keyMap();
+  }
+
+  get title() {
+    return this.heading();
+  }
+
+  keyMap() {
+    const move = (event, name) => {
+      const place = this.grid.target(name.replace("Shift+", ""));
+      if (place === null || event.ctrlKey || event.metaKey) return false;
+      this.grid.select(place, event.shiftKey);
+      return true;
+    };
+    return {
+      k: () => this.act("keep"), d: () => this.act("drop"), u: () => this.act("unset"), r: () => this.act("relabel"),
+      o: () => this.onlyThis(), n: () => this.advance(true), " ": () => this.large(), Enter: () => this.large(),
+      "Ctrl+a": () => this.grid.selectAll(), Escape: () => this.escape(),
+      "/": () => this.toolbar.text.focus(), other: move,
+    };
+  }
+
+  /** Show the list that an address names. */
+  async enter(params) {
+    const first = state.queues[0]?.key ?? "all";
+    const wanted = { queue: first };
+    for (const name of NARROWING) if (params[name]) wanted[name] = params[name];
+    if (wanted.queue === "given" && !given) wanted.queue = first;
+    const key = JSON.stringify(wanted);
+    this.params = wanted;
+    if (key === this.key && (wanted.queue !== "given" || this.list === given)) return this.resume();
+    this.key = key;
+    if (this.list !== given) this.list?.close();
+    const list = wanted.queue === "given" ? given : new ServerList(wanted);
+    this.list = list;
+    this.peek(null);
+    this.detail.show(null);
+    list.addEventListener("failed", (event) => say(event.detail.message));
+    for (const name of ["rows", "size"]) list.addEventListener(name, () => this.listed(list));
+    this.grid.show(list, 0);
+    this.paint();
+    const at = Number(params.at) || 0;
+    await list.load(at);
+    if (this.list !== list) return;
+    this.grid.show(list, at || (await this.firstLeft(list)));
+    this.moved(this.grid.cursor);
+    this.grid.element.focus({ preventScroll: true });
+  }
+
+  resume() {
+    this.grid.measure();
+    this.grid.into(this.grid.cursor, true);
+    this.grid.element.focus({ preventScroll: true });
+    this.paint();
+  }
+
+  async firstLeft(list) {
+    return list.left ? Math.max(0, await this.nextLeft(list, -1)) : 0;
+  }
+
+  /** The first place after another that nobody has judged, or -1. */
+  async nextLeft(list, after) {
+    for (let place = after + 1; place < Math.min(list.total, after + LONGEST_SEARCH); place++) {
+      const row = list.row(place) ?? (await list.load(place));
+      if (!row) return -1;
+      if (!row.verdict && row.content !== null) return place;
+    }
+    return -1;
+  }
+
+  heading() {
+    const { queue, label, predicted, which } = this.params ?? {};
+    if (queue === "given") return given.title;
+    if (queue === "cell") return label === predicted ? `${label}, found right` : `${label}, taken for ${predicted}`;
+    if (queue === "compare") return { only_a: "Right in the first run alone", only_b: "Right in the second run alone", neither: "Wrong in both runs" }[which] ?? "Two runs";
+    return this.queue()?.title ?? "Review";
+  }
+
+  queue() {
+    return state.queues.find(({ key }) => key === this.params?.queue);
+  }
+
+  paint() {
+    if (!this.params || !state) return;
+    this.aside.paint(state, this.params);
+    this.toolbar.paint(this.params, this.queue(), state, this.heading());
+    this.grid.empty.textContent = this.params.label || this.params.text || this.params.verdict || this.params.split || this.params.rule
+      ? "No picture of this list is left by the filters." : "This list is empty.";
+    this.paintScope();
+  }
+
+  listed(list) {
+    if (list !== this.list) return;
+    this.paintScope();
+    const row = list.row(this.grid.cursor);
+    if (row && !this.peeked) this.detail.show(row);
+  }
+
+  paintScope() {
+    const count = this.list?.total ? this.grid.count() : 0;
+    if (!this.list) return;
+    this.toolbar.paintCount(this.list, count);
+    this.detail.paintScope(this.peeked ? 1 : count, this.grid.all);
+    this.paintWarning();
+  }
+
+  paintWarning() {
+    const row = this.peeked ?? this.list.row(this.grid.cursor);
+    const flatters = BY_THE_MODEL.includes(this.params.queue) && row?.split && !["train", "val"].includes(row.split);
+    const so = state.judged.test_after_error;
+    this.detail.warning.hidden = !flatters;
+    if (flatters) {
+      this.detail.warning.textContent = `This is a ${row.split} picture, and you see it because the model erred. Judging only its errors makes the score look better than it is. ${so ? `${pictures(so)} judged so.` : "None is judged so yet."}`;
+    }
+  }
+
+  moved(place) {
+    this.peek(null);
+    const row = this.list.row(place);
+    if (row) this.detail.show(row);
+    else this.list.load(place);
+    this.paintScope();
+    this.big?.show(place);
+    clearTimeout(this.later);
+    this.later = setTimeout(() => {
+      prepare(this.list.row(place + 1));
+      history.replaceState(null, "", address("#/review", { ...this.params, at: place || "" }));
+    }, 150);
+  }
+
+  /** Show a picture that stands beside the one in the list; null for the list's own. */
+  peek(row) {
+    this.peeked = row;
+    const { back } = this.detail;
+    back.hidden = !row;
+    if (!row) return;
+    back.replaceChildren(h("button", { type: "button", onclick: () => this.escape() }, "← Back to the list"), h("span", { class: "soft" }, " A picture beside the list. The keys judge this one."));
+    this.detail.show(row);
+    this.paintScope();
+  }
+
+  escape() {
+    if (this.peeked) {
+      this.peek(null);
+      this.moved(this.grid.cursor);
+    } else this.grid.select(this.grid.cursor);
+  }
+
+  async act(verdict) {
+    const label = verdict === "relabel" ? await this.label() : null;
+    if (verdict === "relabel" && !label) return;
+    if (this.grid.all && !this.peeked && this.list.total > 1) return this.actOnAll(verdict, label);
+    const rows = this.peeked ? [this.peeked] : await this.chosen();
+    const able = rows.filter((row) => row && row.content !== null);
+    if (!able.length) return say("A file that gave no picture cannot be judged.");
+    judge(able, verdict, label, this.params.queue);
+    if (able.length > 1) say(`${WORDS[verdict]} ${pictures(able.length)}: done. Ctrl-Z undoes it.`);
+    if (this.peeked) this.detail.show({ ...this.peeked });
+    else if (verdict !== "unset") this.advance();
+  }
+
+  async chosen() {
+    const [from, to] = this.grid.range();
+    await this.list.need(from, to);
+    const rows = [];
+    for (let place = from; place <= to; place++) rows.push(this.list.row(place));
+    return rows;
+  }
+
+  async label() {
+    this.big?.close();
+    const row = this.peeked ?? this.list.row(this.grid.cursor);
+    if (!row || row.content === null) return null;
+    const label = await choose(this.detail.slot, { suggested: row.suggested, current: this.grid.count() > 1 ? null : row.label, labels: state.labels });
+    this.grid.element.focus({ preventScroll: true });
+    return label;
+  }
+
+  actOnAll(verdict, label) {
+    const count = this.list.total;
+    const words = `${WORDS[verdict]} all ${number(count)} pictures of “${this.heading()}”${this.params.label && this.params.queue !== "cell" ? `, class ${this.params.label}` : ""}${label ? ` as ${label}` : ""}?`;
+    const go = h("button", { type: "button", class: "primary" }, `${verdict === "unset" ? "Unset" : WORDS[verdict]} ${number(count)}`);
+    const stay = h("button", { type: "button", onclick: () => box.close() }, "Cancel");
+    const filters = NARROWING.slice(1, 6).filter((name) => this.params[name]).map((name) => `${name}: ${this.params[name]}`);
+    const box = dialog("All in this list", h("h2", {}, words), h("p", { class: "soft" }, filters.length ? `Narrowed by ${filters.join(", ")}. Ctrl-Z undoes it as one act.` : "Nothing narrows the list. Ctrl-Z undoes it as one act."), h("p", { class: "buttons" }, stay, go));
+    go.addEventListener("click", async () => {
+      box.close();
+      await this.sendAll(verdict, label, count).catch((error) => say(error.message));
+    });
+    go.focus();
+  }
+
+  async sendAll(verdict, label, count) {
+    if (this.list instanceof GivenList) {
+      judge([...this.list.rows.values()].filter((row) => row.content !== null), verdict, label, "given");
+      return this.escape();
+    }
+    const { sort, ...list } = this.params;
+    const answer = await judgeList(list, verdict, label, count);
+    say(`${pictures(answer.judged)} judged. Ctrl-Z undoes it.`);
+    this.grid.select(this.grid.cursor);
+    return this.list.again(this.grid.first, this.grid.end);
+  }
+
+  /** Of a stack, keep the picture at the cursor and drop the others. */
+  onlyThis() {
+    const stack = stackAt(this.list, this.grid.cursor);
+    if (stack.length < 2) return;
+    judge(stack.filter(({ place }) => place !== this.grid.cursor).map(({ row }) => row), "drop", null, this.params.queue);
+    judge([this.list.row(this.grid.cursor)], "keep", null, this.params.queue);
+    this.grid.cursor = stack.at(-1).place;
+    this.advance();
+  }
+
+  /** Go to the next picture that nobody has judged; with `round`, from the start again after the end. */
+  async advance(round = false) {
+    const list = this.list;
+    const from = this.grid.range()[1];
+    const next = await this.nextLeft(list, from);
+    const earlier = next < 0 ? await this.nextLeft(list, -1) : -1;
+    if (list !== this.list) return;
+    if (next >= 0) this.grid.select(next);
+    else if (earlier >= 0 && round) this.grid.select(earlier);
+    else {
+      this.grid.select(from);
+      say(earlier >= 0 ? "That was the last one. Some before it are not judged: N goes to the first of them." : "Everything in this list is judged.");
+    }
+  }
+
+  large() {
+    if (!this.list.row(this.grid.cursor)?.content) return;
+    const keys = { ...this.keys, Escape: () => this.big.close(), "/": undefined, "Ctrl+a": undefined, " ": () => this.big.close(), Enter: () => this.big.close() };
+    this.big = new Big({ list: this.list, place: this.grid.cursor, keys, select: (place) => this.grid.select(place), closed: () => { this.big = null; this.grid.element.focus({ preventScroll: true }); } });
+  }
+
+  patched(rows) {
+    const shown = this.detail.row;
+    const next = shown && rows.find((row) => row.id === shown.id);
+    if (next) this.detail.show(Object.assign(shown, { verdict: next.verdict, label: next.label, given: next.given }));
+    if (this.big) this.big.show(this.grid.cursor);
+  }
+
+  undone({ act, answer }) {
+    if (act.path !== "/api/undo") return;
+    const place = answer.rows?.length ? this.list?.place(answer.rows[0].id) ?? -1 : -1;
+    if (place >= 0) this.grid.select(place);
+    if (answer.undone > (answer.rows?.length ?? 0)) this.list?.again(this.grid.first, this.grid.end);
+  }
+
+  /** A replay has changed what is in and out. */
+  replayed() {
+    forget();
+    this.key = null;
+  }
+}
