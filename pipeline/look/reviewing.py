@@ -118,13 +118,20 @@ def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
             "row": board.row(at),
             "path": board.paths[at],
             "headline": headline(board, at),
-            "story": [line for line in tell(story)[1:] if not line.startswith("  ")],
+            "story": _sentences(story),
             "facts": facts,
             "typical": [board.row(one) for one in typical if one != at],
             "typical_suggested": [board.row(one) for one in of_suggested],
             "nearest": [board.row(one) | {"similarity": round(cosine, 4)} for one, cosine in nearest],
             "boxes": [],
         }
+
+
+def _sentences(story: Mapping[str, Any]) -> list[str]:
+    """Why a picture is in or out: what stands, without what the page shows elsewhere."""
+    standing = [row for row in story["verdicts"] if row["stands"] and row["verdict"] != "unset"]
+    lines = tell({**story, "image": {"image_id": ""}, "verdicts": standing, "embeddings": []})[1:]
+    return [line[0].upper() + line[1:] for line in lines]
 
 
 def headline(board: Board, at: int) -> str:
