@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,10 @@ def test_a_file_of_classes_counts_by_its_content(small: Coldframe, catalogue: Ca
     assert "everything is up to date" in small("status").stdout
     (tmp_path / "wanted.txt").write_text("8\n")
     assert "the file of wanted" in small("status").stdout
+    with (tmp_path / "wanted.txt").open("wb") as hole:
+        hole.truncate(1 << 42)
+    assert "out of date: score imagenet: imagenet: wanted = " in (said := small("status").stdout)
+    assert "larger than 1048576 bytes" in said
 
 
 def test_what_cannot_be_scored(small: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
@@ -133,6 +138,23 @@ def test_what_keras_cannot_fetch(small: Coldframe, tmp_path: Path, monkeypatch: 
     assert "a .weights.h5 or .h5 of MobileNet(include_top=True)" in said
     (tmp_path / "wanted.txt").write_text("tench")
     imagenet(small, "--weights", WHOLE, "--wanted", "wanted.txt")
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("--weights", "sparse.h5"),
+        pytest.param("--wanted", "sparse.h5", marks=pytest.mark.variants),
+        pytest.param("--wanted", "/proc/self/pagemap", marks=pytest.mark.variants),  # it claims to be empty
+    ],
+)
+def test_files_of_any_size_are_refused_before_they_are_read(
+    ready: Coldframe, tmp_path: Path, option: str, named: str
+) -> None:
+    with (tmp_path / "sparse.h5").open("xb") as hole:
+        hole.truncate(1 << 42)
+    said = ready("score", "imagenet", option, named, code=1).stderr
+    assert re.search(rf"imagenet: {option[2:]} = '.*': larger than \d+ bytes; expected a file", said)
 
 
 @pytest.mark.parametrize(

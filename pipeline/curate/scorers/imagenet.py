@@ -48,6 +48,7 @@ class Settings:
         metavar="WORD|FILE",
         may_hold_path=True,
         words=groups(),
+        most_bytes=MOST_BYTES,
     )
 
 
