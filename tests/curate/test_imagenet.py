@@ -128,6 +128,37 @@ def test_what_cannot_be_scored(small: Coldframe, catalogue: Catalogue, tmp_path:
     assert "the top of vgg-16 works on the whole feature map" in said
 
 
+def beside(pictures: Any, average: Any, feature_map: Any) -> Any:
+    """What reads the feature map beside its average."""
+    keras = load_keras()
+    return keras.layers.Concatenate()([average, keras.layers.Flatten()(feature_map)])
+
+
+def picture_too(pictures: Any, average: Any, feature_map: Any) -> Any:
+    keras = load_keras()
+    return keras.layers.Concatenate()([average, keras.layers.Flatten()(pictures)])
+
+
+def averaged_twice(pictures: Any, average: Any, feature_map: Any) -> Any:
+    """What uses the layer that averages a second time."""
+    keras = load_keras()
+    return keras.layers.Add()([average, average._keras_history.operation(keras.layers.ReLU()(feature_map))])
+
+
+@pytest.mark.parametrize(
+    "more", [beside, *(pytest.param(one, marks=pytest.mark.variants) for one in (picture_too, averaged_twice))]
+)
+def test_a_top_that_reads_more_than_the_average_is_said(small: Coldframe, tmp_path: Path, more: Any) -> None:
+    keras = load_keras()
+    below = tiny()[0]
+    seen = more(below.inputs[0], below.output, below.layers[-2].output)
+    keras.Model(below.input, keras.layers.Dense(1000, activation="softmax")(seen)).save(tmp_path / "more.keras")
+    said = imagenet(small, "--weights", "more.keras", code=1)
+    assert (
+        "more.keras does not work on the average of its last feature map alone, as those of Keras Applications" in said
+    )
+
+
 def test_what_keras_cannot_fetch(small: Coldframe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_network(*_: object, **__: object) -> None:
         raise Exception("URL fetch failure")
