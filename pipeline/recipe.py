@@ -148,6 +148,8 @@ def stale(snapshot: Snapshot, config: Config) -> list[tuple[str, str]]:
             reason = step.out_of_date(snapshot)
         except ColdframeError as error:
             reason = str(error)
+        except OSError as error:  # of a file that the recipe names: the other steps are looked at all the same
+            reason = f"{error.filename or 'a file'}: {error.strerror or error}"
         if reason:
             found.append((str(step), reason))
     return found

@@ -23,7 +23,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.curate.nearest import centred, nearest
-from store.errors import ColdframeError
 from store.matrices import FloatMatrix, Vectors
 
 Floats = npt.NDArray[np.float64]
@@ -71,12 +70,7 @@ def of_images(known: Vectors, images: pa.Table, voters: npt.NDArray[np.bool_] | 
     Returns:
         The rows of ``images`` with ``value`` (float64), ``suggested`` (a label; NULL where it is their own) and ``evidence``,
         such as "9 of its 10 nearest are parulidae". No rows where no class has two images that vote.
-
-    Raises:
-        ColdframeError: a vector has a number that is not finite.
     """
-    if not np.isfinite(known.matrix.sum(axis=1, dtype=np.float64)).all():
-        raise ColdframeError(f"label-doubt: the feature set {known.embedder!r} has vectors that are not finite")
     rows = known.positions(images["content_id"])
     usable = (rows >= 0) & images["label"].is_valid().to_numpy()
     images, rows = images.filter(pa.array(usable)), rows[usable]

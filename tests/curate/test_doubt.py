@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +14,6 @@ from hypothesis import strategies as st
 from pipeline.curate import doubt
 from pipeline.curate import nearest as neighbours
 from pipeline.curate.nearest import centred, nearest
-from store.errors import ColdframeError
-from store.matrices import Vectors
 from tests.support.coldframe import Catalogue, Coldframe, picture
 
 
@@ -164,13 +161,6 @@ def test_equal_files_under_two_labels_speak_against_each_other(ready: Coldframe,
     ready("score", "label-doubt")
     first = ready.rows("select image_id, suggested from scores order by value desc limit 1")
     assert first == [{"image_id": "finch-00-as-moth", "suggested": "finch"}]
-
-
-def test_vectors_that_are_not_finite_are_said() -> None:
-    known = Vectors("e", np.array(["a", "b"], object), np.array([[0, 1], [np.nan, 1]], np.float32))
-    images = pa.table({"image_id": ["a", "b"], "content_id": ["a", "b"], "label": ["x", "x"]})
-    with pytest.raises(ColdframeError, match="label-doubt: the feature set 'e' has vectors that are not finite"):
-        doubt.of_images(known, images)
 
 
 def test_what_it_needs_is_said(ready: Coldframe, catalogue: Catalogue) -> None:

@@ -33,7 +33,7 @@ def by_vectors(matrix: FloatMatrix, neighbours: int) -> Pairs:
         return _pairs([])
     found, _ = nearest(centred(matrix), everyone, everyone, k)
     pairs = np.stack([np.repeat(everyone, k), found.ravel()], axis=1)
-    return _pairs([pairs[pairs[:, 1] >= 0]])  # none for vectors that are no numbers
+    return _pairs([pairs[pairs[:, 1] >= 0]])  # none where there are fewer
 
 
 def by_hashes(hashes: npt.NDArray[np.uint64], most_bits: int, neighbours: int) -> Pairs:

@@ -82,8 +82,7 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
         )
     if not np.isfinite(values).all():
         raise ColdframeError(
-            f"autoencoder: its training on {feature_set.name!r} diverged: give a lower --learning-rate, or look for vectors "
-            "that are not finite with 'coldframe verify'"
+            f"autoencoder: its training on {feature_set.name!r} diverged: give a lower --learning-rate"
         )
     return values
 
