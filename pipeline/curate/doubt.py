@@ -58,7 +58,7 @@ class _Near:
     weight: Floats
 
 
-def of_images(known: Vectors, images: pa.Table, voters: npt.NDArray[np.bool_] | None = None) -> pa.Table:
+def of_images(known: Vectors, images: pa.Table) -> pa.Table:
     """The doubt of each labelled image that has a vector.
 
     Images of equal content and label are one: they do not vouch for each other, and vote once. Equal content under another label
@@ -66,11 +66,10 @@ def of_images(known: Vectors, images: pa.Table, voters: npt.NDArray[np.bool_] | 
 
     Args:
         images: ``image_id, content_id, label``, and further columns, which are kept.
-        voters: which images vote; all if not given.
 
     Returns:
         The rows of ``images`` with ``value`` (float64), ``suggested`` (a label; NULL where it is their own) and ``evidence``,
-        such as "9 of its 10 nearest are parulidae". No rows where no class has two images that vote.
+        such as "9 of its 10 nearest are parulidae". No rows where no class has two such images.
 
     Raises:
         ColdframeError: a vector has a number that is not finite.
@@ -80,17 +79,14 @@ def of_images(known: Vectors, images: pa.Table, voters: npt.NDArray[np.bool_] | 
     rows = known.positions(images["content_id"])
     usable = (rows >= 0) & images["label"].is_valid().to_numpy()
     images, rows = images.filter(pa.array(usable)), rows[usable]
-    may_vote = np.ones(len(images), bool) if voters is None else voters[usable]
     labels = images["label"].combine_chunks().dictionary_encode()
     names, classes = labels.dictionary, labels.indices.to_numpy().astype(np.int64)
     count = max(len(names), 1)
     pairs, entry = np.unique(rows * count + classes, return_inverse=True)
-    votes = np.zeros(len(pairs), bool)
-    np.logical_or.at(votes, entry, may_vote)
     place = pairs // count
     # the vectors of all contents, once each, are taken as they are: a copy may be gigabytes
     is_all = np.array_equal(place, np.arange(len(known.matrix)))
-    found = doubts(known.matrix if is_all else known.matrix[place], pairs % count, votes) if len(pairs) else None
+    found = doubts(known.matrix if is_all else known.matrix[place], pairs % count) if len(pairs) else None
     if found is None:
         return _with_columns(images.slice(0, 0), np.zeros(0), [], [])
     suggested: list[str | None] = []
@@ -122,34 +118,34 @@ def _some(part: int, count: int) -> str:
     return f"{part or 'none'} of its {count} nearest {'is' if part < 2 else 'are'}"
 
 
-def doubts(matrix: FloatMatrix, classes: Positions, votes: npt.NDArray[np.bool_]) -> Doubts | None:
-    """The doubt of each entry; None where no class has two entries that vote.
+def doubts(matrix: FloatMatrix, classes: Positions) -> Doubts | None:
+    """The doubt of each entry; None where no class has two entries.
 
     Args:
         matrix: vectors, shape (n, d), float32.
         classes: the class of each, shape (n,), 0 and above.
-        votes: which of them are looked at to judge others, shape (n,).
     """
     unit = centred(matrix)
-    near, near_cosines = nearest(unit, np.arange(len(unit)), np.flatnonzero(votes), NEIGHBOURS)
-    mates, mate_cosines = _classmates(unit, classes, votes)
-    closest = mate_cosines[votes & (mates[:, 0] >= 0), 0]
+    everyone = np.arange(len(unit))
+    near, near_cosines = nearest(unit, everyone, everyone, NEIGHBOURS)
+    mates, mate_cosines = _classmates(unit, classes)
+    closest = mate_cosines[mates[:, 0] >= 0, 0]
     if not len(closest):
         return None
     beta = SHARPNESS / max(float(closest.std(dtype=np.float64)), LEAST_DEVIATION)
-    boost = _boost(unit, classes, votes, beta)
+    boost = _boost(unit, classes, beta)
     is_other = (near >= 0) & (classes[near] != classes[:, None])
     others = _Near(np.where(is_other, near, -1), np.where(is_other, _weight(near_cosines, beta), -np.inf))
     judged = _vote(_Near(mates, _weight(mate_cosines, beta)), others, classes, boost)
     return _suggest(judged, near[:, :SHOWN], classes)
 
 
-def _classmates(unit: FloatMatrix, classes: Positions, votes: npt.NDArray[np.bool_]) -> tuple[Positions, FloatMatrix]:
-    """The nearest voters of the own class: positions and cosines, both of shape (n, CLASSMATES)."""
+def _classmates(unit: FloatMatrix, classes: Positions) -> tuple[Positions, FloatMatrix]:
+    """The nearest of the own class: positions and cosines, both of shape (n, CLASSMATES)."""
     rows = np.full((len(unit), CLASSMATES), -1, np.int64)
     cosines = np.full((len(unit), CLASSMATES), -np.inf, np.float32)
     for members in _members(classes):
-        at, value = nearest(unit, members, members[votes[members]], CLASSMATES)
+        at, value = nearest(unit, members, members, CLASSMATES)
         rows[members, : at.shape[1]], cosines[members, : at.shape[1]] = at, value
     return rows, cosines
 
@@ -164,18 +160,17 @@ def _weight(cosines: FloatMatrix, beta: float) -> Floats:
     return beta * (np.minimum(cosines.astype(np.float64), CAP) - 1.0)
 
 
-def _boost(unit: FloatMatrix, classes: Positions, votes: npt.NDArray[np.bool_], beta: float) -> Floats:
+def _boost(unit: FloatMatrix, classes: Positions, beta: float) -> Floats:
     """What small classes lack, as β δ(m) for an image of m classmates, shape (n,).
 
     δ(m) is the median drop of the similarity of the nearest classmate when only m of 19 classmates are kept, over every choice of
     m. It is measured in classes of 20 and more, or in the largest ones where all are smaller.
     """
-    sizes = np.bincount(classes[votes], minlength=int(classes.max()) + 1)
+    sizes = np.bincount(classes)
     full = min(CLASSMATES, int(sizes.max())) - 1  # classmates of which some are left out
     rng = np.random.default_rng(0)
     similar = []
     for members in _members(classes):
-        members = members[votes[members]]
         if len(members) <= full or full < 2:
             continue
         taken = rng.permutation(len(members))[:PER_CLASS]
@@ -191,8 +186,7 @@ def _boost(unit: FloatMatrix, classes: Positions, votes: npt.NDArray[np.bool_], 
         # the chance that the best of `kept` of them is the one at each place
         chance = [comb(full - 1 - place, kept - 1) / comb(full, kept) for place in range(full)]
         drop[kept] = np.median(best_first[:, 0] - best_first @ chance)
-    have = sizes[classes] - votes
-    return beta * drop[np.clip(have, 0, full)]
+    return beta * drop[np.minimum(sizes[classes] - 1, full)]
 
 
 @dataclass(frozen=True)

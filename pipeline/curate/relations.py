@@ -37,13 +37,16 @@ class Doubts:
 
 
 def _centroid_distances(known: Vectors, candidates: pa.Table, settings: Mapping[str, Any]) -> pa.Table:
-    """One row per candidate whose class has a centroid: ``image_id, label, split, distance, class_size``."""
+    """One row per candidate with a vector whose class has a centroid: ``image_id, label, split, distance, class_size``."""
     return centroids.of_candidates(known, candidates, leave_one_out=bool(settings.get("leave_one_out")))
 
 
 def _label_doubt(known: Vectors, candidates: pa.Table, settings: Mapping[str, Any]) -> pa.Table:
-    """One row per candidate, judged by training images: ``image_id, content_id, label, split, doubt, suggested``."""
-    table = doubt.of_images(known, candidates, pc.equal(candidates["split"], TRAIN).to_numpy())
+    """One row per training image with a label and a vector: ``image_id, content_id, label, doubt, suggested``.
+
+    Other images have no part in it.
+    """
+    table = doubt.of_images(known, candidates.filter(pc.equal(candidates["split"], TRAIN)).drop_columns("split"))
     return table.rename_columns({"value": "doubt"}).drop_columns("evidence")
 
 

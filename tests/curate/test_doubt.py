@@ -12,12 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.curate import doubt
+from pipeline.curate import doubt, replay
 from pipeline.curate import nearest as neighbours
 from pipeline.curate.nearest import centred, nearest
+from pipeline.curate.plans import Plan, rule_stage, split_stage
 from store.errors import ColdframeError
 from store.matrices import Vectors
+from store.schemas import SCHEMAS
 from tests.support.coldframe import Catalogue, Coldframe, picture
+from tests.support.synthetic import fresh_store, image, put_images, put_vectors
 
 
 @settings(deadline=None, max_examples=30)
@@ -101,7 +104,7 @@ def test_doubt_is_what_its_definition_says(seed: int, largest: int, others: int)
     sizes = [largest, *rng.integers(1, largest + 1, others)]
     classes = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
     matrix = (rng.normal(size=(len(sizes), 6))[classes] + rng.normal(size=(len(classes), 6))).astype(np.float32)
-    found = doubt.doubts(matrix, classes, np.ones(len(classes), bool))
+    found = doubt.doubts(matrix, classes)
     assert found is not None
     assert np.allclose(found.doubt, by_definition(matrix, classes), rtol=1e-3, atol=1e-3)
 
@@ -131,8 +134,44 @@ def test_the_rule_takes_wrong_labels_out_of_train_alone(ready: Coldframe, catalo
     assert out[0]["value"] > out[0]["threshold"]
     ready("relabel", "finch-00", "finch", "--why", "I looked")
     assert ready.value("select count(*) from exclusions") == 0
-    ready("relabel", "finch-00", "moth", "--why", "a person who insists")  # a label that a person gave is not doubted
+    ready("relabel", "finch-00", "moth", "--why", "a person who insists")  # the rule does not take it out
     assert ready.value("select count(*) from exclusions") == 0
+
+
+@pytest.mark.parametrize("changed", ["labels", pytest.param("vectors", marks=pytest.mark.variants)])
+def test_the_rule_reads_training_rows_alone(tmp_path: Path, changed: str) -> None:
+    rng = np.random.default_rng(0)
+    ids = [f"{number:02}" for number in range(40)]
+    vectors = rng.normal(size=(4, 6))[np.arange(40) % 4] + rng.normal(size=(40, 6))
+    store = fresh_store(tmp_path)
+    stages = (split_stage("test", {"where": "side = 'test'"}), rule_stage("label-doubt", {"deviations": 0}))
+
+    def out(labels: Any, matrix: Any) -> list[dict[str, Any]]:
+        sides = ["test" if number % 3 == 0 else "train" for number in range(40)]
+        put_images(store, [image(one, label, side=side) for one, label, side in zip(ids, labels, sides, strict=True)])
+        put_vectors(store, "e", {f"content {one}": row for one, row in zip(ids, matrix.tolist(), strict=True)})
+        replay.curate(store, lambda _: Plan("default", stages))
+        return list(store.snapshot().ask("from exclusions order by image_id", {}).to_pylist())
+
+    labels = np.array([f"class {number % 4}" for number in range(40)])
+    before = out(labels, vectors)
+    assert 0 < len(before) < 26
+    is_test = np.arange(40) % 3 == 0
+    if changed == "labels":
+        labels[is_test] = "class 0"
+    else:
+        vectors[is_test] *= -5
+    assert out(labels, vectors) == before
+
+
+def test_a_correction_that_cannot_be_placed_hides_no_doubt(ready: Coldframe, catalogue: Catalogue) -> None:
+    mislabelled(ready, catalogue)
+    ready("filter", "label-doubt", "--deviations", 4)
+    row = {"image_id": None, "content_id": None, "verdict": "relabel", "why": "", "created_at": None, "label": "moth"}
+    with ready.store.commit("test") as commit:
+        commit.append("verdicts", pa.Table.from_pylist([row], SCHEMAS["verdicts"]))
+    ready("curate")
+    assert [row["image_id"] for row in ready.rows("from exclusions")] == ["finch-00"]
 
 
 def test_test_rows_stay_and_do_not_vote(ready: Coldframe, catalogue: Catalogue) -> None:
