@@ -36,7 +36,7 @@ signals as (
 )
 select
     row_number() over (order by s.best, s.places, s.image_id) as rank,
-    s.image_id, i.label, s.suggested,
+    s.image_id, i.path, i.label, s.suggested,
     concat_ws(
         '; ',
         coalesce('filed as ' || i.label, 'not labelled'),

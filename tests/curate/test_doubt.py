@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from pipeline.curate.plans import Plan, rule_stage, split_stage
 from store.errors import ColdframeError
 from store.matrices import Vectors
 from store.schemas import SCHEMAS
-from tests.support.coldframe import Catalogue, Coldframe, picture
+from tests.support.coldframe import Catalogue, Coldframe, parts_of, picture
 from tests.support.synthetic import fresh_store, image, put_images, put_vectors
 
 
@@ -258,3 +259,40 @@ def test_suspects_are_ranked_by_the_worse_of_their_signals(ready: Coldframe, cat
     assert first["knn_rank"] >= 1
     ready("relabel", "finch-00", "finch", "--why", "I looked")
     assert ready.rows("select verdict from suspects where image_id = 'finch-00'") == [{"verdict": "relabel"}]
+
+
+@pytest.mark.parametrize("by", ["a person", pytest.param("the catalogue", marks=pytest.mark.variants)])
+def test_a_score_of_another_label_is_not_shown(ready: Coldframe, catalogue: Catalogue, by: str) -> None:
+    mislabelled(ready, catalogue)
+    ready("score", "label-doubt", "knn")
+    of_it = "from suspects where image_id = 'finch-00'"
+    assert ready.rows(f"select path, rank {of_it}") == [{"path": catalogue.rows[0]["file_path"], "rank": 1}]
+    if by == "a person":
+        ready("relabel", "finch-00", "finch", "--why", "I looked")
+    else:
+        catalogue.rows[0]["label"] = "finch"
+        catalogue.write()
+        ready.ingest(catalogue)
+    (row,) = ready.rows(of_it)
+    assert (row["label"], row["suggested"], row["sentence"]) == ("finch", None, "filed as finch")
+    assert (row["label_doubt"], row["label_doubt_rank"]) == (None, None)
+    assert row["knn_rank"] is not None
+    assert "label doubted" not in ready("why", "finch-00").stdout
+    assert "out of date: score label-doubt: changed since: label" in ready("status").stdout
+    ready("score", "label-doubt")
+    assert ready.rows(f"select suggested, label_doubt_rank is null as is_hidden {of_it}") == [
+        {"suggested": None, "is_hidden": False}
+    ]
+    if by == "a person":  # and back: the score is of the other label again
+        ready("unset", "finch-00")
+        assert ready.rows(f"select label_doubt {of_it}") == [{"label_doubt": None}]
+
+
+def test_a_score_of_an_earlier_version_is_shown(ready: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setitem(SCHEMAS, "scores", pa.schema([field for field in SCHEMAS["scores"] if field.name != "label"]))
+        ready("score", "label-doubt")
+    (part,) = parts_of(ready, "scores")
+    assert "label" not in pq.read_schema(ready.path / part.path).names
+    ready("relabel", "moth-00", "heron", "--why", "it flies by day")
+    assert ready.value("select count(*) from suspects where label_doubt is not null") == 24
