@@ -109,11 +109,15 @@ def find(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
 
 
 def out_of_date(moment: Snapshot | None, config: Config) -> str | None:
-    """Why copies have to be looked for again; None if they need not be."""
-    settings = config.settings(Settings, STEP, flags={})
+    """Why copies have to be looked for again; None if they need not be.
+
+    If ``config`` has no section for them, the settings are those that they were looked for with.
+    """
     record = Record.of(moment, STEP, "")
     if record is None or moment is None:
         return NEVER
+    is_asked = STEP in config.tables
+    settings = config.settings(Settings, STEP, flags={}) if is_asked else from_json(Settings, record.settings)
     embedder = feature_sets.choose(moment, settings.embedder)
     return record.difference(as_json(settings) | {"embedder": embedder}, _inputs(moment, embedder), Settings)
 

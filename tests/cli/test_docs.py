@@ -125,6 +125,7 @@ def test_the_recipe_shown_is_a_whole_one(tmp_path: Path) -> None:
     assert [str(step) for step in recipe.steps(read)] == [
         "ingest",
         "embed efficientnet-v2-b0",
+        "copies",
         "curate --plan default",
         "train --as mlp",
         "evaluate mlp",
