@@ -57,6 +57,20 @@ def test_of_many_vectors_nearly_all_of_the_nearest_are_found(monkeypatch: pytest
     assert np.allclose(cosines[first, 0], their_cosines[first, 0], atol=1e-5)
 
 
+@pytest.mark.parametrize("finite", [200, pytest.param(0, marks=pytest.mark.variants)])
+@pytest.mark.parametrize("count", [256, pytest.param(300, marks=pytest.mark.variants)])
+def test_of_few_references_each_row_has_its_nearest(monkeypatch: pytest.MonkeyPatch, count: int, finite: int) -> None:
+    unit = centred(np.random.default_rng(0).normal(size=(900, 8)).astype(np.float32))
+    references = np.arange(600, 600 + count)
+    if count > 256:  # more, most of which are no vectors
+        unit[600 + finite : 600 + count] = np.nan
+    monkeypatch.setattr(neighbours, "MOST_PAIRS", 1000)
+    found, cosines = nearest(unit, np.arange(500), references, 3)
+    alike = np.where(np.isfinite(unit[references, 0]), np.nan_to_num(unit[:500] @ unit[references].T), -np.inf)
+    assert np.allclose(cosines, -np.sort(-alike, axis=1)[:, :3], atol=1e-5)
+    assert ((found >= 600) == np.isfinite(cosines)).all()
+
+
 def by_definition(matrix: np.ndarray, classes: np.ndarray) -> Any:
     """The doubt of each row over all pairs, in plain arithmetic; for at most 20 rows a class."""
     unit = centred(matrix).astype(np.longdouble)  # whose exponents do not run out
