@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.curate import units
 from pipeline.curate.likeness import candidates
-from pipeline.curate.likeness.alignment import Likeness, Limits, likeness, opencv
+from pipeline.curate.likeness.alignment import LEAST_LOCAL, Likeness, Limits, likeness, opencv
 from pipeline.curate.likeness.candidates import Pairs
 from pipeline.curate.likeness.thumbnails import Thumbnails
 from pipeline.embed import feature_sets
@@ -44,13 +44,18 @@ class Settings:
         None,
         "Feature set whose vectors tell which pictures to compare.",
         metavar="SET",
-        default_text="efficientnet-b4, or the only one",
+        default_text=feature_sets.DEFAULT_TEXT,
     )
     neighbours: int = setting(10, "Compare each picture with so many nearest by centred cosine.", least=1, most=1000)
     bits: int = setting(
         12, "Compare pictures whose hashes, plain or mirrored, differ in at most so many of 64 bits.", least=0, most=20
     )
-    correlation: float = setting(0.9, "Least correlation of grey levels where two copies overlap.", least=0.5, most=1)
+    correlation: float = setting(
+        0.9,
+        f"Least correlation of grey levels where two copies overlap. Within small blocks it is {LEAST_LOCAL} whatever this says.",
+        least=0.5,
+        most=1,
+    )
     overlap: float = setting(0.5, "Least share of the smaller copy that overlaps.", above=0, most=1)
     inliers: int = setting(12, "Least number of keypoints in the same places.", least=4, most=200)
 

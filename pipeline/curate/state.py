@@ -139,7 +139,7 @@ class State:
             )
             if before != now:
                 raise ColdframeError(
-                    f"split {stage.name}: it kept {before or 'nothing but equal files'} together, now {now or 'nothing else'}: "
+                    f"split {stage.name}: it kept {before or 'nothing but copies'} together, now {now or 'nothing but copies'}: "
                     "units placed before would have to move; add --reassign to draw anew"
                 )
 

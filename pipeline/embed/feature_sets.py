@@ -16,6 +16,7 @@ from store.rows import json_of, not_ours
 from store.store import Snapshot
 
 DEFAULT_EMBEDDER = "efficientnet-b4"
+DEFAULT_TEXT = f"{DEFAULT_EMBEDDER}, or the only one"  # what choose() takes if none is named, for help
 
 
 def names(snapshot: Snapshot) -> list[str]:

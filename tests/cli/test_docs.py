@@ -24,7 +24,7 @@ PAGES = {path: path.read_text() for path in [REPOSITORY / "README.md", *sorted((
 REFERENCE = REPOSITORY / "docs" / "commands.md"
 WRITTEN = "\n".join(text for path, text in PAGES.items() if path != REFERENCE)
 COMMANDS = [
-    one.removeprefix("$ ").removeprefix(".venv/bin/").split("  #")[0].strip()
+    re.sub(r" > [\w.]+$", "", one.removeprefix("$ ").removeprefix(".venv/bin/").split("  #")[0].strip())
     for block in re.findall(r"```console\n(.*?)```", WRITTEN, re.DOTALL)
     for line in block.splitlines()
     if line.startswith("$ ")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from pipeline.cli.app import cli
-from tests.support.coldframe import Catalogue, Coldframe, picture
+from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe, picture
 
 pytestmark = pytest.mark.slow
 
@@ -105,6 +106,21 @@ def test_lists_from_a_file_and_from_standard_input(ready: Coldframe, tmp_path: P
     assert "unset: 2 images" in piped(listed, "unset", "-")
     assert "relabel: 1 images" in piped("moth-02,finch\n", "relabel", "-", "--why", "a beak")
     assert ready.value("select label from images where image_id = 'moth-02'") == "finch"
+
+
+def test_the_list_of_suspects_of_the_documents_can_be_taken(ready: Coldframe, catalogue: Catalogue) -> None:
+    catalogue.rows[0]["label"] = "moth"
+    catalogue.write()
+    ready.ingest(catalogue)
+    page = (REPOSITORY / "docs" / "curation.md").read_text("utf-8")
+    query = re.search(r'coldframe sql "(.*?)" --format csv > look.csv', page)
+    assert query is not None
+    ready("score", "label-doubt")
+    Path("look.csv").write_text(ready("sql", query[1], "--format", "csv").stdout, "utf-8")
+    assert "relabel: 1 images" in ready("relabel", "--from", "look.csv", "--why", "looked at").stderr
+    assert ready.value("select label from images where image_id = 'finch-00'") == "finch"
+    ready("score", "label-doubt")
+    assert ready.rows(query[1]) == []
 
 
 def test_a_label_that_nobody_had_is_remarked_on(ready: Coldframe) -> None:

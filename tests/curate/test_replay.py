@@ -239,7 +239,7 @@ def test_another_by_needs_reassign(tmp_path: Path) -> None:
     replayed(store, usual_splits())
     by_site = plan_of(split_stage("test", {"share": 0.15, "by": "site"}), split_stage("val", {"share": 0.1}))
     with pytest.raises(
-        ColdframeError, match=r"it kept nothing but equal files together, now site: .* --reassign to draw anew"
+        ColdframeError, match=r"it kept nothing but copies together, now site: .* --reassign to draw anew"
     ):
         replayed(store, by_site)
     where = replayed(store, by_site, reassign=True)
