@@ -21,7 +21,7 @@ from store.errors import ColdframeError
 from store.matrices import Vectors
 from store.schemas import SCHEMAS
 from tests.support.coldframe import Catalogue, Coldframe, parts_of, picture
-from tests.support.synthetic import fresh_store, image, put_images, put_vectors
+from tests.support.synthetic import fresh_store, image, put_images, put_scores, put_vectors
 
 
 @settings(deadline=None, max_examples=30)
@@ -260,7 +260,26 @@ def recipe(tmp_path: Path) -> str:
     return str(file)
 
 
-def test_suspects_are_ranked_by_the_worse_of_their_signals(ready: Coldframe, catalogue: Catalogue) -> None:
+def test_the_more_suspicious_of_two_signals_decides(tmp_path: Path) -> None:
+    store = fresh_store(tmp_path)
+    put_images(store, [image(one, "moth") for one in "abcd"])
+    put_scores(store, "label-doubt", {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4})  # d first
+    put_scores(store, "imagenet", {"a": 0.1, "b": 0.4, "c": 0.6, "d": 0.9})  # a first
+    put_scores(store, "knn", {"a": 0.1, "b": 0.9, "c": 0.1, "d": 0.1})  # which does not decide
+    rows = store.snapshot().ask("select image_id, rank, sentence from suspects order by rank", {}).to_pylist()
+    assert [row["image_id"] for row in rows] == ["a", "d", "b", "c"]
+    assert rows[0]["sentence"] == "filed as moth; the network gives the wanted classes 10 %"
+    assert rows[1]["sentence"] == "filed as moth"
+
+
+def test_evidence_counts_the_own_class_and_the_suggested_one() -> None:
+    assert doubt._evidence("moth", "finch", 10, 7, 3) == "7 of its 10 nearest are finch"
+    assert doubt._evidence("moth", "moth", 10, 2, 2) == "2 of its 10 nearest are moth"
+    assert doubt._evidence("moth", "finch", 10, 4, 0) == "none of its 10 nearest is moth; 4 are finch"
+    assert doubt._evidence("moth", "finch", 10, 1, 1) == "1 of its 10 nearest is moth; 1 is finch"
+
+
+def test_suspects_begin_with_the_most_suspicious(ready: Coldframe, catalogue: Catalogue) -> None:
     mislabelled(ready, catalogue)
     assert ready.rows("from suspects") == []  # nothing scored yet
     ready("score", "label-doubt", "knn")
