@@ -62,7 +62,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many contents and pairs were looked at, pairs and groups of copies by what they are, and contents without a picture."""
+    """What was looked at and found.
+
+    Attributes:
+        contents: in the store.
+        compared: pairs of them.
+        kinds: how many pairs are copies of each kind.
+        groups: of connected pairs.
+        failed: contents whose picture could not be read.
+    """
 
     contents: int
     compared: int
@@ -89,8 +97,9 @@ def find(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
         content_ids = contents["content_id"].to_numpy()
         with _one_thread_each(), closing(Thumbnails(snapshot, content_ids[wanted].tolist(), quiet=quiet)) as thumbnails:
             limits = Limits(settings.correlation, settings.overlap, settings.inliers)
-            found = _copies(thumbnails, np.searchsorted(wanted, pairs), limits, contents.take(wanted), quiet=quiet)
-        table = _table(found, content_ids[wanted])
+            positions = np.searchsorted(wanted, pairs)
+            found, groups = _copies(thumbnails, positions, limits, contents.take(wanted), quiet=quiet)
+        table = _table(found, groups, content_ids[wanted])
         kinds = table["kind"].value_counts().to_pylist()
         with store.commit(STEP) as commit:
             commit.replace("copies", table)
@@ -157,8 +166,10 @@ def _pairs(snapshot: Snapshot, embedder: str, contents: pa.Table, settings: Sett
     return candidates.merged(nearest, alike)
 
 
-def _copies(thumbnails: Thumbnails, pairs: Pairs, limits: Limits, contents: pa.Table, *, quiet: bool) -> Found:
-    """The pairs that are copies, and the best of each group with each other member of it, where those are copies too."""
+def _copies(
+    thumbnails: Thumbnails, pairs: Pairs, limits: Limits, contents: pa.Table, *, quiet: bool
+) -> tuple[Found, dict[int, int]]:
+    """The pairs that are copies, with those of the best of a group and each other member of it; and the group of each member."""
     found = dict(_compared(thumbnails, pairs, limits, "compare", quiet=quiet))
     rank = np.lexsort((contents["image_id"].to_numpy().astype(str), -contents["pixels"].to_numpy()))
     place = np.argsort(rank)
@@ -168,7 +179,7 @@ def _copies(thumbnails: Thumbnails, pairs: Pairs, limits: Limits, contents: pa.T
         best[group] = min(best.get(group, member), member, key=lambda one: place[one])
     more = {tuple(sorted((best[group], member))) for member, group in groups.items() if best[group] != member}
     left = np.array(sorted(more - found.keys()), np.int64).reshape(-1, 2)
-    return found | dict(_compared(thumbnails, left, limits, "compare with the best", quiet=quiet))
+    return found | dict(_compared(thumbnails, left, limits, "compare with the best", quiet=quiet)), groups
 
 
 def _compared(
@@ -212,13 +223,12 @@ def _one_thread_each() -> Iterator[None]:
 def _groups(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
     """The group of each position that is in a pair: the least position connected with it."""
     ends = np.array(sorted(pairs), np.int64).reshape(-1, 2)
-    links = {"image_id": pa.chunked_array([ends.ravel()]), "link": pa.chunked_array([np.repeat(ends[:, 0], 2)])}
+    links = {"member": pa.chunked_array([ends.ravel()]), "link": pa.chunked_array([np.repeat(ends[:, 0], 2)])}
     found = units.connected(pa.table(links))
-    return dict(zip(found["image_id"].to_pylist(), found["unit"].to_pylist(), strict=True))
+    return dict(zip(found["member"].to_pylist(), found["unit"].to_pylist(), strict=True))
 
 
-def _table(found: Found, content_ids: Any) -> pa.Table:
-    groups = _groups(found)
+def _table(found: Found, groups: dict[int, int], content_ids: Any) -> pa.Table:
     rows = [
         {
             "content_id": content_ids[one],

@@ -26,6 +26,7 @@ LOCK_WAIT_SECONDS = 60.0
 STEP = "curate"
 
 # The text of a rule as this version has it, and as 0.2.0 had it: both take out the same while no near copies are known.
+# (0.2.0 recorded the text with its comments, so that one without them would be another.)
 SAME_WITHOUT_COPIES = {"6af01c942635fd7d": "dbd75833f75178f4"}
 
 

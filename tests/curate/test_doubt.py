@@ -138,7 +138,9 @@ def test_a_wrong_label_is_doubted_most_and_the_right_one_is_suggested(ready: Col
     assert (first["image_id"], first["suggested"]) == ("finch-00", "finch")
     assert first["evidence"] == "7 of its 10 nearest are finch"
     assert all(row["suggested"] is None for row in others)
-    assert "label doubted more than 95.8 % of labels: 7 of its 10 nearest are finch" in ready("why", "finch-00").stdout
+    told = ready("why", "finch-00").stdout
+    assert "label doubted more than 95.8 % of labels: 7 of its 10 nearest are finch" in told
+    assert "suspect 1 of 24; suggested label: finch" in told
 
 
 def test_the_rule_takes_wrong_labels_out_of_train_alone(ready: Coldframe, catalogue: Catalogue) -> None:
