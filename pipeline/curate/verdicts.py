@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -44,8 +44,9 @@ def judge(store: Store, config: Config, given: Sequence[Judged], verdict: str) -
     with replay.lock(store):
         snapshot = store.snapshot()
         image_ids = find_images(snapshot, [one.image for one in given])
-        rows = _rows(snapshot, image_ids, given, verdict)
-        notes = _new_labels(snapshot, rows)
+        known = [row["label"] for row in snapshot.rows("steps/curate/labels")]
+        rows = _rows(snapshot, image_ids, _as_known(given, set(known)), verdict)
+        notes = _new_labels(known, rows)
         with store.commit(verdict) as commit:
             commit.append("verdicts", pa.Table.from_pylist(rows, SCHEMAS["verdicts"]))
         plans = [row["plan"] for row in snapshot.rows("steps/curate/plans")]
@@ -81,12 +82,14 @@ def _rows(snapshot: Snapshot, image_ids: list[str], given: Sequence[Judged], ver
     return [*rows.values(), *(rows[row["image_id"]] | {"content_id": row["content_id"]} for row in lost)]
 
 
-def _new_labels(snapshot: Snapshot, rows: list[dict[str, Any]]) -> list[str]:
+def _as_known(given: Sequence[Judged], known: set[str]) -> list[Judged]:
+    """White space around a label counts where an image has a label with it."""
+    return [one if one.label is None or one.label in known else replace(one, label=one.label.strip()) for one in given]
+
+
+def _new_labels(known: list[str], rows: list[dict[str, Any]]) -> list[str]:
     """A remark on each label given that no image of the store has: it may be a slip."""
     given = sorted({row["label"] for row in rows if row["label"] is not None})
-    if not given:
-        return []
-    known = [row["label"] for row in snapshot.rows("steps/curate/labels")]
     notes = []
     for label in sorted(set(given) - set(known)):
         like = difflib.get_close_matches(label, known, 1)

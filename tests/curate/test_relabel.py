@@ -142,6 +142,14 @@ def test_a_label_that_nobody_had_is_remarked_on(ready: Coldframe) -> None:
             "finch-00: labelled 'heron', but it is labelled 'moth'",
         ),
         ('image_id,label,why\n"finch-00,moth,x\n', "is no CSV"),
+        ("image_id,label,why\nfinch-00, ,x\n", "line 2 has no label"),
+        ("image_id,label,Label,why\nfinch-00,moth,heron,x\n", "it has the column 'label' twice"),
+        ("image_id,image_id,label,why\nfinch-00,finch-01,moth,x\n", "it has the column 'image_id' twice"),
+        (
+            "image_id,label,why\nfinch-00,moth,x,y\n",
+            "line 2 has 4 cells, expected 3: put a text with a comma in quotes",
+        ),
+        ("finch-00,moth,x\n", "line 1 has 3 cells, expected 2"),
         ("image_id,label,why\nfinch-00,moth,x\nnobody,moth,x\n", "nobody: no image with this id or path"),
     ],
 )
@@ -150,6 +158,30 @@ def test_a_list_that_cannot_be_taken_changes_nothing(ready: Coldframe, tmp_path:
     file.write_text(text)
     assert said in ready("relabel", "--from", file, code=1).stderr
     assert ready.value("select count(*) from verdict_history") == 0
+
+
+def test_a_name_with_a_space_is_not_that_without(cf: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
+    for seed, (image_id, label) in enumerate(
+        [("x", "moth"), ("x ", "moth "), ("y", "moth"), ("z", "moth"), (" z", "moth")]
+    ):
+        catalogue.add(image_id, label, picture("moth", 70 + seed), name=f"{seed}.png")
+    (catalogue.images / "4.png").unlink()  # of ' z', which is a failure
+    catalogue.write()
+    cf.ingest(catalogue, code=3)
+    cf("split", "test", 0.2)
+    file = tmp_path / "list.csv"
+    file.write_text("image_id,label\n x,moth \nx ,moth\ny , finch\n")
+    cf("relabel", "--from", file, "--why", "looked at")
+    assert {row["image_id"]: row["label"] for row in cf.rows("select image_id, label from verdicts")} == {
+        "x": "moth ",
+        "x ": "moth",
+        "y": "finch",
+    }
+    file.write_text("x \n")
+    cf("drop", "--from", file, "--why", "looked at")
+    assert cf.rows("select image_id from judgements") == [{"image_id": "x "}]
+    file.write_text(" z\n")
+    assert "not readable" in cf("drop", "--from", file, "--why", "x", code=1).stderr
 
 
 def test_copies_get_one_label(ready: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
