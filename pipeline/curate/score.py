@@ -90,8 +90,9 @@ def _rows(name: str, known: Vectors, images: pa.Table, settings: Any, feature_se
     else:
         values = np.asarray(module.score(known, settings, feature_set), np.float64)
         rows = known.positions(images["content_id"])
-        table = images.filter(pa.array(rows >= 0)).append_column("value", pa.array(values[rows[rows >= 0]]))
-    lacking = {"scorer": name, "suggested": None, "evidence": None}
+        scored = images.filter(pa.array(rows >= 0)).drop_columns("label")
+        table = scored.append_column("value", pa.array(values[rows[rows >= 0]]))
+    lacking = {"scorer": name, "suggested": None, "evidence": None, "label": None}
     for column, value in lacking.items():
         if column not in table.column_names:
             table = table.append_column(column, pa.array([value] * len(table), pa.string()))

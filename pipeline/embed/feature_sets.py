@@ -17,6 +17,7 @@ from store.store import Snapshot
 
 DEFAULT_EMBEDDER = "efficientnet-b4"
 LARGEST = 1e15  # of a number in a vector: float32 holds the sum of the squares of 10^8 of them
+DEFAULT_TEXT = f"{DEFAULT_EMBEDDER}, or the only one"  # what choose() takes if none is named, for help
 
 
 def names(snapshot: Snapshot) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.curate.scorers import FeatureSet
-from pipeline.embed import tops
+from pipeline.embed import feature_sets, tops
 from pipeline.embed.embedders.keras_applications import IMAGENET_CLASSES
 from pipeline.steps.settings import setting
 from store import opening
@@ -33,7 +33,7 @@ def groups() -> tuple[str, ...]:
 class Settings:
     """The feature set, the network's weights with its top, and the classes that count as wanted."""
 
-    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text="the only one")
+    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text=feature_sets.DEFAULT_TEXT)
     weights: str | None = setting(
         None,
         "The set's network with its 1000-class top: a local .h5 or .keras file, or 'imagenet', from Keras Applications.",
@@ -66,16 +66,15 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
         ColdframeError: the set has no such classes, the weights are not available or not those of the set, or ``wanted`` names
             none.
     """
-    made = feature_set
     try:
         run = tops.probabilities(
-            made.network,
-            _weights(settings, made),
-            made_with=made.settings["weights"],
+            feature_set.network,
+            _weights(settings, feature_set),
+            made_with=feature_set.settings["weights"],
             dimensions=vectors.matrix.shape[1],
         )
     except ColdframeError as error:
-        raise ColdframeError(f"imagenet, of the feature set {made.name!r}: {error}") from error
+        raise ColdframeError(f"imagenet, of the feature set {feature_set.name!r}: {error}") from error
     wanted = classes(settings.wanted)
     values = np.empty(len(vectors.matrix))
     for start in range(0, len(values), CHUNK_ROWS):
@@ -84,7 +83,7 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
     return values
 
 
-def _weights(settings: Settings, made: FeatureSet) -> str:
+def _weights(settings: Settings, feature_set: FeatureSet) -> str:
     """The weights to load. Those that the store names are never taken, apart from Keras' own.
 
     Raises:
@@ -92,7 +91,7 @@ def _weights(settings: Settings, made: FeatureSet) -> str:
     """
     if settings.weights is not None:
         return settings.weights
-    if made.source.get("weights") in (None, "imagenet"):
+    if feature_set.source.get("weights") in (None, "imagenet"):
         return "imagenet"
     raise ColdframeError(
         "it was made with weights of its own, so the top has to be named: --weights FILE, with the whole network in it"

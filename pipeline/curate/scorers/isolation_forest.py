@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.curate.scorers import FeatureSet
+from pipeline.embed import feature_sets
 from pipeline.runtime.processes import cores
 from pipeline.steps.settings import LARGEST_COUNT, LARGEST_SEED, setting
 from store.matrices import FloatMatrix, Vectors
@@ -20,7 +21,7 @@ ORDINARY = 0.5  # the score of a content that random cuts separate as late as an
 class Settings:
     """The forest, and what it looks at."""
 
-    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text="the only one")
+    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text=feature_sets.DEFAULT_TEXT)
     trees: int = setting(200, "How many trees.", least=1, most=10_000)
     samples: int = setting(256, "Contents that each tree is grown on.", least=2, most=LARGEST_COUNT)
     variance: float = setting(
