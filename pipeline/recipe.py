@@ -16,6 +16,7 @@ from pipeline.evaluate import evaluate
 from pipeline.finetune import finetune
 from pipeline.ingest import ingest
 from pipeline.steps.config import Config
+from pipeline.steps.records import Record
 from pipeline.train import from_pixels, train, tune
 from store.errors import ColdframeError
 from store.store import Snapshot
@@ -49,6 +50,8 @@ good = [
 bad = [
 {bad}
 ]
+
+[copies]                         # near copies, which splits keep together
 
 [plans.default]
 seed = 0
@@ -113,8 +116,8 @@ def steps(config: Config) -> Iterator[Step]:
         yield Step("embed", arguments, partial(embed.out_of_date, config=config, name=name))
     for name in config.section("score"):
         yield _score_step(config, name)
-    if "copies" in config.tables:  # its section may be empty
-        yield Step("copies", (), partial(copies.out_of_date, config=config))
+    if copies.STEP in config.tables:  # its section may be empty
+        yield _copies_step(config)
     for name in config.section("plans"):
         yield _curate_step(config, name)
     for name, views in with_views.items():
@@ -135,11 +138,12 @@ def _views(config: Config, name: str) -> int:
 
 
 def stale(snapshot: Snapshot, config: Config) -> list[tuple[str, str]]:
-    """``(step, reason)`` of each step that would run now: the file's steps, and scores and plans that only the store has."""
+    """``(step, reason)`` of each step that would run now: the file's, and scores, copies and plans that only the store has."""
     asked = list(steps(config))
     known = {str(step) for step in asked}
     scored = [row["scorer"] for row in snapshot.rows("steps/curate/scored") if row["scorer"] in scorers.names()]
     kept = [_score_step(config, name) for name in scored]
+    kept += [_copies_step(config)] if Record.of(snapshot, copies.STEP, "") is not None else []
     kept += [_curate_step(config, str(row["plan"])) for row in snapshot.rows("steps/curate/plans")]
     asked += [step for step in kept if str(step) not in known]
     found = []
@@ -148,6 +152,8 @@ def stale(snapshot: Snapshot, config: Config) -> list[tuple[str, str]]:
             reason = step.out_of_date(snapshot)
         except ColdframeError as error:
             reason = str(error)
+        except OSError as error:  # of a file that the recipe names: the other steps are looked at all the same
+            reason = f"{error.filename or 'a file'}: {error.strerror or error}"
         if reason:
             found.append((str(step), reason))
     return found
@@ -155,6 +161,10 @@ def stale(snapshot: Snapshot, config: Config) -> list[tuple[str, str]]:
 
 def _score_step(config: Config, name: str) -> Step:
     return Step("score", (name,), partial(score.out_of_date, config=config, name=name))
+
+
+def _copies_step(config: Config) -> Step:
+    return Step(copies.STEP, (), partial(copies.out_of_date, config=config))
 
 
 def _curate_step(config: Config, name: str) -> Step:

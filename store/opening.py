@@ -6,6 +6,7 @@ No link is followed, so that nothing outside is read or changed, and no pipe is 
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import stat
@@ -18,6 +19,7 @@ from store import files
 from store.places import READ, holding
 from store.places import NotRegular as NotRegular  # which is raised here
 
+_PIECE = 1 << 20  # bytes read at a time
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe"}
 
 
@@ -63,6 +65,27 @@ def read_regular(path: Path, *, below: Path | None = None, follow: bool = False,
         if most is not None and len(data) > most:
             raise OSError(errno.EFBIG, f"larger than {most} bytes", str(path))
         return data
+
+
+def sha256(path: Path, *, most: int, follow: bool = False) -> str:
+    """The SHA-256 of a regular file, in hex; never more than ``most`` bytes are read, whatever size the file claims.
+
+    Raises:
+        NotRegular: as :func:`open_regular`.
+        OSError: the system refuses, there is nothing to read yet, or the file is larger than ``most`` bytes (``EFBIG``).
+    """
+    digest, size = hashlib.sha256(), 0
+    with open_regular(path, follow=follow) as file, _naming(path):
+        claimed = os.fstat(file.fileno()).st_size
+        while claimed <= most and size <= most:
+            piece = file.read(_PIECE)
+            if piece is None:  # a file of the system that would have to be waited for
+                raise BlockingIOError(errno.EAGAIN, "nothing to read in it", str(path))
+            if not piece:
+                return digest.hexdigest()
+            digest.update(piece)
+            size += len(piece)
+    raise OSError(errno.EFBIG, f"larger than {most} bytes", str(path))
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             # of a scorer that looks at labels: the label that it suggests, if it is another, and why, as part of a sentence
             ("suggested", pa.string()),
             ("evidence", pa.string()),
+            ("label", pa.string()),  # the label that it judged: the score is of no use under another
         ]
     ),
     # One row per pair of contents that show the same picture. Groups are connected pairs, named by their smallest content.

@@ -1,4 +1,4 @@
-"""``score``, ``filter``, ``split``, ``curate``, ``keep``, ``drop``, ``unset`` and ``why``."""
+"""``score``, ``filter``, ``split``, ``curate``, ``keep``, ``drop``, ``relabel``, ``unset`` and ``why``."""
 
 from __future__ import annotations
 
@@ -128,7 +128,9 @@ def filter_(common: Common, rule: str, others: tuple[str, ...], plan: str, what_
 @click.argument("name")
 @click.argument("share", type=float, required=False)
 @click.option(
-    "--where", metavar="SQL", help="In place of SHARE: the rows where this holds, such as \"subset = 'test'\"."
+    "--where",
+    metavar="SQL",
+    help="In place of SHARE: the rows still in train where this holds, such as \"subset = 'test'\".",
 )
 @click.option("--by", metavar="COL", help="Keep rows with the same value together.")
 @click.option("--seed", type=int, help=f"Seed of the plan; another one draws every split anew.  [default: {Plan.seed}]")
@@ -146,7 +148,7 @@ def split(
     plan: str,
     what_if: bool,
 ) -> None:
-    """Carve NAME out of what is still train, stratified by class; equal files stay together."""
+    """Carve NAME out of what is still train, stratified by class; equal files and known near copies stay together."""
     if share is None and where is None:
         raise click.UsageError("expected a share such as 0.15, or a condition with --where")
     stage = plans.split_stage(name, {"share": share, "by": by, "where": where})

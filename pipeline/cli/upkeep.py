@@ -38,7 +38,8 @@ def status(common: Common, fmt: str) -> None:
     for step_name, reason in now.stale:
         terminal.echo(f"out of date: {step_name}: {reason}")
     if not now.stale:
-        unseen = "" if common.config.path else "; a coldframe.toml says which feature sets and runs to look at as well"
+        more = "; a coldframe.toml says which feature sets, runs and files that scores depend on to look at as well"
+        unseen = "" if common.config.path else more
         terminal.echo(f"everything is up to date{unseen}")
 
 

@@ -26,17 +26,20 @@ Positions = npt.NDArray[np.int64]
 
 
 def nearest(unit: FloatMatrix, rows: Positions, references: Positions, k: int) -> tuple[Positions, FloatMatrix]:
-    """As :func:`pipeline.curate.nearest.nearest`, but some of the nearest may be missing: others stand in for them."""
+    """As :func:`pipeline.curate.nearest.nearest`, but some of the nearest may be missing: others stand in for them.
+
+    Of at most :data:`COMPONENTS` references whose vectors are finite, which have too few components, none is missing.
+    """
     found, cosines = np.full((len(rows), k), -1, np.int64), np.full((len(rows), k), -np.inf, np.float32)
     references = references[_are_finite(unit, references)]
     wanted = np.flatnonzero(_are_finite(unit, rows))
-    if len(references) <= COMPONENTS or not len(wanted):
+    if not len(references) or not len(wanted):
         return found, cosines
-    index = _Index(unit, references)
+    index = _Index(unit, references) if len(references) > COMPONENTS else None
     count = min(max(CANDIDATES * k, LEAST_CANDIDATES) + 1, len(references))  # one may be the row itself
     for start in range(0, len(wanted), CHUNK_ROWS):
         part = wanted[start : start + CHUNK_ROWS]
-        candidates = index.search(unit[rows[part]], count)
+        candidates = index.search(unit[rows[part]], count) if index else np.tile(references, (len(part), 1))
         places, values = _best(unit, rows[part], candidates, k)
         found[part, : places.shape[1]], cosines[part, : places.shape[1]] = places, values
     return found, cosines

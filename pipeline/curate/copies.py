@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pipeline.curate import units
 from pipeline.curate.likeness import candidates
-from pipeline.curate.likeness.alignment import Likeness, Limits, likeness, opencv
+from pipeline.curate.likeness.alignment import LEAST_LOCAL, Likeness, Limits, likeness, opencv
 from pipeline.curate.likeness.candidates import Pairs
 from pipeline.curate.likeness.thumbnails import Thumbnails
 from pipeline.embed import feature_sets
@@ -47,20 +47,33 @@ class Settings:
         None,
         "Feature set whose vectors tell which pictures to compare.",
         metavar="SET",
-        default_text="efficientnet-b4, or the only one",
+        default_text=feature_sets.DEFAULT_TEXT,
     )
     neighbours: int = setting(10, "Compare each picture with so many nearest by centred cosine.", least=1, most=1000)
     bits: int = setting(
         12, "Compare pictures whose hashes, plain or mirrored, differ in at most so many of 64 bits.", least=0, most=20
     )
-    correlation: float = setting(0.9, "Least correlation of grey levels where two copies overlap.", least=0.5, most=1)
+    correlation: float = setting(
+        0.9,
+        f"Least correlation of grey levels where two copies overlap. Within small blocks it is {LEAST_LOCAL} whatever this says.",
+        least=0.5,
+        most=1,
+    )
     overlap: float = setting(0.5, "Least share of the smaller copy that overlaps.", above=0, most=1)
     inliers: int = setting(12, "Least number of keypoints in the same places.", least=4, most=200)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many contents and pairs were looked at, pairs and groups of copies by what they are, and contents without a picture."""
+    """What was looked at and found.
+
+    Attributes:
+        contents: in the store.
+        compared: pairs of them.
+        kinds: how many pairs are copies of each kind.
+        groups: of connected pairs.
+        failed: contents whose picture could not be read.
+    """
 
     contents: int
     compared: int
@@ -118,11 +131,15 @@ def find(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
 
 
 def out_of_date(moment: Snapshot | None, config: Config) -> str | None:
-    """Why copies have to be looked for again; None if they need not be."""
-    settings = config.settings(Settings, STEP, flags={})
+    """Why copies have to be looked for again; None if they need not be.
+
+    If ``config`` has no section for them, the settings are those that they were looked for with.
+    """
     record = Record.of(moment, STEP, "")
     if record is None or moment is None:
         return NEVER
+    is_asked = STEP in config.tables
+    settings = config.settings(Settings, STEP, flags={}) if is_asked else from_json(Settings, record.settings)
     embedder = feature_sets.choose(moment, settings.embedder)
     failed = moment.value("steps/curate/copies/count_failed")
     unread = f"{failed} contents could not be read" if failed else None
@@ -216,8 +233,8 @@ def _groups(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     links = [(end, pair[0]) for pair in sorted(pairs) for end in pair]
     if not links:
         return {}
-    found = units.connected(pa.table({"image_id": [end for end, _ in links], "link": [link for _, link in links]}))
-    return dict(zip(found["image_id"].to_pylist(), found["unit"].to_pylist(), strict=True))
+    found = units.connected(pa.table({"member": [end for end, _ in links], "link": [link for _, link in links]}))
+    return dict(zip(found["member"].to_pylist(), found["unit"].to_pylist(), strict=True))
 
 
 def _rows(found: Found, content_ids: Any) -> list[dict[str, Any]]:

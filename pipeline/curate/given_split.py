@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from pipeline.curate import units
 from pipeline.curate.plans import Stage
 from store import digests
 from store.errors import ColdframeError, QueryRefused
 from store.store import Snapshot
 
 
-def take(snapshot: Snapshot, stage: Stage) -> list[str]:
-    """Choose the rows of the split (``carved``) out of ``candidates``; return remarks on copies that the split divides.
+def is_given(stage: Stage) -> bool:
+    """Whether a stage is such a split."""
+    return stage.kind == "split" and stage.settings.get("where") is not None
+
+
+def take(snapshot: Snapshot, stage: Stage) -> None:
+    """Choose the rows of the split (``carved``) out of ``candidates``.
 
     Raises:
         ColdframeError: the condition is wrong, or holds for no image.
@@ -24,7 +28,6 @@ def take(snapshot: Snapshot, stage: Stage) -> list[str]:
         )
     snapshot.register("given_split", found)
     snapshot.materialise("carved", "steps/curate/given_rows")
-    return _leaks(snapshot, stage)
 
 
 def digest(snapshot: Snapshot, stage: Stage) -> str:
@@ -50,13 +53,12 @@ def _selected(snapshot: Snapshot, stage: Stage) -> pa.Table:
     return found
 
 
-def _leaks(snapshot: Snapshot, stage: Stage) -> list[str]:
-    snapshot.register("units", units.connected(snapshot.query("steps/curate/unit_links")))
-    divided = snapshot.rows("steps/curate/divided_units")
-    if not divided:
+def leaks(snapshot: Snapshot, stage: Stage) -> list[str]:
+    """Remarks on copies that the split divides, by where a whole replay leaves them (``state``)."""
+    row = snapshot.rows("steps/curate/copies_outside", split=stage.name)[0]
+    if not row["images"]:
         return []
-    images = sum(row["images"] for row in divided)
     return [
-        f"split {stage.name}: {images} of its images have copies left in train, such as {divided[0]['image_id']} and "
-        f"{divided[0]['in_train']}: a score on them is too high"
+        f"split {stage.name}: {row['images']} of its images have copies outside it, such as {row['image_id']} and "
+        f"{row['copy_id']} in {row['copy_split']}: a score on them may be too high"
     ]

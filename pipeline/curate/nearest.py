@@ -26,7 +26,8 @@ def nearest(
 ) -> tuple[npt.NDArray[np.int64], FloatMatrix]:
     """The k references most like each row, never the row itself, the most similar first.
 
-    Exact up to :data:`MOST_PAIRS` pairs. Of more, a few of the k nearest may be missing, and the next ones stand in for them.
+    Exact up to :data:`MOST_PAIRS` pairs, and for few references. Else some of the k nearest may be missing: others stand in for
+    them.
 
     Args:
         unit: vectors of length 1, shape (n, d).
@@ -37,7 +38,7 @@ def nearest(
         Positions in ``unit`` and cosines, both of shape (m, min(k, r)); -1 and -inf where there are fewer.
     """
     k = min(k, len(references))
-    if k and len(rows) * len(references) > MOST_PAIRS:
+    if len(references) > approximate.COMPONENTS and len(rows) * len(references) > MOST_PAIRS:
         return approximate.nearest(unit, rows, references, k)
     found = np.full((len(rows), k), -1, np.int64)
     cosines = np.full((len(rows), k), -np.inf, np.float32)

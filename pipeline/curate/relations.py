@@ -10,40 +10,42 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.curate import centroids, doubt
+from pipeline.embed import feature_sets
 from pipeline.steps.settings import setting
 from store.matrices import Vectors
 from store.schemas import TRAIN
 
-_DEFAULT_SET = "efficientnet-b4, or the only one"
-
 
 @dataclass(frozen=True)
-class Centroids:
+class CentroidSettings:
     """The settings of a rule for the ``centroid_distances`` that it reads."""
 
     embedder: str | None = setting(
-        None, "Feature set whose vectors they are of.", metavar="SET", default_text=_DEFAULT_SET
+        None, "Feature set whose vectors they are of.", metavar="SET", default_text=feature_sets.DEFAULT_TEXT
     )
     leave_one_out: bool = setting(False, "Measure each distance to the centroid of the other images of the class.")
 
 
 @dataclass(frozen=True)
-class Doubts:
+class DoubtSettings:
     """The settings of a rule for the ``label_doubt`` that it reads."""
 
     embedder: str | None = setting(
-        None, "Feature set whose vectors are compared.", metavar="SET", default_text=_DEFAULT_SET
+        None, "Feature set whose vectors are compared.", metavar="SET", default_text=feature_sets.DEFAULT_TEXT
     )
 
 
 def _centroid_distances(known: Vectors, candidates: pa.Table, settings: Mapping[str, Any]) -> pa.Table:
-    """One row per candidate whose class has a centroid: ``image_id, label, split, distance, class_size``."""
+    """One row per candidate with a vector whose class has a centroid: ``image_id, label, split, distance, class_size``."""
     return centroids.of_candidates(known, candidates, leave_one_out=bool(settings.get("leave_one_out")))
 
 
 def _label_doubt(known: Vectors, candidates: pa.Table, settings: Mapping[str, Any]) -> pa.Table:
-    """One row per candidate, judged by training images: ``image_id, content_id, label, split, doubt, suggested``."""
-    table = doubt.of_images(known, candidates, pc.equal(candidates["split"], TRAIN).to_numpy())
+    """One row per training image with a label and a vector: ``image_id, content_id, label, doubt, suggested``.
+
+    Other images have no part in it.
+    """
+    table = doubt.of_images(known, candidates.filter(pc.equal(candidates["split"], TRAIN)).drop_columns("split"))
     return table.rename_columns({"value": "doubt"}).drop_columns("evidence")
 
 
@@ -59,6 +61,6 @@ class Relation:
 
 
 RELATIONS: Mapping[str, Relation] = {
-    "centroid_distances": Relation(Centroids, _centroid_distances),
-    "label_doubt": Relation(Doubts, _label_doubt),
+    "centroid_distances": Relation(CentroidSettings, _centroid_distances),
+    "label_doubt": Relation(DoubtSettings, _label_doubt),
 }

@@ -26,6 +26,7 @@ LOCK_WAIT_SECONDS = 60.0
 STEP = "curate"
 
 # The text of a rule as this version has it, and as 0.2.0 had it: both take out the same while no near copies are known.
+# (0.2.0 recorded the text with its comments, so that one without them would be another.)
 SAME_WITHOUT_COPIES = {"385ee89787f4a104": "dbd75833f75178f4"}
 
 
@@ -54,12 +55,15 @@ def replay(snapshot: Snapshot, plan: Plan, *, reassign: bool = False) -> Replay:
             state.apply_rule(stage)
         else:
             state.carve(stage)
+    leaks = [
+        note for stage in plan.stages if given_split.is_given(stage) for note in given_split.leaks(snapshot, stage)
+    ]
     return Replay(
         plan,
         snapshot.query("steps/curate/curation", plan=plan.name),
         pa.concat_tables([SCHEMAS["assignments"].empty_table(), *state.assignments]),
         state.stage_rows,
-        state.notes,
+        state.notes + leaks,
     )
 
 
@@ -152,7 +156,7 @@ def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
         if stage.kind == "rule":
             text = digests.of_json(rules.text(stage.name))
             inputs[f"the text of rule {stage.name}"] = text if near_copies else SAME_WITHOUT_COPIES.get(text, text)
-        elif stage.settings.get("where") is not None:
+        elif given_split.is_given(stage):
             inputs[f"the rows of split {stage.name}"] = given_split.digest(snapshot, stage)
     inputs["verdicts"] = snapshot.value("steps/curate/verdicts_digest")
     if any(queries.uses(text, "corrections") for text in texts):

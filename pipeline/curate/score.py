@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -17,14 +17,16 @@ from pipeline.curate import scorers
 from pipeline.embed import feature_sets
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
-from pipeline.steps.settings import as_json, check, declared, from_json, incidental, options
+from pipeline.steps.settings import Declared, as_json, check, declared, from_json, incidental, options
 from store import opening
 from store.errors import ColdframeError
 from store.matrices import Vectors
+from store.memory import memory_bytes
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
 STEP = "score"
+FILE_OF = "the file of "  # begins the name of an input that is the file of a setting
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
     started = time.monotonic()
     check(f"{STEP} {name}", settings)
     settings = _resolved(settings)
+    files = _digests(name, settings)  # before they are read: a file that changes meanwhile is noticed the next time
     with store.lock(f"score-{name}"):
         snapshot = store.snapshot()
         embedder = feature_sets.choose(snapshot, settings.embedder)
@@ -63,7 +66,6 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
             embedder, set_row["network"], json.loads(set_row["settings"]), json.loads(set_row["source"])
         )
         images = snapshot.select("images", "image_id", "content_id", "label").sort_by("image_id")
-        files = _digests(settings)  # before they are read: a file that changes meanwhile is noticed the next time
         table = _rows(name, known, images, settings, feature_set)
         with store.commit("score") as commit:
             commit.replace("scores", table, key=name)
@@ -88,8 +90,9 @@ def _rows(name: str, known: Vectors, images: pa.Table, settings: Any, feature_se
     else:
         values = np.asarray(module.score(known, settings, feature_set), np.float64)
         rows = known.positions(images["content_id"])
-        table = images.filter(pa.array(rows >= 0)).append_column("value", pa.array(values[rows[rows >= 0]]))
-    lacking = {"scorer": name, "suggested": None, "evidence": None}
+        scored = images.filter(pa.array(rows >= 0)).drop_columns("label")
+        table = scored.append_column("value", pa.array(values[rows[rows >= 0]]))
+    lacking = {"scorer": name, "suggested": None, "evidence": None, "label": None}
     for column, value in lacking.items():
         if column not in table.column_names:
             table = table.append_column(column, pa.array([value] * len(table), pa.string()))
@@ -99,19 +102,21 @@ def _rows(name: str, known: Vectors, images: pa.Table, settings: Any, feature_se
 def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | None:
     """Why the images have to be scored again by a scorer; None if they need not be.
 
-    If ``config`` has no section for the scorer, the settings are those that it ran with.
+    If ``config`` has no section for the scorer, the settings are those that it ran with. The files that they name are not opened
+    then: the store may be a stranger's.
     """
     record = Record.of(moment, STEP, name)
     if record is None or moment is None:
         return NEVER
     kind = scorers.module(name).Settings
-    settings = (
-        _resolved(config.settings(kind, STEP, name, flags={}))
-        if name in config.section(STEP)
-        else from_json(kind, record.settings)
-    )
+    if name in config.section(STEP):
+        settings = _resolved(config.settings(kind, STEP, name, flags={}))
+        files = _digests(name, settings)
+    else:
+        settings = from_json(kind, record.settings)
+        files = {one: digest for one, digest in record.inputs.items() if one.startswith(FILE_OF)}
     embedder = feature_sets.choose(moment, settings.embedder)
-    inputs = _inputs(moment, name, embedder, _digests(settings))
+    inputs = _inputs(moment, name, embedder, files)
     return record.difference(as_json(settings) | {"embedder": embedder}, inputs, type(settings))
 
 
@@ -121,26 +126,36 @@ def _inputs(moment: Snapshot, name: str, embedder: str, files: dict[str, str]) -
     return {f"embeddings of {embedder}": feature_sets.digest(moment, embedder)} | labels | files
 
 
-def _files(settings: Any) -> Iterator[tuple[str, Path]]:
+def _files(settings: Any) -> Iterator[tuple[Declared, Path]]:
     """The settings that name a file, and the files."""
     for one in declared(type(settings)):
         value = getattr(settings, one.name)
         may_name = one.setting.holds_path or one.setting.may_hold_path
-        if may_name and isinstance(value, str) and value not in one.setting.words and Path(value).is_file():
-            yield one.name, Path(value)
+        if may_name and isinstance(value, str) and value not in one.setting.words and os.path.isfile(value):
+            yield one, Path(value)
 
 
 def _resolved(settings: Any) -> Any:
     """Settings as the store remembers them: files get an absolute path."""
-    return replace(settings, **{name: str(file.resolve()) for name, file in _files(settings)})
+    return replace(settings, **{one.name: str(file.resolve()) for one, file in _files(settings)})
 
 
-def _digests(settings: Any) -> dict[str, str]:
-    """A digest of each file that settings name."""
+def _digests(name: str, settings: Any) -> dict[str, str]:
+    """A digest of each file that settings name.
+
+    Raises:
+        ColdframeError: one cannot be read, or is larger than it may be.
+    """
     found = {}
-    for name, file in _files(settings):
-        with opening.open_regular(file, follow=True) as opened:
-            found[f"the file of {name}"] = hashlib.file_digest(opened, "sha256").hexdigest()
+    for one, file in _files(settings):
+        most = one.setting.most_bytes or memory_bytes()
+        try:
+            found[f"{FILE_OF}{one.name}"] = opening.sha256(file, most=most, follow=True)
+        except OSError as error:
+            raise ColdframeError(
+                f"{name}: {one.name} = {str(file)!r}: {error.strerror or error}; expected a file that can be read, of at most "
+                f"{most} bytes"
+            ) from error
     return found
 
 

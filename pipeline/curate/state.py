@@ -103,9 +103,8 @@ class State:
     def carve(self, stage: Stage) -> None:
         """Move whole units out of train into a split."""
         candidates = self._find_candidates()
-        self._snapshot.register("groups", units.groups(self._snapshot, stage.name, stage.settings.get("by")))
-        if "where" in stage.settings:
-            self.notes += given_split.take(self._snapshot, stage)
+        if given_split.is_given(stage):
+            given_split.take(self._snapshot, stage)
         else:
             self._draw(stage)
         self._snapshot.materialise("state", "steps/curate/replay_split", split=stage.name)
@@ -113,6 +112,7 @@ class State:
 
     def _draw(self, stage: Stage) -> None:
         """Choose the units of a share: ``carved``."""
+        self._snapshot.register("groups", units.groups(self._snapshot, stage.name, stage.settings.get("by")))
         links = self._snapshot.query("steps/curate/unit_links")
         self._snapshot.register("units", units.connected(links))
         self._check_same_units(stage)
@@ -139,7 +139,7 @@ class State:
             )
             if before != now:
                 raise ColdframeError(
-                    f"split {stage.name}: it kept {before or 'nothing but equal files'} together, now {now or 'nothing else'}: "
+                    f"split {stage.name}: it kept {before or 'nothing but copies'} together, now {now or 'nothing but copies'}: "
                     "units placed before would have to move; add --reassign to draw anew"
                 )
 

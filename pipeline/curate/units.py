@@ -64,27 +64,28 @@ def groups(snapshot: Snapshot, split: str, by: str | None) -> pa.Table:
 
 
 def connected(links: pa.Table) -> pa.Table:
-    """Connected components of images that share a link.
+    """Connected components of members, such as images, that share a link.
 
     Args:
-        links: ``image_id, link``, one row per image and link.
+        links: members, and ``link``: one row per member and link of it.
 
     Returns:
-        ``image_id, unit``; a unit is named by its smallest link, so row order does not matter.
+        The first column, each member once, and ``unit``; a unit is named by its smallest link, so row order does not matter.
     """
-    if len(links) == pc.count_distinct(links["image_id"]).as_py() == pc.count_distinct(links["link"]).as_py():
-        return links.rename_columns(["image_id", "unit"]).sort_by("image_id")  # no two share anything
+    member = links.column_names[0]
+    if len(links) == pc.count_distinct(links[member]).as_py() == pc.count_distinct(links["link"]).as_py():
+        return links.rename_columns([member, "unit"]).sort_by(member)  # no two share anything
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    ids, id_of = _ranked(links["image_id"])
+    ids, id_of = _ranked(links[member])
     names, link_of = _ranked(links["link"])
     count = len(ids) + len(names)
     edges = coo_array((np.ones(len(id_of), np.int8), (id_of, len(ids) + link_of)), shape=(count, count))
     _, component = connected_components(edges, directed=False)
     first = np.full(count, len(names))
     np.minimum.at(first, component[len(ids) :], np.arange(len(names)))
-    return pa.table({"image_id": ids, "unit": names.take(first[component[: len(ids)]])})
+    return pa.table({member: ids, "unit": names.take(first[component[: len(ids)]])})
 
 
 def _ranked(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int64]]:

@@ -17,7 +17,10 @@ MOST_BYTES, MOST_ROWS, MOST_CHARACTERS = 128 * 2**20, 1_000_000, 2**20
 
 @dataclass(frozen=True)
 class Judged:
-    """What a person says of one image, named by id or path; ``label`` is the right one, if the label was wrong."""
+    """What a person says of one image, named by id or path; ``label`` is the right one, if the label was wrong.
+
+    Image and label as they were written, with white space around them.
+    """
 
     image: str
     why: str
@@ -36,8 +39,8 @@ def read(content: bytes, source: str, why: str, *, needs_why: bool, with_label: 
         why: the reason of rows without one of their own.
 
     Raises:
-        ColdframeError: it is not UTF-8 or no CSV, has no rows or more than 128 MB or a million rows, or a row lacks its image,
-            label or reason.
+        ColdframeError: it is not UTF-8 or no CSV, has no rows or more than 128 MB or a million rows, or a column twice, or a row
+            lacks its image, label or reason, or has more cells than there are columns.
     """
     if len(content) > MOST_BYTES:
         raise ColdframeError(f"{source}: more than {MOST_BYTES // 2**20} MB: give it in parts")
@@ -54,14 +57,23 @@ def read(content: bytes, source: str, why: str, *, needs_why: bool, with_label: 
     image = columns.get(IMAGE, columns.get("path"))
     if image is None:
         columns, image = ({LABEL: 1} if with_label else {}), 0
-        rows = chain([head], rows)
+        rows, width = chain([head], rows), 1 + len(columns)
+    else:
+        width = len(first)
+        twice = next((name for name in (IMAGE, "path", LABEL, WHY) if first.count(name) > 1), None)
+        if twice:
+            raise ColdframeError(f"{source}: it has the column {twice!r} twice: leave one of them out")
     if with_label and LABEL not in columns:
         raise ColdframeError(f"{source}: no column {LABEL!r}; its columns: {', '.join(first)}")
     found = []
     for line, cells in rows:
+        if any(cell.strip() for cell in cells[width:]):
+            raise ColdframeError(
+                f"{source}: line {line} has {len(cells)} cells, expected {width}: put a text with a comma in quotes"
+            )
         one = _judged(cells, image, columns, why, with_label=with_label)
         needed = {IMAGE: one.image, LABEL: one.label, WHY: one.why if needs_why else None}
-        lacking = next((name for name, value in needed.items() if value == ""), None)
+        lacking = next((name for name, value in needed.items() if value is not None and not value.strip()), None)
         if lacking:
             told = ": give one in a column 'why', or one for all with --why" if lacking == WHY else ""
             raise ColdframeError(f"{source}: line {line} has no {lacking}{told}")
@@ -100,6 +112,6 @@ def _rows(content: bytes, source: str) -> Iterator[tuple[int, list[str]]]:
 
 def _judged(cells: list[str], image: int, columns: dict[str, int], why: str, *, with_label: bool) -> Judged:
     def cell(place: int | None) -> str:
-        return cells[place].strip() if place is not None and place < len(cells) else ""
+        return cells[place] if place is not None and place < len(cells) else ""
 
-    return Judged(cell(image), cell(columns.get(WHY)) or why, cell(columns[LABEL]) if with_label else None)
+    return Judged(cell(image), cell(columns.get(WHY)).strip() or why, cell(columns[LABEL]) if with_label else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -48,7 +48,7 @@ def judge(store: Store, config: Config, given: Sequence[Judged], verdict: str) -
     with replay.lock(store):
         snapshot = store.snapshot()
         image_ids = find_images(snapshot, [one.image for one in given])
-        rows = _rows(snapshot, image_ids, given, verdict)
+        rows = _rows(snapshot, image_ids, _as_known(snapshot, given), verdict)
         with store.commit(verdict) as commit:
             commit.append("verdicts", pa.Table.from_pylist(rows, SCHEMAS["verdicts"]))
         plans = [row["plan"] for row in snapshot.rows("steps/curate/plans")]
@@ -83,6 +83,14 @@ def _rows(snapshot: Snapshot, image_ids: list[str], given: Sequence[Judged], ver
     relabelled = snapshot.rows("steps/curate/relabelled_as", image_ids=image_ids)
     lost = [row for row in relabelled if row["content_id"] != content_of[row["image_id"]]]
     return [*rows.values(), *(rows[row["image_id"]] | {"content_id": row["content_id"]} for row in lost)]
+
+
+def _as_known(before: Snapshot, given: Sequence[Judged]) -> list[Judged]:
+    """White space around a label counts where an image has a label with it."""
+    if all(one.label is None or one.label == one.label.strip() for one in given):
+        return list(given)
+    known = {row["label"] for row in before.rows("steps/curate/labels")}
+    return [one if one.label is None or one.label in known else replace(one, label=one.label.strip()) for one in given]
 
 
 def _new_labels(before: Snapshot, rows: list[dict[str, Any]]) -> list[str]:

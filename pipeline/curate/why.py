@@ -11,7 +11,7 @@ from store.errors import ColdframeError
 from store.rows import json_of
 from store.store import Snapshot
 
-SECTIONS = ("copies", "verdicts", "embeddings", "scores", "plans", "predictions")
+SECTIONS = ("copies", "verdicts", "embeddings", "scores", "suspects", "plans", "predictions")
 
 
 def why(snapshot: Snapshot, given: str) -> dict[str, Any]:
@@ -56,6 +56,9 @@ def tell(story: dict[str, Any]) -> list[str]:
         views = f", and {row['views']} augmented views of it" if row["views"] else ""
         lines.append(f"{'embedded' if row['vectors'] else 'not embedded'} in {row['embedder']}{views}")
     lines += map(_scored, story["scores"])
+    for row in story["suspects"]:
+        suggested = f"; suggested label: {row['suggested']}" if row["suggested"] is not None else ""
+        lines.append(f"suspect {row['rank']} of {row['suspects']}{suggested}")
     for row in story["plans"]:
         lines.append(_in_or_out(row))
     if not story["plans"]:

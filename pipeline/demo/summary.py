@@ -151,11 +151,11 @@ def _findings(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _instead_of_centroid(snapshot: Snapshot) -> Iterator[str]:
-    """What label-doubt finds and costs, in the plan that has it in the place of centroid."""
+    """What label-doubt finds and costs, in the plan that has it in place of centroid."""
     rules = snapshot.query("steps/demo/rules", plan=DOUBT_PLAN)
     doubt = [row for row in rules.to_pylist() if row["rule"] == "label-doubt"]
     if doubt:  # a demo that an earlier version drew has no such plan
-        yield f"Plan {DOUBT_PLAN}, which has label-doubt in the place of centroid, and is else the same:\n"
+        yield f"Plan {DOUBT_PLAN}, which has label-doubt in place of centroid, otherwise the same:\n"
         yield as_text(pa.Table.from_pylist(doubt)) + "\n"
 
 

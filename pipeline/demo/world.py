@@ -231,7 +231,7 @@ def recipe(settings: Settings) -> str:
     if is_sample:
         plans.append(plan(plan=DOUBT_PLAN, suffix=f"-{DOUBT_PLAN}", labels=DOUBT_RULE))
     if settings.plant == PLANT_REPORT:
-        plans.append(plan(plan=REPORT_PLAN, suffix="-report", labels=CENTROID_RULE.format(apply_to="all")))
+        plans.append(plan(plan=REPORT_PLAN, suffix=f"-{REPORT_PLAN}", labels=CENTROID_RULE.format(apply_to="all")))
     plans += [LINEAR, TUNED]
     bad = "\n".join(f'    "{prompt}",' for prompt in BAD_PROMPTS)
     return RECIPE.format(plans="".join(plans), bad=bad, doubt=DOUBT if is_sample else "")

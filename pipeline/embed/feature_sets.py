@@ -10,12 +10,14 @@ import numpy as np
 
 from pipeline.embed import architecture, embedders
 from pipeline.embed.augmentation import Augmentation
-from store.errors import ColdframeError
+from store.errors import ColdframeError, StoreDamaged
 from store.matrices import FloatMatrix, Vectors, to_matrix
 from store.rows import json_of, not_ours
 from store.store import Snapshot
 
 DEFAULT_EMBEDDER = "efficientnet-b4"
+LARGEST = 1e15  # of a number in a vector: float32 holds the sum of the squares of 10^8 of them
+DEFAULT_TEXT = f"{DEFAULT_EMBEDDER}, or the only one"  # what choose() takes if none is named, for help
 
 
 def names(snapshot: Snapshot) -> list[str]:
@@ -111,17 +113,45 @@ def vectors(snapshot: Snapshot, name: str, view: int = 0) -> Vectors:
     """The vectors of one view of a feature set for all images of the store, one row per content that has one.
 
     View 0 is the unaugmented picture; 1 and above are augmented.
+
+    Raises:
+        ColdframeError: as :func:`check_vectors`.
     """
     ids = snapshot.query("steps/embed/vector_ids", embedder=name, view=view)["content_id"].to_numpy().astype(object)
     known = Vectors(name, ids, np.zeros((0, 0), np.float32))
+    of_set = snapshot.rows("steps/embed/feature_set", embedder=name)[0]
     matrix = known.matrix
     # piece by piece into one matrix: a table of all vectors would need several copies in memory
     for rows in snapshot.stream("steps/embed/vectors", embedder=name, view=view):
         piece, positions = to_matrix(rows["vector"]), known.positions(rows["content_id"])
+        piece, positions = piece[positions >= 0], positions[positions >= 0]
+        if not len(piece):
+            continue
+        check_vectors(name, ids[positions], piece, of_set["dimensions"])
         if not len(matrix):
             matrix = np.empty((len(ids), piece.shape[1]), np.float32)
-        matrix[positions[positions >= 0]] = piece[positions >= 0]
+        matrix[positions] = piece
     return replace(known, matrix=matrix)
+
+
+def check_vectors(name: str, content_ids: Sequence[str], matrix: FloatMatrix, dimensions: int) -> None:
+    """Check vectors of a feature set, shape (n, dimensions), of these contents: whatever is computed from them is then finite.
+
+    Raises:
+        ColdframeError: one has a number that is not finite, or too large to be squared and added up.
+        StoreDamaged: they are not as long as the set's.
+    """
+    if len(matrix) and (not matrix.shape[1] or matrix.shape[1] != dimensions):
+        raise StoreDamaged(
+            f"the feature set {name!r} has vectors of {matrix.shape[1]} numbers, expected {dimensions}: 'coldframe verify' says "
+            "which"
+        )
+    usable = (np.abs(matrix) <= LARGEST).all(axis=1)
+    if not usable.all():
+        raise ColdframeError(
+            f"the feature set {name!r} has vectors that are not finite, or have numbers beyond {LARGEST:g}, such as that of "
+            f"content {content_ids[int(np.argmin(usable))]}: embed those images anew in another set (--as NAME)"
+        )
 
 
 def views(snapshot: Snapshot, name: str) -> list[int]:

@@ -20,7 +20,8 @@ from store.memory import memory_bytes
 FETCHED = ("*.json", "*.txt", "*.model", "model.safetensors", "model-*-of-*.safetensors")
 PICKLED = ("pytorch_model.bin", "pytorch_model-*-of-*.bin")
 READ = (".json", ".jinja", ".txt", ".model", ".safetensors", ".bin")  # suffixes of files that are read
-CODE = ("auto_map", "custom_pipelines")  # entries of a configuration that name code to run
+# Entries of a configuration that name code to run, or for which transformers may fetch code.
+CODE = ("auto_map", "custom_pipelines", "quantization_config", "compression_config")
 IN_FOLDER = (
     "transformers_weights",
     "configuration_files",
@@ -216,8 +217,8 @@ def _check(name: str, weights: str, folder: Path) -> None:
             raise ColdframeError(_not_had(name, weights, f" ({file}: {_why(error)})")) from error
         if asked is not None:
             raise ColdframeError(
-                f"{name}: {file} asks to run code of its own ({asked}), which coldframe never does. Give weights that plain CLIP "
-                f"can load: others, or a copy of these without {asked}"
+                f"{name}: {file} leads to code besides plain CLIP's ({asked}), which coldframe never runs. Give weights that "
+                f"plain CLIP can load: others, or a copy of these without {asked}"
             )
 
 

@@ -42,8 +42,7 @@ def probabilities(name: str, weights: str, *, made_with: str, dimensions: int) -
         )
     network = keras_applications.classifier(name, weights=weights)
     last = _last_below(name, network, weights)
-    layer = network.layers[last]
-    shape = tuple(layer.output.shape[1:])
+    shape, top = _above(network, last, weights)
     if shape[-1] != dimensions:
         raise ColdframeError(f"the top of {weights} takes {shape[-1]} numbers a picture, and a vector has {dimensions}")
     below = weights_digest(array for one in network.layers[: last + 1] for array in one.get_weights())
@@ -52,10 +51,12 @@ def probabilities(name: str, weights: str, *, made_with: str, dimensions: int) -
             f"the weights below the top of {weights} are not those that the vectors were made with: give the file that has them "
             "with --weights, or embed again with the weights in this one"
         )
-    top = load_keras().Model(layer.output, network.output)
 
     def run(vectors: FloatArray) -> FloatArray:
-        found = np.asarray(top.predict_on_batch(vectors.reshape(-1, *shape)), np.float32)
+        try:
+            found = np.asarray(top.predict_on_batch(vectors.reshape(-1, *shape)), np.float32)
+        except Exception as error:  # a file may describe what no backend can compute; each raises kinds of its own
+            raise _no_top(weights, error) from error
         sums = found.sum(axis=1)
         if found.min(initial=0) < 0 or not (abs(sums - 1) <= SUM).all():
             raise ColdframeError(
@@ -64,6 +65,26 @@ def probabilities(name: str, weights: str, *, made_with: str, dimensions: int) -
         return found
 
     return run
+
+
+def _above(network: Any, last: int, weights: str) -> tuple[tuple[int, ...], Any]:
+    """What a layer gives for a picture, as a shape, and the network above it as a ``keras.Model``.
+
+    Raises:
+        ColdframeError: what is above it needs more than this layer's output.
+    """
+    try:
+        given = network.layers[last].output
+        return tuple(given.shape[1:]), load_keras().Model(given, network.output)
+    except (AttributeError, ValueError) as error:  # Keras says so of a layer used twice, or of other inputs
+        raise _no_top(weights, error) from error
+
+
+def _no_top(weights: str, error: Exception) -> ColdframeError:
+    return ColdframeError(
+        f"the top of {weights} does not work on the average of its last feature map alone, as those of Keras Applications do "
+        f"({' '.join(str(error).split())[:200]})"
+    )
 
 
 def _last_below(name: str, network: Any, weights: str) -> int:

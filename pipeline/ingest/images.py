@@ -12,21 +12,33 @@ from store.store import Snapshot
 
 
 def find_images(snapshot: Snapshot, given: Sequence[str]) -> list[str]:
-    """The ids of images named by id or by path, in the order given.
+    """The ids of images named by id or by path, in the order given. White space around a name counts where the catalogue has it.
 
     Raises:
         ColdframeError: one names no readable image; a failed row is said to be one, with its reason.
     """
-    names = pa.table({"position": pa.array(range(len(given)), pa.int64()), "name": pa.array(given, pa.string())})
-    snapshot.register("named", names)
-    found: list[list[str]] = [[] for _ in given]
-    for row in snapshot.rows("steps/ingest/find_images"):
-        if row["image_id"] is not None:
-            found[row["position"]].append(row["image_id"])
+    found = _found(snapshot, given)
+    spaced = [place for place, name in enumerate(given) if not found[place] and name != name.strip()]
+    if spaced:
+        failed = {one for row in snapshot.select("failures", "image_id", "path").to_pylist() for one in row.values()}
+        spaced = [place for place in spaced if given[place] not in failed]
+    for place, ids in zip(spaced, _found(snapshot, [given[place].strip() for place in spaced]), strict=True):
+        found[place] = ids
     for name, ids in zip(given, found, strict=True):
         if len(ids) != 1:
             raise _not_one(snapshot, name, ids)
     return [ids[0] for ids in found]
+
+
+def _found(snapshot: Snapshot, names: Sequence[str]) -> list[list[str]]:
+    """The ids of the images of each name."""
+    positions = pa.array(range(len(names)), pa.int64())
+    snapshot.register("named", pa.table({"position": positions, "name": pa.array(names, pa.string())}))
+    found: list[list[str]] = [[] for _ in names]
+    for row in snapshot.rows("steps/ingest/find_images"):
+        if row["image_id"] is not None:
+            found[row["position"]].append(row["image_id"])
+    return found
 
 
 def _not_one(snapshot: Snapshot, name: str, ids: list[str]) -> ColdframeError:

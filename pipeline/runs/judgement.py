@@ -13,6 +13,7 @@ import pyarrow as pa
 from pipeline.runs import metrics
 from pipeline.runs.rows import Rows
 from store.commits import Commit
+from store.errors import ColdframeError
 from store.schemas import SCHEMAS, TRAIN, VALIDATION, as_text
 from store.store import Snapshot
 
@@ -76,7 +77,17 @@ def judge(
     rows_trained_on: int = 0,
     rows_selected_on: int = 0,
 ) -> Judgement:
-    """Evaluate probabilities (n, classes) of rows of one split."""
+    """Evaluate probabilities (n, classes) of rows of one split.
+
+    Raises:
+        ColdframeError: one is no finite number.
+    """
+    usable = np.isfinite(probabilities).all(axis=1)
+    if not usable.all():
+        raise ColdframeError(
+            f"{run_id}: its model gives {int((~usable).sum())} of {len(rows)} rows probabilities that are not finite, such as "
+            f"{rows.image_ids[~usable][0]}: the numbers in the model, or in the vectors, are too large; train again"
+        )
     own = targets(rows.labels, classes)
     of_label, ranks = metrics.probability_of(probabilities, own), metrics.rank_of(probabilities, own)
     predicted, best = classes[probabilities.argmax(axis=1)], probabilities.max(axis=1)

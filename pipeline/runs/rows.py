@@ -184,12 +184,7 @@ def _fill(snapshot: Snapshot, embedder: str, view: int, contents: Strings, block
         # several rows may have the same content: each gets the vector
         places = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
         rows, vectors = order[places], to_matrix(piece["vector"])[np.repeat(np.arange(len(ids)), counts)]
-        broken = ~np.isfinite(vectors).all(axis=1)
-        if broken.any():
-            raise ColdframeError(
-                f"the feature set {embedder!r} has vectors that are not finite, such as that of content "
-                f"{contents[rows[broken]][0]}: 'coldframe verify' lists them; embed those images anew in another set (--as NAME)"
-            )
+        feature_sets.check_vectors(embedder, contents[rows], vectors, block.shape[1])
         block[rows] = vectors
         filled[rows] = True
     return filled

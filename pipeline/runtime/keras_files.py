@@ -75,8 +75,12 @@ VALUES = {"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tenso
 _counting = threading.Lock()  # for counting the weights of layers, one network at a time
 
 
-def layout(name: str) -> str:
-    """How Keras reads a file of this name: one file may be read in several ways, each of which gives other weights."""
+def layout(file: str | Path) -> str:
+    """How Keras reads a file, by its name: one file may be read in several ways, each of which gives other weights.
+
+    The name is that of the path that is opened, in which a text's last ``/`` or ``/.`` does not count.
+    """
+    name = Path(file).name
     return next((one for one in (NETWORK, OF_WEIGHTS) if name.endswith(one)), EARLIER)
 
 

@@ -85,7 +85,7 @@ class Config:
             value = section.get(one.name)
             if not isinstance(value, str) or value in one.setting.words:
                 continue
-            if one.setting.holds_path or (one.setting.may_hold_path and Path(self.locate(value)).exists()):
+            if one.setting.holds_path or (one.setting.may_hold_path and os.path.exists(self.locate(value))):
                 section[one.name] = self.locate(value)
         return section
 

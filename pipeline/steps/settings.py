@@ -38,6 +38,7 @@ class Setting:
         holds_path: whether it is a path, relative to the folder of the file in which it is written.
         may_hold_path: whether it is a path if something exists there, and a name otherwise.
         words: values that are never a path.
+        most_bytes: the largest file that it may name; what the memory holds if it is None.
         is_option: whether the command has an option for it.
         is_range: whether its value is a pair: the least and the most of something.
         parse, show: convert an option's text to a value and back, if the value is more than a number or a word.
@@ -56,6 +57,7 @@ class Setting:
     holds_path: bool = False
     may_hold_path: bool = False
     words: tuple[str, ...] = ()
+    most_bytes: int | None = None
     is_option: bool = True
     is_range: bool = False
     parse: Callable[[str], Any] | None = None

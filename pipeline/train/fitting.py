@@ -40,7 +40,7 @@ class Settings(heads.Settings):
         None,
         "Feature set; repeat it to join several.",
         metavar="SET",
-        default_text="efficientnet-b4, or the only one",
+        default_text=feature_sets.DEFAULT_TEXT,
     )
     plan: str = setting(DEFAULT_PLAN, "Plan whose splits to use.")
     views: int = setting(0, "Augmented views per row to train on, besides the original.", least=0, most=1000)

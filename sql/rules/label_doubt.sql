@@ -5,8 +5,9 @@ with limits as (
     -- are as good as equal, their doubts hardly differ, and say nothing about the rest
     select median(doubt) + coalesce($deviations::double, 2) * greatest(1.4826 * mad(doubt), 1) as threshold
     from label_doubt
-    where split = 'train'
 )
-select image_id, doubt as value, threshold
-from label_doubt, limits
-where split = 'train' and doubt > threshold and content_id not in (select content_id from corrections)
+select d.image_id, d.doubt as value, limits.threshold
+from label_doubt as d
+anti join corrections using (content_id)
+cross join limits
+where d.doubt > limits.threshold

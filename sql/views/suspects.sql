@@ -25,27 +25,32 @@ signals as (
         any_value(place) filter (scorer = 'isolation-forest') as isolation_forest_rank,
         any_value(value) filter (scorer = 'autoencoder') as autoencoder,
         any_value(place) filter (scorer = 'autoencoder') as autoencoder_rank,
-        -- the best place in the signals that find the most; the others decide only where there are none of these
+        -- the more suspicious place in the signals that find the most; the others decide only where there are none of these
         coalesce(
             min(place) filter (scorer in ('label-doubt', 'imagenet', 'clip-quality')),
             min(place) + (select count(*) from data.images)
-        ) as best,
+        ) as deciding,
         sum(place) filter (scorer in ('label-doubt', 'imagenet', 'clip-quality')) as places
     from placed
     group by image_id
 )
 select
-    row_number() over (order by s.best, s.places, s.image_id) as rank,
-    s.image_id, i.label, s.suggested,
+    row_number() over (order by s.deciding, s.places, s.image_id) as rank,
+    s.image_id, i.path, i.label, s.suggested,
     concat_ws(
         '; ',
         coalesce('filed as ' || i.label, 'not labelled'),
-        if(s.imagenet >= 0 and s.imagenet < 0.5, 'ImageNet sees ' || round(100 * s.imagenet)::int || ' % wanted', null),
+        -- said where something else is likelier; the rule imagenet takes out less, to be surer
+        if(
+            s.imagenet >= 0 and s.imagenet < 0.5,
+            'the network gives the wanted classes ' || round(100 * s.imagenet)::int || ' %',
+            null
+        ),
         if(s.clip_quality < 0, 'CLIP sees a bad picture', null),
         s.evidence
     ) as sentence,
     v.verdict,
-    s.* exclude (image_id, suggested, evidence, best, places)
+    s.* exclude (image_id, suggested, evidence, deciding, places)
 from signals as s
 join images as i using (image_id)
 left join verdicts as v using (image_id)

@@ -24,7 +24,7 @@ PAGES = {path: path.read_text() for path in [REPOSITORY / "README.md", *sorted((
 REFERENCE = REPOSITORY / "docs" / "commands.md"
 WRITTEN = "\n".join(text for path, text in PAGES.items() if path != REFERENCE)
 COMMANDS = [
-    one.removeprefix("$ ").removeprefix(".venv/bin/").split("  #")[0].strip()
+    re.sub(r" > [\w.]+$", "", one.removeprefix("$ ").removeprefix(".venv/bin/").split("  #")[0].strip())
     for block in re.findall(r"```console\n(.*?)```", WRITTEN, re.DOTALL)
     for line in block.splitlines()
     if line.startswith("$ ")
@@ -125,6 +125,7 @@ def test_the_recipe_shown_is_a_whole_one(tmp_path: Path) -> None:
     assert [str(step) for step in recipe.steps(read)] == [
         "ingest",
         "embed efficientnet-v2-b0",
+        "copies",
         "curate --plan default",
         "train --as mlp",
         "evaluate mlp",

@@ -133,8 +133,26 @@ def test_a_step_of_a_recipe(cf: Coldframe, tmp_path: Path) -> None:
     assert "copies: up to date" in cf("run", "--dry-run").stderr
     recipe.write_text("[copies]\nbits = 10\n")
     assert "copies: settings changed: bits" in cf("run", "--dry-run").stderr
+    assert "out of date: copies: settings changed: bits" in cf("status").stdout
     recipe.write_text("[copies]\ncorrelation = 0.1\n")
     assert "copies: correlation = 0.1, expected from 0.5 to 1" in cf("copies", code=1).stderr
+
+
+def test_status_says_that_new_pictures_were_not_compared(cf: Coldframe, tmp_path: Path) -> None:
+    assert "copies:" not in cf("status").stdout
+    cf("copies", "--bits", 10)  # settings that no recipe has
+    assert "copies:" not in cf("status").stdout
+    shutil.copytree(
+        Path(cf.value("select settings->>'images' from steps where step = 'ingest'")).parent, tmp_path / "c"
+    )
+    catalogue = Catalogue(tmp_path / "c", [])
+    catalogue.add("new", "moth", photograph(20))
+    catalogue.write()  # the rows before stay in the store
+    cf.ingest(catalogue)
+    assert "out of date: copies: changed since: contents and hashes" in cf("status").stdout
+    cf("embed", "mean-colour", "--size", "4x4")
+    cf("copies", "--bits", 10)
+    assert "out of date: copies" not in cf("status").stdout
 
 
 def test_what_is_lost_is_found_again(cf: Coldframe) -> None:

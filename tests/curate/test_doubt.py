@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.curate import doubt
+from pipeline.curate import doubt, replay
 from pipeline.curate import nearest as neighbours
 from pipeline.curate.nearest import centred, nearest
-from store.errors import ColdframeError
-from store.matrices import Vectors
-from tests.support.coldframe import Catalogue, Coldframe, picture
+from pipeline.curate.plans import Plan, rule_stage, split_stage
+from store.schemas import SCHEMAS
+from tests.support.coldframe import Catalogue, Coldframe, parts_of, picture
+from tests.support.synthetic import fresh_store, image, put_images, put_scores, put_vectors
 
 
 @settings(deadline=None, max_examples=30)
@@ -51,6 +53,20 @@ def test_of_many_vectors_nearly_all_of_the_nearest_are_found(monkeypatch: pytest
     first = (rows != 7) & (found[:, 0] == others[:, 0])
     assert first.mean() > 0.98
     assert np.allclose(cosines[first, 0], their_cosines[first, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("finite", [200, pytest.param(0, marks=pytest.mark.variants)])
+@pytest.mark.parametrize("count", [256, pytest.param(300, marks=pytest.mark.variants)])
+def test_of_few_references_each_row_has_its_nearest(monkeypatch: pytest.MonkeyPatch, count: int, finite: int) -> None:
+    unit = centred(np.random.default_rng(0).normal(size=(900, 8)).astype(np.float32))
+    references = np.arange(600, 600 + count)
+    if count > 256:  # more, most of which are no vectors
+        unit[600 + finite : 600 + count] = np.nan
+    monkeypatch.setattr(neighbours, "MOST_PAIRS", 1000)
+    found, cosines = nearest(unit, np.arange(500), references, 3)
+    alike = np.where(np.isfinite(unit[references, 0]), np.nan_to_num(unit[:500] @ unit[references].T), -np.inf)
+    assert np.allclose(cosines, -np.sort(-alike, axis=1)[:, :3], atol=1e-5)
+    assert ((found >= 600) == np.isfinite(cosines)).all()
 
 
 def by_definition(matrix: np.ndarray, classes: np.ndarray) -> Any:
@@ -101,7 +117,7 @@ def test_doubt_is_what_its_definition_says(seed: int, largest: int, others: int)
     sizes = [largest, *rng.integers(1, largest + 1, others)]
     classes = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
     matrix = (rng.normal(size=(len(sizes), 6))[classes] + rng.normal(size=(len(classes), 6))).astype(np.float32)
-    found = doubt.doubts(matrix, classes, np.ones(len(classes), bool))
+    found = doubt.doubts(matrix, classes)
     assert found is not None
     assert np.allclose(found.doubt, by_definition(matrix, classes), rtol=1e-3, atol=1e-3)
 
@@ -120,7 +136,9 @@ def test_a_wrong_label_is_doubted_most_and_the_right_one_is_suggested(ready: Col
     assert (first["image_id"], first["suggested"]) == ("finch-00", "finch")
     assert first["evidence"] == "7 of its 10 nearest are finch"
     assert all(row["suggested"] is None for row in others)
-    assert "label doubted more than 95.8 % of labels: 7 of its 10 nearest are finch" in ready("why", "finch-00").stdout
+    told = ready("why", "finch-00").stdout
+    assert "label doubted more than 95.8 % of labels: 7 of its 10 nearest are finch" in told
+    assert "suspect 1 of 24; suggested label: finch" in told
 
 
 def test_the_rule_takes_wrong_labels_out_of_train_alone(ready: Coldframe, catalogue: Catalogue) -> None:
@@ -131,8 +149,44 @@ def test_the_rule_takes_wrong_labels_out_of_train_alone(ready: Coldframe, catalo
     assert out[0]["value"] > out[0]["threshold"]
     ready("relabel", "finch-00", "finch", "--why", "I looked")
     assert ready.value("select count(*) from exclusions") == 0
-    ready("relabel", "finch-00", "moth", "--why", "a person who insists")  # a label that a person gave is not doubted
+    ready("relabel", "finch-00", "moth", "--why", "a person who insists")  # the rule does not take it out
     assert ready.value("select count(*) from exclusions") == 0
+
+
+@pytest.mark.parametrize("changed", ["labels", pytest.param("vectors", marks=pytest.mark.variants)])
+def test_the_rule_reads_training_rows_alone(tmp_path: Path, changed: str) -> None:
+    rng = np.random.default_rng(0)
+    ids = [f"{number:02}" for number in range(40)]
+    vectors = rng.normal(size=(4, 6))[np.arange(40) % 4] + rng.normal(size=(40, 6))
+    store = fresh_store(tmp_path)
+    stages = (split_stage("test", {"where": "side = 'test'"}), rule_stage("label-doubt", {"deviations": 0}))
+
+    def out(labels: Any, matrix: Any) -> list[dict[str, Any]]:
+        sides = ["test" if number % 3 == 0 else "train" for number in range(40)]
+        put_images(store, [image(one, label, side=side) for one, label, side in zip(ids, labels, sides, strict=True)])
+        put_vectors(store, "e", {f"content {one}": row for one, row in zip(ids, matrix.tolist(), strict=True)})
+        replay.curate(store, lambda _: Plan("default", stages))
+        return list(store.snapshot().ask("from exclusions order by image_id", {}).to_pylist())
+
+    labels = np.array([f"class {number % 4}" for number in range(40)])
+    before = out(labels, vectors)
+    assert 0 < len(before) < 26
+    is_test = np.arange(40) % 3 == 0
+    if changed == "labels":
+        labels[is_test] = "class 0"
+    else:
+        vectors[is_test] *= -5
+    assert out(labels, vectors) == before
+
+
+def test_a_correction_that_cannot_be_placed_hides_no_doubt(ready: Coldframe, catalogue: Catalogue) -> None:
+    mislabelled(ready, catalogue)
+    ready("filter", "label-doubt", "--deviations", 4)
+    row = {"image_id": None, "content_id": None, "verdict": "relabel", "why": "", "created_at": None, "label": "moth"}
+    with ready.store.commit("test") as commit:
+        commit.append("verdicts", pa.Table.from_pylist([row], SCHEMAS["verdicts"]))
+    ready("curate")
+    assert [row["image_id"] for row in ready.rows("from exclusions")] == ["finch-00"]
 
 
 def test_test_rows_stay_and_do_not_vote(ready: Coldframe, catalogue: Catalogue) -> None:
@@ -164,13 +218,6 @@ def test_equal_files_under_two_labels_speak_against_each_other(ready: Coldframe,
     ready("score", "label-doubt")
     first = ready.rows("select image_id, suggested from scores order by value desc limit 1")
     assert first == [{"image_id": "finch-00-as-moth", "suggested": "finch"}]
-
-
-def test_vectors_that_are_not_finite_are_said() -> None:
-    known = Vectors("e", np.array(["a", "b"], object), np.array([[0, 1], [np.nan, 1]], np.float32))
-    images = pa.table({"image_id": ["a", "b"], "content_id": ["a", "b"], "label": ["x", "x"]})
-    with pytest.raises(ColdframeError, match="label-doubt: the feature set 'e' has vectors that are not finite"):
-        doubt.of_images(known, images)
 
 
 def test_what_it_needs_is_said(ready: Coldframe, catalogue: Catalogue) -> None:
@@ -206,7 +253,26 @@ def recipe(tmp_path: Path) -> str:
     return str(file)
 
 
-def test_suspects_are_ranked_by_the_worse_of_their_signals(ready: Coldframe, catalogue: Catalogue) -> None:
+def test_the_more_suspicious_of_two_signals_decides(tmp_path: Path) -> None:
+    store = fresh_store(tmp_path)
+    put_images(store, [image(one, "moth") for one in "abcd"])
+    put_scores(store, "label-doubt", {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4})  # d first
+    put_scores(store, "imagenet", {"a": 0.1, "b": 0.4, "c": 0.6, "d": 0.9})  # a first
+    put_scores(store, "knn", {"a": 0.1, "b": 0.9, "c": 0.1, "d": 0.1})  # which does not decide
+    rows = store.snapshot().ask("select image_id, rank, sentence from suspects order by rank", {}).to_pylist()
+    assert [row["image_id"] for row in rows] == ["a", "d", "b", "c"]
+    assert rows[0]["sentence"] == "filed as moth; the network gives the wanted classes 10 %"
+    assert rows[1]["sentence"] == "filed as moth"
+
+
+def test_evidence_counts_the_own_class_and_the_suggested_one() -> None:
+    assert doubt._evidence("moth", "finch", 10, 7, 3) == "7 of its 10 nearest are finch"
+    assert doubt._evidence("moth", "moth", 10, 2, 2) == "2 of its 10 nearest are moth"
+    assert doubt._evidence("moth", "finch", 10, 4, 0) == "none of its 10 nearest is moth; 4 are finch"
+    assert doubt._evidence("moth", "finch", 10, 1, 1) == "1 of its 10 nearest is moth; 1 is finch"
+
+
+def test_suspects_begin_with_the_most_suspicious(ready: Coldframe, catalogue: Catalogue) -> None:
     mislabelled(ready, catalogue)
     assert ready.rows("from suspects") == []  # nothing scored yet
     ready("score", "label-doubt", "knn")
@@ -219,3 +285,40 @@ def test_suspects_are_ranked_by_the_worse_of_their_signals(ready: Coldframe, cat
     assert first["knn_rank"] >= 1
     ready("relabel", "finch-00", "finch", "--why", "I looked")
     assert ready.rows("select verdict from suspects where image_id = 'finch-00'") == [{"verdict": "relabel"}]
+
+
+@pytest.mark.parametrize("by", ["a person", pytest.param("the catalogue", marks=pytest.mark.variants)])
+def test_a_score_of_another_label_is_not_shown(ready: Coldframe, catalogue: Catalogue, by: str) -> None:
+    mislabelled(ready, catalogue)
+    ready("score", "label-doubt", "knn")
+    of_it = "from suspects where image_id = 'finch-00'"
+    assert ready.rows(f"select path, rank {of_it}") == [{"path": catalogue.rows[0]["file_path"], "rank": 1}]
+    if by == "a person":
+        ready("relabel", "finch-00", "finch", "--why", "I looked")
+    else:
+        catalogue.rows[0]["label"] = "finch"
+        catalogue.write()
+        ready.ingest(catalogue)
+    (row,) = ready.rows(of_it)
+    assert (row["label"], row["suggested"], row["sentence"]) == ("finch", None, "filed as finch")
+    assert (row["label_doubt"], row["label_doubt_rank"]) == (None, None)
+    assert row["knn_rank"] is not None
+    assert "label doubted" not in ready("why", "finch-00").stdout
+    assert "out of date: score label-doubt: changed since: label" in ready("status").stdout
+    ready("score", "label-doubt")
+    assert ready.rows(f"select suggested, label_doubt_rank is null as is_hidden {of_it}") == [
+        {"suggested": None, "is_hidden": False}
+    ]
+    if by == "a person":  # and back: the score is of the other label again
+        ready("unset", "finch-00")
+        assert ready.rows(f"select label_doubt {of_it}") == [{"label_doubt": None}]
+
+
+def test_a_score_of_an_earlier_version_is_shown(ready: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setitem(SCHEMAS, "scores", pa.schema([field for field in SCHEMAS["scores"] if field.name != "label"]))
+        ready("score", "label-doubt")
+    (part,) = parts_of(ready, "scores")
+    assert "label" not in pq.read_schema(ready.path / part.path).names
+    ready("relabel", "moth-00", "heron", "--why", "it flies by day")
+    assert ready.value("select count(*) from suspects where label_doubt is not null") == 24

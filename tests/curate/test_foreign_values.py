@@ -69,7 +69,7 @@ def test_suspects_are_ranked_whatever_a_score_is(ready: Coldframe, value: float 
         put(ready, "scores", [rows[0] | {"value": value}, *rows[1:]], scorer)
     said = {row["image_id"]: row["sentence"] for row in ready.rows("from suspects")}
     assert len(said) == len(found)
-    assert "ImageNet sees 10 % wanted" in said["moth-00"]
+    assert "the network gives the wanted classes 10 %" in said["moth-00"]
     ready("why", "finch-00")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.curate.scorers.imagenet import MOST_BYTES, NAMES, classes
 from pipeline.embed.embedders.keras_applications import backbone, classifier, preprocessing
 from pipeline.ingest.decoding import resize
 from pipeline.runtime.frameworks import load_keras, set_seed
@@ -76,28 +78,24 @@ def test_the_sum_is_that_of_the_whole_network(small: Coldframe, catalogue: Catal
     assert small.value("select count(*) from exclusions") == sum(value < 0.3 for value in found.values())
 
 
-def test_a_file_of_classes_counts_by_its_content(
-    small: Coldframe, catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index = {str(number): [f"n{number:08d}", f"Class_{number // 2}"] for number in range(1000)}
-    (tmp_path / "index.json").write_text(json.dumps(index))  # in place of the file that Keras fetches
-    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: str(tmp_path / "index.json"))
-    monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX", None)
-    (tmp_path / "wanted.txt").write_text("# mine\n7\n10-12  # three\nclass 100\nn00000500\n")
+def test_a_file_of_classes_counts_by_its_content(small: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
+    (tmp_path / "wanted.txt").write_text("# mine\n7\n10-12  # three\nmaillot\nGreat white shark\nn02119789\n")
     recipe = tmp_path / "coldframe.toml"
     recipe.write_text(f'[score.imagenet]\nembedder = "{NAME}"\nweights = "{WHOLE}"\nwanted = "wanted.txt"\n')
     imagenet(small)
     expected = predicted(catalogue, tiny()[1], SIDE)
-    chosen = [7, 10, 11, 12, 200, 201, 500]
+    chosen = [2, 7, 10, 11, 12, 278, 638, 639]
     assert all(value == pytest.approx(expected[one][chosen].sum(), abs=1e-4) for one, value in scores(small).items())
     assert "everything is up to date" in small("status").stdout
     (tmp_path / "wanted.txt").write_text("8\n")
     assert "the file of wanted" in small("status").stdout
+    with (tmp_path / "wanted.txt").open("wb") as hole:
+        hole.truncate(1 << 42)
+    assert "out of date: score imagenet: imagenet: wanted = " in (said := small("status").stdout)
+    assert "larger than 1048576 bytes" in said
 
 
-def test_what_cannot_be_scored(
-    small: Coldframe, catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_scored(small: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
     said = small("score", "imagenet", "--embedder", "mean-colour", "--weights", WHOLE, code=1).stderr
     assert "'mean-colour': mean-colour is no network of Keras Applications" in said
     assert "it was made with weights of its own, so the top has to be named: --weights FILE" in imagenet(small, code=1)
@@ -115,7 +113,6 @@ def test_what_cannot_be_scored(
     for message, network in cases.items():
         network.save(tmp_path / "other.keras")
         assert message in imagenet(small, "--weights", "other.keras", code=1)
-    monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX", {str(n): ("n", "a") for n in range(1000)})
     for text, message in {
         "1000\n": "line 1: 1000, expected numbers from 0 to 999",
         "\n9-3": "line 2: 9-3, expected numbers from 0 to 999",
@@ -131,18 +128,89 @@ def test_what_cannot_be_scored(
     assert "the top of vgg-16 works on the whole feature map" in said
 
 
+def beside(pictures: Any, average: Any, feature_map: Any) -> Any:
+    """What reads the feature map beside its average."""
+    keras = load_keras()
+    return keras.layers.Concatenate()([average, keras.layers.Flatten()(feature_map)])
+
+
+def picture_too(pictures: Any, average: Any, feature_map: Any) -> Any:
+    keras = load_keras()
+    return keras.layers.Concatenate()([average, keras.layers.Flatten()(pictures)])
+
+
+def averaged_twice(pictures: Any, average: Any, feature_map: Any) -> Any:
+    """What uses the layer that averages a second time."""
+    keras = load_keras()
+    return keras.layers.Add()([average, average._keras_history.operation(keras.layers.ReLU()(feature_map))])
+
+
+@pytest.mark.parametrize(
+    "more", [beside, *(pytest.param(one, marks=pytest.mark.variants) for one in (picture_too, averaged_twice))]
+)
+def test_a_top_that_reads_more_than_the_average_is_said(small: Coldframe, tmp_path: Path, more: Any) -> None:
+    keras = load_keras()
+    below = tiny()[0]
+    seen = more(below.inputs[0], below.output, below.layers[-2].output)
+    keras.Model(below.input, keras.layers.Dense(1000, activation="softmax")(seen)).save(tmp_path / "more.keras")
+    said = imagenet(small, "--weights", "more.keras", code=1)
+    assert (
+        "more.keras does not work on the average of its last feature map alone, as those of Keras Applications" in said
+    )
+
+
 def test_what_keras_cannot_fetch(small: Coldframe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_network(*_: object, **__: object) -> None:
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", no_network)
-    monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX", None)
     said = imagenet(small, "--weights", "imagenet", code=1)
     assert "its ImageNet weights are not available from Keras Applications (URL fetch failure" in said
     assert "a .weights.h5 or .h5 of MobileNet(include_top=True)" in said
-    (tmp_path / "wanted.txt").write_text("some name")
-    said = imagenet(small, "--weights", WHOLE, "--wanted", "wanted.txt", code=1)
-    assert "the names of ImageNet classes are not available from Keras (URL fetch failure): give numbers" in said
+    (tmp_path / "wanted.txt").write_text("tench")
+    imagenet(small, "--weights", WHOLE, "--wanted", "wanted.txt")
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("--weights", "sparse.h5"),
+        pytest.param("--wanted", "sparse.h5", marks=pytest.mark.variants),
+        pytest.param("--wanted", "/proc/self/pagemap", marks=pytest.mark.variants),  # it claims to be empty
+    ],
+)
+def test_files_of_any_size_are_refused_before_they_are_read(
+    ready: Coldframe, tmp_path: Path, option: str, named: str
+) -> None:
+    with (tmp_path / "sparse.h5").open("xb") as hole:
+        hole.truncate(1 << 42)
+    said = ready("score", "imagenet", option, named, code=1).stderr
+    assert re.search(rf"imagenet: {option[2:]} = '.*': larger than \d+ bytes; expected a file", said)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("n01440764", [0]),
+        pytest.param("crane", [134, 517], marks=pytest.mark.variants),
+        pytest.param("Toilet Tissue", [999], marks=pytest.mark.variants),
+        pytest.param("0-999", [*range(1000)], marks=pytest.mark.variants),
+        pytest.param("n02119789", [278], marks=pytest.mark.variants),
+    ],
+)
+def test_classes_are_known_without_the_network_and_however_often_they_are_named(
+    line: str, expected: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(*_: object, **__: object) -> None:
+        pytest.fail("something is fetched")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", fetch)
+    file = tmp_path / "wanted.txt"
+    file.write_text(f"{line}\n" * (MOST_BYTES // (len(line) + 1)))
+    started = time.process_time()
+    assert classes(str(file)) == expected
+    assert time.process_time() - started < 3
+    assert len(NAMES.read_text().split()) == 2000
 
 
 @pytest.mark.exhaustive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pipeline.cli.app import cli
 from pipeline.curate import verdict_lists, verdicts
 from store.errors import ColdframeError
 from store.store import Snapshot
-from tests.support.coldframe import Catalogue, Coldframe, picture
+from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe, picture
 
 pytestmark = pytest.mark.slow
 
@@ -155,6 +156,21 @@ def test_remarks_are_made_when_others_can_curate_again(ready: Coldframe, monkeyp
     assert remarked == [1]
 
 
+def test_the_list_of_suspects_of_the_documents_can_be_taken(ready: Coldframe, catalogue: Catalogue) -> None:
+    catalogue.rows[0]["label"] = "moth"
+    catalogue.write()
+    ready.ingest(catalogue)
+    page = (REPOSITORY / "docs" / "curation.md").read_text("utf-8")
+    query = re.search(r'coldframe sql "(.*?)" --format csv > look.csv', page)
+    assert query is not None
+    ready("score", "label-doubt")
+    Path("look.csv").write_text(ready("sql", query[1], "--format", "csv").stdout, "utf-8")
+    assert "relabel: 1 images" in ready("relabel", "--from", "look.csv", "--why", "looked at").stderr
+    assert ready.value("select label from images where image_id = 'finch-00'") == "finch"
+    ready("score", "label-doubt")
+    assert ready.rows(query[1]) == []
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -169,6 +185,14 @@ def test_remarks_are_made_when_others_can_curate_again(ready: Coldframe, monkeyp
             "finch-00: labelled 'heron', but it is labelled 'moth'",
         ),
         ('image_id,label,why\n"finch-00,moth,x\n', "is no CSV"),
+        ("image_id,label,why\nfinch-00, ,x\n", "line 2 has no label"),
+        ("image_id,label,Label,why\nfinch-00,moth,heron,x\n", "it has the column 'label' twice"),
+        ("image_id,image_id,label,why\nfinch-00,finch-01,moth,x\n", "it has the column 'image_id' twice"),
+        (
+            "image_id,label,why\nfinch-00,moth,x,y\n",
+            "line 2 has 4 cells, expected 3: put a text with a comma in quotes",
+        ),
+        ("finch-00,moth,x\n", "line 1 has 3 cells, expected 2"),
         ("image_id,label,why\nfinch-00,moth,x\nnobody,moth,x\n", "nobody: no image with this id or path"),
     ],
 )
@@ -235,6 +259,30 @@ def test_a_list_may_have_a_million_rows_below_its_first_line(monkeypatch: pytest
     monkeypatch.setattr(verdict_lists, "MOST_ROWS", 3)
     found = verdict_lists.read(b"image_id\na\nb\nc\n", "list.csv", "x", needs_why=True, with_label=False)
     assert [one.image for one in found] == ["a", "b", "c"]
+
+
+def test_a_name_with_a_space_is_not_that_without(cf: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
+    for seed, (image_id, label) in enumerate(
+        [("x", "moth"), ("x ", "moth "), ("y", "moth"), ("z", "moth"), (" z", "moth")]
+    ):
+        catalogue.add(image_id, label, picture("moth", 70 + seed), name=f"{seed}.png")
+    (catalogue.images / "4.png").unlink()  # of ' z', which is a failure
+    catalogue.write()
+    cf.ingest(catalogue, code=3)
+    cf("split", "test", 0.2)
+    file = tmp_path / "list.csv"
+    file.write_text("image_id,label\n x,moth \nx ,moth\ny , finch\n")
+    cf("relabel", "--from", file, "--why", "looked at")
+    assert {row["image_id"]: row["label"] for row in cf.rows("select image_id, label from verdicts")} == {
+        "x": "moth ",
+        "x ": "moth",
+        "y": "finch",
+    }
+    file.write_text("x \n")
+    cf("drop", "--from", file, "--why", "looked at")
+    assert cf.rows("select image_id from judgements") == [{"image_id": "x "}]
+    file.write_text(" z\n")
+    assert "not readable" in cf("drop", "--from", file, "--why", "x", code=1).stderr
 
 
 def test_copies_get_one_label(ready: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:

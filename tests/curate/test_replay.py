@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from pipeline.curate import replay, rules
 from pipeline.curate.plans import Plan, rule_stage, split_stage
 from store import digests
 from store.errors import ColdframeError
+from store.schemas import SCHEMAS
 from store.store import Store
 from tests.support.coldframe import Catalogue, Coldframe, picture
 from tests.support.synthetic import fresh_store, image, put_images, put_scores, put_vectors
@@ -237,7 +239,7 @@ def test_another_by_needs_reassign(tmp_path: Path) -> None:
     replayed(store, usual_splits())
     by_site = plan_of(split_stage("test", {"share": 0.15, "by": "site"}), split_stage("val", {"share": 0.1}))
     with pytest.raises(
-        ColdframeError, match=r"it kept nothing but equal files together, now site: .* --reassign to draw anew"
+        ColdframeError, match=r"it kept nothing but copies together, now site: .* --reassign to draw anew"
     ):
         replayed(store, by_site)
     where = replayed(store, by_site, reassign=True)
@@ -454,7 +456,7 @@ def test_a_split_of_the_catalogues_own_is_taken_as_it_is(cf: Coldframe, catalogu
     catalogue.write()
     cf.ingest(catalogue)
     said = cf("split", "test", "--where", "subset = 'test'").stderr
-    assert "split test: 1 of its images have copies left in train, such as finch-00 and finch-00-copy" in said
+    assert "split test: 1 of its images have copies outside it, such as finch-00 and finch-00-copy in train" in said
     assert cf.value("select count(*) from kept where split = 'test' and subset = 'test'") == 6
     assert cf.value("select count(*) from kept where (split = 'test') <> (subset = 'test')") == 0
     assert "FAILED" not in cf("verify").stdout
@@ -465,6 +467,35 @@ def test_a_split_of_the_catalogues_own_is_taken_as_it_is(cf: Coldframe, catalogu
     assert cf.value("select count(*) from kept where split = 'test'") == 5
     cf("split", "val", 0.2)
     assert cf.value("select count(*) from kept where split = 'val' and subset = 'train'") == 5
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        # the place of two equal files and of their copy, as the catalogue has it; '-' is train
+        ("test test val", ["test: 2 of its images have copies outside it, such as a and c in val", "val: 1 of its"]),
+        pytest.param("test test test", [], marks=pytest.mark.variants),
+        pytest.param("val test test", ["test: 2", "val: 1 of its images have copies outside it, such as a and b in test"],
+                     marks=pytest.mark.variants),
+        pytest.param("test - val", ["test: 1 of its images have copies outside it, such as a and b in train", "val: 1"],
+                     marks=pytest.mark.variants),
+        pytest.param("- - val", ["val: 1 of its images have copies outside it, such as c and a in train"],
+                     marks=pytest.mark.variants),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_divided_copies_is_where_they_are(places: str, said: list[str]) -> None:
+    given = zip("abc", places.split(), ("same", "same", "near"), strict=True)
+    rows = [image(one, "moth", content_id=content, side=side, width=ord(one)) for one, side, content in given]
+    rows += [image(f"other {side}", "moth", side=side) for side in ("test", "val", "-")]
+    stages = [split_stage(name, {"where": f"side = '{name}'"}) for name in ("test", "val")]
+    with temporary_store(rows) as store:
+        pair = {"content_id": "near", "other_id": "same", "group_id": "near", "kind": "near"}
+        with store.commit("test") as commit:
+            commit.replace("copies", pa.Table.from_pylist([pair], SCHEMAS["copies"]))
+        notes = replay.replay(store.snapshot(), plan_of(*stages)).notes
+    assert len(notes) == len(said)
+    for note, words in zip(notes, said, strict=True):
+        assert note.startswith(f"split {words}")
 
 
 @pytest.mark.variants

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,8 +13,7 @@ from PIL import Image
 
 from pipeline.curate import scorers
 from pipeline.curate.scorers import FeatureSet, autoencoder, isolation_forest, knn
-from store.errors import ColdframeError
-from store.matrices import Vectors
+from store.matrices import FloatMatrix, Vectors, to_matrix
 from tests.support.coldframe import Catalogue, Coldframe, picture
 
 
@@ -85,6 +87,36 @@ def test_errors(ready: Coldframe) -> None:
     )
     assert "No such option '--aggregate'" in ready("score", "knn", "--aggregate", "best", code=2).stderr
     assert scorers.names() == ["autoencoder", "clip-quality", "imagenet", "isolation-forest", "knn", "label-doubt"]
-    known = Vectors("e", np.array(["a", "b"], object), np.array([[0, 1], [np.nan, 1]], np.float32))
-    with pytest.raises(ColdframeError, match="'e' has vectors that are not finite"):
-        isolation_forest.score(known, isolation_forest.Settings(), FeatureSet("e", "e", {}, {}))
+
+
+SPOILED: dict[str, Callable[[FloatMatrix], FloatMatrix]] = {
+    "not a number": lambda matrix: np.where(np.arange(len(matrix))[:, None] % 4, matrix, np.float32(np.nan)),
+    "infinite": lambda matrix: np.where(np.arange(matrix.shape[1]) == 5, np.float32(np.inf), matrix),
+    "huge": lambda matrix: np.full_like(matrix, 3e38),
+    "huge and not": lambda matrix: np.where(np.arange(len(matrix))[:, None] % 2, matrix, np.float32(-3e38)),
+    "too large to square": lambda matrix: np.where(np.arange(matrix.shape[1]) == 5, np.float32(2e19), matrix),
+    "without numbers": lambda matrix: matrix[:, :0],
+    "shorter": lambda matrix: matrix[:, :1],
+    "longer": lambda matrix: np.repeat(matrix, 2, axis=1),
+}
+
+
+@pytest.mark.parametrize(
+    "how", ["not a number", *(pytest.param(one, marks=pytest.mark.variants) for one in [*SPOILED][1:])]
+)
+def test_vectors_that_nothing_can_be_computed_from_are_said_by_all_that_read_them(ready: Coldframe, how: str) -> None:
+    ready("split", "test", 0.25)
+    rows = ready.store.snapshot().query("steps/embed/vectors", embedder="mean-colour", view=0).sort_by("content_id")
+    matrix = SPOILED[how](to_matrix(rows["vector"]))
+    column = pa.array(matrix.tolist(), pa.list_(pa.float32()))
+    table = {"content_id": rows["content_id"], "embedder": ["mean-colour"] * len(rows), "view": [0] * len(rows)}
+    with ready.store.commit("test") as commit:
+        commit.replace("embeddings", pa.table(table | {"vector": column}), key="mean-colour")
+    commands: list[tuple[str, ...]] = [("score", one, "--embedder", "mean-colour") for one in scorers.names()]
+    commands += [("copies",), ("filter", "centroid"), ("filter", "label-doubt"), ("train", "--head", "centroid")]
+    number = matrix.shape[1]
+    is_other = number != 48
+    expected = f"of {number} numbers, expected 48" if is_other else "not finite, or have numbers beyond 1e+15, such as"
+    for command in commands:
+        said = ready(*command, code=1).stderr
+        assert f"the feature set 'mean-colour' has vectors {'' if is_other else 'that are '}{expected}" in said, command

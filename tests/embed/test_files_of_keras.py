@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.runtime import keras_files
+from pipeline.embed.embedders import Options
+from pipeline.embed.embedders.keras_applications import load
+from pipeline.runtime import keras_files, openvino
 from pipeline.runtime.frameworks import load_keras
 
 pytestmark = [pytest.mark.slow]
@@ -103,3 +107,26 @@ def test_weights_in_the_earlier_layout_are_taken(write: Callable[[Any, Path], No
     keras_files.load_weights(other, io.BytesIO((tmp_path / "weights.h5").read_bytes()), "weights.h5")
     for held, loaded in zip(one.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(loaded, held)
+
+
+class Asked(Exception):
+    """What a converted network would be kept under."""
+
+
+@pytest.mark.parametrize(
+    "ending", [".weights.h5", *(pytest.param(one, marks=pytest.mark.variants) for one in (".h5", ".keras"))]
+)
+def test_a_network_is_kept_under_the_layout_that_its_file_is_read_in_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    def converted(*_: object, source: dict[str, str], **__: object) -> None:
+        raise Asked(source["weights"])
+
+    monkeypatch.setattr(openvino, "converted", converted)
+    file = tmp_path / f"poly{ending}"
+    file.write_bytes(b"the same bytes")
+    digest = hashlib.sha256(b"the same bytes").hexdigest()
+    for tail in ("", "/", "/.", "//", "/./"):
+        assert keras_files.layout(f"{file}{tail}") == keras_files.layout(file) == ending
+        with pytest.raises(Asked, match=f"^{digest}{re.escape(ending)}$"):
+            load("mobilenet", Options(f"{file}{tail}", (32, 32), backend=openvino.NAME))

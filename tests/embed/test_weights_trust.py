@@ -131,7 +131,7 @@ def test_a_folder_that_asks_to_run_code_is_refused(
     if with_code:
         (folder / "evil.py").write_text(f"open({str(ran)!r}, 'w').write('x')\nclass Config: pass\nclass Model: pass\n")
     with pytest.raises(
-        ColdframeError, match=rf"{file} asks to run code of its own \(auto_map\), which coldframe never"
+        ColdframeError, match=rf"{file} leads to code besides plain CLIP's \(auto_map\), which coldframe never"
     ):
         read_everything(folder)
     assert not ran.exists()
@@ -145,6 +145,8 @@ def test_a_folder_that_asks_to_run_code_is_refused(
         ("config.json", lambda settings: settings["vision_config"].update(auto_map={"AutoModel": "evil.Model"})),
         ("config.json", lambda settings: settings.update(auto_map={"AutoModel": "other/repository--evil.Model"})),
         ("config.json", lambda settings: settings.update(custom_pipelines={"clip": {"impl": "evil.Pipeline"}})),
+        ("config.json", lambda settings: settings.update(quantization_config={"quant_method": "finegrained_fp8"})),
+        ("config.json", lambda settings: settings["text_config"].update(compression_config={"quant_method": "aqlm"})),
         ("processor_config.json", lambda settings: settings.update(image_processor={"auto_map": {"A": "evil.A"}})),
         ("video_preprocessor_config.json", lambda settings: settings.update(auto_map={"AutoVideoProcessor": "evil.V"})),
     ],
@@ -153,7 +155,7 @@ def test_wherever_it_asks(
     tiny: Path, tmp_path: Path, asked: list[str], file: str, change: Callable[[dict[str, Any]], object]
 ) -> None:
     folder = changed(tiny, tmp_path / "asking", file, change)
-    with pytest.raises(ColdframeError, match="asks to run code of its own"):
+    with pytest.raises(ColdframeError, match="leads to code besides plain CLIP's"):
         read_everything(folder)
     assert not asked
 
@@ -163,7 +165,10 @@ def test_the_command_says_it_in_a_sentence(cf: Coldframe, catalogue: Catalogue, 
     asking = changed(tiny, tmp_path / "asking", "config.json", lambda one: one.update(auto_map={"AutoModel": "evil.M"}))
     said = cf("embed", "clip", "--weights", asking, code=1).stderr
     assert said.count("Error: ") == 1
-    assert "asks to run code of its own (auto_map), which coldframe never does. Give weights that plain CLIP" in said
+    assert (
+        "leads to code besides plain CLIP's (auto_map), which coldframe never runs. Give weights that plain CLIP"
+        in said
+    )
 
 
 def test_what_only_looks_like_it_is_no_code(tiny: Path, tmp_path: Path, asked: list[str]) -> None:
@@ -403,7 +408,7 @@ def test_places_that_are_no_folder(tiny: Path, tmp_path: Path, asked: list[str])
 def test_a_repository_that_was_fetched_is_looked_through_as_well(tiny: Path, tmp_path: Path, asked: list[str]) -> None:
     asking = changed(tiny, tmp_path / "asking", "config.json", lambda one: one.update(auto_map={"AutoModel": "evil.M"}))
     cached(tmp_path / "hub", NAMED, asking)
-    with pytest.raises(ColdframeError, match="asks to run code of its own"):
+    with pytest.raises(ColdframeError, match="leads to code besides plain CLIP's"):
         embedders.load("clip", Options.from_json({"weights": NAMED}))
     assert not asked
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,15 @@ import numpy as np
 import pytest
 
 from pipeline.embed.embedders.keras_applications import NETWORKS, backbone
+from pipeline.runs.runs import Run
 from pipeline.runtime.frameworks import load_keras
 from pipeline.train import heads, loop, scaling
 from pipeline.train import layers as dense
 from pipeline.train.heads import Head, mlp
 from pipeline.train.loop import Labelled, Task
 from store.errors import ColdframeError
+from store.store import Store
+from tests.support.coldframe import Coldframe
 
 
 def trainable(model: Any) -> int:
@@ -82,6 +87,40 @@ def test_a_file_that_is_no_head_is_said(tmp_path: Path) -> None:
     file.write_bytes(b"half a file")
     with pytest.raises(ColdframeError, match=r"head.npz: not the file of a head .*: train again"):
         Head.read(file)
+
+
+@pytest.mark.parametrize(
+    ("head", "array", "value", "said"),
+    [
+        ("linear", "1/kernel", np.nan, "not the file of a head (its 1/kernel is not of finite numbers): train again"),
+        *(
+            pytest.param(*case, marks=pytest.mark.variants)
+            for case in [
+                ("linear", "0/gamma", np.inf, "its 0/gamma is not of finite numbers"),
+                ("linear", "1/kernel", 3e38, "probabilities that are not finite, such as "),
+                ("linear", "0/moving_variance", -1, "probabilities that are not finite, such as "),
+                ("centroid", "centroids", np.nan, "its centroids is not of finite numbers"),
+            ]
+        ),
+    ],
+)
+def test_a_head_that_gives_no_probabilities_is_said(
+    ready: Coldframe, head: str, array: str, value: float, said: str
+) -> None:
+    ready("split", "test", 0.25)
+    ready("train", "--as", "one", "--head", head, "--embedder", "mean-colour")
+    store = Store.open(ready.path)
+    run = Run.find(store.snapshot(), "one")
+    held = dict(np.load(run.file(store.snapshot())))
+    held[f"head/{array}"] = np.full_like(held[f"head/{array}"], value)
+    held[f"head/{array}"].flat[::2] *= 1 if array == "0/moving_variance" else -1
+    packed = io.BytesIO()
+    np.savez(packed, **held)
+    with store.commit("train") as commit:
+        commit.add_file("models", packed.getvalue(), key=run.run_id, suffix=".npz")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        assert said in ready("evaluate", "one", code=1).stderr
 
 
 def test_the_scaled_vectors_are_as_asked() -> None:

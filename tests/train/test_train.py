@@ -232,7 +232,11 @@ def test_vectors_that_are_no_numbers_are_said(ready: Coldframe) -> None:
     with ready.store.commit("test") as commit:
         commit.replace("embeddings", pa.table(table | {"view": [0] * len(rows)}), key="mean-colour")
     said = ready("train", code=1).stderr
-    assert f"the feature set 'mean-colour' has vectors that are not finite, such as that of content {content}" in said
+    assert (
+        "the feature set 'mean-colour' has vectors that are not finite, or have numbers beyond 1e+15, such as that"
+        in said
+    )
+    assert f"of content {content}: embed those images anew" in said
 
 
 def test_a_matrix_too_large_for_memory_lies_on_disk_and_learns_the_same(trained: Coldframe) -> None:

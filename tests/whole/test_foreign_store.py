@@ -32,10 +32,11 @@ from pipeline.cli.app import cli
 from pipeline.finetune.activations import Activations
 from pipeline.train import tune
 from pipeline.upkeep import footers, inside
-from store import manifest, parts, queries, spill
+from store import manifest, opening, parts, queries, spill
 from store.errors import ColdframeError
 from store.manifest import Manifest
 from store.schemas import SCHEMAS
+from store.store import Store
 from tests.support.coldframe import REPOSITORY, Coldframe, drawn, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.variants]
@@ -714,6 +715,56 @@ def test_settings_that_are_no_settings_give_a_sentence_that_names_the_row(foreig
     assert "plan 'default'" in told(foreign, "curate")
     assert "plan 'default'" in told(foreign, "filter", "cmyk")
     assert "the last ingest" in told(foreign, "embed", "mean-colour")
+
+
+@pytest.mark.parametrize("setting", ["weights", "wanted"])
+@pytest.mark.parametrize("named", ["a file", "a hole", "/proc/self/mem", "/proc/self/pagemap", "/x" * 50_000, "x\0y"])
+def test_status_opens_no_file_that_only_a_store_names(
+    foreign: Coldframe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, named: str
+) -> None:
+    place = Path(named) if "/" in named else tmp_path / named
+    if named in ("a file", "a hole"):
+        with place.open("xb") as file:
+            file.truncate(1 << 42 if named == "a hole" else 10)
+    foreign("score", "knn", "--embedder", "mean-colour")
+    store = Store.open(foreign.path)
+    scores = store.snapshot().select("scores")
+    with store.commit("score") as commit:
+        commit.replace("scores", scores.set_column(1, "scorer", pa.array(["imagenet"] * len(scores))), key="imagenet")
+        commit.record_step(
+            "score",
+            "imagenet",
+            settings={"embedder": "mean-colour", setting: str(place)},
+            inputs={f"the file of {setting}": "0" * 64},
+            seconds=1.0,
+            rows_in=len(scores),
+            rows_out=len(scores),
+        )
+    opened: list[str] = []
+    really = opening.open_regular
+
+    def watched(path: Path, **how: Any) -> io.BufferedReader:
+        assert path != place
+        opened.append(str(path))
+        return really(path, **how)
+
+    monkeypatch.setattr(opening, "open_regular", watched)
+    said = told(foreign, "status", code=0)
+    assert "out of date: score imagenet: changed since: embeddings of mean-colour\n" in said
+    assert opened
+
+
+def test_a_file_of_the_recipe_that_cannot_be_read_is_a_reason_of_its_step(foreign: Coldframe, tmp_path: Path) -> None:
+    long = "x" * 5000
+    recipe = tmp_path / "coldframe.toml"
+    recipe.write_text(
+        f'[ingest]\nmetadata = "{long}"\nimages = "."\n[score.knn]\n[embed.mean-colour]\nweights = "{long}"\n'
+    )
+    foreign("score", "knn", "--embedder", "mean-colour")
+    result = CliRunner().invoke(cli, ["-s", str(foreign.path), "--config", str(recipe), "status"])
+    assert result.exit_code == 0
+    assert re.search(r"out of date: ingest: .*x: File name too long", result.output)
+    assert "out of date: embed mean-colour: settings changed: weights" in result.output
 
 
 @pytest.mark.parametrize("text", NO_OBJECT)

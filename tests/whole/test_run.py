@@ -179,6 +179,7 @@ def test_init_writes_the_reference_recipe(cf: Coldframe) -> None:
 
 def test_the_reference_recipe_is_the_default(cf: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLDFRAME_EMBED_BACKEND")
+    from pipeline import recipe as recipe_steps
     from pipeline.curate import plans
     from pipeline.curate.scorers import clip_quality
     from pipeline.embed.settings import Settings as EmbedSettings
@@ -193,6 +194,7 @@ def test_the_reference_recipe_is_the_default(cf: Coldframe, monkeypatch: pytest.
     assert file.settings(EmbedSettings, "embed", "efficientnet-b4", flags={}) == EmbedSettings(
         weights="imagenet", size="380x380"
     )
+    assert "copies" in [str(step) for step in recipe_steps.steps(file)]
     plan = plans.from_config(file, "default")
     assert plan is not None
     assert [stage.name for stage in plan.stages] == ["greyscale", "cmyk", "clip-quality", "test", "centroid", "val"]

@@ -34,6 +34,7 @@ LEFT_OUT = 0.1
 # Median correlation within blocks. Of hard copies of photographs, 99.5 % have more. Other pictures that pass all else have up to
 # 0.65 if they are photographs (one species on a plain ground), up to 0.91 if they are drawings of one figure.
 LEAST_LOCAL = 0.9
+SYMMETRIC = 0.97  # median correlation within blocks: above, the mirror image is not looked at
 PART, TURNED = 0.9, 2.0  # of the larger picture that the other shows, or it is a part; degrees
 
 Grey = npt.NDArray[np.uint8]
@@ -114,7 +115,7 @@ def mirror(grey: Grey) -> Grey:
 def likeness(one: Picture, other: Picture, limits: Limits) -> Likeness | None:
     """How two pictures show the same, plain or mirrored; None if they do not."""
     found = [_compared(one.grey, one.plain, other, limits, is_mirrored=False)]
-    if found[0] is None or found[0].local < 0.97:  # a symmetric picture is like its mirror image, but less
+    if found[0] is None or found[0].local < SYMMETRIC:  # a symmetric picture is like its mirror image, but less
         found.append(_compared(mirror(one.grey), one.mirrored, other, limits, is_mirrored=True))
     return max((one for one in found if one is not None), key=lambda one: one.local, default=None)
 

@@ -30,10 +30,10 @@ def by_vectors(matrix: FloatMatrix, neighbours: int) -> Pairs:
     everyone = np.arange(len(matrix))
     k = min(neighbours, len(matrix) - 1)
     if k < 1:
-        return _pairs([])
+        return merged()
     found, _ = nearest(centred(matrix), everyone, everyone, k)
     pairs = np.stack([np.repeat(everyone, k), found.ravel()], axis=1)
-    return _pairs([pairs[pairs[:, 1] >= 0]])  # none for vectors that are no numbers
+    return merged(pairs[pairs[:, 1] >= 0])  # none where there are fewer
 
 
 def by_hashes(hashes: npt.NDArray[np.uint64], most_bits: int, neighbours: int) -> Pairs:
@@ -59,12 +59,13 @@ def by_hashes(hashes: npt.NDArray[np.uint64], most_bits: int, neighbours: int) -
                 rows = np.concatenate([rows, np.repeat(crowded, neighbours)])
                 columns = np.concatenate([columns, best.ravel()])
             found.append(np.stack([start + rows, columns], axis=1))
-    return _pairs(found)
+    return merged(*found)
 
 
-def merged(*some: Pairs) -> Pairs:
-    """All pairs, each once."""
-    return _pairs(list(some))
+def merged(*found: npt.NDArray[np.int64]) -> Pairs:
+    """All pairs of positions, in any order, as pairs: each once."""
+    every = np.concatenate([np.zeros((0, 2), np.int64), *found])
+    return np.unique(np.sort(every, axis=1), axis=0)
 
 
 def as_numbers(hashes: Sequence[str | None]) -> npt.NDArray[np.uint64]:
@@ -82,8 +83,3 @@ def _blocks(count: int, bytes_a_cell: int) -> Iterator[tuple[int, int]]:
     rows = max(1, BLOCK_BYTES // (bytes_a_cell * max(count, 1)))
     for start in range(0, count, rows):
         yield start, min(start + rows, count)
-
-
-def _pairs(found: list[npt.NDArray[np.int64]]) -> Pairs:
-    every = np.concatenate([np.zeros((0, 2), np.int64), *found])
-    return np.unique(np.sort(every, axis=1), axis=0)

@@ -4,9 +4,11 @@ A file defines a dataclass ``Settings`` with a field ``embedder``, and one of tw
 
 * ``score(vectors, settings, feature_set)`` gives one value a content, shape (n,).
 * ``score_images(vectors, images, settings, feature_set)`` looks at labels as well. It gets ``image_id, content_id, label`` and
-  gives ``image_id, content_id, value``, and where it can ``suggested`` (a label) and ``evidence`` (part of a sentence).
+  gives the rows of it that it can judge with ``value``, and where it can ``suggested`` (a label) and ``evidence`` (part of a
+  sentence). A score is shown as long as the image has the label that it judged.
 
-It may define ``tell(value)``, which puts a score into words. Scores never depend on curation.
+It may define ``tell(value)``, which puts a score into words. Scores never depend on rules, splits or on what a person keeps or
+drops; those that look at labels depend on what was relabelled. High is suspicious, but for ``imagenet`` and ``clip-quality``.
 Frameworks are imported where they are used, never at the top.
 """
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.curate.scorers import FeatureSet
+from pipeline.embed import feature_sets
 from pipeline.runtime.frameworks import load_keras, set_seed
 from pipeline.steps.settings import LARGEST_COUNT, LARGEST_SEED, setting
 from store.errors import ColdframeError
@@ -23,7 +24,7 @@ TINY = 1e-6  # standard deviation below which a feature is taken to be constant
 class Settings:
     """The network, and how it is trained."""
 
-    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text="the only one")
+    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text=feature_sets.DEFAULT_TEXT)
     code: int | None = setting(
         None,
         "Numbers that it has to describe a picture with.",
@@ -82,8 +83,7 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
         )
     if not np.isfinite(values).all():
         raise ColdframeError(
-            f"autoencoder: its training on {feature_set.name!r} diverged: give a lower --learning-rate, or look for vectors "
-            "that are not finite with 'coldframe verify'"
+            f"autoencoder: its training on {feature_set.name!r} diverged: give a lower --learning-rate"
         )
     return values
 

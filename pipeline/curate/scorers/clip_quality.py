@@ -67,9 +67,12 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
     """
     if not settings.good or not settings.bad:
         raise ColdframeError("clip-quality: good and bad each need at least one prompt")
-    made = feature_set
     embed_texts = embedders.text_side(
-        made.network, made.source, made.settings["weights"], set_name=made.name, asker="clip-quality"
+        feature_set.network,
+        feature_set.source,
+        feature_set.settings["weights"],
+        set_name=feature_set.name,
+        asker="clip-quality",
     )
     unit = unit_length(vectors.matrix)
     return _aggregate(unit @ embed_texts(settings.good).T, settings.aggregate) - _aggregate(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.curate.scorers import FeatureSet
-from pipeline.embed import tops
+from pipeline.embed import feature_sets, tops
 from pipeline.embed.embedders.keras_applications import IMAGENET_CLASSES
-from pipeline.runtime.frameworks import load_keras
 from pipeline.steps.settings import setting
 from store import opening
 from store.errors import ColdframeError
 from store.matrices import Vectors
 
 GROUPS = Path(__file__).parent / "wanted"  # one file of classes for each word that --wanted knows
+NAMES = Path(__file__).parent / "imagenet_classes.txt"  # the WordNet id and the name of each class, in their order
 MOST_BYTES = 1 << 20  # of a file of classes
 CHUNK_ROWS = 1024
 _RANGE = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?", re.ASCII)
@@ -35,7 +33,7 @@ def groups() -> tuple[str, ...]:
 class Settings:
     """The feature set, the network's weights with its top, and the classes that count as wanted."""
 
-    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text="the only one")
+    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text=feature_sets.DEFAULT_TEXT)
     weights: str | None = setting(
         None,
         "The set's network with its 1000-class top: a local .h5 or .keras file, or 'imagenet', from Keras Applications.",
@@ -50,6 +48,7 @@ class Settings:
         metavar="WORD|FILE",
         may_hold_path=True,
         words=groups(),
+        most_bytes=MOST_BYTES,
     )
 
 
@@ -67,17 +66,16 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
         ColdframeError: the set has no such classes, the weights are not available or not those of the set, or ``wanted`` names
             none.
     """
-    wanted = classes(settings.wanted)
-    made = feature_set
     try:
         run = tops.probabilities(
-            made.network,
-            _weights(settings, made),
-            made_with=made.settings["weights"],
+            feature_set.network,
+            _weights(settings, feature_set),
+            made_with=feature_set.settings["weights"],
             dimensions=vectors.matrix.shape[1],
         )
     except ColdframeError as error:
-        raise ColdframeError(f"imagenet, of the feature set {made.name!r}: {error}") from error
+        raise ColdframeError(f"imagenet, of the feature set {feature_set.name!r}: {error}") from error
+    wanted = classes(settings.wanted)
     values = np.empty(len(vectors.matrix))
     for start in range(0, len(values), CHUNK_ROWS):
         probabilities = run(vectors.matrix[start : start + CHUNK_ROWS])
@@ -85,7 +83,7 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
     return values
 
 
-def _weights(settings: Settings, made: FeatureSet) -> str:
+def _weights(settings: Settings, feature_set: FeatureSet) -> str:
     """The weights to load. Those that the store names are never taken, apart from Keras' own.
 
     Raises:
@@ -93,7 +91,7 @@ def _weights(settings: Settings, made: FeatureSet) -> str:
     """
     if settings.weights is not None:
         return settings.weights
-    if made.source.get("weights") in (None, "imagenet"):
+    if feature_set.source.get("weights") in (None, "imagenet"):
         return "imagenet"
     raise ColdframeError(
         "it was made with weights of its own, so the top has to be named: --weights FILE, with the whole network in it"
@@ -121,8 +119,7 @@ def classes(wanted: str) -> list[int]:
             f"wanted = {wanted!r}: expected {' or '.join(groups())}, or a text file of ImageNet classes "
             f"({getattr(error, 'strerror', None) or error})"
         ) from error
-    found: set[int] = set()
-    names: dict[str, set[int]] = {}
+    is_wanted, names = np.zeros(IMAGENET_CLASSES, bool), _names()
     for number, line in enumerate(text.splitlines(), start=1):
         named = line.partition("#")[0].strip()
         span = _RANGE.fullmatch(named)
@@ -132,36 +129,21 @@ def classes(wanted: str) -> list[int]:
                 raise ColdframeError(
                     f"{file}, line {number}: {named}, expected numbers from 0 to {IMAGENET_CLASSES - 1}"
                 )
-            found.update(range(first, last + 1))
+            is_wanted[first : last + 1] = True
         elif named:
-            names = names or _names()
             if (word := named.lower().replace(" ", "_")) not in names:
                 raise ColdframeError(f"{file}, line {number}: no ImageNet class is called {named!r}")
-            found |= names[word]
-    if not found:
+            is_wanted[names[word]] = True
+    if not is_wanted.any():
         raise ColdframeError(f"{file}: no class in it, expected one ImageNet class a line")
-    return sorted(found)
+    found: list[int] = np.flatnonzero(is_wanted).tolist()
+    return found
 
 
-def _names() -> dict[str, set[int]]:
-    """The classes by their names in lower case, and by their WordNet ids; two names are of two classes each.
-
-    Raises:
-        ColdframeError: the list, which Keras fetches, is not available.
-    """
-    keras = load_keras()
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # Keras shows a download's progress on stdout
-            told = keras.applications.imagenet_utils.decode_predictions(
-                np.eye(IMAGENET_CLASSES, dtype=np.float32), top=1
-            )
-    except Exception as error:  # Keras raises a bare Exception for a failed download
-        raise ColdframeError(
-            f"the names of ImageNet classes are not available from Keras ({' '.join(str(error).split())[:200]}): give numbers, "
-            f"0 to {IMAGENET_CLASSES - 1}"
-        ) from error
-    found: dict[str, set[int]] = {}
-    for number, ((identity, name, _),) in enumerate(told):
-        for word in (identity, name):
-            found.setdefault(word.lower(), set()).add(number)
+def _names() -> dict[str, list[int]]:
+    """The classes by their names in lower case, and by their WordNet ids; two names are of two classes each."""
+    found: dict[str, list[int]] = {}
+    for number, line in enumerate(NAMES.read_text(encoding="utf-8").splitlines()):
+        for word in line.split():
+            found.setdefault(word.lower(), []).append(number)
     return found

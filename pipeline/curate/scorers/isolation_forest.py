@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.curate.scorers import FeatureSet
+from pipeline.embed import feature_sets
 from pipeline.runtime.processes import cores
 from pipeline.steps.settings import LARGEST_COUNT, LARGEST_SEED, setting
-from store.errors import ColdframeError
 from store.matrices import FloatMatrix, Vectors
 
 CHUNK_ROWS = 4096
@@ -21,7 +21,7 @@ ORDINARY = 0.5  # the score of a content that random cuts separate as late as an
 class Settings:
     """The forest, and what it looks at."""
 
-    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text="the only one")
+    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text=feature_sets.DEFAULT_TEXT)
     trees: int = setting(200, "How many trees.", least=1, most=10_000)
     samples: int = setting(256, "Contents that each tree is grown on.", least=2, most=LARGEST_COUNT)
     variance: float = setting(
@@ -43,13 +43,8 @@ def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.
 
     2^(-E(h)/c): E(h) is the mean number of random cuts that separate the content, c the same for a random search tree (Liu, Ting
     and Zhou, 2008). Fewer ``samples`` are taken where there are fewer contents; a content all alone scores 0.
-
-    Raises:
-        ColdframeError: a vector has a number that is not finite.
     """
     matrix = vectors.matrix
-    if not np.isfinite(matrix).all():
-        raise ColdframeError(f"isolation-forest: the feature set {feature_set.name!r} has vectors that are not finite")
     if len(matrix) < 2:
         return np.zeros(len(matrix))
     from sklearn.ensemble import IsolationForest

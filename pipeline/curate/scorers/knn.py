@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pipeline.curate.nearest import nearest
 from pipeline.curate.scorers import FeatureSet
+from pipeline.embed import feature_sets
 from pipeline.steps.settings import LARGEST_COUNT, setting
 from store.matrices import Vectors, unit_length
 
@@ -17,7 +18,7 @@ from store.matrices import Vectors, unit_length
 class Settings:
     """What to compare with."""
 
-    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text="the only one")
+    embedder: str | None = setting(None, "Feature set to score.", metavar="SET", default_text=feature_sets.DEFAULT_TEXT)
     k: int = setting(10, "How many neighbours.", least=1, most=LARGEST_COUNT)
 
 

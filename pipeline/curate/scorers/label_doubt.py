@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from pipeline.curate import doubt
 from pipeline.curate.scorers import FeatureSet
+from pipeline.embed import feature_sets
 from pipeline.steps.settings import setting
 from store.errors import ColdframeError
 from store.matrices import Vectors
@@ -18,7 +19,7 @@ class Settings:
     """What to compare."""
 
     embedder: str | None = setting(
-        None, "Feature set to compare.", metavar="SET", default_text="efficientnet-b4, or the only one"
+        None, "Feature set to compare.", metavar="SET", default_text=feature_sets.DEFAULT_TEXT
     )
 
 

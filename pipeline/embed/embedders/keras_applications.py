@@ -279,7 +279,7 @@ def _opened(name: str, file: Path, follow: bool) -> BufferedReader:
 def _from_file(name: str, file: Path, opened: BinaryIO, build: Any, shape: dict[str, Any]) -> Any:
     """The network from an open file, or built and given the weights in the file."""
     try:
-        if keras_files.layout(file.name) == keras_files.NETWORK:
+        if keras_files.layout(file) == keras_files.NETWORK:
             network = keras_files.load_network(opened)
         else:
             network = build(weights=None, **shape)

@@ -91,8 +91,12 @@ class Head:
         return sum(self.scaling.blocks)
 
     def predict(self, matrix: FloatMatrix) -> npt.NDArray[np.float64]:
-        """Class probabilities of vectors (n, dimensions), which are scaled in place; shape (n, classes), float64."""
-        probabilities: npt.NDArray[np.float64] = module(self.name).predict(self.arrays, self.scaling.apply(matrix))
+        """Class probabilities of vectors (n, dimensions), which are scaled in place; shape (n, classes), float64.
+
+        NaN where numbers of the head, or of a vector, are too large.
+        """
+        with np.errstate(all="ignore"):
+            probabilities: npt.NDArray[np.float64] = module(self.name).predict(self.arrays, self.scaling.apply(matrix))
         return probabilities
 
     def to_bytes(self) -> bytes:
@@ -133,6 +137,9 @@ class Head:
                 raise stored.Malformed("its scaling does not fit its vectors")
             if one is not None and not stored.is_float(one, dimensions=1):
                 raise stored.Malformed("its scaling is not of finite numbers")
+        for name, array in self.arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise stored.Malformed(f"its {name} is not of finite numbers")
         neighbours.check(self.arrays)
         of = module(self.name)
         if layers.LAYERS in self.arrays and of.predict is not layers.predict:

@@ -1,5 +1,5 @@
--- One row per label that an image has.
-select distinct label
-from images
-where label is not null
+-- One row per label that an image has, or has in the catalogue.
+select label from images where label is not null
+union
+select given_label from images where given_label is not null
 order by label

@@ -2,6 +2,6 @@
 select f.*
 from failures as f
 join images as i using (image_id)
+anti join tried as t on t.content_id = i.content_id
 where f.step = 'embed' and f.name = $embedder
-    and i.content_id not in (select content_id from tried)
 order by f.image_id

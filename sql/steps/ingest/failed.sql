@@ -9,4 +9,5 @@ select * from unreadable
 union all by name
 select *
 from failures
-where step = 'ingest' and image_id not in (select image_id from listed) and not (select prune from options)
+anti join listed using (image_id)
+where step = 'ingest' and not (select prune from options)

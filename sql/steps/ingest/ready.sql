@@ -7,4 +7,5 @@ select * from readable
 union all by name
 select *
 from stored
-where image_id not in (select image_id from listed) and not (select prune from options)
+anti join listed using (image_id)
+where not (select prune from options)
