@@ -142,6 +142,7 @@ export class Detail {
   paintScope(count, all) {
     this.scope.hidden = count < 2;
     this.scope.textContent = all ? `All ${number(count)} in this list are selected.` : `${number(count)} pictures are selected: the keys act on all of them.`;
+    this.actions.classList.toggle("many", count > 1);
     for (const one of this.buttons) one.querySelector("span").textContent = count > 1 ? `${WORDS[one.value]} ${number(count)}` : WORDS[one.value];
   }
 }

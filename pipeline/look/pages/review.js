@@ -20,9 +20,10 @@ const WORDS = { keep: "Keep", drop: "Drop", relabel: "Relabel", unset: "Take bac
 let given = null;
 
 /** Have rows that another page found ready to be judged, and say where. */
-export function handOver(rows, title) {
+export function handOver(rows, title, at = 0) {
+  given?.close();
   given = new GivenList(rows, title);
-  return address("#/review", { queue: "given" });
+  return address("#/review", { queue: "given", at: at || "" });
 }
 
 export class Review {
