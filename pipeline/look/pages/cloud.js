@@ -151,6 +151,10 @@ export class Cloud {
         const y = Math.round(top + this.points[2 * place + 1] * unit) - half;
         if (x < 0 || y < 0 || x + side >= width || y + side >= height) continue;
         const colour = faintly ? faint(this.colour[place]) : this.colour[place];
+        if (side === 1) {
+          pixels[y * width + x] = colour;
+          continue;
+        }
         for (let row = 0; row < side; row++) {
           const inset = side > 3 && (row === 0 || row === side - 1) ? 1 : 0;
           pixels.fill(colour, (y + row) * width + x + inset, (y + row) * width + x + side - inset);

@@ -1,6 +1,6 @@
 // One picture explained: large, with why it is in or out, beside what it should resemble.
 
-import { address, get, picture, thumb } from "./api.js";
+import { get, picture, thumb } from "./api.js";
 import { h, number, stateOf, verdictWord } from "./dom.js";
 
 const FRESH = 15000;
@@ -8,7 +8,7 @@ const SOON = 90;
 const kept = new Map();
 
 /** What is known of an image; asked for once in a while, and early for the one that comes next. */
-export function explain(id) {
+function explain(id) {
   const known = kept.get(id);
   if (known && performance.now() - known.at < FRESH) return known.answer;
   const answer = get("/api/image", { id });
@@ -183,6 +183,3 @@ function button(verdict, act) {
   return h("button", { type: "button", value: verdict, onclick: () => act(verdict), "aria-keyshortcuts": name[0] },
     h("kbd", { "aria-hidden": "true" }, name[0]), h("span", {}, name));
 }
-
-/** Link to one class in Review. */
-export const reviewOf = (params) => address("#/review", params);
