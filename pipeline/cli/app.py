@@ -76,6 +76,9 @@ STAGES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "export": ("export", "Write a run as one artefact that needs no store."),
         "predict": ("predict", "Predict the classes of pictures."),
     },
+    "See it": {
+        "report": ("look", "Write one HTML file that shows the store."),
+    },
     "Ask and look after": {
         "sql": ("sql", "Ask the store a question in DuckDB's SQL."),
         "status": ("upkeep", "Show counts, coverage and what is out of date."),

@@ -1,0 +1,9 @@
+-- One row per labelled content that a plan keeps, or of all images where there is no such plan, with one of its labels.
+with kept as (
+    select image_id from splits where plan = $plan
+)
+select content_id, min(label) as label
+from images
+where label is not null and (image_id in (from kept) or not exists (from kept))
+group by content_id
+order by content_id
