@@ -9,17 +9,19 @@ import click
 from pipeline.cli.app import Common, command
 from pipeline.look.report import FILE, check, of_snapshot, told
 from pipeline.runtime import output
+from store.schemas import DEFAULT_PLAN
 
 
 @command("report")
 @click.argument("file", required=False, default=FILE, metavar="[FILE.html]", type=click.Path(path_type=Path))
-@click.option("--plan", help="The plan whose rules are shown.  [default: default, or the first]")
+@click.option("--plan", help=f"The plan whose rules are shown.  [default: {DEFAULT_PLAN}, or the first]")
 @click.option("--all", "everything", is_flag=True, help="Show all pictures, from a folder beside the file.")
 @click.option("--force", is_flag=True, help="Replace a file that is no report of coldframe.")
 def report(common: Common, file: Path, plan: str | None, everything: bool, force: bool) -> None:
     """Write one HTML file that shows the store: the books, classes, what each rule takes out, mistakes, runs, copies, suspects.
 
-    It opens from disk, runs no script and loads nothing, so it can be mailed. FILE is coldframe-report.html if it is not given.
+    It opens from disk, runs no script and loads nothing, so it can be mailed. Without FILE it is
+    coldframe-report.html.
     """
     check(file, beside=everything, force=force)
     made = of_snapshot(common.open().snapshot(), plan=plan, everything=everything, file=file)

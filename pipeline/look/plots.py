@@ -58,7 +58,7 @@ class Step:
 
 def funnel(begin: str, whole: int, steps: Sequence[Step], told: str) -> Html:
     """What is left after each step, with what the step took out drawn beside it."""
-    space = WIDTH - LABELS - 170
+    space = WIDTH - LABELS - 130
     drawn = [
         tag("text", begin, x=LABELS - 10, y=17, text_anchor="end", class_="total"),
         _rect(LABELS, 4, space, LINE - 8, "bar"),
@@ -72,7 +72,14 @@ def funnel(begin: str, whole: int, steps: Sequence[Step], told: str) -> Html:
             _rect(LABELS, y + 4, width, LINE - 8, "bar"),
             _rect(LABELS + width, y + 4, max(out, 1.5 if step.out else 0), LINE - 8, "bar out"),
             tag("text", f"{step.left:,}", x=LABELS + space + 8, y=y + 17, class_="told"),
-            tag("text", f"−{step.out:,}" if step.out else "", x=WIDTH, y=y + 17, text_anchor="end", class_="out-text"),
+            tag(
+                "text",
+                f"−{step.out:,}" if step.out else "",
+                x=WIDTH - 8,
+                y=y + 17,
+                text_anchor="end",
+                class_="out-text",
+            ),
         ]
     return _svg(drawn, (len(steps) + 1) * LINE, told)
 
@@ -131,7 +138,7 @@ class Interval:
 
 def intervals(rows: Sequence[Interval], told: str) -> Html:
     """Points with their intervals on one scale of percent."""
-    known = [one for row in rows for one in (row.value, row.low, row.high) if one is not None]
+    known = [one for row in rows for one in (row.value, row.low, row.high) if one is not None and math.isfinite(one)]
     low = max(0.0, math.floor(20 * min(known, default=0) - 0.2) / 20)
     high = min(1.0, math.ceil(20 * max(known, default=1) + 0.2) / 20)
     high = max(high, low + 0.05)

@@ -10,16 +10,10 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from pipeline.look.embedded import Pictures
-from pipeline.look.page import Html, count, join, percent, tag
-from pipeline.look.sections import SECTIONS
-from pipeline.look.source import Missing, Section, Source
-from pipeline.look.thumbnails import Thumbnails
+from pipeline.look.page import count
 from store import files, opening, whole
 from store.errors import ColdframeError
 from store.store import Snapshot, Store
@@ -30,10 +24,7 @@ SUFFIXES = (".html", ".htm")
 BEGIN = (
     '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<meta name="generator" content="coldframe report">\n'
 )
-POLICY = "default-src 'none'; img-src data:{beside}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-BESIDE = " 'self' file:"  # for the folder beside the report
 _PICTURE = re.compile(r"[0-9a-f]{32}\.webp")
-_STYLE = Path(__file__).with_name("report.css")
 
 
 @dataclass(frozen=True)
@@ -104,12 +95,12 @@ def of_snapshot(
     snapshot: Snapshot, *, plan: str | None = None, everything: bool = False, file: Path = Path(FILE)
 ) -> Report:
     """A report of one moment of a store; see :func:`report`."""
+    # not for those who import this package for its pages: the steps that the sections name take a second to import
+    from pipeline.look import document
+
     folder = folder_of(file) if everything else None
-    pictures = Pictures(Thumbnails(snapshot), quote(folder) if folder is not None else None)
-    source = Source.of(snapshot, pictures, plan, everything=everything)
-    made = [one for function in SECTIONS for one in function(source)]
-    page = pictures.fill(_page(source, made, beside=everything))
-    return Report(page, pictures.files(), folder, dict(pictures.failed), pictures.count)
+    page, pictures = document.make(snapshot, plan, beside=quote(folder) if folder is not None else None)
+    return Report(BEGIN + page, pictures.files(), folder, dict(pictures.failed), pictures.count)
 
 
 def folder_of(file: Path) -> str:
@@ -130,6 +121,8 @@ def check(file: Path, *, beside: bool, force: bool) -> None:
     """
     if file.suffix.lower() not in SUFFIXES:
         raise ColdframeError(f"{file}: expected a name ending in {' or '.join(SUFFIXES)}")
+    if not file.parent.is_dir():
+        raise ColdframeError(f"{file.parent}: no such folder; make it, or name a file elsewhere")
     if os.path.lexists(file) and not _is_ours(file):
         if file.is_dir() and not file.is_symlink():
             raise ColdframeError(f"{file}: a folder; name a file, such as {file.name}/{FILE}")
@@ -182,62 +175,6 @@ def _is_same(file: Path, data: bytes) -> bool:
     with suppress(OSError):
         return opening.read_regular(file, most=len(data)) == data
     return False
-
-
-def _page(source: Source, made: list[Section | Missing], *, beside: bool) -> Html:
-    shown = [one for one in made if isinstance(one, Section) and one.body]
-    missing = [one for one in made if isinstance(one, Missing)]
-    name = source.where.resolve().name
-    title = f"{source.where.resolve().parent.name}/{name}" if name == "coldframe-store" else name
-    library = tag("svg", source.pictures.library, class_="library", aria_hidden="true", width=0, height=0)
-    body = join(
-        [
-            tag("header", tag("h1", title), tag("p", _when(source), class_="when"), _tiles(source)),
-            tag("nav", *(tag("a", one.title, href=f"#{one.key}") for one in shown), aria_label="Sections"),
-            tag(
-                "main",
-                *(tag("section", tag("h2", one.title), one.body, id=one.key) for one in shown),
-                _missing(missing),
-            ),
-            tag("footer", tag("p", "Made by coldframe report. It runs no script and loads nothing from anywhere.")),
-        ]
-    )
-    policy = tag("meta", http_equiv="Content-Security-Policy", content=POLICY.format(beside=BESIDE if beside else ""))
-    width = tag("meta", name="viewport", content="width=device-width, initial-scale=1")
-    style = Html(_STYLE.read_text(encoding="utf-8"))
-    head = [policy, width, tag("title", f"{title} – coldframe report"), tag("style", style)]
-    return Html(f"{BEGIN}{join(head, chr(10))}\n<body>\n{library}\n{body}\n</body>\n</html>\n")
-
-
-def _when(source: Source) -> str:
-    moment = source.snapshot.manifest
-    made = f"{datetime.now().astimezone():%d %B %Y, %H:%M}"
-    return (
-        f"Report of {made}. It shows the store as 'coldframe {moment.step}' left it, its change number {moment.number}."
-    )
-
-
-def _tiles(source: Source) -> Html:
-    facts = source.facts
-    tiles: list[tuple[Any, str]] = [(f"{facts['images']:,}", "images"), (f"{facts['labels']:,}", "classes")]
-    if source.plan is not None:
-        kept = sum(row["images"] for row in source.rows("splits", plan=source.plan))
-        tiles.append((f"{kept:,}", f"kept by the plan {source.plan}"))
-    tiles.append((f"{facts['failures']:,}", "failures"))
-    if source.run is not None:
-        run = source.run
-        between = ""
-        if run["accuracy_low"] is not None and run["accuracy_high"] is not None:
-            between = f" ({100 * run['accuracy_low']:.1f} to {100 * run['accuracy_high']:.1f} %)"
-        tiles.append((percent(run["accuracy"]), f"accuracy of {run['name']} on {run['split']}{between}"))
-    return tag("div", *(tag("div", tag("b", number), tag("span", what)) for number, what in tiles), class_="tiles")
-
-
-def _missing(missing: list[Missing]) -> Html:
-    if not missing:
-        return Html("")
-    listed = [tag("li", tag("b", one.title), ": ", one.sentence) for one in missing]
-    return tag("section", tag("h2", "Not in this report"), tag("ul", *listed), id="missing")
 
 
 def told(made: Report, file: Path) -> str:

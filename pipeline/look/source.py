@@ -110,21 +110,21 @@ def mosaic(source: Source, label: str | None, but: str, number: int = 4) -> Html
     return tag("figure", tag("div", shown, class_="mosaic"), words, class_="beside")
 
 
-def case(source: Source, content: str, told: str, lines: list[Any], *beside: Html | None) -> Html:
-    """A card: a picture, what is ``beside`` it, and lines about it."""
+def case(source: Source, content: str, told: str, lines: list[Any], *beside: Html | None, kind: str = "") -> Html:
+    """A card: a picture, what is ``beside`` it, and lines about it; of the ``kind`` ``out`` or ``in``, where it is either."""
     picture = tag("div", source.pictures.show(content, told), class_="one")
     words = [tag("p", line) for line in lines if line]
-    return tag("article", tag("div", picture, *beside, class_="row"), *words, class_="case")
+    return tag("article", tag("div", picture, *beside, class_="row"), *words, class_=f"case {kind}".strip())
 
 
-def gallery(cards: list[Html]) -> Html:
-    """Cards side by side."""
-    return tag("div", *cards, class_="gallery")
+def gallery(cards: list[Html], *, wide: bool = False) -> Html:
+    """Cards side by side; ``wide`` ones have room for two beside the picture."""
+    return tag("div", *cards, class_="gallery wide" if wide else "gallery")
 
 
 def named(image_id: str, path: str | None) -> Html:
     """How to find an image again: its id, and its path where it is pointed at."""
-    return tag("span", image_id, class_="name", title=path or None)
+    return tag("span", image_id, class_="name", title=f"{image_id}\n{path or ''}".strip())
 
 
 def cut(shown: int, whole: int, what: str) -> Html | None:

@@ -101,7 +101,7 @@ STEPS = {
 }
 # A verdict is by definition followed by a replay.
 ALLOWED = {("pipeline.curate.verdicts", "pipeline.curate.replay")}
-CALLERS = {"recipe", "upkeep", "demo", "cli"}  # they know steps; all others meet through the store
+CALLERS = {"look", "recipe", "upkeep", "demo", "cli"}  # they know steps; all others meet through the store
 
 
 def test_steps_meet_through_the_store() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from pipeline.curate import copies, plans, rules, score
@@ -23,6 +25,7 @@ from store.rows import json_of
 from store.schemas import DEFAULT_PLAN
 from store.store import Snapshot
 
+Made = tuple[str, Callable[[], list[str] | None]]  # a step, and what gives its command
 UNKNOWN = (ColdframeError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
 NOTHING = Config()  # whatever a coldframe.toml says: the commands say all themselves
 
@@ -58,18 +61,22 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
     planned = [str(row["plan"]) for row in snapshot.rows("steps/curate/plans")]
     looked = bool(snapshot.rows("steps/steps/step", step=copies.STEP, name=""))
     sets = feature_sets.names(snapshot)
-    made: list[tuple[str, Callable[[], Any]]] = [("ingest", lambda: [ingest.again(snapshot, NOTHING)])]
-    made += [(f"embed {name}", lambda name=name: [_embedded(snapshot, name)]) for name in sets]
-    made += [(f"score {name}", lambda name=name: [score.again(snapshot, NOTHING, name)]) for name in scored]
-    made += [("copies", lambda: [copies.again(snapshot, NOTHING)])] if looked else []
-    made += [(f"plan {name}", lambda name=name: list(_planned(snapshot, name))) for name in planned]
-    made += [(f"views of {name}", lambda name=name: [_views(snapshot, name)]) for name in sets]
+    begun = any(part.rows for part in snapshot.manifest.parts("images")) or snapshot.rows(
+        "steps/steps/step", step="ingest", name=""
+    )
+    made: list[Made] = [("ingest", partial(ingest.again, snapshot, NOTHING))] if begun else []
+    made += [(f"embed {name}", partial(_embedded, snapshot, name)) for name in sets]
+    made += [(f"score {name}", partial(score.again, snapshot, NOTHING, name)) for name in scored]
+    made += [("copies", partial(copies.again, snapshot, NOTHING))] if looked else []
+    for name in planned:
+        made += _planned(snapshot, name)
+    made += [(f"views of {name}", partial(_views, snapshot, name)) for name in sets]
     made += _trained(snapshot)
     for what, make in made:
         try:
-            for words in make():
-                if words:
-                    yield shlex.join(["coldframe", *map(str, words)]).replace("\n", " ")
+            words = make()
+            if words:
+                yield shlex.join(["coldframe", *map(str, words)]).replace("\n", " ")
         except UNKNOWN:
             yield f"# {what}: its record does not say how it was made".replace("\n", " ")
 
@@ -82,19 +89,30 @@ def _views(snapshot: Snapshot, name: str) -> list[str] | None:
     return embed.views_again(snapshot, NOTHING, name, feature_sets.row_of(snapshot, name))
 
 
-def _planned(snapshot: Snapshot, name: str) -> Iterator[list[str]]:
-    plan = plans.from_store(snapshot, name)
-    stages = plan.stages if plan is not None else ()
-    of_plan = ["--plan", name] if name != DEFAULT_PLAN else []
-    for stage in stages:
-        if stage.kind == "rule":
-            yield ["filter", stage.name, *_options(stage.name, stage.settings), *of_plan]
-            continue
-        settings = stage.settings
-        share = [f"{settings['share']:g}"] if "share" in settings else ["--where", str(settings["where"])]
-        grouped = ["--by", str(settings["by"])] if "by" in settings else []
-        seed = ["--seed", str(plan.seed)] if plan is not None and plan.seed else []
-        yield ["split", stage.name, *share, *grouped, *seed, *of_plan]
+def _planned(snapshot: Snapshot, name: str) -> list[Made]:
+    """The command of each stage of a plan."""
+    try:
+        plan = plans.from_store(snapshot, name)
+    except ColdframeError as error:
+        return [(f"plan {name}", partial(_raise, error))]
+    if plan is None:
+        return []
+    return [(f"plan {name}", partial(_stage, plan, stage)) for stage in plan.stages]
+
+
+def _raise(error: ColdframeError) -> list[str]:
+    raise error
+
+
+def _stage(plan: plans.Plan, stage: plans.Stage) -> list[str]:
+    of_plan = ["--plan", plan.name] if plan.name != DEFAULT_PLAN else []
+    if stage.kind == "rule":
+        return ["filter", stage.name, *_options(stage.name, stage.settings), *of_plan]
+    settings = stage.settings
+    share = [f"{settings['share']:g}"] if "share" in settings else ["--where", str(settings["where"])]
+    grouped = ["--by", str(settings["by"])] if "by" in settings else []
+    seed = ["--seed", str(plan.seed)] if plan.seed else []
+    return ["split", stage.name, *share, *grouped, *seed, *of_plan]
 
 
 def _options(rule: str, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -109,30 +127,25 @@ def _options(rule: str, settings: Mapping[str, Any]) -> Iterator[str]:
             yield from (known[name].option, known[name].shown(single))
 
 
-def _trained(snapshot: Snapshot) -> list[tuple[str, Callable[[], Any]]]:
+def _trained(snapshot: Snapshot) -> list[Made]:
     """The commands of the newest run of each name, and of its evaluations."""
-    made: list[tuple[str, Callable[[], Any]]] = []
+    made: list[Made] = []
     evaluations: dict[tuple[str, str, str | None], list[Evaluation]] = {}
     names: dict[str, str] = {}
     for row in snapshot.rows("steps/look/report/run_evaluations"):
         run_id = str(row["run_id"])
         if run_id not in names:
             names[run_id] = str(row["name"])
-            made.append((f"run {row['name']}", lambda run_id=run_id: [_run(snapshot, run_id)]))
+            made.append((f"run {row['name']}", partial(_run, snapshot, run_id)))
         if row["evaluation"] is None:
             continue
-        try:
+        with suppress(ColdframeError):
             one = Evaluation.parse(row["evaluation"])
-        except UNKNOWN:
-            continue
-        evaluations.setdefault((run_id, str(row["split"]), one.plan), []).append(one)
+            evaluations.setdefault((run_id, str(row["split"]), one.plan), []).append(one)
     for (run_id, split, _), several in evaluations.items():
-        made.append((f"evaluate {names[run_id]}", _evaluated(snapshot, names[run_id], split, several)))
+        name = names[run_id]
+        made.append((f"evaluate {name}", partial(evaluate.again, snapshot, NOTHING, name, name, split, several)))
     return made
-
-
-def _evaluated(snapshot: Snapshot, name: str, split: str, several: Sequence[Evaluation]) -> Callable[[], Any]:
-    return lambda: [evaluate.again(snapshot, NOTHING, name, name, split, several)]
 
 
 def _run(snapshot: Snapshot, run_id: str) -> list[str]:

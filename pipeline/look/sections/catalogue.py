@@ -16,14 +16,17 @@ VERDICT = "verdict"  # the rule of what a person drops
 def sections(source: Source) -> Iterator[Section | Missing]:
     """Books, classes, sizes."""
     yield Section("books", "The books", _books(source))
+    if not source.facts["images"]:
+        begin = code("coldframe ingest METADATA --images DIR")
+        yield Missing("The pictures", Html(f"The store has no image yet. {begin} reads a catalogue."))
+        return
     if source.plan is None:
         yield Missing(
             "Rules and splits", Html(f"No plan was replayed. {code('coldframe filter greyscale')} begins one.")
         )
     if source.facts["labels"]:
         yield Section("classes", "Classes", _classes(source))
-    if source.facts["images"]:
-        yield Section("sizes", "Sizes and formats", _sizes(source))
+    yield Section("sizes", "Sizes and formats", _sizes(source))
 
 
 def _books(source: Source) -> Html:
@@ -85,6 +88,8 @@ def _classes(source: Source) -> Html:
         f"{count(len(labelled), 'class', 'classes')}. The largest, {largest['label']}, has {largest['images']:,} images, "
         f"the smallest, {smallest['label']}, {smallest['images']:,}: {times:.1f} times as many."
     )
+    if source.plan is not None:
+        sentence += f" The dark part of a bar is what the plan {source.plan} keeps."
     parts: list[Any] = [tag("p", sentence)]
     if len(labelled) > MOST_CLASSES:
         told = "Images of each class, from the largest to the smallest."
@@ -115,7 +120,13 @@ def _bars(source: Source, rows: list[dict[str, Any]], most: int) -> Html:
 
 
 def _sizes(source: Source) -> Html:
-    sides = [(f"{row['pixels']}–{row['below']}", row["images"]) for row in source.rows("sides")]
+    sides = [
+        (
+            f"{row['pixels']}–{row['below'] - 1}" if row["below"] > row["pixels"] + 1 else f"{row['pixels']}",
+            row["images"],
+        )
+        for row in source.rows("sides")
+    ]
     sizes = source.snapshot.rows("steps/ingest/inspect/sizes")
     columns = ("smallest", "quarter", "half", "three_quarters", "largest")
     modes = source.snapshot.rows("steps/ingest/inspect/modes")

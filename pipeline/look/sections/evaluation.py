@@ -63,7 +63,7 @@ def _mistakes(source: Source, run: dict[str, Any], rows: list[dict[str, Any]]) -
     return join(
         [
             tag("p", _told(run), f"It gets {count(whole, 'row')} wrong. The surest mistakes come first. {flattered}"),
-            gallery(cards),
+            gallery(cards, wide=True),
             cut(len(rows), whole, "mistakes"),
         ]
     )
@@ -95,7 +95,10 @@ def _confusion(source: Source, cells: list[dict[str, Any]], key: dict[str, Any])
             parts.append(_matrix(chosen, within, "The confusion matrix of the classes with the most mistakes."))
     pairs = source.rows("pairs", most=PAIRS, **key)
     if pairs:
-        parts += [tag("h3", "The pairs that are confused most"), gallery([_pair(source, row) for row in pairs])]
+        parts += [
+            tag("h3", "The pairs that are confused most"),
+            gallery([_pair(source, row) for row in pairs], wide=True),
+        ]
     return join(parts)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline.curate import rules as of_store
 from pipeline.curate import scorers
-from pipeline.curate.plans import from_store
+from pipeline.curate.plans import Plan, from_store
 from pipeline.curate.state import State
 from pipeline.embed import contact_sheet
 from pipeline.look.page import Html, code, count, join, tag
@@ -20,29 +21,33 @@ from store.rows import json_of
 
 CARDS, FEWEST, IN_ALL = 8, 3, 96  # of a list; where there are many rules; of all lists together
 COPIES = "copies"
-# What a rule's value is, and how close to the threshold is said; other rules have a value and a threshold.
+# What the value of a rule is called; of one of the user's own it is a value.
 MEASURES = {
-    "centroid": ("distance", "at most"),
-    "label-doubt": ("doubt", "at most"),
-    "knn": ("distance to its nearest", "at most"),
-    "clip-quality": ("quality", "at least"),
-    "imagenet": ("probability of what is wanted", "at least"),
+    "centroid": "distance",
+    "label-doubt": "doubt",
+    "knn": "distance to its nearest",
+    "clip-quality": "quality",
+    "imagenet": "probability of what is wanted",
+    COPIES: "bits that differ:",
 }
-MEASURED = {"greyscale": "colour (0: none, 255: most)", COPIES: "bits that differ"}
+GREYSCALE = "greyscale"
 
 
 def sections(source: Source) -> Iterator[Section | Missing]:
     """A section for each rule that took something out, then the batch."""
     taken = source.rows("rules", plan=source.plan) if source.plan is not None else []
     each = max(FEWEST, min(CARDS, IN_ALL // max(3 * len(taken), 1)))
+    left_in = _left_in(source, taken, CARDS if source.everything else each)
     for row in taken:
-        yield Section(rule_key(row["rule"]), _title(row), _rule(source, row, source.most(each)))
+        inside = left_in.get(row["rule"], [])
+        yield Section(rule_key(row["rule"]), _title(row), _rule(source, row, inside, source.most(each)))
     if taken and not source.typical:
         sentence = Html(
             f"There are no vectors to choose them by. {code('coldframe embed efficientnet-b4')} makes some."
         )
         yield Missing("Typical pictures beside the others", sentence)
-    yield _batch(source)
+    if source.facts["images"]:
+        yield _batch(source)
 
 
 def _title(row: dict[str, Any]) -> str:
@@ -50,25 +55,25 @@ def _title(row: dict[str, Any]) -> str:
     return f"Out: {name} ({row['images']:,})"
 
 
-def _rule(source: Source, rule: dict[str, Any], most: int) -> Html:
+def _rule(source: Source, rule: dict[str, Any], inside: list[dict[str, Any]], most: int) -> Html:
     name = str(rule["rule"])
     lists: dict[str, list[dict[str, Any]]] = {"worst": [], "narrow": []}
     for row in source.rows("outs", plan=source.plan, rule=name, most=most):
         lists[row["list"]].append(row)
     worst = lists["worst"]
+    is_ranked = worst[0]["margin"] is not None and name != COPIES  # of copies no one is worse than another
     shown = {row["image_id"] for row in worst}
     narrow = [row for row in lists["narrow"] if row["image_id"] not in shown or source.everything]
-    if len(shown) == rule["images"]:  # all are there already, the narrowest last
+    if len(shown) == rule["images"] or not is_ranked:  # all are there already, the narrowest last
         narrow = []
     parts: list[Any] = [tag("p", join(_about(rule, name)))]
-    parts += [tag("h3", "The worst first" if worst[0]["margin"] is not None else "What it took out")]
+    parts += [tag("h3", "The worst first" if is_ranked else "What it took out")]
     parts += [
         _cards(source, worst, name),
         cut(len(shown | {row["image_id"] for row in narrow}), rule["images"], "images"),
     ]
     if narrow:
         parts += [tag("h3", "Narrowly out"), _cards(source, narrow, name)]
-    inside = _narrowly_in(source, name, CARDS if source.everything else most)
     if inside:
         parts += [tag("h3", "Narrowly in"), _cards(source, inside, name, out=False)]
     return join(parts)
@@ -81,7 +86,7 @@ def _about(rule: dict[str, Any], name: str) -> Iterator[Any]:
     if name in of_store.names():
         yield of_store.describe(name) + " "
     settings = json_of(rule["settings"] or "{}", f"the settings of the rule {name!r}")
-    told = ", ".join(f"{key} {_plain(value)}" for key, value in settings.items() if value is not None)
+    told = ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in settings.items() if value is not None)
     if told:
         yield f"Settings: {told}. "
     if rule["passes"] and rule["passes"] > 1:
@@ -89,6 +94,8 @@ def _about(rule: dict[str, Any], name: str) -> Iterator[Any]:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return ", ".join(map(_plain, value)) if isinstance(value, list) else str(value)
 
 
@@ -97,25 +104,33 @@ def _cards(source: Source, rows: list[dict[str, Any]], rule: str, *, out: bool =
     cards = []
     for row in rows:
         content, label = row["content_id"], row["label"]
-        lines = [join([tag("b", label if label is not None else "no label", class_="label"), " ", _measure(row, rule)])]
+        lines = [
+            join(
+                [
+                    tag("b", label if label is not None else "no label", class_="label"),
+                    " ",
+                    _measure({**row, "is_out": out}, rule),
+                ]
+            )
+        ]
         lines.append(named(row["image_id"], row["path"]))
         beside = _original(source, like.get(content)) if rule == COPIES else mosaic(source, label, content)
         where = "out" if out else "in"
-        cards.append(case(source, content, f"{row['image_id']}, {label}, {where}", lines, beside))
+        cards.append(case(source, content, f"{row['image_id']}, {label}, {where}", lines, beside, kind=where))
     return gallery(cards)
 
 
 def _measure(row: dict[str, Any], rule: str) -> str:
-    if row["value"] is None:
+    value, threshold = row["value"], row["threshold"]
+    if value is None:
         return ""
-    what, bound = MEASURES.get(rule, (MEASURED.get(rule, "value"), ""))
-    value = f"{what} {row['value']:.3g}"
-    if row["threshold"] is None:
-        return value
-    threshold = f"{row['threshold']:.3g}"
-    if rule == COPIES:
-        return f"{value} (up to {threshold} is a copy)"
-    return f"{value} ({bound} {threshold} stays)" if bound else f"{value} (threshold {threshold})"
+    if rule == GREYSCALE:
+        return f"colour {value:.0f} of 255"
+    told = f"{MEASURES.get(rule, 'value')} {value:#.3g}" if rule != COPIES else f"{MEASURES[rule]} {value:.0f}"
+    if threshold is None or rule == COPIES:
+        return told
+    is_high = (value > threshold) == row["is_out"]
+    return f"{told} (out {'above' if is_high else 'below'} {threshold:#.3g})"
 
 
 def _like(source: Source, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -133,27 +148,37 @@ def _original(source: Source, row: dict[str, Any] | None) -> Html | None:
     return tag("figure", tag("div", picture, class_="one"), words, class_="beside")
 
 
-def _narrowly_in(source: Source, rule: str, most: int) -> list[dict[str, Any]]:
-    """Images that the rule nearly took out; nothing of a rule whose values of what it leaves in are not known."""
-    if rule in scorers.names() and rule not in ("label-doubt",):
-        return source.rows("in_by_score", plan=source.plan, rule=rule, most=most)
-    try:
-        reads = of_store.relations(rule) if rule in of_store.names() else []
-        plan = from_store(source.snapshot, source.plan or "") if len(reads) == 1 else None
-        if plan is None:
-            return []
-        # its values are of the images that stood when it worked: the plan is replayed up to there
-        state = State(source.snapshot, plan, reassign=False)
-        for stage in plan.stages:
-            if stage.kind == "split":
-                state.carve(stage)
-                continue
-            state.apply_rule(stage)
-            if stage.name == rule:
-                break
-        return source.rows(f"in_by_{reads[0]}", most=most)
-    except ColdframeError:  # what the plan reads has gone since
-        return []
+def _left_in(source: Source, taken: list[dict[str, Any]], most: int) -> dict[str, list[dict[str, Any]]]:
+    """For each rule the images that it nearly took out; none of a rule whose values of what it leaves in are not known."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    replayed = []
+    for name in (str(row["rule"]) for row in taken):
+        if name in of_store.names() and of_store.relations(name):
+            replayed.append(name)
+        elif name in scorers.names():
+            found[name] = source.rows("in_by_score", plan=source.plan, rule=name, most=most)
+    plan = from_store(source.snapshot, source.plan or "") if replayed else None
+    if plan is not None:
+        with suppress(ColdframeError):  # what the plan reads has gone since
+            found |= _of_relations(source, plan, replayed, most)
+    return found
+
+
+def _of_relations(source: Source, plan: Plan, rules: list[str], most: int) -> dict[str, list[dict[str, Any]]]:
+    """The same for rules over vectors: their values are of the images that stood when they worked, so the plan is replayed."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    state = State(source.snapshot, plan, reassign=False)
+    for stage in plan.stages:
+        if stage.kind == "split":
+            state.carve(stage)
+            continue
+        state.apply_rule(stage)
+        if stage.name in rules:
+            relation = of_store.relations(stage.name)[0]
+            found[stage.name] = source.rows(f"in_by_{relation}", most=most)
+        if len(found) == len(rules):
+            break
+    return found
 
 
 def _batch(source: Source) -> Section | Missing:

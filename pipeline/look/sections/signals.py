@@ -21,7 +21,7 @@ def sections(source: Source) -> Iterator[Section | Missing]:
         yield Missing("Suspects", Html(f"No image was scored. {code('coldframe score label-doubt')} does it."))
     if source.facts["copies"]:
         yield Section("copies", "Copies", _copies(source))
-    if not source.facts["looked_for_copies"]:
+    if source.facts["images"] and not source.facts["looked_for_copies"]:
         sentence = f"Only identical files are known. {code('coldframe copies')} finds those that show the same picture."
         yield Missing("Near copies", Html(sentence))
     if source.facts["failures"]:
@@ -48,7 +48,7 @@ def _suspects(source: Source) -> Iterator[Section]:
         code("coldframe look"),
         ".",
     )
-    body = [tag("p", *about), gallery(cards), cut(len(rows), rows[0]["of_all"], "suspects")]
+    body = [tag("p", *about), gallery(cards, wide=True), cut(len(rows), rows[0]["of_all"], "suspects")]
     yield Section("suspects", f"Suspects ({rows[0]['of_all']:,})", join(body))
 
 
@@ -64,7 +64,7 @@ def _copies(source: Source) -> Html:
         [
             tag("p", "Groups of images that show the same picture. The first of each is the best: most pixels."),
             table(("kind", "copies", "with another label than the original"), listed, (1, 2)),
-            *stacks,
+            tag("div", *stacks, class_="stacks"),
             cut(len(stacks), rows[0]["of_all"], "groups"),
         ]
     )
