@@ -85,8 +85,8 @@ def _classes(source: Source) -> Html:
     largest, smallest = labelled[0], labelled[-1]
     times = largest["images"] / smallest["images"]
     sentence = (
-        f"{count(len(labelled), 'class', 'classes')}. The largest, {largest['label']}, has {largest['images']:,} images, "
-        f"the smallest, {smallest['label']}, {smallest['images']:,}: {times:.1f} times as many."
+        f"{count(len(labelled), 'class', 'classes')}. The largest, {largest['label']}, has {count(largest['images'], 'image')}; "
+        f"the smallest, {smallest['label']}, has {smallest['images']:,}. That is {f'{times:,.1f}'.removesuffix('.0')} to 1."
     )
     if source.plan is not None:
         sentence += f" The dark part of a bar is what the plan {source.plan} keeps."
@@ -96,7 +96,7 @@ def _classes(source: Source) -> Html:
         parts += [tag("h3", "All classes"), plots.ranks([row["images"] for row in labelled], told)]
         first, last = OF_MANY
         parts += [tag("h3", "The largest"), _bars(source, labelled[:first], largest["images"])]
-        parts += [tag("h3", "The smallest"), _bars(source, labelled[-last:], labelled[-last]["images"])]
+        parts += [tag("h3", "The smallest"), _bars(source, labelled[-last:], largest["images"])]
     else:
         parts.append(_bars(source, labelled, largest["images"]))
     unlabelled = next((row["images"] for row in rows if row["label"] is None), 0)

@@ -75,7 +75,7 @@ def _called(row: dict[str, Any]) -> Html:
 
 def _confusion(source: Source, cells: list[dict[str, Any]], key: dict[str, Any]) -> Html:
     labels = sorted({row["label"] for row in cells} | {row["predicted"] for row in cells})
-    about = "Rows are the labels, columns what the run says. The darker, the larger the share of the row."
+    about = "Rows are the labels, columns what the run says. The stronger the colour, the larger the share of the row."
     parts: list[Any] = []
     if len(labels) <= MOST_CLASSES:
         parts += [tag("p", about), _matrix(labels, cells, "The confusion matrix.")]
