@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from pipeline.cli.app import Common, command
-from pipeline.look.report import FILE, check, of_snapshot, told
+from pipeline.look import report as make
+from pipeline.look.report import FILE, check, told
 from pipeline.runtime import output
 from store.schemas import DEFAULT_PLAN
 
@@ -24,7 +25,7 @@ def report(common: Common, file: Path, plan: str | None, everything: bool, force
     coldframe-report.html.
     """
     check(file, beside=everything, force=force)
-    made = of_snapshot(common.open().snapshot(), plan=plan, everything=everything, file=file)
+    made = make(common.open(), plan=plan, everything=everything, file=file)
     made.save(file, force=force)
     common.say(told(made, file))
     output.write_line(str(file))

@@ -88,7 +88,11 @@ def report(
         ColdframeError: there is no such store or plan.
     """
     opened = store if isinstance(store, Store) else Store.open(Path(store))
-    return of_snapshot(opened.snapshot(), plan=plan, everything=everything, file=Path(file))
+    snapshot = opened.snapshot()
+    try:
+        return of_snapshot(snapshot, plan=plan, everything=everything, file=Path(file))
+    finally:
+        snapshot.close()
 
 
 def of_snapshot(
