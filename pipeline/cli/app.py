@@ -64,7 +64,6 @@ STAGES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "relabel": ("curate", "Correct the label of an image."),
         "unset": ("curate", "Withdraw verdicts on images."),
         "why": ("curate", "Explain why an image is in or out of a plan."),
-        "look": ("look", "Look at pictures in a browser, and judge them."),
     },
     "Train": {
         "train": ("train", "Train a head on vectors, or a network on pixels."),
@@ -76,6 +75,10 @@ STAGES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Use": {
         "export": ("export", "Write a run as one artefact that needs no store."),
         "predict": ("predict", "Predict the classes of pictures."),
+    },
+    "See it": {
+        "look": ("look", "Look at pictures in a browser, and judge them."),
+        "report": ("look", "Write one HTML file that shows the store."),
     },
     "Ask and look after": {
         "sql": ("sql", "Ask the store a question in DuckDB's SQL."),

@@ -29,15 +29,29 @@ FILE = "views.png"  # unless another name is given
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """The sheet (RGB), how its views were made, and the feature set with those settings, or None if they are the defaults."""
+class Batch:
+    """Some images, each with a title, as it is and then its views; how the views were made, and the feature set with those
+    settings, or None if they are the defaults."""
 
-    image: Image.Image
+    rows: list[tuple[str, list[Image.Image]]]
     augmentation: Augmentation
     embedder: str | None
 
 
+@dataclass(frozen=True)
+class Sheet(Batch):
+    """A batch as one picture (RGB)."""
+
+    image: Image.Image
+
+
 def contact_sheet(snapshot: Snapshot, embedder: str | None = None, plan: str = DEFAULT_PLAN) -> Sheet:
+    """The sheet of :func:`batch`, which see."""
+    made = batch(snapshot, embedder, plan)
+    return Sheet(made.rows, made.augmentation, made.embedder, _laid_out(made.rows))
+
+
+def batch(snapshot: Snapshot, embedder: str | None = None, plan: str = DEFAULT_PLAN) -> Batch:
     """Views of some images, drawn as ``embed`` draws them, the same each time. No network is loaded.
 
     The images are training rows of ``plan`` if it was replayed, from as many classes as possible. The settings are those of the
@@ -59,7 +73,7 @@ def contact_sheet(snapshot: Snapshot, embedder: str | None = None, plan: str = D
             break
     if not rows:
         raise ColdframeError(f"no image below {root} can be read: run 'coldframe ingest' again")
-    return Sheet(_laid_out(rows), how, name)
+    return Batch(rows, how, name)
 
 
 def save(sheet: Sheet, file: Path) -> None:
@@ -74,7 +88,7 @@ def save(sheet: Sheet, file: Path) -> None:
     whole.replace(file, lambda opened: sheet.image.save(opened, kind, quality=92))
 
 
-def describe(sheet: Sheet) -> str:
+def describe(sheet: Batch) -> str:
     """Whose settings the views have, and which settings are on."""
     how = sheet.augmentation
     on = [f"{name} {value:g}" for name in augmentation.LARGEST if (value := getattr(how, name))]

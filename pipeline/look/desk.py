@@ -22,6 +22,7 @@ from store.store import Snapshot, Store
 
 MOST_TEXT = 1000  # characters of a label or a reason
 MOST_SHOWN = 200  # rows of an answer
+ERRORS = ("misclassified", "cell", "compare")  # lists of what runs get wrong
 LOOKED_AT, ERROR_OF_TEST = "looked at", "looked at as an error of a run, in a split that measures it"
 
 
@@ -65,7 +66,8 @@ class Desk:
         """
         self._check(positions, verdict, label, why)
         board = self.board
-        erred = {at for at in positions if queue == "misclassified" and board.splits[at] not in (None, "train", "val")}
+        is_error = queue in ERRORS
+        erred = {at for at in positions if is_error and board.splits[at] not in (None, "train", "val")}
         with self._lock:
             chosen = list(dict.fromkeys(positions))
             before = {board.ids[at]: self.ledger.standing(at) for at in chosen}

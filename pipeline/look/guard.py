@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 COOKIE = "coldframe_look"
-MOST_BODY = 4 << 20  # bytes
+MOST_BODY = 16 << 20  # bytes: a few hundred thousand ids
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; font-src 'self'; "
