@@ -170,8 +170,14 @@ def _next(snapshot: Snapshot, world: World) -> Iterator[str]:
     )
     narrowly = snapshot.rows("steps/demo/narrowly_out", plan=DEFAULT_PLAN)
     image_id = narrowly[0]["image_id"] if narrowly else world.rows[0].image_id
+    folder = escaped(shlex.quote(str(world.folder)), keep="")
+    yield "See the pictures, and judge them, in a browser; or write a report that can be mailed:"
+    yield f"  cd {folder}"
+    yield f"  {coldframe} look"
+    yield f"  {coldframe} report"
+    yield ""
     yield "Try next:"
-    yield f"  cd {escaped(shlex.quote(str(world.folder)), keep='')}"
+    yield f"  cd {folder}"
     yield f"  {coldframe} why -- {escaped(shlex.quote(image_id), keep='')}"
     yield f"  {coldframe} filter centroid --percentile 90 --embedder efficientnet --what-if"
     query = (

@@ -131,6 +131,11 @@ def test_the_summary_says_what_was_found_and_what_to_do_next(told: tuple[Path, s
         assert re.search(rf"^{rule} +\d+ +\d+ +\d+$", said, re.MULTILINE), rule
     for head in ("mlp", "linear", "guessing the largest class"):
         assert re.search(rf"^{head} .*\d+\.\d % +\d+\.\d to \d+\.\d %$", said, re.MULTILINE), head
+    seen = [line.strip() for line in said[said.index("See the pictures") : said.index("Try next:")].splitlines()]
+    assert [line.split()[-1] for line in seen[2:4]] == ["look", "report"]
+    written = subprocess.run(seen[3], shell=True, cwd=folder, capture_output=True, text=True, check=False)
+    assert written.returncode == 0, written.stderr
+    assert "Out: label-doubt" not in (folder / "coldframe-report.html").read_text()  # of the default plan
     tried = [line.strip() for line in said[said.index("Try next:") :].splitlines()[2:]]
     assert len(tried) == 4
     for line in tried:
