@@ -78,7 +78,7 @@ function paintUnsaved() {
   const tell = () => {
     const count = unsaved();
     document.body.classList.toggle("unsaved", count > 0);
-    if (count) say(`${number(count)} not saved yet`);
+    if (count) say(`${number(count)} not saved yet`, true);
     else if (owed !== null) {
       say(`The server was gone and is back. ${owed ? `${plural(owed, "verdict")} that waited here ${owed === 1 ? "is" : "are"} saved now.` : "Nothing was waiting on this page."}`);
       owed = null;

@@ -82,8 +82,16 @@ export class Detail {
       const answer = await explain(row.id);
       if (this.row?.id === row.id) this.paint(answer);
     } catch (error) {
-      if (this.row?.id === row.id) this.more.replaceChildren(h("p", { class: "problem" }, error.message));
+      if (this.row?.id !== row.id) return;
+      this.missing = true;
+      this.more.classList.remove("old");
+      this.more.replaceChildren(h("p", { class: "problem" }, error.message));
     }
+  }
+
+  /** Fetch again what did not come. */
+  again() {
+    if (this.missing && this.row) this.fetch(this.row);
   }
 
   paintPicture(row) {
@@ -112,6 +120,7 @@ export class Detail {
   paint(answer) {
     if (this.row.id !== answer.row.id) return;
     const { row } = answer;
+    this.missing = false;
     this.headline.textContent = answer.headline;
     this.more.classList.remove("old");
     this.more.removeAttribute("aria-busy");
@@ -133,7 +142,7 @@ export class Detail {
 
   strip(title, rows, most, named = false) {
     const one = (row) => h("button", { type: "button", class: "small", title: `${row.label ?? "no class"}${stateOf(row) ? `, ${stateOf(row)}` : ""}`, onclick: () => this.peek(row) },
-      h("img", { src: thumb(row), alt: row.label ?? "no class", decoding: "async" }),
+      h("img", { src: thumb(row), alt: named ? "" : row.label ?? "no class", decoding: "async" }),
       named ? h("span", { class: row.label === this.row.label ? "same" : "other" }, row.label ?? "no class") : null);
     return h("section", { class: "strip" }, h("h3", {}, title), h("div", { class: "thumbs" }, rows.slice(0, most).map(one)));
   }
@@ -142,6 +151,7 @@ export class Detail {
   paintScope(count, all) {
     this.scope.hidden = count < 2;
     this.scope.textContent = all ? `All ${number(count)} in this list are selected.` : `${number(count)} pictures are selected: the keys act on all of them.`;
+    this.actions.classList.toggle("many", count > 1);
     for (const one of this.buttons) one.querySelector("span").textContent = count > 1 ? `${WORDS[one.value]} ${number(count)}` : WORDS[one.value];
   }
 }

@@ -1,5 +1,7 @@
 // Elements, and the words in which figures and states are said.
 
+const STAYS = 12_000;
+
 /** Make an element. Children are text or elements, so a name from a store is never read as HTML. */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
@@ -60,7 +62,12 @@ export function dialog(name, ...children) {
   return element;
 }
 
-/** Show a live message to everybody, including those who listen. */
-export function say(text) {
-  document.getElementById("saved").textContent = text;
+let silence = 0;
+
+/** Say something in the header, also to those who listen. It goes after a while, unless it still holds. */
+export function say(text, holds = false) {
+  const place = document.getElementById("saved");
+  place.textContent = text;
+  clearTimeout(silence);
+  if (!holds) silence = setTimeout(() => { place.textContent = ""; }, STAYS);
 }

@@ -154,7 +154,9 @@ export class Grid {
     tile.element.setAttribute("aria-selected", String(selected));
     tile.element.setAttribute("aria-posinset", String(place + 1));
     tile.element.setAttribute("aria-setsize", String(this.list.total));
-    tile.element.setAttribute("aria-label", row ? describe(row) : `picture ${number(place + 1)}, not read yet`);
+    // Where there is a caption, it is the name; without one the words are only heard.
+    if (row && this.captions) tile.element.removeAttribute("aria-label");
+    else tile.element.setAttribute("aria-label", row ? describe(row) : `picture ${number(place + 1)}, not read yet`);
     if (place === this.cursor) this.element.setAttribute("aria-activedescendant", tile.element.id);
     tile.badge.textContent = row ? stateOf(row) : "";
     tile.caption.textContent = row ? row.label ?? row.path ?? "no class" : "";
@@ -266,7 +268,7 @@ function second(row) {
   return note;
 }
 
+/** The words of a tile, in the order in which they are seen. */
 function describe(row) {
-  const words = [row.label ?? row.path ?? "no class", stateOf(row), second(row)];
-  return words.filter(Boolean).join(", ");
+  return [stateOf(row), row.label ?? row.path ?? "no class", second(row)].filter(Boolean).join(" ");
 }

@@ -1,6 +1,6 @@
 // Review: a queue of pictures, one of them explained, and a key for each judgement.
 
-import { address } from "./api.js";
+import { address, connection } from "./api.js";
 import { Aside } from "./aside.js";
 import { Big, stackAt } from "./big.js";
 import { Detail, forget, prepare } from "./detail.js";
@@ -20,9 +20,10 @@ const WORDS = { keep: "Keep", drop: "Drop", relabel: "Relabel", unset: "Take bac
 let given = null;
 
 /** Have rows that another page found ready to be judged, and say where. */
-export function handOver(rows, title) {
+export function handOver(rows, title, at = 0) {
+  given?.close();
   given = new GivenList(rows, title);
-  return address("#/review", { queue: "given" });
+  return address("#/review", { queue: "given", at: at || "" });
 }
 
 export class Review {
@@ -44,7 +45,14 @@ export class Review {
     changes.addEventListener("moved", () => this.list?.again(this.grid.first ?? 0, this.grid.end ?? 0));
     verdicts.addEventListener("rows", (event) => this.patched(event.detail));
     verdicts.addEventListener("saved", (event) => this.undone(event.detail));
+    connection.addEventListener("here", () => this.again());
     this.keys = this.keyMap();
+  }
+
+  /** The server is back: fetch what did not come. */
+  again() {
+    this.grid.repaint();
+    this.detail.again();
   }
 
   get title() {
@@ -91,6 +99,11 @@ export class Review {
     this.grid.show(list, at || (await this.firstLeft(list)));
     this.moved(this.grid.cursor);
     this.grid.element.focus({ preventScroll: true });
+  }
+
+  /** Show another list: an address of its own, so that Back leads to the one before. */
+  go(params) {
+    location.hash = address("#/review", params);
   }
 
   resume() {
@@ -201,8 +214,7 @@ export class Review {
     if (!able.length) return say("A file that gave no picture cannot be judged.");
     judge(able, verdict, label, this.params.queue);
     if (able.length > 1) say(`${WORDS[verdict]} ${pictures(able.length)}: done. Ctrl-Z undoes it.`);
-    if (this.peeked) this.detail.show({ ...this.peeked });
-    else if (verdict !== "unset") this.advance();
+    if (!this.peeked && verdict !== "unset") this.advance();
   }
 
   async chosen() {
@@ -282,7 +294,8 @@ export class Review {
   patched(rows) {
     const shown = this.detail.row;
     const next = shown && rows.find((row) => row.id === shown.id);
-    if (next) this.detail.show(Object.assign(shown, { verdict: next.verdict, label: next.label, given: next.given }));
+    // The list changes its own rows; a picture beside it is nobody else's.
+    if (next && shown === this.peeked) this.detail.show(Object.assign(shown, { verdict: next.verdict, label: next.label, given: next.given }));
     if (this.big) this.big.show(this.grid.cursor);
   }
 
