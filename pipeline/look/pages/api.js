@@ -1,6 +1,6 @@
 // Asking the server. It knows whether the server answers, and tells who wants to know.
 
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(message, status) {
     super(message);
     this.status = status;

@@ -96,6 +96,7 @@ function gone(event) {
 }
 
 function back() {
+  if (!shown) refresh().then(show).catch(failed);
   if (!trouble) return;
   notice("");
   owed = unsaved();
@@ -125,7 +126,7 @@ function start() {
   $("undo").addEventListener("click", takeBack);
   $("replay").addEventListener("click", replay);
   $("help").addEventListener("click", showKeys);
-  const pages = Object.fromEntries(PAGES.map(([key], place) => [String(place + 1), () => { location.hash = `#/${key}`; }]));
+  const pages = Object.fromEntries(PAGES.map((_, place) => [String(place + 1), () => $("tabs").children[place].click()]));
   listen({ "Ctrl+z": takeBack, "?": showKeys, ...pages });
   for (const name of ["gone", "over"]) connection.addEventListener(name, gone);
   connection.addEventListener("here", back);
@@ -133,7 +134,16 @@ function start() {
   verdicts.addEventListener("saved", (event) => paintUndo(event.detail.answer.undo));
   verdicts.addEventListener("refused", (event) => say(`Not judged: ${event.detail.error.message}`));
   changes.addEventListener("state", paint);
-  addEventListener("hashchange", () => show().catch(failed));
+  addEventListener("hashchange", (event) => {
+    remember(new URL(event.oldURL).hash);
+    show().catch(failed);
+  });
+}
+
+/** The tab of a page leads back to where it was left. */
+function remember(hash) {
+  const tab = [...$("tabs").children].find(({ dataset }) => hash.startsWith(`#/${dataset.key}`));
+  if (tab) tab.href = hash;
 }
 
 function failed(error) {

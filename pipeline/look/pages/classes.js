@@ -161,7 +161,7 @@ function bar({ size, kept }, most) {
 }
 
 /** The name of an evaluation in words. */
-export function evaluationWords(name) {
+function evaluationWords(name) {
   const [kind, what] = name.split(":");
   return { plain: "every class allowed", masked: `only classes of the same ${what}`, plan: `on the plan ${what}`, export: `as exported: ${what}`, folds: `out of fold, ${what} folds` }[kind] ?? name;
 }

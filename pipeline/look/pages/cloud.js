@@ -142,15 +142,19 @@ export class Cloud {
     const side = this.side();
     const half = side >> 1;
     const faint = (colour) => (colour & 0x00ffffff) | (Math.round(255 * DIM) << 24);
-    const dim = (place) => (this.only !== null && this.kind[place] !== this.only) || (this.marked && !this.marked.has(place));
+    const dim = (place) => (this.only !== null && this.kind[place] !== this.only) || (this.marked !== null && !this.marked.has(place));
     // Twice, so that what is faint never covers what is meant.
     for (const faintly of this.only !== null || this.marked ? [true, false] : [false]) {
       for (let place = 0; place < this.count; place++) {
-        if ((this.only !== null || this.marked) && dim(place) !== faintly) continue;
+        if (dim(place) !== faintly) continue;
         const x = Math.round(left + this.points[2 * place] * unit) - half;
         const y = Math.round(top + this.points[2 * place + 1] * unit) - half;
         if (x < 0 || y < 0 || x + side >= width || y + side >= height) continue;
         const colour = faintly ? faint(this.colour[place]) : this.colour[place];
+        if (side === 1) {
+          pixels[y * width + x] = colour;
+          continue;
+        }
         for (let row = 0; row < side; row++) {
           const inset = side > 3 && (row === 0 || row === side - 1) ? 1 : 0;
           pixels.fill(colour, (y + row) * width + x + inset, (y + row) * width + x + side - inset);

@@ -1,6 +1,6 @@
 // One picture explained: large, with why it is in or out, beside what it should resemble.
 
-import { address, get, picture, thumb } from "./api.js";
+import { get, picture, thumb } from "./api.js";
 import { h, number, stateOf, verdictWord } from "./dom.js";
 
 const FRESH = 15000;
@@ -8,7 +8,7 @@ const SOON = 90;
 const kept = new Map();
 
 /** What is known of an image; asked for once in a while, and early for the one that comes next. */
-export function explain(id) {
+function explain(id) {
   const known = kept.get(id);
   if (known && performance.now() - known.at < FRESH) return known.answer;
   const answer = get("/api/image", { id });
@@ -22,7 +22,9 @@ export function explain(id) {
 export function prepare(row) {
   if (!row?.content) return;
   explain(row.id).catch(() => {});
-  new Image().src = picture(row);
+  const image = new Image();
+  image.fetchPriority = "low";
+  image.src = picture(row);
 }
 
 /** Forget what was explained: a replay has changed it. */
@@ -59,6 +61,9 @@ export class Detail {
     if (same) return;
     this.element.scrollTop = 0;
     this.slot.replaceChildren();
+    // While a key is held down or pictures are judged fast, nothing large is asked for: verdicts come first.
+    this.pause = performance.now() - this.last > 2 * SOON ? 0 : SOON;
+    this.last = performance.now();
     this.paintPicture(row);
     const known = kept.get(row.id)?.value;
     if (known) this.paint(known);
@@ -71,10 +76,7 @@ export class Detail {
     this.more.setAttribute("aria-busy", "true");
     clearTimeout(this.timer);
     if (row.content === null) return this.paintFailure(row);
-    // While an arrow key is held down, nothing is asked for.
-    const pause = performance.now() - this.last > 2 * SOON ? 0 : SOON;
-    this.last = performance.now();
-    this.timer = setTimeout(() => this.fetch(row), pause);
+    this.timer = setTimeout(() => this.fetch(row), this.pause);
   }
 
   async fetch(row) {
@@ -99,9 +101,27 @@ export class Detail {
     if (row.content === null) return;
     this.image.alt = row.label ? `The picture, filed as ${row.label}` : "The picture";
     this.image.src = thumb(row);
+    this.stop();
+    this.later = setTimeout(() => this.enlarge(row), this.pause);
+  }
+
+  /** Put the full picture in the place of its thumbnail once it is here. */
+  enlarge(row) {
     const full = new Image();
+    this.full = full;
     full.src = picture(row);
-    full.decode().then(() => this.row?.content === row.content && (this.image.src = full.src), () => {});
+    full.decode().then(() => {
+      if (this.full !== full) return;
+      this.image.src = full.src;
+      this.full = null;
+    }, () => {});
+  }
+
+  /** A picture that is no longer looked at is not waited for. */
+  stop() {
+    clearTimeout(this.later);
+    if (this.full) this.full.src = "";
+    this.full = null;
   }
 
   /** The words about its class and its verdict, which change when it is judged. */
@@ -163,6 +183,3 @@ function button(verdict, act) {
   return h("button", { type: "button", value: verdict, onclick: () => act(verdict), "aria-keyshortcuts": name[0] },
     h("kbd", { "aria-hidden": "true" }, name[0]), h("span", {}, name));
 }
-
-/** Link to one class in Review. */
-export const reviewOf = (params) => address("#/review", params);

@@ -67,6 +67,7 @@ export class Grid {
     const width = this.element.clientWidth;
     this.height = this.element.clientHeight;
     if (!this.list || !width) return;
+    if (this.list.known && this.cursor >= this.list.total) this.cursor = this.anchor = Math.max(0, this.list.total - 1);
     this.columns = Math.max(1, Math.floor((width - 2 * PAD + GAP) / (this.size + GAP)));
     this.tile = Math.floor((width - 2 * PAD + GAP) / this.columns) - GAP;
     this.captions = this.tile >= SMALLEST_WITH_CAPTION;
@@ -114,6 +115,7 @@ export class Grid {
 
   release(place, tile) {
     this.shown.delete(place);
+    if (this.element.getAttribute("aria-activedescendant") === tile.element.id) this.element.removeAttribute("aria-activedescendant");
     tile.element.classList.add("unused");
     this.free.push(tile);
   }
@@ -202,7 +204,7 @@ export class Grid {
 
   count() {
     const [from, to] = this.range();
-    return this.all ? this.list.total : to - from + 1;
+    return this.all ? this.list.listed() : to - from + 1;
   }
 
   /** Move the cursor; with `extend` the anchor stays, and all between is selected. */

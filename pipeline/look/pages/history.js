@@ -15,7 +15,7 @@ const DONE = {
 };
 
 /** What made a moment of the store, in words. */
-export function doneWords(what) {
+function doneWords(what) {
   const [step, ...rest] = String(what ?? "").split(" ");
   const words = DONE[step];
   return words ? `${words}${rest.length ? `: ${rest.join(" ")}` : ""}` : String(what ?? "");

@@ -49,6 +49,7 @@ const KEYS = [
   ["Shift + arrows or click", "select a range"],
   ["Ctrl + A", "select all in this list; it asks before it acts"],
   ["Space or Enter", "look at it large; near copies beside each other"],
+  ["O", "in a stack of near copies: keep this one, drop the others"],
   ["N", "to the next that is not judged"],
   ["/", "find in this list"],
   ["Escape", "back: close, or select one picture only"],

@@ -34,6 +34,16 @@ class Rows extends EventTarget {
     return this.places.get(id) ?? -1;
   }
 
+  /** Whether a verdict may take an image out of this list. */
+  narrowed() {
+    return false;
+  }
+
+  /** How many images the list has for the server: those that a verdict has taken out of it do not count. */
+  listed() {
+    return this.total;
+  }
+
   put(start, rows) {
     rows.forEach((row, offset) => {
       this.rows.set(start + offset, row);
@@ -111,6 +121,10 @@ export class ServerList extends Rows {
 
   narrowed() {
     return Boolean(this.params.verdict) || this.params.queue === "judged";
+  }
+
+  listed() {
+    return this.total - (this.narrowed() ? this.leftBehind(Infinity) : 0);
   }
 
   leftBehind(before) {

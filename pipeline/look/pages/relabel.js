@@ -46,7 +46,7 @@ export function choose(slot, { suggested, current, labels }) {
       else return;
       event.preventDefault();
     });
-    slot.replaceChildren(h("div", { class: "relabel" }, input, list));
+    slot.replaceChildren(h("div", { class: "chooser" }, input, list));
     paint();
     input.focus();
     list.scrollIntoView({ block: "nearest" });

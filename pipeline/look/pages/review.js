@@ -4,7 +4,7 @@ import { address, connection } from "./api.js";
 import { Aside } from "./aside.js";
 import { Big, stackAt } from "./big.js";
 import { Detail, forget, prepare } from "./detail.js";
-import { dialog, h, number, pictures, say } from "./dom.js";
+import { dialog, h, number, pictures, say, verdictWord } from "./dom.js";
 import { Grid } from "./grid.js";
 import { judge, judgeList, verdicts } from "./judge.js";
 import { GivenList, ServerList } from "./lists.js";
@@ -14,8 +14,14 @@ import { Toolbar } from "./toolbar.js";
 
 const NARROWING = ["queue", "label", "split", "rule", "text", "verdict", "sort", "run", "evaluation", "predicted", "a", "b", "which"];
 const BY_THE_MODEL = ["misclassified", "cell", "compare"];
+const AHEAD = 60;
+const UNREAD = -2;
 const LONGEST_SEARCH = 50_000;
 const WORDS = { keep: "Keep", drop: "Drop", relabel: "Relabel", unset: "Take back the verdicts on" };
+const FILTERS = {
+  label: (label) => `class ${label}`, split: (split) => `split ${split}`, rule: (rule) => `out by ${rule}`,
+  text: (text) => `“${text}” in id, path or class`, verdict: (verdict) => verdictWord(verdict === "none" ? null : verdict),
+};
 
 let given = null;
 
@@ -41,12 +47,23 @@ export class Review {
     this.element = h("div", { class: "review" }, this.aside.element,
       h("section", { class: "middle", "aria-label": "The list" }, this.toolbar.element, this.grid.box), this.detail.element);
     this.peeked = null;
+    this.turn = Promise.resolve();
     changes.addEventListener("state", () => this.paint());
-    changes.addEventListener("moved", () => this.list?.again(this.grid.first ?? 0, this.grid.end ?? 0));
+    changes.addEventListener("moved", () => this.followed());
     verdicts.addEventListener("rows", (event) => this.patched(event.detail));
     verdicts.addEventListener("saved", (event) => this.undone(event.detail));
     connection.addEventListener("here", () => this.again());
     this.keys = this.keyMap();
+  }
+
+  leave() {
+    clearTimeout(this.later);
+  }
+
+  /** The store has changed: read again what is shown, or all of it when this page is shown next. */
+  followed() {
+    if (this.element.isConnected) this.list?.again(this.grid.first ?? 0, this.grid.end ?? 0);
+    else this.key = null;
   }
 
   /** The server is back: fetch what did not come. */
@@ -82,7 +99,7 @@ export class Review {
     if (wanted.queue === "given" && !given) wanted.queue = first;
     const key = JSON.stringify(wanted);
     this.params = wanted;
-    if (key === this.key && (wanted.queue !== "given" || this.list === given)) return this.resume();
+    if (key === this.key && (wanted.queue !== "given" || this.list === given)) return this.resume(Number(params.at) || 0);
     this.key = key;
     if (this.list !== given) this.list?.close();
     const list = wanted.queue === "given" ? given : new ServerList(wanted);
@@ -106,8 +123,9 @@ export class Review {
     location.hash = address("#/review", params);
   }
 
-  resume() {
+  resume(at) {
     this.grid.measure();
+    if (at && at !== this.grid.cursor) this.grid.select(at);
     this.grid.into(this.grid.cursor, true);
     this.grid.element.focus({ preventScroll: true });
     this.paint();
@@ -117,11 +135,11 @@ export class Review {
     return list.left ? Math.max(0, await this.nextLeft(list, -1)) : 0;
   }
 
-  /** The first place after another that nobody has judged, or -1. */
+  /** The first place after another that nobody has judged, or -1; UNREAD if the list could not be read so far. */
   async nextLeft(list, after) {
     for (let place = after + 1; place < Math.min(list.total, after + LONGEST_SEARCH); place++) {
       const row = list.row(place) ?? (await list.load(place));
-      if (!row) return -1;
+      if (!row) return UNREAD;
       if (!row.verdict && row.content !== null) return place;
     }
     return -1;
@@ -131,7 +149,10 @@ export class Review {
     const { queue, label, predicted, which } = this.params ?? {};
     if (queue === "given") return given.title;
     if (queue === "cell") return label === predicted ? `${label}, found right` : `${label}, taken for ${predicted}`;
-    if (queue === "compare") return { only_a: "Right in the first run alone", only_b: "Right in the second run alone", neither: "Wrong in both runs" }[which] ?? "Two runs";
+    if (queue === "compare") {
+      const [a, b] = [this.params.a, this.params.b].map((run) => state.runs.find((one) => one.run === run)?.name ?? "a run");
+      return { only_a: `Right in ${a}, wrong in ${b}`, only_b: `Right in ${b}, wrong in ${a}`, neither: `Wrong in ${a} and in ${b}` }[which] ?? "Two runs";
+    }
     return this.queue()?.title ?? "Review";
   }
 
@@ -178,13 +199,15 @@ export class Review {
     const row = this.list.row(place);
     if (row) this.detail.show(row);
     else this.list.load(place);
+    // Whoever judges fast should not wait for the next window.
+    this.list.need(place, place + AHEAD);
     this.paintScope();
     this.big?.show(place);
     clearTimeout(this.later);
     this.later = setTimeout(() => {
       prepare(this.list.row(place + 1));
-      history.replaceState(null, "", address("#/review", { ...this.params, at: place || "" }));
-    }, 150);
+      history.replaceState(null, "", address("#/review", { ...this.params, at: this.list.narrowed() ? "" : place || "" }));
+    }, 200);
   }
 
   /** Show a picture that stands beside the one in the list; null for the list's own. */
@@ -205,16 +228,22 @@ export class Review {
     } else this.grid.select(this.grid.cursor);
   }
 
-  async act(verdict) {
+  /** Judge what is selected. One act after the other: the next key waits until the cursor has moved on. */
+  act(verdict) {
+    this.turn = this.turn.then(() => this.actNow(verdict)).catch((error) => say(error.message));
+  }
+
+  async actNow(verdict) {
     const label = verdict === "relabel" ? await this.label() : null;
     if (verdict === "relabel" && !label) return;
     if (this.grid.all && !this.peeked && this.list.total > 1) return this.actOnAll(verdict, label);
     const rows = this.peeked ? [this.peeked] : await this.chosen();
     const able = rows.filter((row) => row && row.content !== null);
+    if (!rows.some(Boolean)) return undefined;
     if (!able.length) return say("A file that gave no picture cannot be judged.");
     judge(able, verdict, label, this.params.queue);
     if (able.length > 1) say(`${WORDS[verdict]} ${pictures(able.length)}: done. Ctrl-Z undoes it.`);
-    if (!this.peeked && verdict !== "unset") this.advance();
+    if (!this.peeked && verdict !== "unset") await this.advance();
   }
 
   async chosen() {
@@ -235,12 +264,12 @@ export class Review {
   }
 
   actOnAll(verdict, label) {
-    const count = this.list.total;
+    const count = this.list.listed();
     const words = `${WORDS[verdict]} all ${number(count)} pictures of “${this.heading()}”${this.params.label && this.params.queue !== "cell" ? `, class ${this.params.label}` : ""}${label ? ` as ${label}` : ""}?`;
     const go = h("button", { type: "button", class: "primary" }, `${verdict === "unset" ? "Unset" : WORDS[verdict]} ${number(count)}`);
     const stay = h("button", { type: "button", onclick: () => box.close() }, "Cancel");
-    const filters = NARROWING.slice(1, 6).filter((name) => this.params[name]).map((name) => `${name}: ${this.params[name]}`);
-    const box = dialog("All in this list", h("h2", {}, words), h("p", { class: "soft" }, filters.length ? `Narrowed by ${filters.join(", ")}. Ctrl-Z undoes it as one act.` : "Nothing narrows the list. Ctrl-Z undoes it as one act."), h("p", { class: "buttons" }, stay, go));
+    const filters = Object.entries(FILTERS).filter(([name]) => this.params[name]).map(([name, say]) => say(this.params[name]));
+    const box = dialog("All in this list", h("h2", {}, words), h("p", { class: "soft" }, filters.length ? `Narrowed to ${filters.join(", ")}. Ctrl-Z undoes it as one act.` : "Nothing narrows the list. Ctrl-Z undoes it as one act."), h("p", { class: "buttons" }, stay, go));
     go.addEventListener("click", async () => {
       box.close();
       await this.sendAll(verdict, label, count).catch((error) => say(error.message));
@@ -253,11 +282,15 @@ export class Review {
       judge([...this.list.rows.values()].filter((row) => row.content !== null), verdict, label, "given");
       return this.escape();
     }
-    const { sort, ...list } = this.params;
-    const answer = await judgeList(list, verdict, label, count);
-    say(`${pictures(answer.judged)} judged. Ctrl-Z undoes it.`);
-    this.grid.select(this.grid.cursor);
-    return this.list.again(this.grid.first, this.grid.end);
+    try {
+      const answer = await judgeList(this.params, verdict, label, count);
+      say(`${pictures(answer.judged)} judged. Ctrl-Z undoes it.`);
+    } finally {
+      // What was judged may belong to another list now, so this one is read anew.
+      this.key = null;
+      await this.enter({ ...this.params, at: this.list.narrowed() ? "" : this.grid.cursor });
+    }
+    return undefined;
   }
 
   /** Of a stack, keep the picture at the cursor and drop the others. */
@@ -275,9 +308,10 @@ export class Review {
     const list = this.list;
     const from = this.grid.range()[1];
     const next = await this.nextLeft(list, from);
-    const earlier = next < 0 ? await this.nextLeft(list, -1) : -1;
+    const earlier = next === -1 ? await this.nextLeft(list, -1) : -1;
     if (list !== this.list) return;
     if (next >= 0) this.grid.select(next);
+    else if (next === UNREAD) say("The next pictures could not be read. This page tries again when the server answers.");
     else if (earlier >= 0 && round) this.grid.select(earlier);
     else {
       this.grid.select(from);

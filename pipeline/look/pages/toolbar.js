@@ -60,7 +60,7 @@ export class Toolbar {
     if (list.known && list.total && !files) parts.push(left ? `${number(left)} not judged` : "all judged");
     if (selected > 1) parts.push(`${number(selected)} selected`);
     this.count.textContent = parts.join(" · ");
-    this.everything.hidden = list.total < 2 || files;
-    this.everything.textContent = `All ${number(list.total)} in this list…`;
+    this.everything.hidden = list.listed() < 2 || files;
+    this.everything.textContent = `All ${number(list.listed())} in this list…`;
   }
 }
