@@ -19,6 +19,12 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 SIZE = {"width": 1280, "height": 800}
 PAGES = ("review", "map", "classes", "runs", "ask", "history")
 PAINTED = "() => { const one = document.querySelector('.detail img.large'); return one && one.complete && one.naturalWidth > 0; }"
+# Answers once the page has heard of it, so that what it showed before is not taken for what it shows then.
+GO = """at => new Promise(done => {
+  if (location.hash === '#/' + at) return done();
+  addEventListener('hashchange', () => setTimeout(done, 0), { once: true });
+  location.hash = '#/' + at;
+})"""
 # Of our own requests that fail: tests that end the server, or ask for what cannot be, say so.
 REFUSED = r"Failed to load resource: the server responded with a status of "
 GONE = r"Failed to load resource: net::ERR_"
@@ -85,7 +91,7 @@ class Window:
 
     def go(self, at: str) -> None:
         """Open a page of ours, such as ``review?queue=all``."""
-        self.page.evaluate("at => { location.hash = '#/' + at; }", at)
+        self.page.evaluate(GO, at)
 
     def review(self, at: str = "") -> None:
         """Open a list in Review, and wait for the picture that is explained."""
@@ -117,7 +123,7 @@ class Window:
         """The picture at which the keys act."""
         return self.page.locator(".grid .tile.cursor")
 
-    def waits_for(self, text: str, where: str = "body") -> None:
+    def waits_for(self, text: str | re.Pattern[str], where: str = "body") -> None:
         """Wait for words."""
         self.page.locator(where).get_by_text(text).first.wait_for()
 
