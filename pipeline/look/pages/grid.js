@@ -70,17 +70,25 @@ export class Grid {
     if (this.list.known && this.cursor >= this.list.total) this.cursor = this.anchor = Math.max(0, this.list.total - 1);
     this.columns = Math.max(1, Math.floor((width - 2 * PAD + GAP) / (this.size + GAP)));
     this.tile = Math.floor((width - 2 * PAD + GAP) / this.columns) - GAP;
-    this.captions = this.tile >= SMALLEST_WITH_CAPTION;
+    this.caption(this.tile >= SMALLEST_WITH_CAPTION);
     this.step = Math.round(this.tile * 0.75) + (this.captions ? CAPTION : 0) + GAP;
     const full = Math.ceil(this.list.total / this.columns) * this.step + 2 * PAD - GAP;
     const tall = Math.min(full, TALLEST);
     this.ratio = full > tall ? (full - this.height) / (tall - this.height) : 1;
     this.element.style.setProperty("--tile", `${this.tile}px`);
     this.element.style.setProperty("--picture", `${Math.round(this.tile * 0.75)}px`);
-    this.element.classList.toggle("bare", !this.captions);
     this.layer.style.height = `${this.list.total ? tall : 0}px`;
     this.empty.hidden = !(this.list.known && this.list.total === 0);
     this.repaint();
+  }
+
+  /** Small pictures have no captions: their tiles are made anew, with fewer elements. */
+  caption(captions) {
+    if (captions === this.captions) return;
+    this.captions = captions;
+    this.layer.replaceChildren();
+    this.shown.clear();
+    this.free = [];
   }
 
   schedule() {
@@ -140,8 +148,8 @@ export class Grid {
     image.addEventListener("load", () => image.classList.remove("loading"));
     image.addEventListener("error", () => image.classList.add("broken"));
     const badge = h("span", { class: "badge" });
-    const caption = h("span", { class: "caption" });
-    const note = h("span", { class: "note" });
+    const caption = this.captions ? h("span", { class: "caption" }) : null;
+    const note = this.captions ? h("span", { class: "note" }) : null;
     const element = h("div", { class: "tile", role: "option", id: `${this.id}-${this.made++}` }, image, badge, caption, note);
     this.layer.append(element);
     return { element, image, badge, caption, note };
@@ -161,8 +169,10 @@ export class Grid {
     else tile.element.setAttribute("aria-label", row ? describe(row) : `picture ${number(place + 1)}, not read yet`);
     if (place === this.cursor) this.element.setAttribute("aria-activedescendant", tile.element.id);
     tile.badge.textContent = row ? stateOf(row) : "";
-    tile.caption.textContent = row ? row.label ?? row.path ?? "no class" : "";
-    tile.note.textContent = row ? second(row) : "";
+    if (this.captions) {
+      tile.caption.textContent = row ? row.label ?? row.path ?? "no class" : "";
+      tile.note.textContent = row ? second(row) : "";
+    }
     this.paint(tile, fast || !row ? null : row.content);
   }
 
