@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from tests.support.looking import Looking
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, ViewportSize
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-SIZE = {"width": 1280, "height": 800}
+SIZE: ViewportSize = {"width": 1280, "height": 800}
 PAGES = ("review", "map", "classes", "runs", "ask", "history")
 PAINTED = "() => { const one = document.querySelector('.detail img.large'); return one && one.complete && one.naturalWidth > 0; }"
 # Answers once the page has heard of it, so that what it showed before is not taken for what it shows then.

@@ -17,7 +17,7 @@ HERE = """() => {
 }"""
 MOVED = f"place => {{ const here = ({HERE})(); return here !== null && here.place !== place; }}"
 DONE = "() => /in this list is judged/.test(document.getElementById('saved').textContent)"
-FIRST_OFFER = ".detail .relabel [role=option][aria-selected=true]"
+FIRST_OFFER = ".detail [role=listbox] [role=option][aria-selected=true]"
 
 
 def go_through(window: Window, truth: Mapping[str, str | None], most: int) -> list[int]:
