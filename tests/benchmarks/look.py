@@ -38,10 +38,11 @@ from tests.support.looking import Looking, looking
 from tests.support.synthetic import put_images
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, CDPSession
 
 CLASSES, SIDES = 200, (320, 240)
 STARTS, WINDOWS, VERDICTS, PRESSES = 5, 100, 60, 20
+LOOKED = 500  # milliseconds
 FRAMES, WHEEL, JUMPS = 300, 120, 100
 SETTLED = 60  # pictures that the scripted person judges
 DURATIONS = ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
@@ -135,7 +136,7 @@ def answering(cf: Coldframe, browser: Browser) -> dict[str, float]:
         context = browser.new_context(viewport=browsing.SIZE)
         window = Window(context, served)
         window.painted()
-        pressed = timed(lambda _: by_key(window), range(PRESSES))
+        pressed = [by_key(window) for _ in range(PRESSES)]
         found = memory(window, served, browser)
         context.close()
     return {
@@ -158,16 +159,17 @@ def timed(act: Callable[[Any], object], given: Sequence[Any]) -> list[float]:
     return found
 
 
-def by_key(window: Window) -> None:
-    """A verdict by its key, until the page knows that it is safe."""
-    window.judge("k")
+def by_key(window: Window) -> float:
+    """A verdict by its key from a person who looked at the picture for a moment: milliseconds until the page knows it is safe."""
+    window.page.wait_for_timeout(LOOKED)
+    return timed(window.judge, "k")[0]
 
 
 def memory(window: Window, served: Looking, browser: Browser) -> dict[str, float]:
     """MiB of the server, of the processes that show pages, and of what the page's scripts hold."""
     processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
     pages = [one["id"] for one in processes if one["type"] == "renderer"]
-    heap = metrics(window)["JSHeapUsedSize"]
+    heap = metrics(counting(window))["JSHeapUsedSize"]
     return {
         "server_mib": round(pss(served.process.pid) / 1024),
         "page_mib": round(sum(pss(one) for one in pages) / 1024),
@@ -175,13 +177,16 @@ def memory(window: Window, served: Looking, browser: Browser) -> dict[str, float
     }
 
 
-def metrics(window: Window) -> dict[str, float]:
-    """What Chromium counts of a page."""
+def counting(window: Window) -> CDPSession:
+    """Have Chromium count what a page costs, from now on."""
     session = window.context.new_cdp_session(window.page)
     session.send("Performance.enable")
-    found = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
-    session.detach()
-    return found
+    return session
+
+
+def metrics(session: CDPSession) -> dict[str, float]:
+    """What was counted so far."""
+    return {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
 
 
 def many(cf: Coldframe, folder: Path, rows: int) -> Coldframe:
@@ -204,10 +209,11 @@ def scrolling(cf: Coldframe, browser: Browser) -> dict[str, float]:
         window = Window(context, served)
         window.review("queue=all")
         found: dict[str, float] = {}
+        session = counting(window)
         for name, given in (("scroll", [FRAMES, WHEEL, False]), ("jump", [JUMPS, 0, True])):
-            before = metrics(window)
+            before = metrics(session)
             said = window.page.evaluate(SCROLL, given)
-            after = metrics(window)
+            after = metrics(session)
             spent = 1000 * sum(after[one] - before[one] for one in DURATIONS) / int(given[0])
             found |= {f"{name}_work_ms": round(spent, 2), f"{name}_nodes": said["nodes"]}
             found[f"{name}_frame_p95_ms"] = round(float(np.percentile(said["between"], 95)), 1)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import subprocess
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+from pipeline.demo import planting
 from tests.support import browsing
 from tests.support.browsing import Window
 from tests.support.coldframe import REPOSITORY, Coldframe, environment
@@ -30,7 +32,8 @@ pytestmark = [
     pytest.mark.skipif(bool(browsing.missing()), reason=browsing.missing()),
 ]
 
-ROWS = 600
+ROWS = 400
+JUDGED = 4
 MOST_BYTES = 120_000
 WRITTEN = REPOSITORY / "docs" / "pictures" if os.environ.get("PICTURES") else None
 ASKED = """select image_id, label, value, suggested
@@ -42,20 +45,26 @@ limit 60"""
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looking]:
-    """A server of a demo whose labels are doubted, of which a few pictures are judged."""
+    """A server of a demo, of which a few pictures are judged."""
     folder = tmp_path_factory.mktemp("demo") / "creatures"
     variables = {name: value for name, value in environment().items() if name != "COLDFRAME_EMBED_BACKEND"}
     command = [sys.executable, "-P", "-m", "pipeline", "demo", str(folder), "--rows", str(ROWS)]
     subprocess.run(command, check=True, capture_output=True, env=variables)
-    cf = Coldframe(folder / "coldframe-store")
-    cf("--config", folder / "coldframe.toml", "score", "label-doubt", "--embedder", "efficientnet")
-    with looking(cf) as one:
-        rows = one.get("/api/list?queue=doubt&count=12")["rows"]
-        for row in rows[:3]:
-            one.post("/api/judge", {"ids": [row["id"]], "verdict": "relabel", "label": row["suggested"]})
-        one.post("/api/judge", {"ids": [rows[3]["id"]], "verdict": "keep"})
-        one.post("/api/judge", {"ids": [rows[4]["id"]], "verdict": "drop"})
+    with (folder / "truth.csv").open(newline="") as file:
+        truth = {row["rare_species_id"]: row for row in csv.DictReader(file)}
+    with looking(Coldframe(folder / "coldframe-store")) as one:
+        for row in one.get(f"/api/list?queue=doubt&count={JUDGED}")["rows"]:
+            judge(one, row, truth[row["id"]])
         yield one
+
+
+def judge(served: Looking, row: dict[str, Any], true: dict[str, str]) -> None:
+    """What a person says who knows what a picture is."""
+    if true["kind"] == "mislabelled":
+        said = {"verdict": "relabel", "label": true["note"]}
+    else:
+        said = {"verdict": "keep" if true["kind"] in planting.GOOD else "drop"}
+    served.post("/api/judge", {"ids": [row["id"]], **said})
 
 
 def of_review(window: Window) -> None:
