@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test exhaustive check docs lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-handover bench-copies bench-head bench-heads bench-lab bench-predict bench-cleaned bench-scale bench-truth clean
+.PHONY: install demo test exhaustive check docs pictures lint chaos drawings models bench-drawing bench-demo bench-embed bench-finetune bench-handover bench-copies bench-head bench-heads bench-lab bench-look bench-predict bench-cleaned bench-scale bench-truth clean
 
 install: .venv/installed
 
@@ -29,6 +29,10 @@ check: lint
 # The reference of commands, made of their help.
 docs: install
 	$(BIN)/python -P -m pipeline.cli.reference > docs/commands.md
+
+# The pictures of the pages that docs/look.md shows (two minutes; needs Chromium).
+pictures: install
+	PICTURES=1 $(BIN)/python -m pytest tests/look/test_pictures.py -m exhaustive --numprocesses 0
 
 lint: install
 	$(BIN)/ruff check .
@@ -81,6 +85,11 @@ bench-finetune: install
 # Head, fine-tune, three artefacts, and what they say of real photographs (five minutes; needs ../shared).
 bench-handover: install
 	$(BIN)/python -m tests.benchmarks.handover
+
+# The pages of "coldframe look": start, scrolling, verdicts, memory, and the keys that judging takes (ten minutes; needs Chromium and
+# ../shared). Other counts, photographs and weights: make bench-look LOOK="IMAGES ROWS FOLDER WEIGHTS".
+bench-look: install
+	$(BIN)/python -m tests.benchmarks.look $(LOOK)
 
 bench-predict: install
 	$(BIN)/python -m tests.benchmarks.predict

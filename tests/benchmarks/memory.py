@@ -22,7 +22,7 @@ class Peak:
 
     def _watch(self) -> None:
         while not self._stop.wait(0.2):
-            self._most = max(self._most, sum(_pss(pid) for pid in _family(self._pid)))
+            self._most = max(self._most, sum(pss(pid) for pid in _family(self._pid)))
 
 
 def _family(pid: int) -> list[int]:
@@ -33,7 +33,7 @@ def _family(pid: int) -> list[int]:
     return [pid, *(one for child in children for one in _family(int(child)))]
 
 
-def _pss(pid: int) -> int:
+def pss(pid: int) -> int:
     """KiB of a process, pages that it shares divided among the sharers; 0 once it is gone."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()

@@ -10,34 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.coldframe import Catalogue, Coldframe, drawn, picture
+from tests.support.coldframe import Catalogue, Coldframe
 from tests.support.looking import Looking, looking
 
 pytestmark = pytest.mark.slow
-
-HOSTILE = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Coldframe, Catalogue]:
-    """A store with vectors, doubts and a plan; one finch is filed as a moth, and one class and file have names of HTML."""
-    folder = tmp_path_factory.mktemp("made")
-    catalogue = drawn(folder)
-    catalogue.rows[0]["label"] = "moth"
-    catalogue.add("odd-0", HOSTILE, picture("heron", 90), f"{HOSTILE.replace('/', '')}.png")
-    catalogue.write()
-    (catalogue.images / "vector.svg").write_text(
-        "<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
-    )
-    catalogue.rows.append({"id": "svg", "file_path": "vector.svg", "label": "moth", "phylum": ""})
-    catalogue.write()
-    cf = Coldframe(folder / "store")
-    cf("ingest", catalogue.metadata, "--images", catalogue.images, "--id", "id", "--path", "file_path", code=3)
-    cf("embed", "mean-colour")
-    cf("score", "label-doubt")
-    cf("filter", "label-doubt")
-    cf("split", "test", 0.2)
-    return cf, catalogue
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import { isNumber, percent, svg } from "./dom.js";
 
 const WIDE = 320;
-const TALL = 170;
+const TALL = 176;
 const LEFT = 40;
 const RIGHT = 74;
-const TOP = 10;
+const TOP = 16;
 const BOTTOM = 24;
 
 /** An interval with its point, on an axis from `low` to `high` that all of them share. */

@@ -15,12 +15,16 @@ const tell = (name, detail) => verdicts.dispatchEvent(new CustomEvent(name, { de
 /** How many pictures were judged here whose verdicts are not safe yet. */
 export const unsaved = () => waiting.reduce((sum, act) => sum + act.count, 0);
 
+/** Rows as they were judged here, of which the server may not know yet. */
+export const unsavedRows = () => waiting.flatMap((act) => act.after ?? []);
+
 /** Judge images. `rows` are shown as they will be, before the server has answered. */
 export function judge(rows, verdict, label, queue) {
   const before = rows.map((row) => ({ ...row }));
   const ids = rows.map((row) => row.id);
-  tell("rows", rows.map((row) => judged(row, verdict, label)));
-  add({ path: "/api/judge", count: ids.length, before, body: { ids, verdict, label, why: null, seen: { queue } } });
+  const after = rows.map((row) => judged(row, verdict, label));
+  tell("rows", after);
+  add({ path: "/api/judge", count: ids.length, before, after, body: { ids, verdict, label, why: null, seen: { queue } } });
 }
 
 /** Judge everything in a list, as many as the page has said. Answers when it is done. */

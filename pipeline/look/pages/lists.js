@@ -1,7 +1,7 @@
 // Lists of images: those that the server has, read in windows, and those that a page has in its hands.
 
 import { get } from "./api.js";
-import { settled, verdicts } from "./judge.js";
+import { settled, unsavedRows, verdicts } from "./judge.js";
 
 const WINDOW = 120;
 const KEPT = 80;
@@ -108,7 +108,11 @@ export class ServerList extends Rows {
     // In a list of what is not judged, what was judged here is gone from the server's list, though still shown.
     if (this.narrowed()) await settled();
     const start = window * WINDOW - (this.narrowed() ? this.leftBehind(window * WINDOW) : 0);
-    const answer = await get("/api/list", { ...this.params, start, count: WINDOW });
+    // The answer may be older than what was judged here before and meanwhile.
+    const newer = unsavedRows();
+    const hear = (event) => newer.push(...event.detail);
+    verdicts.addEventListener("rows", hear);
+    const answer = await get("/api/list", { ...this.params, start, count: WINDOW }).finally(() => verdicts.removeEventListener("rows", hear));
     const gone = this.narrowed() ? this.leftBehind(Infinity) : 0;
     const total = answer.total + gone;
     const moved = this.known && total !== this.total;
@@ -116,6 +120,7 @@ export class ServerList extends Rows {
     this.left = answer.left;
     this.known = true;
     this.put(window * WINDOW, answer.rows);
+    this.patch(newer);
     this.tell(moved || window === 0 ? "size" : "rows");
   }
 

@@ -3,7 +3,7 @@
 import { h, number } from "./dom.js";
 
 const LABELS = 128;
-const SLANT = 48;
+const OVERHANG = 48; // of the name over the last column, which leans to the right
 const SMALLEST_LABELLED = 11;
 const SMALLEST_NUMBERED = 20;
 const LARGEST = 34;
@@ -53,13 +53,13 @@ export class Matrix {
     const width = this.element.clientWidth;
     if (!width || !this.rows) return;
     const across = Math.max(this.columns.length, 1);
-    const roomy = Math.floor((width - LABELS - SLANT) / across) >= SMALLEST_LABELLED;
-    const slant = roomy ? SLANT : 0; // for the last of the slanting names
+    const roomy = Math.floor((width - LABELS - OVERHANG) / across) >= SMALLEST_LABELLED;
     this.left = roomy ? LABELS : this.groups ? 96 : 8;
     this.top = roomy ? LABELS - 24 : this.groups ? 22 : 8;
-    const cell = Math.max(2, Math.min(LARGEST, (width - this.left - slant - 2) / across));
+    const right = roomy ? OVERHANG : 2;
+    const cell = Math.max(2, Math.min(LARGEST, (width - this.left - right) / across));
     this.cell = cell >= SMALLEST_LABELLED ? Math.floor(cell) : cell;
-    const size = [this.left + this.cell * across + slant + 2, this.top + this.cell * this.rows.length + 2];
+    const size = [this.left + this.cell * across + right, this.top + this.cell * this.rows.length + 2];
     const sharp = devicePixelRatio || 1;
     [this.canvas.width, this.canvas.height] = size.map((pixels) => Math.round(pixels * sharp));
     [this.canvas.style.width, this.canvas.style.height] = size.map((pixels) => `${pixels}px`);

@@ -1,0 +1,47 @@
+"""Fixtures: a store to look at, and a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import browsing
+from tests.support.coldframe import Catalogue, Coldframe, drawn, picture
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Coldframe, Catalogue]:
+    """A store with vectors, doubts and a plan; one finch is filed as a moth, and one class and file have names of HTML."""
+    folder = tmp_path_factory.mktemp("made")
+    catalogue = drawn(folder)
+    catalogue.rows[0]["label"] = "moth"
+    catalogue.add("odd-0", HOSTILE, picture("heron", 90), f"{HOSTILE.replace('/', '')}.png")
+    catalogue.write()
+    (catalogue.images / "vector.svg").write_text(
+        "<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+    )
+    catalogue.rows.append({"id": "svg", "file_path": "vector.svg", "label": "moth", "phylum": ""})
+    catalogue.write()
+    cf = Coldframe(folder / "store")
+    cf("ingest", catalogue.metadata, "--images", catalogue.images, "--id", "id", "--path", "file_path", code=3)
+    cf("embed", "mean-colour")
+    cf("score", "label-doubt")
+    cf("filter", "label-doubt", "--embedder", "mean-colour")
+    cf("split", "test", 0.2)
+    return cf, catalogue
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for the tests of a file."""
+    if reason := browsing.missing():
+        pytest.skip(reason)
+    with browsing.browsing() as one:
+        yield one
