@@ -86,7 +86,7 @@ bench-finetune: install
 bench-handover: install
 	$(BIN)/python -m tests.benchmarks.handover
 
-# The pages of "coldframe look": start, scrolling, verdicts, memory, and the keys that judging takes (ten minutes; needs Chromium and
+# The pages of "coldframe look": start, scrolling, verdicts, memory, and the keys that judging takes (five minutes; needs Chromium and
 # ../shared). Other counts, photographs and weights: make bench-look LOOK="IMAGES ROWS FOLDER WEIGHTS".
 bench-look: install
 	$(BIN)/python -m tests.benchmarks.look $(LOOK)
