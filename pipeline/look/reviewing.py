@@ -103,9 +103,13 @@ def positions(session: Session, board: Board, wanted: Wanted, given: Mapping[str
 
 def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
     """One picture: its story, its facts, typical pictures of its class, and its nearest."""
+    image_id = asked.needed(given, "id")
     with session.board() as board:
-        (at,) = board.positions([asked.needed(given, "id")])
-        story = why(board.snapshot, board.ids[at])
+        board.positions([image_id])
+    with session.telling() as snapshot:  # without the board: verdicts do not wait for it
+        story = why(snapshot, image_id)
+    with session.board() as board:
+        (at,) = board.positions([image_id])
         similar = session.similar(asked.text(given, "set") or None)
         label, suggested = board.labels[at], board.suggested[at]
         typical = similar.typical(label) if similar and label is not None else []

@@ -33,6 +33,8 @@ class Session:
         self._board = Board(snapshot, self._plan(plans_of(snapshot)))
         self.desk = Desk(store, config, self._board)
         self.thumbnails = Thumbnails(snapshot)
+        self._telling = threading.Lock()
+        self._told: Snapshot | None = None
         self._similar: dict[str, Similar] = {}
         self._readers: dict[str, Callable[[Sequence[str]], FloatMatrix]] = {}
         self.maps = Maps()
@@ -43,6 +45,17 @@ class Session:
         with self._lock:
             self._keep_up()
             yield self._board
+
+    @contextmanager
+    def telling(self) -> Iterator[Snapshot]:
+        """The moment of the board by another connection, for what takes longer than a verdict may wait."""
+        with self._telling:
+            number = self._board.snapshot.manifest.number
+            if self._told is None or self._told.manifest.number != number:
+                if self._told is not None:
+                    self._told.close()
+                self._told = self.store.snapshot(number)
+            yield self._told
 
     def similar(self, name: str | None) -> Similar | None:
         """The vectors of a feature set; None where the store has none. To be called with the board held."""
