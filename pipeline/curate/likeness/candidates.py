@@ -1,7 +1,7 @@
 """Candidates: pairs of contents that may be copies of each other, by their vectors and by their perceptual hashes.
 
-Vectors are compared as :mod:`pipeline.curate.nearest` says: all pairs up to 50,000. All pairs of hashes are compared, n² exclusive
-ors. Neither holds more than a block of n columns.
+Vectors are compared as :mod:`pipeline.curate.nearest` says: all pairs up to 50,000. All pairs of hashes are compared, n²
+exclusive ors. Neither holds more than a block of n columns.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ def tell(value: float) -> str:
 def score(vectors: Vectors, settings: Settings, feature_set: FeatureSet) -> npt.NDArray[np.float64]:
     """Mean cosine distance (0 to 2) of each content to its k nearest other contents, shape (n,).
 
-    Exact up to 50,000 contents, see :mod:`pipeline.curate.nearest`. Fewer neighbours where there are fewer contents; a content all alone scores 0.
+    Exact up to 50,000 contents, see :mod:`pipeline.curate.nearest`. Fewer neighbours where there are fewer contents; a content
+    all alone scores 0.
     """
     matrix = vectors.matrix
     count = len(matrix)
