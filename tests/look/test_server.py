@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.coldframe import Catalogue, Coldframe
+from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe
 from tests.support.looking import Looking, looking
 
 pytestmark = pytest.mark.slow
@@ -50,6 +51,13 @@ def test_what_a_page_needs_is_there(served: Looking) -> None:
     assert asked["total"] == len(asked["images"]) == 8
     assert served.get("/api/list?queue=failures")["rows"][0]["id"] == "svg"
     assert [row["id"] for row in served.get("/api/list?text=HERON-03")["rows"]] == ["heron-03"]
+
+
+def test_every_module_is_loaded_at_once(served: Looking) -> None:
+    """A module that is found in another one alone costs a journey to the server."""
+    page = served.send("GET", "/").body.decode()
+    modules = {file.name for file in (REPOSITORY / "pipeline" / "look" / "pages").glob("*.js")}
+    assert modules == set(re.findall(r'(?:src|href)="/static/(\w+\.js)"', page))
 
 
 REFUSED: dict[str, tuple[int, str, str, dict[str, str | None]]] = {
