@@ -20,6 +20,7 @@ from store.schemas import DEFAULT_PLAN
 from store.store import Snapshot, Store
 
 TEXT_NETWORK = "clip"
+WARM_AFTER = 3.0  # seconds
 
 
 class Session:
@@ -92,7 +93,12 @@ class Session:
         return self.thumbnails.picture(content_id)
 
     def warm(self, stop: threading.Event) -> None:
-        """Make the thumbnails that are not there, those of the first queues first, until ``stop`` is set."""
+        """Make the thumbnails that are not there, those of the first queues first, until ``stop`` is set.
+
+        Not at once: the first page has the machine to itself.
+        """
+        if stop.wait(WARM_AFTER):
+            return
         with self.board() as board:
             at = [int(one) for queue in board.queues.values() for one in queue.positions]
             contents = [board.contents[one] for one in dict.fromkeys([*at, *range(len(board.ids))])]
