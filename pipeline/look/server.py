@@ -46,9 +46,11 @@ def serve(
     Raises:
         ColdframeError: there is no such plan, or the address or port cannot be served.
     """
-    session = Session(store, config, settings.plan)
     token = secrets.token_urlsafe(24)
-    with contextlib.closing(_listen(settings)) as listening:
+    with (
+        contextlib.closing(_listen(settings)) as listening,
+        contextlib.closing(Session(store, config, settings.plan)) as session,
+    ):
         port = listening.getsockname()[1]
         names = {settings.host, *(("localhost",) if settings.host == HOME else ())}
         hosts = frozenset(f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in names)

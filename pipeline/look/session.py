@@ -116,6 +116,14 @@ class Session:
             self._wanted_plan = plan
             self._renew()
 
+    def close(self) -> None:
+        """Let go of the files that queries have opened."""
+        with self._lock:
+            self._board.snapshot.close()
+        with self._telling:
+            if self._told is not None:
+                self._told.close()
+
     def renew(self) -> None:
         """Read the store again, as after a replay."""
         with self._lock:

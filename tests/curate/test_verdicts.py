@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from store.schemas import SCHEMAS
 from tests.support.coldframe import Catalogue, Coldframe, date_later, parts_of, picture
 
 pytestmark = pytest.mark.slow
@@ -95,14 +94,6 @@ def test_a_path_of_several_images_is_refused(cf: Coldframe, catalogue: Catalogue
     cf.ingest(catalogue)
     said = cf("keep", catalogue.rows[0]["file_path"], "--why", "x", code=1).stderr
     assert "the path of several images (finch-00, finch-01): name one by its id" in said
-
-
-def test_a_score_without_a_value_is_not_told(ready: Coldframe) -> None:
-    row = ready.rows("select image_id, content_id from images where image_id = 'finch-00'")[0]
-    with ready.store.commit("test") as commit:
-        table = pa.Table.from_pylist([row | {"scorer": "knn", "value": None}], SCHEMAS["scores"])
-        commit.replace("scores", table, key="knn")
-    assert "knn" not in ready("why", "finch-00").stdout
 
 
 def test_why_tells_the_whole_story(cf: Coldframe, catalogue: Catalogue) -> None:

@@ -290,6 +290,7 @@ def test_a_scripted_person_needs_two_keys_a_picture(opened: Open, tmp_path: Path
     cf.ingest(catalogue)
     cf("embed", "mean-colour")
     cf("score", "label-doubt")
+    doubted = {row["image_id"] for row in cf.rows("select image_id from scores where suggested is not null")}
     true = {row["content_id"]: truth[row["image_id"]] for row in cf.rows("select content_id, image_id from images")}
     with looking(cf) as served:
         window = opened(served)
@@ -297,7 +298,6 @@ def test_a_scripted_person_needs_two_keys_a_picture(opened: Open, tmp_path: Path
         pressed = go_through(window, true, 60)
         soon(lambda: cf.value("select count(*) from verdict_history"), len(pressed))
         window.close()
-    doubted = {row["image_id"] for row in cf.rows("select image_id from scores where suggested is not null")}
     assert len(pressed) == len(doubted) >= 16
     assert sum(pressed) <= 2 * len(pressed)
     settled = {row["image_id"]: row["label"] for row in cf.rows("select image_id, label from images")}
@@ -514,6 +514,7 @@ def test_history_tells_verdicts_that_stand_and_that_do_not(window: Window, cf: C
     window.waits_for(re.compile("drop"), "#page")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(opened: Open, served: Looking, cf: Coldframe, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe

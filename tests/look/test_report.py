@@ -130,6 +130,7 @@ def test_nothing_of_a_store_is_a_tag(full: tuple[Coldframe, Catalogue]) -> None:
     assert "right\\u202eleft" in page
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_its_commands_make_the_same_again(full: tuple[Coldframe, Catalogue], tmp_path: Path) -> None:
     cf, _ = full
@@ -192,6 +193,7 @@ def test_in_a_notebook(full: tuple[Coldframe, Catalogue]) -> None:
     assert (found[0][1]["srcdoc"] or "").startswith(BEGIN)
 
 
+@pytest.mark.exhaustive
 def test_all_pictures_lie_beside_it(full: tuple[Coldframe, Catalogue], tmp_path: Path) -> None:
     cf, _ = full
     file = tmp_path / "whole.html"
@@ -346,6 +348,7 @@ def _put_run(store: Any, rows: list[tuple[str, str, str]], labels: list[str]) ->
             commit.replace(dataset, pa.Table.from_pylist(made, SCHEMAS[dataset]), key="made")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_thousand_pictures_are_small_and_soon_there(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

@@ -229,6 +229,7 @@ def test_each_sql_file_is_one_select_that_begins_with_its_grain(kind: str) -> No
 
 def test_each_sql_step_is_used() -> None:
     from pipeline.curate import why
+    from pipeline.curate.relations import RELATIONS
     from pipeline.ingest import inspection
 
     root = queries.folder().parent
@@ -236,6 +237,9 @@ def test_each_sql_step_is_used() -> None:
     by_section = {f"curate/why/{one}" for one in why.SECTIONS} | {
         f"ingest/inspect/{one}" for one in inspection.SECTIONS
     }
+    by_section |= {f"look/report/in_by_{relation}" for relation in RELATIONS}
     for name in queries.names("steps"):
         file = name.replace("-", "_")
-        assert f'"steps/{file}"' in sources or file in by_section, f"nothing runs sql/steps/{file}.sql"
+        of_report = f'"{file.removeprefix("look/report/")}"' if file.startswith("look/report/") else None
+        used = f'"steps/{file}"' in sources or file in by_section or (of_report is not None and of_report in sources)
+        assert used, f"nothing runs sql/steps/{file}.sql"

@@ -39,6 +39,7 @@ def truth(shared: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.exhaustive
 def test_every_row_is_accounted_for(wildlife: Coldframe, shared: Path) -> None:
     assert "FAILED" not in wildlife("verify", "--deep").stdout
     rows = truth(shared)
