@@ -110,7 +110,8 @@ def reader(snapshot: Snapshot, name: str, asker: str) -> Callable[[Sequence[str]
 
 
 def vectors(snapshot: Snapshot, name: str, view: int = 0) -> Vectors:
-    """The vectors of one view of a feature set for all images of the store, one row per content that has one.
+    """The vectors of one view of a feature set for all images of the store, one row per content that has one; none of a set that
+    does not exist.
 
     View 0 is the unaugmented picture; 1 and above are augmented.
 
@@ -119,7 +120,8 @@ def vectors(snapshot: Snapshot, name: str, view: int = 0) -> Vectors:
     """
     ids = snapshot.query("steps/embed/vector_ids", embedder=name, view=view)["content_id"].to_numpy().astype(object)
     known = Vectors(name, ids, np.zeros((0, 0), np.float32))
-    of_set = snapshot.rows("steps/embed/feature_set", embedder=name)[0]
+    of_set = snapshot.rows("steps/embed/feature_set", embedder=name)
+    dimensions = of_set[0]["dimensions"] if of_set else None  # no row, no vectors
     matrix = known.matrix
     # piece by piece into one matrix: a table of all vectors would need several copies in memory
     for rows in snapshot.stream("steps/embed/vectors", embedder=name, view=view):
@@ -127,14 +129,14 @@ def vectors(snapshot: Snapshot, name: str, view: int = 0) -> Vectors:
         piece, positions = piece[positions >= 0], positions[positions >= 0]
         if not len(piece):
             continue
-        check_vectors(name, ids[positions], piece, of_set["dimensions"])
+        check_vectors(name, ids[positions], piece, dimensions)
         if not len(matrix):
             matrix = np.empty((len(ids), piece.shape[1]), np.float32)
         matrix[positions] = piece
     return replace(known, matrix=matrix)
 
 
-def check_vectors(name: str, content_ids: Sequence[str], matrix: FloatMatrix, dimensions: int) -> None:
+def check_vectors(name: str, content_ids: Sequence[str], matrix: FloatMatrix, dimensions: int | None) -> None:
     """Check vectors of a feature set, shape (n, dimensions), of these contents: whatever is computed from them is then finite.
 
     Raises:
