@@ -51,16 +51,17 @@ def _label_doubt(known: Vectors, candidates: pa.Table, settings: Mapping[str, An
 
 @dataclass(frozen=True)
 class Relation:
-    """A relation: the settings that a rule has for it, and the function that makes it.
+    """A relation: the settings that a rule has for it, the function that makes it, and the column that rules compare.
 
     The function takes the vectors of a feature set, the candidates as ``image_id, content_id, label, split``, and the settings.
     """
 
     settings: type
     make: Callable[[Vectors, pa.Table, Mapping[str, Any]], pa.Table]
+    value: str
 
 
 RELATIONS: Mapping[str, Relation] = {
-    "centroid_distances": Relation(CentroidSettings, _centroid_distances),
-    "label_doubt": Relation(DoubtSettings, _label_doubt),
+    "centroid_distances": Relation(CentroidSettings, _centroid_distances, "distance"),
+    "label_doubt": Relation(DoubtSettings, _label_doubt, "doubt"),
 }

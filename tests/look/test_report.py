@@ -112,6 +112,24 @@ def test_every_section_is_there(full: tuple[Coldframe, Catalogue]) -> None:
     assert f"of which {kept} are left" in page
 
 
+@pytest.mark.parametrize(
+    ("rule", "setting"), [("label-doubt", ("--deviations", 0)), ("centroid", ("--percentile", 80))]
+)
+def test_what_a_rule_over_vectors_nearly_took_is_shown(
+    made: tuple[Coldframe, Catalogue], tmp_path: Path, rule: str, setting: tuple[object, ...]
+) -> None:
+    shutil.copytree(made[0].path, tmp_path / "store")
+    cf = Coldframe(tmp_path / "store")
+    cf("split", "test", 0.2, "--plan", "strict")
+    cf("filter", rule, *setting, "--embedder", "mean-colour", "--plan", "strict")
+    page = report(cf.path, plan="strict").html
+    section = page[page.index(f'id="rule-{rule}"') :].split("</section>")[0]
+    assert "Narrowly in" in section
+    left_in = section[section.index("Narrowly in") :]
+    kept = {row["image_id"] for row in cf.rows("select image_id from splits where plan = 'strict' and split = 'train'")}
+    assert any(one in left_in for one in kept)
+
+
 def test_nothing_of_a_store_is_a_tag(full: tuple[Coldframe, Catalogue]) -> None:
     page = report(full[0].path).html
     found = _Tags(page)

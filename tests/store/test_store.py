@@ -229,7 +229,6 @@ def test_each_sql_file_is_one_select_that_begins_with_its_grain(kind: str) -> No
 
 def test_each_sql_step_is_used() -> None:
     from pipeline.curate import why
-    from pipeline.curate.relations import RELATIONS
     from pipeline.ingest import inspection
 
     root = queries.folder().parent
@@ -237,7 +236,6 @@ def test_each_sql_step_is_used() -> None:
     by_section = {f"curate/why/{one}" for one in why.SECTIONS} | {
         f"ingest/inspect/{one}" for one in inspection.SECTIONS
     }
-    by_section |= {f"look/report/in_by_{relation}" for relation in RELATIONS}
     for name in queries.names("steps"):
         file = name.replace("-", "_")
         of_report = f'"{file.removeprefix("look/report/")}"' if file.startswith("look/report/") else None

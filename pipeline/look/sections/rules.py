@@ -11,6 +11,7 @@ import pyarrow as pa
 from pipeline.curate import rules as of_store
 from pipeline.curate import scorers
 from pipeline.curate.plans import Plan, from_store
+from pipeline.curate.relations import RELATIONS
 from pipeline.curate.state import State
 from pipeline.embed import contact_sheet
 from pipeline.look.page import Html, code, count, join, tag
@@ -175,7 +176,9 @@ def _of_relations(source: Source, plan: Plan, rules: list[str], most: int) -> di
         state.apply_rule(stage)
         if stage.name in rules:
             relation = of_store.relations(stage.name)[0]
-            found[stage.name] = source.rows(f"in_by_{relation}", most=most)
+            judged = source.snapshot.select(relation, "image_id", RELATIONS[relation].value)
+            source.snapshot.register("judged", judged.rename_columns(["image_id", "value"]))
+            found[stage.name] = source.rows("in_by_relation", most=most)
         if len(found) == len(rules):
             break
     return found
