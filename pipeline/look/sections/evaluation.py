@@ -31,7 +31,8 @@ def sections(source: Source) -> Iterator[Section | Missing]:
     key = {"run_id": run["run_id"], "evaluation": run["evaluation"], "split": run["split"]}
     mistakes = source.rows("mistakes", most=source.most(MISTAKES), **key)
     yield Section("mistakes", "Misclassified", _mistakes(source, run, mistakes))
-    yield Section("confusion", "Confusion", _confusion(source, source.rows("cells", **key), key))
+    cells = source.snapshot.rows("steps/look/cells", **key)
+    yield Section("confusion", "Confusion", _confusion(source, cells, key))
     yield Section("runs", "Runs", _runs(source, run))
 
 
