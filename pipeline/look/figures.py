@@ -8,16 +8,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-
 from pipeline.look import asked
 from pipeline.look.board import Board
+from pipeline.look.groups import groups_of_labels
 from pipeline.look.session import Session
+from pipeline.runs.taxonomy import is_rank
 from store.errors import ColdframeError
 
 MOST_CELLS = 5000
-# Columns of catalogues by which classes belong together, the coarsest that tells some apart first.
-TAXONOMY = ("kingdom", "phylum", "class", "order", "family", "genus", "group", "superclass")
 CURVES = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")
 
 
@@ -127,18 +125,10 @@ def _evaluation(board: Board, given: Mapping[str, Any]) -> tuple[str, dict[str, 
 
 def _groups(board: Board) -> tuple[str | None, dict[str, str | None]]:
     """The column of the catalogue that puts classes into several groups, and the group of each class."""
-    columns = {name.lower(): name for name in board.snapshot.columns("images")}
-    for one in TAXONOMY:
-        if one not in columns:
-            continue
-        values = board.snapshot.select("images", "image_id", columns[one])
-        shown = pa.table({"image_id": values["image_id"], "value": values[columns[one]].cast(pa.string())})
-        board.snapshot.register("groups_of_images", shown)
-        group_of: dict[str, str | None] = {}
-        for row in board.snapshot.rows("steps/look/taxonomy"):
-            group_of.setdefault(row["label"], row["class_group"])
+    for column in filter(is_rank, board.snapshot.columns("images")):
+        group_of: dict[str, str | None] = dict(groups_of_labels(board.snapshot, column))
         if 1 < len(set(group_of.values())) < len(group_of):
-            return columns[one], group_of
+            return column, group_of
     return None, {}
 
 

@@ -117,9 +117,9 @@ def _misclassified(board: Board) -> Queue | None:
 def _narrowly_in(board: Board) -> Queue | None:
     if board.plan is None:
         return None
-    rows = board.snapshot.rows("steps/look/near_threshold", plan=board.plan)
+    rows = board.snapshot.rows("steps/look/near_threshold", plan=board.plan, most=NARROW)
     said: dict[int, str] = {}
-    for row in rows[:NARROW]:
+    for row in rows:
         at = board.place.get(row["image_id"])
         if at is not None:
             said.setdefault(at, f"{row['rule']} {number(row['value'])}, threshold {number(row['threshold'])}")

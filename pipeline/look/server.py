@@ -30,7 +30,7 @@ class Settings:
 
     host: str = setting(HOME, "Address to serve; any but this machine's own lets others in.", metavar="ADDRESS")
     port: int = setting(0, "Port to serve; 0: any that is free.", least=0, most=65535)
-    plan: str | None = setting(None, "Plan to show.", metavar="PLAN", default_text="default, or the only one")
+    plan: str | None = setting(None, "Plan to show.", metavar="PLAN", default_text="default, or the first")
 
 
 def serve(

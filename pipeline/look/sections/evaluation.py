@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from pipeline.look import plots
+from pipeline.look.groups import groups_of_labels
 from pipeline.look.page import Html, code, count, join, percent, table, tag
 from pipeline.look.source import Missing, Section, Source, case, cut, gallery, mosaic, named
 from pipeline.runs.taxonomy import is_rank
-from store.schemas import as_text
 
 MISTAKES, PAIRS = 16, 8
 MOST_CLASSES = 26  # of a matrix of classes; more are put into groups, or the most confused are shown
@@ -126,10 +124,7 @@ def _groups(source: Source, labels: Sequence[str]) -> tuple[dict[str, str], str 
     for column in source.snapshot.columns("images"):
         if not is_rank(column):
             continue
-        values = source.snapshot.select("images", "image_id", column)
-        shown = pa.table({"image_id": values["image_id"], "value": as_text(values[column])})
-        source.snapshot.register("values_by_image", shown)
-        found = {row["label"]: row["value"] for row in source.rows("values_of_labels")}
+        found = groups_of_labels(source.snapshot, column)
         groups = {label: found.get(label, "(none)") for label in labels}
         number = len(set(groups.values()))
         if 1 < number <= MOST_CLASSES and number > len(set(best[0].values())):

@@ -19,4 +19,4 @@ join spread as d on d.scorer = t.rule
 join data.curation as c on c.image_id = s.image_id and c.plan = $plan and c.rule is null
 where isfinite(s.value) and (s.value < t.threshold) <> t.takes_low
 order by distance, s.image_id
-limit 500
+limit $most
