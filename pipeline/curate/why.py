@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -27,11 +28,17 @@ def why(snapshot: Snapshot, given: str) -> dict[str, Any]:
         if not failures:
             raise
         return {"image": {"image_id": failures[0]["image_id"], "path": failures[0]["path"]}, "failures": failures}
-    story: dict[str, Any] = {"image": snapshot.rows("steps/curate/why/image", image_id=image_id)[0]}
-    story["failures"] = snapshot.rows("steps/ingest/find_failure", name=image_id)
+    return story(snapshot, image_id)
+
+
+def story(snapshot: Snapshot, image_id: str, sections: Collection[str] = SECTIONS) -> dict[str, Any]:
+    """The story of an image of the store by its id, as JSON types; sections that are not asked for are empty."""
+    told: dict[str, Any] = {"image": snapshot.rows("steps/curate/why/image", image_id=image_id)[0]}
+    told["failures"] = snapshot.rows("steps/ingest/find_failure", name=image_id)
     for section in SECTIONS:
-        story[section] = snapshot.rows(f"steps/curate/why/{section}", image_id=image_id)
-    return story
+        asked = section in sections
+        told[section] = snapshot.rows(f"steps/curate/why/{section}", image_id=image_id) if asked else []
+    return told
 
 
 def tell(story: dict[str, Any]) -> list[str]:

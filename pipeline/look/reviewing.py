@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.curate.why import tell, why
+from pipeline.curate.why import story, tell
 from pipeline.embed import feature_sets
 from pipeline.look import asked, figures
 from pipeline.look.board import Board, Wanted
@@ -14,6 +14,8 @@ from pipeline.look.session import Session, plans_of
 from store.errors import ColdframeError
 
 SEARCHED = 200
+# Of what is known of a picture; its place among all suspects is what the queues are for.
+TOLD = ("copies", "verdicts", "scores", "plans", "predictions")
 # Columns that are shown elsewhere, or that say nothing to a person.
 NOT_FACTS = {"image_id", "content_id", "phash", "label", "given_label", "path"}
 
@@ -107,7 +109,7 @@ def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
     with session.board() as board:
         board.positions([image_id])
     with session.telling() as snapshot:  # without the board: verdicts do not wait for it
-        story = why(snapshot, image_id)
+        known = story(snapshot, image_id, TOLD)
     with session.board() as board:
         (at,) = board.positions([image_id])
         similar = session.similar(asked.text(given, "set") or None)
@@ -116,13 +118,13 @@ def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         of_suggested = similar.typical(suggested) if similar and suggested not in (None, label) else []
         nearest = similar.nearest(at) if similar else []
         facts = [
-            [name, str(value)] for name, value in story["image"].items() if name not in NOT_FACTS and value is not None
+            [name, str(value)] for name, value in known["image"].items() if name not in NOT_FACTS and value is not None
         ]
         return {
             "row": board.row(at),
             "path": board.paths[at],
             "headline": headline(board, at),
-            "story": _sentences(story),
+            "story": _sentences(known),
             "facts": facts,
             "typical": [board.row(one) for one in typical if one != at],
             "typical_suggested": [board.row(one) for one in of_suggested],
@@ -131,10 +133,10 @@ def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         }
 
 
-def _sentences(story: Mapping[str, Any]) -> list[str]:
+def _sentences(known: Mapping[str, Any]) -> list[str]:
     """Why a picture is in or out: what stands, without what the page shows elsewhere."""
-    standing = [row for row in story["verdicts"] if row["stands"] and row["verdict"] != "unset"]
-    lines = tell({**story, "image": {"image_id": ""}, "verdicts": standing, "embeddings": []})[1:]
+    standing = [row for row in known["verdicts"] if row["stands"] and row["verdict"] != "unset"]
+    lines = tell({**known, "image": {"image_id": ""}, "verdicts": standing})[1:]
     return [line[0].upper() + line[1:] for line in lines]
 
 
