@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -51,7 +51,7 @@ def tell(story: dict[str, Any]) -> list[str]:
     if "plans" not in story:
         return [*lines, "it is not an image of the store: out of every plan"]
     for copy in story["copies"]:
-        lines.append(_copy(copy, image["image_id"]))
+        lines.append(tell_copy(copy, image["image_id"]))
     for verdict in story["verdicts"]:
         stale = " (stale: the bytes have changed since)" if verdict["is_stale"] else ""
         stands = "stands" if verdict["stands"] else "replaced by a later one"
@@ -89,7 +89,8 @@ def _scored(row: dict[str, Any]) -> str:
     return f"score {row['scorer']}: {row['value']:.6g}{told}, higher than {share} of images"
 
 
-def _copy(row: dict[str, Any], image_id: str) -> str:
+def tell_copy(row: Mapping[str, Any], image_id: str) -> str:
+    """One copy relation of an image in words."""
     if row["kind"] == "exact":
         return f"exact copy: {row['image_id']} is a copy of {row['original_id']}"
     is_copy = row["image_id"] == image_id

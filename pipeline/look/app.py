@@ -59,12 +59,13 @@ CHANGE: dict[str, Callable[[Session, Given], Any]] = {
 }
 
 
-def make(session: Session, *, token: str, hosts: frozenset[str]) -> App:
+def make(session: Session, *, token: str, hosts: frozenset[str], port: int) -> App:
     """The whole app, with its guard.
 
     Args:
         token: what opens a session.
         hosts: the values of the header Host that are served, each with its port.
+        port: the port that is served.
     """
     large = CapacityLimiter(LARGE_AT_ONCE)
     routes = [
@@ -78,7 +79,7 @@ def make(session: Session, *, token: str, hosts: frozenset[str]) -> App:
             for path, answer in CHANGE.items()
         ),
     ]
-    return Guard(Starlette(routes=routes), token=token, hosts=hosts)
+    return Guard(Starlette(routes=routes), token=token, hosts=hosts, port=port)
 
 
 async def _page(request: Request) -> Response:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.look.queues import Queue, queues
+from pipeline.look.queues import KEYS, RULE, Queue, queues
 from store.errors import ColdframeError
 from store.store import Snapshot
 
@@ -119,9 +119,11 @@ class Board:
         if key == "judged":
             judged = np.flatnonzero(self.verdicts != None)  # noqa: E711
             return judged[sorted(range(len(judged)), key=lambda at: self.judged_at[judged[at]], reverse=True)]
-        if key not in self.queues:
-            raise ColdframeError(f"{key}: no such list")
-        return self.queues[key].positions
+        if key in self.queues:
+            return self.queues[key].positions
+        if key in KEYS or key.startswith(RULE):  # a queue that is empty, perhaps since the last replay
+            return np.array([], np.int64)
+        raise ColdframeError(f"{key}: no such list")
 
     def _sorted(self, at: Positions, sort: str) -> Positions:
         if not sort:
@@ -135,20 +137,29 @@ class Board:
     def row(self, position: int, queue: str = "") -> dict[str, Any]:
         """An image as lists show it."""
         where = self.queues.get(queue)
+        is_in_queue = where is not None and position in where.places
         shown = {
             "id": self.ids[position],
             "content": self.contents[position],
             "label": self.labels[position],
             "given": self.given[position] if self.given[position] != self.labels[position] else None,
-            "suggested": self.suggested[position],
+            "suggested": self.suggested_for(position, queue),
             "split": self.splits[position],
             "rule": self.rules[position],
             "verdict": self.verdicts[position],
-            "note": where.note(position) if where else self.note(position),
+            "note": where.note(position) if where and is_in_queue else self.note(position),
         }
-        if where and where.stacks:
+        if where and where.stacks and is_in_queue:
             shown["stack"] = where.stack_of[position]
         return shown
+
+    def suggested_for(self, position: int, queue: str) -> str | None:
+        """The class that an image may belong to, by what puts it into a queue, else by its neighbours."""
+        where = self.queues.get(queue)
+        if where is not None and where.suggest is not None and position in where.places:
+            return where.suggest(position)
+        suggested: str | None = self.suggested[position]
+        return suggested
 
     def note(self, position: int) -> str:
         """Where an image is, in a few words."""

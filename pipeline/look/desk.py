@@ -23,7 +23,7 @@ from store.store import Snapshot, Store
 MOST_TEXT = 1000  # characters of a label or a reason
 MOST_SHOWN = 200  # rows of an answer
 ERRORS = ("misclassified", "cell", "compare")  # lists of what runs get wrong
-LOOKED_AT, ERROR_OF_TEST = "looked at", "looked at as an error of a run, in a split that measures it"
+LOOKED_AT, ERROR_OF_TEST = "looked at", "looked at because a run got it wrong, in a split that measures runs"
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,27 @@ class Desk:
     """
 
     def __init__(self, store: Store, config: Config, board: Board) -> None:
-        self.board, self.acts = board, list[Act]()
+        self.acts = list[Act]()
         self.ledger = Ledger(store, board)
         self._store, self._config = store, config
         self._lock = threading.Lock()
+        self._see(board)
 
     def sit_at(self, board: Board) -> None:
         """Go on with another board, of a later moment."""
-        self.board = board
         self.ledger.turn_to(board)
+        self._see(board)
+
+    def _see(self, board: Board) -> None:
+        self.board = board
+        rows = board.snapshot.rows("steps/look/judged_errors", why=ERROR_OF_TEST)
+        self._errors = {row["image_id"] for row in rows}
 
     @property
     def errors_judged(self) -> int:
         """Pictures of a split that measures runs that were judged because a run erred: a score on the rest flatters."""
-        return int(sum(one == ERROR_OF_TEST for one in self.board.reasons))
+        place, verdicts = self.board.place, self.board.verdicts
+        return sum(one in place and verdicts[place[one]] is not None for one in self._errors)
 
     def judge(self, positions: Sequence[int], verdict: str, label: str | None, why: str | None, queue: str) -> str:
         """Record a verdict on images; a remark for the person, empty if there is none.
@@ -73,6 +80,7 @@ class Desk:
             before = {board.ids[at]: self.ledger.standing(at) for at in chosen}
             reason = why or LOOKED_AT
             self.ledger.record([Entry(at, verdict, label, ERROR_OF_TEST if at in erred else reason) for at in chosen])
+            self._errors |= {board.ids[at] for at in erred}
             self.acts.append(Act(f"{verdict} of {_pictures(len(before))}", before))
         if not erred:
             return ""
@@ -140,6 +148,8 @@ class Desk:
         for text in (label, why):
             if text is not None and (not text.strip() or len(text) > MOST_TEXT or "\0" in text):
                 raise ColdframeError(f"a label or a reason has 1 to {MOST_TEXT} characters, and none that is NUL")
+        if label is not None and label != label.strip() and label not in self.board.labels:
+            raise ColdframeError(f"{label!r}: a new class neither begins nor ends with a blank")
 
 
 def _pictures(count: int) -> str:

@@ -13,7 +13,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
-COOKIE = "coldframe_look"
+import anyio
+
+COOKIE = "coldframe_look"  # with the port: cookies of one host are shared by all of its ports
+MOST_AWAY, AWAY_SECONDS = 1 << 16, 0.5  # of the body of a request that is refused
 MOST_BODY = 16 << 20  # bytes: a few hundred thousand ids
 HEADERS = {
     "content-security-policy": (
@@ -37,9 +40,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Guard:
     """An ASGI app before another one: it answers what must not reach that one, and adds headers to what comes back."""
 
-    def __init__(self, app: App, *, token: str, hosts: frozenset[str]) -> None:
+    def __init__(self, app: App, *, token: str, hosts: frozenset[str], port: int) -> None:
         """``hosts``: the values of the header Host that are served, each with its port."""
         self._app, self._token, self._hosts = app, token, hosts
+        self._cookie = f"{COOKIE}_{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -56,6 +60,7 @@ class Guard:
         if status == 200 and self._opens(scope):
             await self._let_in(send)
         elif status != 200:
+            await _read_away(receive)
             await _answer(send, status, message)
         else:
             await self._app(scope, _bounded(receive), _with_headers(send))
@@ -91,14 +96,25 @@ class Guard:
 
     def _is_known(self, headers: dict[str, list[str]]) -> bool:
         pairs = [pair.strip().partition("=") for line in headers.get("cookie", []) for pair in line.split(";")]
-        given = [value for name, _, value in pairs if name == COOKIE]
+        given = [value for name, _, value in pairs if name == self._cookie]
         return len(given) == 1 and hmac.compare_digest(given[0].encode(), self._token.encode())
 
     async def _let_in(self, send: Send) -> None:
-        cookie = f"{COOKIE}={self._token}; Path=/; HttpOnly; SameSite=Strict"
+        cookie = f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict"
         headers = {"location": "/", "set-cookie": cookie, "cache-control": "no-store", **HEADERS}
         await send({"type": "http.response.start", "status": 303, "headers": _encoded(headers)})
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _read_away(receive: Receive) -> None:
+    """Read a body that nobody asked for: a connection that is closed before would be reset, and the answer lost."""
+    seen = 0
+    with anyio.move_on_after(AWAY_SECONDS):
+        while seen <= MOST_AWAY:
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if not message.get("more_body"):
+                return
 
 
 async def _answer(send: Send, status: int, message: str) -> None:

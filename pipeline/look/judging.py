@@ -70,10 +70,24 @@ def choose_plan(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def replay(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What a replay of the plan changes; it is committed where ``preview`` is false."""
+    """What a replay of the plan changes; it is committed where ``preview`` is false.
+
+    Raises:
+        Conflict: something has changed since the preview of which ``expect`` is the moment.
+        ColdframeError: as :meth:`pipeline.look.desk.Desk.preview`.
+    """
     is_preview = given.get("preview", True) is not False
+    if not is_preview:
+        with session.board():
+            if given.get("expect") not in (None, session.desk.ledger.newest):
+                raise Conflict("something was judged since: look again at what would change")
+            session.desk.replay()
+            session.renew()
+        return {}
+    with session.board():
+        moment = session.desk.ledger.newest
+    replayed, changes = session.desk.preview()  # without the board: verdicts do not wait for it
     with session.board() as board:
-        replayed, changes = session.desk.preview()
         after = {row["image_id"]: row for row in replayed.curation.select(["image_id", "rule", "split"]).to_pylist()}
         moved = [at for at in range(len(board.ids)) if _is_other(board, at, after.get(board.ids[at]))]
         others = [at for at in moved if board.verdicts[at] is None]
@@ -83,7 +97,8 @@ def replay(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
             if row["goes"] or row["comes_back"] or row["label"] == "(all)"
         ]
         every = by_class.pop() if by_class else {"before": 0, "after": 0}
-        answer = {
+        return {
+            "moment": moment,
             "plan": board.plan,
             "kept_before": every["before"],
             "kept_after": every["after"],
@@ -92,10 +107,6 @@ def replay(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
             "sentence": _sentence(replayed, len(moved) - len(others), len(others)),
             "rows": [board.row(at) for at in others[:SHOWN_OTHERS]],
         }
-        if not is_preview:
-            session.desk.replay()
-            session.renew()
-        return answer
 
 
 def _is_other(board: Board, at: int, after: Mapping[str, Any] | None) -> bool:

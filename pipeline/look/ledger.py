@@ -41,12 +41,13 @@ class Ledger:
 
     Attributes:
         newest: the number of the newest moment that the board knows of.
-        pending: verdicts that no replay of the plan has taken up.
     """
 
     def __init__(self, store: Store, board: Board) -> None:
         self._store = store
         self._commits = 0
+        self._replayed: datetime | None = None
+        self._stood: dict[str, Standing | None] = {}
         self.turn_to(board)
 
     def turn_to(self, board: Board) -> None:
@@ -55,7 +56,17 @@ class Ledger:
         self._corrected = {row["content_id"]: row["label"] for row in board.snapshot.rows("steps/look/corrections")}
         last = board.snapshot.rows("steps/look/last_verdict", plan=board.plan or "")[0]
         self._latest: datetime | None = last["latest"]
-        self.pending: int = last["pending"]
+        if last["replayed"] != self._replayed:
+            self._stood.clear()
+        self._replayed = last["replayed"]
+        for row in board.snapshot.rows("steps/look/judged_since", plan=board.plan or ""):
+            self._stood.setdefault(row["image_id"], None)  # judged by somebody else: as what, is not known
+
+    @property
+    def pending(self) -> int:
+        """Images that stand otherwise than when the plan was last replayed: what was taken back does not count."""
+        place = self._board.place
+        return sum(one in place and self.standing(place[one]) != was for one, was in self._stood.items())
 
     def standing(self, position: int) -> Standing:
         """What stands of an image."""
@@ -69,6 +80,7 @@ class Ledger:
         if self._latest is not None and self._latest >= moment:  # a clock may have been ahead
             moment = self._latest + timedelta(microseconds=1)
         listed = []
+        stood: dict[str, Standing | None] = {}
         for one in entries:
             given = {
                 "image_id": board.ids[one.position],
@@ -76,12 +88,13 @@ class Ledger:
                 "label": one.label,
             }
             listed.append(given | {"verdict": one.verdict, "why": one.why, "created_at": moment})
+            stood.setdefault(board.ids[one.position], self.standing(one.position))
             moment += timedelta(microseconds=1)
         with self._store.commit(entries[0].verdict) as commit:
             commit.append("verdicts", pa.Table.from_pylist(listed, SCHEMAS["verdicts"]))
         self._note_moment()
         self._latest = moment
-        self.pending += len(entries)
+        self._stood = stood | self._stood
         self._show(entries, moment)
         self._commits += 1
         if self._commits % MERGE_EVERY == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +20,7 @@ class Maps:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._making: dict[str, threading.Thread] = {}
+        self._stages: dict[str, tuple[str, float]] = {}
         self._made: dict[str, Points] = {}
         self._failed: dict[str, str] = {}
 
@@ -45,7 +47,19 @@ class Maps:
                 return
             thread = threading.Thread(target=self._run, args=(digest, work), daemon=True)
             self._making[digest] = thread
+            self._stages[digest] = ("", time.monotonic())
         thread.start()
+
+    def begin(self, digest: str, stage: str) -> None:
+        """Say what is done for a map from now on."""
+        with self._lock:
+            self._stages[digest] = (stage, self._stages[digest][1])
+
+    def progress(self, digest: str) -> tuple[str, int]:
+        """What is done for a map just now, and the seconds since it was begun."""
+        with self._lock:
+            stage, begun = self._stages.get(digest, ("", time.monotonic()))
+            return stage, int(time.monotonic() - begun)
 
     def _run(self, digest: str, work: Callable[[], Points]) -> None:
         try:

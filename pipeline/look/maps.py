@@ -40,7 +40,8 @@ def state(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
             return {"state": "ready", "count": len(board.ids), "digest": digest}
         unit = similar.unit
         session.maps.make(digest, lambda: _made(session, digest, unit, method))
-        return {"state": "making", "share": None}
+        stage, seconds = session.maps.progress(digest)
+        return {"state": "making", "stage": stage, "seconds": seconds}
 
 
 def points(session: Session, given: Mapping[str, str]) -> bytes:
@@ -64,6 +65,7 @@ def facts(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
             ("labels", "label", board.labels),
             ("splits", "split", board.splits),
             ("rules", "rule", board.rules),
+            ("verdicts", "verdict", board.verdicts),
         ):
             names = sorted({one for one in column if one is not None})
             place = {one: at for at, one in enumerate(names)}
@@ -97,8 +99,14 @@ def _kept(session: Session, digest: str, count: int) -> Points | None:
 def _made(session: Session, digest: str, unit: Points, method: str) -> Points:
     from sklearn.decomposition import PCA
 
+    session.maps.begin(digest, f"{len(unit):,} vectors are made shorter")
     low = PCA(min(COMPONENTS, *unit.shape), svd_solver="randomized", random_state=0).fit_transform(unit)
-    found = _scaled(low[:, :2] if method == "pca" or len(low) < 4 else _tsne(low))
+    if method == "pca" or len(low) < 4:
+        found = _scaled(low[:, :2])
+    else:
+        laid = min(len(low), MOST_TSNE)
+        session.maps.begin(digest, f"{laid:,} pictures are laid beside those that are like them")
+        found = _scaled(_tsne(low))
     buffer = io.BytesIO()
     np.save(buffer, found, allow_pickle=False)
     try:

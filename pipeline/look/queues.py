@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 Positions = npt.NDArray[np.int64]
 
 WANTED_LESS = 0.5  # of the sum of wanted ImageNet classes
-NARROW = 200  # pictures on each side of a threshold
+DOUBT = "doubt"
+KEYS = (DOUBT, "off-topic", "misclassified", "narrowly-in", "narrowly-out", "copies")
+RULE = "rule:"  # before the name of a rule, for the queue of what it takes out
+NARROW = 200  # pictures on each side of a threshold, at most
+NEAR = 0.25  # the share of what a rule takes out that counts as close to its threshold
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Queue:
     Attributes:
         note: a line on the picture at a position.
         stack_of: by position, for a list in which pictures that belong together follow each other.
-        run: the run whose errors they are, and its evaluation.
+        suggest: the class that the picture at a position may belong to.
     """
 
     key: str
@@ -34,7 +39,12 @@ class Queue:
     positions: Positions
     note: Callable[[int], str]
     stack_of: Mapping[int, int] = field(default_factory=dict)
-    run: tuple[str, str] | None = None
+    suggest: Callable[[int], str | None] | None = None
+
+    @cached_property
+    def places(self) -> frozenset[int]:
+        """The positions, to be looked up."""
+        return frozenset(self.positions.tolist())
 
     @property
     def stacks(self) -> bool:
@@ -44,12 +54,13 @@ class Queue:
 
 def queues(board: Board, columns: Mapping[str, npt.NDArray[np.object_]]) -> Iterator[Queue]:
     """The queues that have pictures, in the order in which they are worth a look."""
+    distances = _near(board)
     made = [
         _doubted(board),
         _off_topic(board, columns),
         _misclassified(board),
-        _narrowly_in(board),
-        _narrowly_out(board),
+        _narrowly_in(board, distances),
+        _narrowly_out(board, distances),
         *_by_rule(board),
         _copies(board),
     ]
@@ -65,7 +76,7 @@ def _doubted(board: Board) -> Queue:
     has = [at for at, one in enumerate(board.suggested) if one is not None and board.doubts[at] is not None]
     order = sorted(has, key=lambda at: (-board.doubts[at], board.ids[at]))
     return Queue(
-        "doubt",
+        DOUBT,
         "Neighbours disagree",
         "The pictures most like it are filed under another class. The most doubtful come first.",
         np.array(order, np.int64),
@@ -109,45 +120,53 @@ def _misclassified(board: Board) -> Queue | None:
         "Misclassified",
         "The newest run that was evaluated tells them wrongly. The surest errors come first.",
         np.array(list(said), np.int64),
-        lambda at: f"taken for {said[at]['predicted']} at {100 * said[at]['probability']:.0f} %",
-        run=(run_id, evaluation),
+        lambda at: f"{100 * said[at]['probability']:.0f} % {said[at]['predicted']}",
+        suggest=lambda at: str(said[at]["predicted"]),
     )
 
 
-def _narrowly_in(board: Board) -> Queue | None:
+def _narrowly_in(board: Board, distances: Mapping[str, float]) -> Queue | None:
     if board.plan is None:
         return None
     rows = board.snapshot.rows("steps/look/near_threshold", plan=board.plan, most=NARROW)
     said: dict[int, str] = {}
     for row in rows:
         at = board.place.get(row["image_id"])
-        if at is not None:
-            said.setdefault(at, f"{row['rule']} {number(row['value'])}, threshold {number(row['threshold'])}")
+        if at is not None and abs(row["value"] - row["threshold"]) <= distances.get(row["rule"], 0.0):
+            said.setdefault(at, f"{number(row['value'])}, the limit of {row['rule']} is {number(row['threshold'])}")
     return Queue(
         "narrowly-in",
         "Narrowly in",
-        "Kept, but close to the threshold of a rule. The closest come first.",
+        "Kept, but close to the limit of a rule that goes by scores. The closest come first.",
         np.array(list(said), np.int64),
         said.__getitem__,
     )
 
 
-def _narrowly_out(board: Board) -> Queue:
-    out = [at for at in range(len(board.ids)) if board.values[at] is not None and board.thresholds[at] is not None]
-    spread: dict[str, float] = {}
-    for rule in {board.rules[at] for at in out}:
-        of_rule = [board.values[at] - board.thresholds[at] for at in out if board.rules[at] == rule]
-        spread[rule] = float(np.median(np.abs(of_rule))) or 1.0
-    order = sorted(
-        out, key=lambda at: (abs(board.values[at] - board.thresholds[at]) / spread[str(board.rules[at])], board.ids[at])
-    )
+def _narrowly_out(board: Board, distances: Mapping[str, float]) -> Queue:
+    near: dict[int, float] = {}
+    for at in range(len(board.ids)):
+        if board.values[at] is not None and board.thresholds[at] is not None:
+            distance, most = _beyond(board, at), distances[str(board.rules[at])]
+            if distance <= most:
+                near[at] = distance / most if most else 0.0
+    order = sorted(near, key=lambda at: (near[at], board.ids[at]))
     return Queue(
         "narrowly-out",
         "Narrowly out",
-        "Taken out, but close to the threshold of the rule. The closest come first.",
+        "Taken out, but close to the limit of the rule. The closest come first.",
         np.array(order[:NARROW], np.int64),
         lambda at: _by_how_much(board, at),
     )
+
+
+def _near(board: Board) -> dict[str, float]:
+    """By rule, how far from its threshold still counts as close: as far as the closest quarter of what it takes out."""
+    beyond: dict[str, list[float]] = {}
+    for at, rule in enumerate(board.rules):
+        if rule is not None and board.values[at] is not None and board.thresholds[at] is not None:
+            beyond.setdefault(rule, []).append(_beyond(board, at))
+    return {rule: float(np.quantile(distances, NEAR)) for rule, distances in beyond.items()}
 
 
 def _by_rule(board: Board) -> Iterator[Queue]:
@@ -156,7 +175,7 @@ def _by_rule(board: Board) -> Iterator[Queue]:
         of_rule = [at for at in range(len(board.ids)) if board.rules[at] == rule]
         order = sorted(of_rule, key=lambda at: (-_beyond(board, at), board.ids[at]))
         yield Queue(
-            f"rule:{rule}",
+            f"{RULE}{rule}",
             f"Out by {rule}",
             f"What the rule {rule} takes out. The worst come first.",
             np.array(order, np.int64),
@@ -173,8 +192,9 @@ def _beyond(board: Board, at: int) -> float:
 def _by_how_much(board: Board, at: int) -> str:
     if board.values[at] is None:
         return f"{board.rules[at]}"
-    threshold = "" if board.thresholds[at] is None else f", threshold {number(board.thresholds[at])}"
-    return f"{board.rules[at]} {number(board.values[at])}{threshold}"
+    if board.thresholds[at] is None:
+        return f"{board.rules[at]} {number(board.values[at])}"
+    return f"{number(board.values[at])}, the limit of {board.rules[at]} is {number(board.thresholds[at])}"
 
 
 def _copies(board: Board) -> Queue:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.curate.why import story, tell
+from pipeline.curate.why import story
 from pipeline.embed import feature_sets
-from pipeline.look import asked, figures
+from pipeline.look import asked, figures, telling
 from pipeline.look.board import Board, Wanted
 from pipeline.look.session import Session, plans_of
 from store.errors import ColdframeError
@@ -106,6 +106,7 @@ def positions(session: Session, board: Board, wanted: Wanted, given: Mapping[str
 def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
     """One picture: its story, its facts, typical pictures of its class, and its nearest."""
     image_id = asked.needed(given, "id")
+    queue, predicted = asked.text(given, "queue"), asked.text(given, "predicted")
     with session.board() as board:
         board.positions([image_id])
     with session.telling() as snapshot:  # without the board: verdicts do not wait for it
@@ -113,7 +114,7 @@ def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
     with session.board() as board:
         (at,) = board.positions([image_id])
         similar = session.similar(asked.text(given, "set") or None)
-        label, suggested = board.labels[at], board.suggested[at]
+        label, suggested = board.labels[at], predicted or board.suggested_for(at, queue)
         typical = similar.typical(label) if similar and label is not None else []
         of_suggested = similar.typical(suggested) if similar and suggested not in (None, label) else []
         nearest = similar.nearest(at) if similar else []
@@ -121,10 +122,11 @@ def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
             [name, str(value)] for name, value in known["image"].items() if name not in NOT_FACTS and value is not None
         ]
         return {
-            "row": board.row(at),
+            "row": board.row(at, queue) | {"suggested": suggested},
             "path": board.paths[at],
-            "headline": headline(board, at),
-            "story": _sentences(known),
+            "headline": telling.headline(board, at, queue, predicted),
+            "story": telling.sentences(board, at, known),
+            "details": telling.details(known),
             "facts": facts,
             "typical": [board.row(one) for one in typical if one != at],
             "typical_suggested": [board.row(one) for one in of_suggested],
@@ -133,34 +135,15 @@ def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         }
 
 
-def _sentences(known: Mapping[str, Any]) -> list[str]:
-    """Why a picture is in or out: what stands, without what the page shows elsewhere."""
-    standing = [row for row in known["verdicts"] if row["stands"] and row["verdict"] != "unset"]
-    lines = tell({**known, "image": {"image_id": ""}, "verdicts": standing})[1:]
-    return [line[0].upper() + line[1:] for line in lines]
-
-
-def headline(board: Board, at: int) -> str:
-    """One sentence on why a picture is worth a look."""
-    label, suggested = board.labels[at], board.suggested[at]
-    filed = f"filed as {label}" if label is not None else "not labelled"
-    if board.verdicts[at] is not None:
-        said = {"keep": "You keep it", "drop": "You drop it", "relabel": "You gave it its label"}[board.verdicts[at]]
-        return f"{said}; {filed}."
-    if suggested not in (None, label):
-        return f"Looks like {suggested}, {filed}: {board.evidence[at]}."
-    note = board.note(at)
-    return f"{filed[0].upper()}{filed[1:]}{', ' + note if note else ''}."
-
-
 def search(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
     """Pictures that a text describes, by a CLIP set, the most like it first."""
     words = asked.needed(given, "text")
-    with session.board() as board:
+    with session.board():
         name = asked.text(given, "set") or session.text_set()
-        if name is None:
-            raise ColdframeError("searching by words needs a CLIP set: make one with 'coldframe embed clip'")
+    if name is None:
+        raise ColdframeError("searching by words needs a CLIP set: make one with 'coldframe embed clip'")
+    (vector,) = session.reader(name)([words])
+    with session.board() as board:
         similar = session.similar(name)
-        read = session.reader(name)
-        cosines = similar.like(read([words])[0]) if similar else []
+        cosines = similar.like(vector) if similar else []
         return {"rows": [board.row(at) | {"similarity": round(value, 4)} for at, value in cosines[:SEARCHED]]}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import secrets
 import socket
 import threading
 import webbrowser
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +23,7 @@ from store.errors import ColdframeError
 from store.store import Store
 
 HOME = "127.0.0.1"
+PORTS = range(20_000, 32_000)  # below those that the system gives away
 STOP_SECONDS = 2
 
 
@@ -29,7 +32,9 @@ class Settings:
     """Where the pages are served."""
 
     host: str = setting(HOME, "Address to serve; any but this machine's own lets others in.", metavar="ADDRESS")
-    port: int = setting(0, "Port to serve; 0: any that is free.", least=0, most=65535)
+    port: int = setting(
+        0, "Port to serve; 0: the same one for a store each time, or any that is free.", least=0, most=65535
+    )
     plan: str | None = setting(None, "Plan to show.", metavar="PLAN", default_text="default, or the first")
 
 
@@ -48,7 +53,7 @@ def serve(
     """
     token = secrets.token_urlsafe(24)
     with (
-        contextlib.closing(_listen(settings)) as listening,
+        contextlib.closing(_listen(store, settings)) as listening,
         contextlib.closing(Session(store, config, settings.plan)) as session,
     ):
         port = listening.getsockname()[1]
@@ -68,7 +73,7 @@ def serve(
         if browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         answering = uvicorn.Config(
-            app.make(session, token=token, hosts=hosts),
+            app.make(session, token=token, hosts=hosts, port=port),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -86,18 +91,27 @@ def serve(
             stop.set()
 
 
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def _listen(store: Store, settings: Settings) -> socket.socket:
+    """A socket at the port asked for; where none is, at the store's own: a page that is still open finds its server again."""
+    if settings.port == 0:
+        own = PORTS[zlib.crc32(os.fsencode(store.root.absolute())) % len(PORTS)]
+        with contextlib.suppress(ColdframeError):
+            return _listen_at(settings.host, own)
+    return _listen_at(settings.host, settings.port)
+
+
+def _listen_at(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((settings.host, settings.port))
+        listening.bind((host, port))
         listening.listen(128)
     except (OSError, OverflowError, UnicodeError) as error:
         listening.close()
         reason = getattr(error, "strerror", None) or error
         raise ColdframeError(
-            f"{settings.host}:{settings.port}: cannot be served ({reason}): choose another --port, or 0 for any that is free"
+            f"{host}:{port}: cannot be served ({reason}): choose another --port, or 0 for any that is free"
         ) from error
     return listening
 

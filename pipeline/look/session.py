@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 from pipeline.embed import feature_sets
 from pipeline.look.board import Board
@@ -24,7 +24,7 @@ WARM_AFTER = 3.0  # seconds
 
 
 class Session:
-    """What all requests share. Its queries run one at a time: they are short."""
+    """What all requests share. What needs the board runs one at a time: that is short. What takes longer does without it."""
 
     def __init__(self, store: Store, config: Config, plan: str | None = None) -> None:
         self.store, self.config = store, config
@@ -34,20 +34,20 @@ class Session:
         self._board = Board(snapshot, self._plan(plans_of(snapshot)))
         self.desk = Desk(store, config, self._board)
         self.thumbnails = Thumbnails(snapshot)
-        self._telling = threading.Lock()
+        self._telling, self._loading = threading.Lock(), threading.Lock()
         self._told: Snapshot | None = None
         self._similar: dict[str, Similar] = {}
         self._readers: dict[str, Callable[[Sequence[str]], FloatMatrix]] = {}
         self.maps = Maps()
 
-    @contextmanager
+    @contextlib.contextmanager
     def board(self) -> Iterator[Board]:
         """The board of the newest moment, for one request alone."""
         with self._lock:
             self._keep_up()
             yield self._board
 
-    @contextmanager
+    @contextlib.contextmanager
     def telling(self) -> Iterator[Snapshot]:
         """The moment of the board by another connection, for what takes longer than a verdict may wait."""
         with self._telling:
@@ -75,14 +75,16 @@ class Session:
         return None
 
     def reader(self, name: str) -> Callable[[Sequence[str]], FloatMatrix]:
-        """What turns texts into vectors of a feature set. To be called with the board held.
+        """What turns texts into vectors of a feature set. To be called without the board: its network is loaded first.
 
         Raises:
             ColdframeError: its network has no text side, or its weights are not those that the set was made with.
         """
-        if name not in self._readers:
-            self._readers[name] = feature_sets.reader(self._board.snapshot, name, "searching by words")
-        return self._readers[name]
+        with self._loading:
+            if name not in self._readers:
+                with contextlib.closing(self.store.snapshot()) as snapshot:
+                    self._readers[name] = feature_sets.reader(snapshot, name, "searching by words")
+            return self._readers[name]
 
     def thumbnail(self, content_id: str) -> bytes:
         """A small picture of a content."""

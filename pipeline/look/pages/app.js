@@ -1,8 +1,8 @@
 // Which page is shown, what the header says, and the keys that hold everywhere.
 
-import { connection } from "./api.js";
+import { connection, post } from "./api.js";
 import { h, number, plural, say } from "./dom.js";
-import { undo, unsaved, verdicts } from "./judge.js";
+import { settled, undo, unsaved, verdicts } from "./judge.js";
 import { listen, showKeys } from "./keys.js";
 import { offerReplay } from "./replay.js";
 import { changes, refresh, state } from "./state.js";
@@ -53,7 +53,33 @@ function paint() {
   $("store").textContent = state.store;
   $("replay").hidden = !state.pending;
   $("replay").textContent = `Replay ${plural(state.pending, "verdict")}…`;
+  paintPlans();
   paintUndo(state.undo);
+}
+
+/** Which plan is shown, where there are several. */
+function paintPlans() {
+  const { plan, plans } = state;
+  $("plan").hidden = plans.length < 2;
+  $("plan").replaceChildren(...plans.map((name) => h("option", { value: name, selected: name === plan }, `plan ${name}`)));
+}
+
+async function choosePlan(event) {
+  try {
+    await settled();
+    await post("/api/plan", { plan: event.target.value });
+    await renew();
+  } catch (error) {
+    paintPlans();
+    say(error.message);
+  }
+}
+
+/** Read anew what is shown: the plan is another one, or was replayed. */
+async function renew() {
+  await refresh().catch(() => {});
+  (await made.get("review"))?.replayed();
+  show().catch(failed);
 }
 
 function paintUndo(count) {
@@ -90,7 +116,7 @@ function paintUnsaved() {
 function gone(event) {
   const why = event.type === "over"
     ? "This session is over: coldframe look was started again. Open the address that it printed, then come back to this page."
-    : "The server does not answer. Is coldframe look still running? This page tries again by itself.";
+    : `The server does not answer. Is coldframe look still running? This page tries again by itself: ${location.port} must be its --port.`;
   notice(`${why} Your verdicts are kept here until then.`);
   paintUnsaved();
 }
@@ -114,15 +140,14 @@ async function takeBack() {
 
 async function replay() {
   if (await offerReplay(state.pending)) {
-    await refresh().catch(() => {});
-    (await made.get("review"))?.replayed();
+    await renew();
     say("The plan is replayed.");
-    show();
   }
 }
 
 function start() {
   $("tabs").append(...PAGES.map(([key, title]) => h("a", { href: `#/${key}`, "data-key": key }, title)));
+  $("plan").addEventListener("change", choosePlan);
   $("undo").addEventListener("click", takeBack);
   $("replay").addEventListener("click", replay);
   $("help").addEventListener("click", showKeys);

@@ -7,21 +7,25 @@ const FRESH = 15000;
 const SOON = 90;
 const kept = new Map();
 
-/** What is known of an image; asked for once in a while, and early for the one that comes next. */
-function explain(id) {
-  const known = kept.get(id);
+const keyOf = (row, where) => JSON.stringify([row.id, where.queue, where.predicted]);
+
+/** What is known of an image in a list; asked for once in a while, and early for the one that comes next. */
+function explain(row, where) {
+  const key = keyOf(row, where);
+  const known = kept.get(key);
   if (known && performance.now() - known.at < FRESH) return known.answer;
-  const answer = get("/api/image", { id });
-  kept.set(id, { answer, at: performance.now() });
-  answer.then((value) => { kept.get(id) && (kept.get(id).value = value); }, () => kept.delete(id));
+  const { queue, predicted } = where;
+  const answer = get("/api/image", { id: row.id, queue, predicted });
+  kept.set(key, { answer, at: performance.now() });
+  answer.then((value) => { kept.get(key) && (kept.get(key).value = value); }, () => kept.delete(key));
   if (kept.size > 60) kept.delete(kept.keys().next().value);
   return answer;
 }
 
 /** Have the next picture ready before it is asked for. */
-export function prepare(row) {
+export function prepare(row, where) {
   if (!row?.content) return;
-  explain(row.id).catch(() => {});
+  explain(row, where).catch(() => {});
   const image = new Image();
   image.fetchPriority = "low";
   image.src = picture(row);
@@ -35,6 +39,7 @@ export class Detail {
   constructor({ peek, act }) {
     this.peek = peek;
     this.row = null;
+    this.where = {};
     this.last = 0;
     this.headline = h("h2", { class: "headline" });
     this.image = h("img", { class: "large", alt: "" });
@@ -51,10 +56,11 @@ export class Detail {
       this.frame, this.labels, this.scope, this.actions, this.slot, this.warning, this.more);
   }
 
-  /** Show an image at once as far as its row says it, and the rest when it has come. */
-  show(row) {
-    const same = row && this.row?.id === row.id;
+  /** Show an image at once as far as its row says it, and the rest when it has come. `where`: the list in which it is looked at. */
+  show(row, where = this.where) {
+    const same = row && this.row?.id === row.id && this.where === where;
     this.row = row;
+    this.where = where;
     this.element.hidden = !row;
     if (!row) return;
     this.paintState();
@@ -65,7 +71,7 @@ export class Detail {
     this.pause = performance.now() - this.last > 2 * SOON ? 0 : SOON;
     this.last = performance.now();
     this.paintPicture(row);
-    const known = kept.get(row.id)?.value;
+    const known = kept.get(keyOf(row, where))?.value;
     if (known) this.paint(known);
     else this.wait(row);
   }
@@ -81,7 +87,7 @@ export class Detail {
 
   async fetch(row) {
     try {
-      const answer = await explain(row.id);
+      const answer = await explain(row, this.where);
       if (this.row?.id === row.id) this.paint(answer);
     } catch (error) {
       if (this.row?.id !== row.id) return;
@@ -149,9 +155,10 @@ export class Detail {
     if (answer.typical?.length) compare.append(this.strip(`Typical ${row.label}`, answer.typical, 6));
     const nearest = answer.nearest?.length ? this.strip("Nearest to it", answer.nearest, 12, true) : null;
     const facts = [["path", answer.path], ["id", row.id], ...answer.facts.filter(([name]) => name !== "path")];
-    this.more.replaceChildren(h("ul", { class: "story" }, answer.story.map((text) => h("li", {}, text))), compare, ...(nearest ? [nearest] : []),
+    this.more.replaceChildren(list(answer.story, "story"), compare, ...(nearest ? [nearest] : []),
       h("details", { class: "facts", open: true }, h("summary", {}, "What the catalogue says"), h("dl", {},
-        facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value ?? "–"))]))));
+        facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value ?? "–"))]))),
+      h("details", { class: "facts" }, h("summary", {}, "All that coldframe knows of it"), list(answer.details, "told")));
   }
 
   paintFailure(row) {
@@ -175,6 +182,8 @@ export class Detail {
     for (const one of this.buttons) one.querySelector("span").textContent = count > 1 ? `${WORDS[one.value]} ${number(count)}` : WORDS[one.value];
   }
 }
+
+const list = (lines, name) => h("ul", { class: name }, lines.map((text) => h("li", {}, text)));
 
 const WORDS = { keep: "Keep", drop: "Drop", relabel: "Relabel", unset: "Unset" };
 

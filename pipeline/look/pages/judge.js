@@ -47,8 +47,9 @@ export async function settled() {
 
 function judged(row, verdict, label) {
   const given = row.given ?? null;
-  if (verdict === "relabel") return { ...row, verdict, label, given: given ?? row.label };
-  return { ...row, verdict: verdict === "unset" ? null : verdict, label: given ?? row.label, given: null };
+  if (verdict === "relabel") return { ...row, verdict: ["keep", "drop"].includes(row.verdict) ? row.verdict : verdict, label, given: given ?? row.label };
+  if (verdict === "unset") return { ...row, verdict: null, label: given ?? row.label, given: null };
+  return { ...row, verdict };
 }
 
 function add(act) {

@@ -3,6 +3,7 @@
 import { get, getFloats, thumb } from "./api.js";
 import { h, number, pictures } from "./dom.js";
 import { Grid } from "./grid.js";
+import { verdicts } from "./judge.js";
 import { GivenList } from "./lists.js";
 import { Cloud } from "./cloud.js";
 import { handOver } from "./review.js";
@@ -36,6 +37,7 @@ export class MapPage {
       h("p", { class: "about" }, "Each point is a picture. Pictures that look alike to the network lie near each other; distances across the map mean little.")),
       h("div", { class: "stage" }, this.cloud.element, this.tools, this.legend, this.hint, this.wait), this.side);
     changes.addEventListener("moved", () => { this.old = true; });
+    verdicts.addEventListener("rows", (event) => this.judged(event.detail));
     this.keys = { l: () => this.lasso(!this.cloud.lassoing), "+": () => this.cloud.zoom(1.5), "-": () => this.cloud.zoom(1 / 1.5), "=": () => this.cloud.zoom(1.5), 0: () => this.cloud.home(), Escape: () => (this.cloud.lassoing ? this.lasso(false) : this.hold([])), other: (event, name) => this.move(name) };
   }
 
@@ -73,7 +75,7 @@ export class MapPage {
       const answer = await get("/api/map", wanted);
       if (this.key !== key) return;
       if (answer.state !== "ready") {
-        this.making(answer.share);
+        this.making(answer);
         this.timer = setTimeout(() => this.read(), AGAIN);
         return;
       }
@@ -82,6 +84,7 @@ export class MapPage {
       this.old = false;
       this.ready = key;
       this.facts = facts;
+      this.places = new Map(facts.ids.map((id, place) => [id, place]));
       this.wait.hidden = true;
       this.cloud.show(points);
       this.paintColours();
@@ -92,11 +95,23 @@ export class MapPage {
     }
   }
 
-  making(share) {
+  /** Know what was judged since the map was read. */
+  judged(rows) {
+    if (!this.facts) return;
+    const { facts } = this;
+    for (const row of rows) {
+      const place = this.places.get(row.id);
+      if (place === undefined || !("verdict" in row)) continue;
+      if (row.verdict && !facts.verdicts.includes(row.verdict)) facts.verdicts.push(row.verdict);
+      facts.verdict[place] = facts.verdicts.indexOf(row.verdict);
+    }
+  }
+
+  making({ stage, seconds }) {
     this.wait.hidden = false;
-    const bar = h("progress", { max: "1", "aria-label": "The map is being made" });
-    if (share > 0) bar.value = share;
-    this.wait.replaceChildren(h("p", {}, `The map is being made: ${Math.round(100 * (share ?? 0))} %. It is kept, so this happens once.`), bar);
+    const bar = h("progress", { "aria-label": "The map is being made" });
+    const so = `${stage || "it begins"}, ${seconds} s so far`;
+    this.wait.replaceChildren(h("p", {}, `The map is being made: ${so}. It is kept, so this happens once.`), bar);
   }
 
   paintColours() {
@@ -174,7 +189,7 @@ export class MapPage {
   hold(places) {
     const { facts } = this;
     this.rows = places.map((place) => ({ id: facts.ids[place], content: facts.contents[place], label: facts.labels[facts.label[place]] ?? null, given: null, suggested: null,
-      split: facts.splits[facts.split[place]] ?? null, rule: facts.rules[facts.rule[place]] ?? null, verdict: null, note: "" }));
+      split: facts.splits[facts.split[place]] ?? null, rule: facts.rules[facts.rule[place]] ?? null, verdict: facts.verdicts[facts.verdict[place]] ?? null, note: "" }));
     this.side.hidden = !places.length;
     this.element.classList.toggle("holding", places.length > 0);
     this.cloud.resize();

@@ -1,4 +1,4 @@
-// Choosing a class: what is suggested stands first, so that Enter takes it. Typing completes.
+// Choosing a class: what is suggested stands first, so that Enter takes it; where nothing is, Enter takes nothing. Typing completes.
 
 import { h } from "./dom.js";
 
@@ -16,7 +16,7 @@ export function choose(slot, { suggested, current, labels }) {
     });
     const list = h("ul", { id, role: "listbox", "aria-label": "Classes" });
     let offers = [];
-    let at = 0;
+    let at = suggested ? 0 : -1;
     let done = false;
     const finish = (label) => {
       // Taking away what has the focus is a blur too, which must not count as going back.
@@ -28,19 +28,19 @@ export function choose(slot, { suggested, current, labels }) {
     };
     const paint = () => {
       offers = offer(input.value, { suggested, current, labels });
-      at = Math.min(at, Math.max(0, offers.length - 1));
+      at = Math.min(at, offers.length - 1);
       list.replaceChildren(...offers.map((one, place) => h("li", {
         role: "option", id: `${id}-${place}`, "aria-selected": String(place === at),
         onpointerdown: (event) => { event.preventDefault(); finish(one.label); },
       }, one.label, one.why ? h("span", { class: "soft" }, one.why) : null)));
-      if (offers.length) input.setAttribute("aria-activedescendant", `${id}-${at}`);
+      if (offers[at]) input.setAttribute("aria-activedescendant", `${id}-${at}`);
       else input.removeAttribute("aria-activedescendant");
     };
-    input.addEventListener("input", () => { at = 0; paint(); });
+    input.addEventListener("input", () => { at = input.value.trim() || suggested ? 0 : -1; paint(); });
     input.addEventListener("blur", () => finish(null));
     input.addEventListener("keydown", (event) => {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-      if (step) { at = (at + step + offers.length) % Math.max(1, offers.length); paint(); }
+      if (step) { at = at < 0 && step < 0 ? offers.length - 1 : (at + step + offers.length) % Math.max(1, offers.length); paint(); }
       else if (event.key === "Enter") { if (offers[at]) finish(offers[at].label); }
       else if (event.key === "Escape") finish(null);
       else return;

@@ -1,7 +1,8 @@
 // Replaying the plan: first what would change, then the change.
 
 import { post, thumb } from "./api.js";
-import { dialog, h, number, plural } from "./dom.js";
+import { dialog, h, number, plural, say } from "./dom.js";
+import { settled } from "./judge.js";
 
 /** Show what a replay would change, and do it if the person says so. Answers whether it was done. */
 export function offerReplay(pending) {
@@ -15,16 +16,30 @@ export function offerReplay(pending) {
     let done = false;
     box.addEventListener("close", () => resolve(done));
     stay.addEventListener("click", () => box.close());
-    const failed = (error) => body.replaceChildren(h("p", { class: "problem", role: "alert" }, error.message));
-    post("/api/replay", { preview: true }).then((answer) => {
+    box.addEventListener("cancel", (event) => busy && event.preventDefault());
+    let busy = false;
+    let moment = null;
+    const failed = (error) => {
+      busy = stay.disabled = false;
+      go.textContent = "Replay the plan";
+      body.replaceChildren(h("p", { class: "problem", role: "alert" }, error.message));
+      if (error.status !== 409) return;
+      say("Something was judged since: this is what would change now.");
+      look().catch(failed);
+    };
+    const look = async () => {
+      await settled();
+      const answer = await post("/api/replay", { preview: true });
+      ({ moment } = answer);
       body.replaceChildren(...preview(answer));
       go.disabled = false;
       go.focus();
-    }, failed);
+    };
+    look().catch(failed);
     go.addEventListener("click", () => {
-      go.disabled = true;
+      busy = go.disabled = stay.disabled = true;
       go.textContent = "Replaying…";
-      post("/api/replay", { preview: false }).then(() => { done = true; box.close(); }, failed);
+      post("/api/replay", { preview: false, expect: moment }).then(() => { done = true; box.close(); }, failed);
     });
   });
 }

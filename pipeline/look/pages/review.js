@@ -14,6 +14,7 @@ import { Toolbar } from "./toolbar.js";
 
 const NARROWING = ["queue", "label", "split", "rule", "text", "verdict", "sort", "run", "evaluation", "predicted", "a", "b", "which"];
 const BY_THE_MODEL = ["misclassified", "cell", "compare"];
+const BESIDE = {}; // of no list
 const AHEAD = 60;
 const UNREAD = -2;
 const LONGEST_SEARCH = 50_000;
@@ -99,6 +100,7 @@ export class Review {
     if (wanted.queue === "given" && !given) wanted.queue = first;
     const key = JSON.stringify(wanted);
     this.params = wanted;
+    this.where = { queue: wanted.queue, predicted: wanted.queue === "cell" ? wanted.predicted : "" };
     if (key === this.key && (wanted.queue !== "given" || this.list === given)) return this.resume(Number(params.at) || 0);
     this.key = key;
     if (this.list !== given) this.list?.close();
@@ -173,7 +175,7 @@ export class Review {
     if (list !== this.list) return;
     this.paintScope();
     const row = list.row(this.grid.cursor);
-    if (row && !this.peeked) this.detail.show(row);
+    if (row && !this.peeked) this.detail.show(row, this.where);
   }
 
   paintScope() {
@@ -197,7 +199,7 @@ export class Review {
   moved(place) {
     this.peek(null);
     const row = this.list.row(place);
-    if (row) this.detail.show(row);
+    if (row) this.detail.show(row, this.where);
     else this.list.load(place);
     // Whoever judges fast should not wait for the next window.
     this.list.need(place, place + AHEAD);
@@ -205,7 +207,7 @@ export class Review {
     this.big?.show(place);
     clearTimeout(this.later);
     this.later = setTimeout(() => {
-      prepare(this.list.row(place + 1));
+      prepare(this.list.row(place + 1), this.where);
       history.replaceState(null, "", address("#/review", { ...this.params, at: this.list.narrowed() ? "" : place || "" }));
     }, 200);
   }
@@ -217,7 +219,7 @@ export class Review {
     back.hidden = !row;
     if (!row) return;
     back.replaceChildren(h("button", { type: "button", onclick: () => this.escape() }, "← Back to the list"), h("span", { class: "soft" }, " A picture beside the list. The keys judge this one."));
-    this.detail.show(row);
+    this.detail.show(row, BESIDE);
     this.paintScope();
   }
 
@@ -258,9 +260,16 @@ export class Review {
     this.big?.close();
     const row = this.peeked ?? this.list.row(this.grid.cursor);
     if (!row || row.content === null) return null;
-    const label = await choose(this.detail.slot, { suggested: row.suggested, current: this.grid.count() > 1 ? null : row.label, labels: state.labels });
+    const label = await choose(this.detail.slot, { suggested: this.suggestedFor(row), current: this.grid.count() > 1 ? null : row.label, labels: state.labels });
     this.grid.element.focus({ preventScroll: true });
     return label;
+  }
+
+  /** The class that Enter takes for a picture: what the run took it for in a cell of the matrix, else what is suggested. */
+  suggestedFor(row) {
+    const { queue, predicted } = this.params;
+    const suggested = queue === "cell" && !this.peeked ? predicted : row.suggested;
+    return suggested === row.label ? null : suggested;
   }
 
   actOnAll(verdict, label) {
