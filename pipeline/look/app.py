@@ -31,6 +31,7 @@ TYPES = {
 }
 FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 LARGE_AT_ONCE = 2  # pictures that are decoded whole
+QUERIES_AT_ONCE = 2  # of the person's own
 
 Asked = Mapping[str, str]
 Given = Mapping[str, Any]
@@ -54,20 +55,18 @@ CHANGE: dict[str, Callable[[Session, Given], Any]] = {
     "/api/judge": judging.judge,
     "/api/undo": judging.undo,
     "/api/replay": judging.replay,
-    "/api/ask": history.ask,
     "/api/plan": judging.choose_plan,
 }
 
 
-def make(session: Session, *, token: str, hosts: frozenset[str], port: int) -> App:
+def make(session: Session, *, token: str, hosts: frozenset[str]) -> App:
     """The whole app, with its guard.
 
     Args:
         token: what opens a session.
         hosts: the values of the header Host that are served, each with its port.
-        port: the port that is served.
     """
-    large = CapacityLimiter(LARGE_AT_ONCE)
+    large, queries = CapacityLimiter(LARGE_AT_ONCE), CapacityLimiter(QUERIES_AT_ONCE)
     routes = [
         Route("/", _page),
         Route("/static/{name}", _static),
@@ -75,11 +74,12 @@ def make(session: Session, *, token: str, hosts: frozenset[str], port: int) -> A
         Route("/picture/{content}", functools.partial(_picture, session, session.whole, large)),
         *(Route(path, functools.partial(_read, session, answer)) for path, answer in READ.items()),
         *(
-            Route(path, functools.partial(_change, session, answer), methods=["POST"])
+            Route(path, functools.partial(_change, session, answer, None), methods=["POST"])
             for path, answer in CHANGE.items()
         ),
+        Route("/api/ask", functools.partial(_change, session, history.ask, queries), methods=["POST"]),
     ]
-    return Guard(Starlette(routes=routes), token=token, hosts=hosts, port=port)
+    return Guard(Starlette(routes=routes), token=token, hosts=hosts)
 
 
 async def _page(request: Request) -> Response:
@@ -120,23 +120,30 @@ async def _read(session: Session, answer: Callable[[Session, Asked], Any], reque
     return await _answered(answer, session, dict(request.query_params))
 
 
-async def _change(session: Session, answer: Callable[[Session, Given], Any], request: Request) -> Response:
+async def _change(
+    session: Session, answer: Callable[[Session, Given], Any], limiter: CapacityLimiter | None, request: Request
+) -> Response:
     try:
         given = json.loads(await request.body())
     except (ValueError, RecursionError, ClientDisconnect):
         return _error(400, "the request is no JSON that can be read")
     if not isinstance(given, dict):
         return _error(400, "expected an object in JSON")
-    return await _answered(answer, session, given)
+    return await _answered(answer, session, given, limiter)
 
 
-async def _answered(answer: Callable[[Session, Any], Any], session: Session, given: Any) -> Response:
+async def _answered(
+    answer: Callable[[Session, Any], Any], session: Session, given: Any, limiter: CapacityLimiter | None = None
+) -> Response:
     try:
-        found = await to_thread.run_sync(answer, session, given)
+        # the end of the server does not wait for a query of the person's own, which changes nothing
+        found = await to_thread.run_sync(answer, session, given, limiter=limiter, abandon_on_cancel=limiter is not None)
     except judging.Conflict as error:
         return _error(409, str(error))
     except ColdframeError as error:
         return _error(400, str(error))
+    except OSError as error:
+        return _error(400, f"the store cannot be read or written: {error}")
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         fault = f"unexpected error, a fault of coldframe: {type(error).__name__} in {where.name}, line {where.lineno}: {error}"

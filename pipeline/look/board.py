@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.look.queues import KEYS, RULE, Queue, queues
+from store import digests
 from store.errors import ColdframeError
 from store.store import Snapshot
 
@@ -56,6 +58,7 @@ class Board:
             f"{i}\n{p}\n{w or ''}".casefold() for i, p, w in zip(self.ids, self.paths, self.labels, strict=True)
         ]
         self._lists: dict[Wanted, Positions] = {}
+        self._digest = digests.of_json(self.ids.tolist())
 
     def positions(self, image_ids: Sequence[str]) -> list[int]:
         """Where images are.
@@ -166,6 +169,10 @@ class Board:
         if self.rules[position] is not None:
             return f"out by {self.rules[position]}"
         return f"in {self.splits[position]}" if self.splits[position] is not None else ""
+
+    def digest(self, positions: Positions) -> str:
+        """What a list holds, in its order, in a few characters."""
+        return hashlib.blake2b(positions.tobytes(), digest_size=16, key=self._digest.encode()).hexdigest()
 
     def failure_rows(self, text: str = "") -> list[dict[str, Any]]:
         """Files that gave no picture, as lists show them."""

@@ -6,6 +6,7 @@ judging, and may move other pictures.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ MOST_TEXT = 1000  # characters of a label or a reason
 MOST_SHOWN = 200  # rows of an answer
 ERRORS = ("misclassified", "cell", "compare")  # lists of what runs get wrong
 LOOKED_AT, ERROR_OF_TEST = "looked at", "looked at because a run got it wrong, in a split that measures runs"
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,10 @@ class Desk:
         if (verdict == RELABEL) != (label is not None):
             raise ColdframeError("a label goes with 'relabel', and only with it")
         for text in (label, why):
-            if text is not None and (not text.strip() or len(text) > MOST_TEXT or "\0" in text):
-                raise ColdframeError(f"a label or a reason has 1 to {MOST_TEXT} characters, and none that is NUL")
+            if text is not None and (not text.strip() or len(text) > MOST_TEXT or _NO_TEXT.search(text)):
+                raise ColdframeError(
+                    f"a label or a reason has 1 to {MOST_TEXT} characters, none of them NUL or half a character"
+                )
         if label is not None and label != label.strip() and label not in self.board.labels:
             raise ColdframeError(f"{label!r}: a new class neither begins nor ends with a blank")
 

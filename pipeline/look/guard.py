@@ -1,21 +1,27 @@
 """The guard: which requests are answered at all, and what every answer forbids the browser.
 
 The pages show what came from strangers, and what they are told is written into the store. So a request needs the token of
-this session, the very host and port that are served, and no other origin (against pages of other sites, DNS rebinding and
-forged forms); and the browser may run only our own scripts.
+this session, the very host and port that are served, no other origin (against pages of other sites, DNS rebinding and forged
+forms), and on Linux a process of the same user at its other end; and the browser may run only our own scripts.
+
+Everything is served below a path that nobody else knows, and the cookie is for that path: a browser sends the cookies of a
+host to all of its ports, so a server of somebody else at another port would be sent the token too.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
+import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
 import anyio
 
-COOKIE = "coldframe_look"  # with the port: cookies of one host are shared by all of its ports
+from pipeline.look import peers
+
+COOKIE = "coldframe_look"
 MOST_AWAY, AWAY_SECONDS = 1 << 16, 0.5  # of the body of a request that is refused
 MOST_BODY = 16 << 20  # bytes: a few hundred thousand ids
 HEADERS = {
@@ -40,10 +46,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Guard:
     """An ASGI app before another one: it answers what must not reach that one, and adds headers to what comes back."""
 
-    def __init__(self, app: App, *, token: str, hosts: frozenset[str], port: int) -> None:
+    def __init__(self, app: App, *, token: str, hosts: frozenset[str]) -> None:
         """``hosts``: the values of the header Host that are served, each with its port."""
         self._app, self._token, self._hosts = app, token, hosts
-        self._cookie = f"{COOKIE}_{port}"
+        self._root = f"/{secrets.token_urlsafe(16)}"
+        # A name of its own: a cookie of the same name for all paths, set at another port, would come with ours.
+        self._cookie = f"{COOKIE}_{secrets.token_hex(8)}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -63,20 +71,24 @@ class Guard:
             await _read_away(receive)
             await _answer(send, status, message)
         else:
-            await self._app(scope, _bounded(receive), _with_headers(send))
+            await self._app({**scope, "root_path": self._root}, _bounded(receive), _with_headers(send))
 
     def _refusal(self, scope: Scope, headers: dict[str, list[str]]) -> tuple[int, str]:
         """Why a request is refused; 200 if it is not."""
-        if len(headers.get("host", [])) != 1 or headers["host"][0] not in self._hosts:
+        if not peers.may_ask(scope.get("client"), scope.get("server")):
+            return 403, "only the user who started the server is answered"
+        hosts = self._hosts | _own(scope)
+        if len(headers.get("host", [])) != 1 or headers["host"][0] not in hosts:
             return 421, "this address is not served here"
         origins = headers.get("origin", [])
-        if any(origin not in {f"http://{host}" for host in self._hosts} for origin in origins):
+        if any(origin not in {f"http://{host}" for host in hosts} for origin in origins):
             return 403, "pages of other sites are not answered"
         if headers.get("sec-fetch-site", ["none"])[0] not in ("same-origin", "none"):
             return 403, "pages of other sites are not answered"
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return 405, "expected GET or POST"
-        if not (self._opens(scope) or self._is_known(headers)):
+        is_below = scope["path"].startswith(f"{self._root}/")
+        if not (self._opens(scope) or (is_below and self._is_known(headers))):
             return 401, "the session is over: open the address that 'coldframe look' printed"
         if scope["method"] == "POST":
             if len(origins) != 1:
@@ -100,10 +112,16 @@ class Guard:
         return len(given) == 1 and hmac.compare_digest(given[0].encode(), self._token.encode())
 
     async def _let_in(self, send: Send) -> None:
-        cookie = f"{self._cookie}={self._token}; Path=/; HttpOnly; SameSite=Strict"
-        headers = {"location": "/", "set-cookie": cookie, "cache-control": "no-store", **HEADERS}
+        cookie = f"{self._cookie}={self._token}; Path={self._root}/; HttpOnly; SameSite=Strict"
+        headers = {"location": f"{self._root}/", "set-cookie": cookie, "cache-control": "no-store", **HEADERS}
         await send({"type": "http.response.start", "status": 303, "headers": _encoded(headers)})
         await send({"type": "http.response.body", "body": b""})
+
+
+def _own(scope: Scope) -> set[str]:
+    """Our end of the connection in numbers, which no name of somebody else's can stand for."""
+    host, port = scope.get("server") or ("", None)
+    return {f"[{host}]:{port}" if ":" in host else f"{host}:{port}"} if port else set()
 
 
 async def _read_away(receive: Receive) -> None:

@@ -140,10 +140,14 @@ def ask(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
         snapshot.close()
     shown = found.slice(0, MOST_ROWS)
     names = shown.column_names
+    try:
+        columns = [column.to_pylist() for column in shown.columns]
+    except (ValueError, OverflowError) as error:  # as of a time before the year 1
+        raise ColdframeError(f"the result cannot be shown ({error}): cast the column with ::varchar") from error
     with session.board() as board:
-        ids = shown["image_id"].to_pylist() if names.count("image_id") == 1 else []
-        images = [board.row(board.place[one]) for one in dict.fromkeys(ids) if one in board.place]
-    columns = [column.to_pylist() for column in shown.columns]
+        ids = columns[names.index("image_id")] if names.count("image_id") == 1 else []
+        known = [one for one in ids if isinstance(one, str) and one in board.place]
+        images = [board.row(board.place[one]) for one in dict.fromkeys(known)]
     return {
         "columns": [{"name": field.name, "type": str(field.type)} for field in shown.schema],
         "rows": [[_cell(value) for value in row] for row in zip(*columns, strict=True)] if columns else [],

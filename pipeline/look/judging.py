@@ -13,27 +13,31 @@ from pipeline.look.session import Session
 from store.errors import ColdframeError
 
 SHOWN_OTHERS = 60
+MOST_ANSWERED = 64  # acts that a page may send again
 
 
 class Conflict(ColdframeError):
-    """The list is another one by now than the page showed."""
+    """Something is other than the page showed, or the page is one of another store."""
 
 
 def judge(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
     """Record a verdict on the images named, or on all of a list.
 
     Raises:
-        Conflict: the list has another number of images than the page showed.
+        Conflict: the list holds other images than the page showed.
         ColdframeError: as :meth:`pipeline.look.desk.Desk.judge`.
     """
     with session.board() as board:
+        if (said := _said(session, given)) is not None:
+            return said
         positions, queue = _chosen(session, board, given)
         label, why = given.get("label"), given.get("why")
         for name, value in (("label", label), ("why", why)):
             if value is not None and not isinstance(value, str):
                 raise ColdframeError(f"{name}: expected a text")
         note = session.desk.judge(positions, asked.needed(given, "verdict"), label, why, queue)
-        return {"judged": len(positions), "note": note} | _standing(session, board, positions)
+        answer = {"judged": len(positions), "note": note} | _standing(session, board, positions)
+        return _remembered(session, given, answer)
 
 
 def _chosen(session: Session, board: Board, given: Mapping[str, Any]) -> tuple[list[int], str]:
@@ -45,17 +49,34 @@ def _chosen(session: Session, board: Board, given: Mapping[str, Any]) -> tuple[l
     if not isinstance(whole, dict):
         raise ColdframeError("list: expected an object")
     wanted = asked.wanted(whole)
-    found = [int(at) for at in reviewing.positions(session, board, wanted, whole)]
-    if given.get("expect") != len(found):
-        raise Conflict(f"the list has {len(found):,} pictures by now: look at it again")
-    return found, wanted.queue
+    found = reviewing.positions(session, board, wanted, whole)
+    if given.get("expect") != board.digest(found):
+        raise Conflict(f"the list is another one by now, of {len(found):,} pictures: look at it again")
+    return [int(at) for at in found], wanted.queue
 
 
 def undo(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
     """Take back the last act of this session."""
     with session.board() as board:
+        if (said := _said(session, given)) is not None:
+            return said
         what, positions = session.desk.undo()
-        return {"undone": len(positions), "what": what} | _standing(session, board, positions)
+        answer = {"undone": len(positions), "what": what} | _standing(session, board, positions)
+        return _remembered(session, given, answer)
+
+
+def _said(session: Session, given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What an act was answered, if a page sends it again since the answer was lost."""
+    return session.answered.get(asked.text(given, "act"))
+
+
+def _remembered(session: Session, given: Mapping[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    act = asked.text(given, "act")
+    if act:
+        session.answered[act] = answer
+        if len(session.answered) > MOST_ANSWERED:
+            del session.answered[next(iter(session.answered))]
+    return answer
 
 
 def _standing(session: Session, board: Board, positions: Sequence[int]) -> dict[str, Any]:

@@ -89,7 +89,10 @@ def _kept(session: Session, digest: str, count: int) -> Points | None:
     """A map of an earlier session."""
     file = session.store.root / garbage.MAPS / digest / FILE
     try:
-        found = np.load(io.BytesIO(opening.read_regular(file, most=MOST_BYTES)), allow_pickle=False)
+        data = opening.read_regular(file, most=MOST_BYTES)
+        if len(data) != len(_written(np.zeros((0, 2), np.float32))) + 8 * count:  # a header may claim any size
+            return None
+        found = np.load(io.BytesIO(data), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     is_ours = found.shape == (count, 2) and found.dtype == np.float32 and bool(np.isfinite(found).all())
@@ -107,14 +110,18 @@ def _made(session: Session, digest: str, unit: Points, method: str) -> Points:
         laid = min(len(low), MOST_TSNE)
         session.maps.begin(digest, f"{laid:,} pictures are laid beside those that are like them")
         found = _scaled(_tsne(low))
-    buffer = io.BytesIO()
-    np.save(buffer, found, allow_pickle=False)
     try:
         folder = opening.make_own_folder(session.store.root, garbage.MAPS, digest)
-        whole.replace(folder / FILE, lambda out: out.write(buffer.getvalue()))
+        whole.replace(folder / FILE, lambda out: out.write(_written(found)))
     except OSError:
         pass  # a full or read-only disk: it is made again next time
     return found
+
+
+def _written(found: Points) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, found, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _tsne(low: Points) -> Points:

@@ -27,6 +27,7 @@ def state(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         moment = board.snapshot.manifest
         return {
             "store": session.store.root.name,
+            "identity": session.identity,
             "images": len(board.ids),
             "moment": {"number": session.desk.ledger.newest, "when": str(moment.created_at), "what": moment.step},
             "plan": board.plan,
@@ -88,11 +89,11 @@ def listed(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
     with session.board() as board:
         if wanted.queue == "failures":
             rows = board.failure_rows(wanted.text)
-            return {"total": len(rows), "left": 0, "rows": rows[start : start + count]}
+            return {"total": len(rows), "left": 0, "which": "", "rows": rows[start : start + count]}
         found = positions(session, board, wanted, given)
         left = int(sum(board.verdicts[at] is None for at in found))
         rows = [board.row(int(at), wanted.queue) for at in found[start : start + count]]
-        return {"total": len(found), "left": left, "rows": rows}
+        return {"total": len(found), "left": left, "which": board.digest(found), "rows": rows}
 
 
 def positions(session: Session, board: Board, wanted: Wanted, given: Mapping[str, Any]) -> Any:

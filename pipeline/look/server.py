@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import os
 import secrets
 import socket
@@ -56,12 +57,13 @@ def serve(
         contextlib.closing(_listen(store, settings)) as listening,
         contextlib.closing(Session(store, config, settings.plan)) as session,
     ):
-        port = listening.getsockname()[1]
-        names = {settings.host, *(("localhost",) if settings.host == HOME else ())}
+        bound, port = listening.getsockname()[:2]
+        at = ipaddress.ip_address(bound)
+        shown = socket.gethostname().lower() if at.is_unspecified else settings.host.lower()
+        names = {bound, shown, *(("localhost",) if at.is_loopback or at.is_unspecified else ())}
         hosts = frozenset(f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in names)
-        shown = f"[{settings.host}]" if ":" in settings.host else settings.host
-        address = f"http://{shown}:{port}/?token={token}"
-        if not _is_this_machine(settings.host):
+        address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/?token={token}"
+        if not at.is_loopback:
             say(
                 f"warning: {settings.host} can be reached from other machines; who has the address below can judge pictures"
             )
@@ -72,8 +74,12 @@ def serve(
             threading.Thread(target=session.warm, args=(stop,), daemon=True).start()
         if browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        logging.getLogger("uvicorn.error").addHandler(logging.NullHandler())
+        logging.getLogger(
+            "uvicorn.error"
+        ).propagate = False  # faults of ours are said by the app; the end of the server is no fault
         answering = uvicorn.Config(
-            app.make(session, token=token, hosts=hosts, port=port),
+            app.make(session, token=token, hosts=hosts),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -101,6 +107,8 @@ def _listen(store: Store, settings: Settings) -> socket.socket:
 
 
 def _listen_at(host: str, port: int) -> socket.socket:
+    if not host:
+        raise ColdframeError(f"--host is empty: expected an address, such as {HOME}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -114,12 +122,3 @@ def _listen_at(host: str, port: int) -> socket.socket:
             f"{host}:{port}: cannot be served ({reason}): choose another --port, or 0 for any that is free"
         ) from error
     return listening
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from pipeline.embed import feature_sets
 from pipeline.look.board import Board
@@ -13,7 +14,7 @@ from pipeline.look.making import Maps
 from pipeline.look.similar import Similar, preferred
 from pipeline.look.thumbnails import Thumbnails
 from pipeline.steps.config import Config
-from store import manifest
+from store import digests, manifest
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix
 from store.schemas import DEFAULT_PLAN
@@ -39,6 +40,9 @@ class Session:
         self._similar: dict[str, Similar] = {}
         self._readers: dict[str, Callable[[Sequence[str]], FloatMatrix]] = {}
         self.maps = Maps()
+        at = store.root.stat()
+        self.identity = digests.of_json([str(store.root.absolute()), at.st_dev, at.st_ino])  # of the store
+        self.answered: dict[str, dict[str, Any]] = {}  # by the name that a page gave its act
 
     @contextlib.contextmanager
     def board(self) -> Iterator[Board]:

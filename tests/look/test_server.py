@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import re
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +60,7 @@ def test_every_module_is_loaded_at_once(served: Looking) -> None:
     """A module that is found in another one alone costs a journey to the server."""
     page = served.send("GET", "/").body.decode()
     modules = {file.name for file in (REPOSITORY / "pipeline" / "look" / "pages").glob("*.js")}
-    assert modules == set(re.findall(r'(?:src|href)="/static/(\w+\.js)"', page))
+    assert modules == set(re.findall(r'(?:src|href)="static/(\w+\.js)"', page))
 
 
 REFUSED: dict[str, tuple[int, str, str, dict[str, str | None]]] = {
@@ -66,8 +69,8 @@ REFUSED: dict[str, tuple[int, str, str, dict[str, str | None]]] = {
     "no host": (400, "GET", "/api/state", {"Host": None}),
     "another port": (421, "GET", "/api/state", {"Host": "127.0.0.1:1"}),
     "no cookie": (401, "GET", "/api/state", {"Cookie": None}),
-    "another token": (401, "GET", "/api/state", {"Cookie": "coldframe_look_{port}=x"}),
-    "two tokens": (401, "GET", "/api/state", {"Cookie": "{cookie}; coldframe_look_{port}=x"}),
+    "another token": (401, "GET", "/api/state", {"Cookie": "{name}=x"}),
+    "two tokens": (401, "GET", "/api/state", {"Cookie": "{cookie}; {name}=x"}),
     "a token in a referrer": (401, "GET", "/api/state", {"Cookie": None, "Referer": "http://{host}/?token={token}"}),
     "a token in another address": (401, "GET", "/api/state?token={token}", {"Cookie": None}),
     "a picture without a cookie": (401, "GET", "/thumb/00000000000000000000000000000000", {"Cookie": None}),
@@ -94,11 +97,36 @@ REFUSED: dict[str, tuple[int, str, str, dict[str, str | None]]] = {
 def test_what_no_page_of_ours_sends_is_refused(served: Looking, kind: str) -> None:
     status, method, path, headers = REFUSED[kind]
     words = {"port": served.port, "cookie": served.cookie, "host": served.host, "token": served.token}
+    words["name"] = served.cookie.partition("=")[0]
     filled = {name: None if value is None else value.format(**words) for name, value in headers.items()}
     answer = served.send(method, path.format(**words), b"{}" if method != "GET" else None, filled)
     assert answer.status == status, answer
     assert b"coldframe_look" not in answer.body
     assert "access-control-allow-origin" not in answer.headers
+
+
+def test_the_cookie_is_for_a_path_that_only_this_session_knows(cf: Coldframe) -> None:
+    """A browser sends the cookies of a host to all of its ports: a server at another port must not be sent this one."""
+    with looking(cf) as one, looking(cf) as other:
+        paths = {re.search("; Path=([^;]+)", served.send_opening().headers["set-cookie"])[1] for served in (one, other)}  # type: ignore[index]
+        assert len(paths) == 2
+        assert all(len(path) > 20 for path in paths)
+        outside = dataclasses.replace(one, root="")
+        assert [outside.send("GET", path).status for path in ("/", "/api/state", "/static/app.js")] == [401] * 3
+        assert dataclasses.replace(one, root=other.root).send("GET", "/api/state").status == 401
+        assert one.get("/api/state")["images"] == other.get("/api/state")["images"]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="only root on Linux can be another user")
+def test_another_user_of_the_machine_is_not_answered(served: Looking) -> None:
+    """Though it has the address that was printed, which a list of processes shows while a browser is opened."""
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        statuses = {served.send("GET", "/api/state").status, served.send_opening().status}
+        os._exit(0 if statuses == {403} else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert served.get("/api/state")["images"]
 
 
 @pytest.mark.parametrize(
@@ -166,11 +194,27 @@ def test_verdicts_are_in_the_store_and_can_be_taken_back(cf: Coldframe) -> None:
     cf("verify")
 
 
+def test_an_act_that_is_sent_again_is_done_once(cf: Coldframe) -> None:
+    """As by a page that lost the answer."""
+    with looking(cf) as served:
+        for name in ("finch-01", "finch-02"):
+            act = {"act": f"page-{name}", "ids": [name], "verdict": "drop"}
+            assert served.post("/api/judge", act) == served.post("/api/judge", act)
+        assert served.post("/api/undo", {"act": "page-3"}) == served.post("/api/undo", {"act": "page-3"})
+        assert cf.value("select string_agg(image_id) from judgements") == "finch-01"
+
+
 def test_all_of_a_list_is_judged_if_it_is_the_list_that_was_seen(cf: Coldframe) -> None:
     with looking(cf) as served:
         whole = {"list": {"queue": "all", "label": "heron"}, "verdict": "keep"}
-        assert "8 pictures by now" in served.post("/api/judge", whole | {"expect": 7}, code=409)["error"]
-        assert served.post("/api/judge", whole | {"expect": 8})["judged"] == 8
+        which = served.get("/api/list?queue=all&label=heron&count=1")["which"]
+        # as many others: number 9 is no heron any more, and a moth is one
+        served.post("/api/judge", {"ids": ["heron-07"], "verdict": "relabel", "label": "moth"})
+        served.post("/api/judge", {"ids": ["moth-07"], "verdict": "relabel", "label": "heron"})
+        assert "another one by now, of 8" in served.post("/api/judge", whole | {"expect": which}, code=409)["error"]
+        served.post("/api/undo", {})
+        served.post("/api/undo", {})
+        assert served.post("/api/judge", whole | {"expect": which})["judged"] == 8
         assert cf.value("select count(*) from judgements") == 8
         assert served.get("/api/list?queue=judged")["total"] == 8
         assert served.get("/api/list?queue=all&verdict=none&label=heron")["total"] == 0

@@ -9,7 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.support.coldframe import Coldframe, environment
@@ -39,6 +39,7 @@ class Looking:
     port: int
     token: str
     cookie: str = ""
+    root: str = ""  # what is before every address once a session is open
 
     @property
     def host(self) -> str:
@@ -60,7 +61,7 @@ class Looking:
         sent |= headers or {}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            connection.putrequest(method, self.root + path, skip_host=True, skip_accept_encoding=True)
             for name, value in sent.items():
                 if value is not None:
                     connection.putheader(name, value)
@@ -84,11 +85,16 @@ class Looking:
         assert answer.status == code, answer
         return answer.json
 
+    def send_opening(self) -> Answer:
+        """Ask for the address that was printed."""
+        return replace(self, root="").send("GET", f"/?token={self.token}")
+
     def open(self) -> None:
         """Begin a session, as a browser does with the printed address."""
-        answer = self.send("GET", f"/?token={self.token}")
-        assert (answer.status, answer.headers["location"]) == (303, "/")
+        answer = self.send_opening()
+        assert answer.status == 303
         self.cookie = answer.headers["set-cookie"].split(";")[0]
+        self.root = answer.headers["location"].removesuffix("/")
 
 
 @contextmanager

@@ -15,6 +15,22 @@ class ApiError extends Error {
 export const connection = new EventTarget();
 let state = "here";
 
+// Everything is below a path that only this session knows. A page of a session that is over goes on by the path of the next
+// one of the same store, once that one is opened in the same browser.
+let root = new URL(".", location.href).pathname;
+let store = null;
+const sessions = new BroadcastChannel("coldframe-look");
+sessions.addEventListener("message", ({ data }) => {
+  if (state !== "here" && data.store === store) root = data.root;
+});
+
+/** Say to other pages of this store that a session is open, and where. */
+export function announce(identity) {
+  if (store !== null) return;
+  store = identity;
+  sessions.postMessage({ root, store });
+}
+
 export const reachable = () => state === "here";
 
 function became(next) {
@@ -27,7 +43,7 @@ function became(next) {
 async function ask(path, options) {
   let response;
   try {
-    response = await fetch(path, { credentials: "same-origin", ...options });
+    response = await fetch(`${root}${path}`, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     became("gone");
@@ -68,5 +84,5 @@ export async function post(path, body) {
   return (await ask(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
 }
 
-export const thumb = (row) => `/thumb/${encodeURIComponent(row.content)}`;
-export const picture = (row) => `/picture/${encodeURIComponent(row.content)}`;
+export const thumb = (row) => `${root}thumb/${encodeURIComponent(row.content)}`;
+export const picture = (row) => `${root}picture/${encodeURIComponent(row.content)}`;

@@ -67,7 +67,7 @@ function paintPlans() {
 async function choosePlan(event) {
   try {
     await settled();
-    await post("/api/plan", { plan: event.target.value });
+    await post("api/plan", { plan: event.target.value });
     await renew();
   } catch (error) {
     paintPlans();

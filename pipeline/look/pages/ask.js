@@ -40,7 +40,7 @@ export class Ask {
     this.grid.measure();
     if (!this.known) {
       this.known = true;
-      get("/api/views").then(({ views }) => this.views.append(...views.map((view) => this.view(view))), (error) => this.views.append(h("p", {}, error.message)));
+      get("api/views").then(({ views }) => this.views.append(...views.map((view) => this.view(view))), (error) => this.views.append(h("p", {}, error.message)));
     }
     if (params.sql && params.sql !== this.asked) {
       this.text.value = params.sql;
@@ -71,7 +71,7 @@ export class Ask {
     if (!sql) return;
     this.asked = sql;
     history.replaceState(null, "", `#/ask?${new URLSearchParams({ sql })}`);
-    await this.wait(this.run, () => post("/api/ask", { sql }), (answer) => {
+    await this.wait(this.run, () => post("api/ask", { sql }), (answer) => {
       this.answer = answer;
       const found = answer.truncated ? `The first ${number(answer.rows.length)} of ${plural(answer.total, "row")}` : plural(answer.total, "row");
       this.count.textContent = `${found} in ${answer.seconds.toFixed(2)} s`;
@@ -86,7 +86,7 @@ export class Ask {
     if (!text) return;
     this.asked = text;
     history.replaceState(null, "", `#/ask?${new URLSearchParams({ find: text })}`);
-    await this.wait(this.search.lastChild, () => get("/api/search", { text }), ({ rows }) => {
+    await this.wait(this.search.lastChild, () => get("api/search", { text }), ({ rows }) => {
       this.answer = null;
       this.rows = rows;
       this.title = `Pictures like “${text}”`;

@@ -46,7 +46,7 @@ export class Classes {
     }
     let data;
     try {
-      data = await get("/api/confusion", { run, evaluation: params.evaluation });
+      data = await get("api/confusion", { run, evaluation: params.evaluation });
     } catch (error) {
       this.right.hidden = true;
       this.element.classList.add("alone");
@@ -147,8 +147,8 @@ export class Classes {
 
   async fill(hole, label, predicted) {
     const { run, evaluation } = this.data;
-    let [row] = (await get("/api/list", { queue: "cell", run, evaluation, label, predicted, count: 1 }).catch(() => ({ rows: [] }))).rows;
-    if (!row && label === predicted) [row] = (await get("/api/list", { queue: "all", label, count: 1 }).catch(() => ({ rows: [] }))).rows;
+    let [row] = (await get("api/list", { queue: "cell", run, evaluation, label, predicted, count: 1 }).catch(() => ({ rows: [] }))).rows;
+    if (!row && label === predicted) [row] = (await get("api/list", { queue: "all", label, count: 1 }).catch(() => ({ rows: [] }))).rows;
     if (row?.content) hole.replaceChildren(h("img", { src: thumb(row), alt: "" }));
   }
 }

@@ -15,7 +15,7 @@ function explain(row, where) {
   const known = kept.get(key);
   if (known && performance.now() - known.at < FRESH) return known.answer;
   const { queue, predicted } = where;
-  const answer = get("/api/image", { id: row.id, queue, predicted });
+  const answer = get("api/image", { id: row.id, queue, predicted });
   kept.set(key, { answer, at: performance.now() });
   answer.then((value) => { kept.get(key) && (kept.get(key).value = value); }, () => kept.delete(key));
   if (kept.size > 60) kept.delete(kept.keys().next().value);

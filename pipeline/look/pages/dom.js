@@ -6,9 +6,16 @@ const STAYS = 12_000;
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   set(element, props);
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false).map(visible));
   return element;
 }
+
+// What a person does not see, or what turns the order of what is seen round, in a label or a path of somebody else.
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e0fff}]/gu;
+const code = (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`;
+
+/** A text with everything in it visible, as the command line shows it; what is no text stays. */
+export const visible = (text) => (typeof text === "string" ? text.replace(UNSEEN, code) : text);
 
 /** Make an element of SVG. */
 export function svg(tag, props = {}, ...children) {

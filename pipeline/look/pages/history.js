@@ -39,7 +39,7 @@ export class History {
 
   async enter() {
     if (this.data) return;
-    this.data = await get("/api/history");
+    this.data = await get("api/history");
     this.paint();
   }
 
@@ -64,7 +64,7 @@ export class History {
     if (a === b) return this.changed.replaceChildren(h("p", { class: "soft" }, "Choose two different steps."));
     this.changed.replaceChildren(h("p", { class: "soft" }, "Comparing…"));
     try {
-      const answer = await get("/api/between", { a, b });
+      const answer = await get("api/between", { a, b });
       this.changed.replaceChildren(...answer.sentences.map((sentence) => h("p", {}, sentence)), ...answer.plans.flatMap((plan) => this.plan(plan)));
       if (!this.changed.children.length) this.changed.replaceChildren(h("p", {}, "Nothing that this page knows of changed."));
     } catch (error) {

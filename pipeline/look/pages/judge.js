@@ -12,6 +12,11 @@ let timer = 0;
 
 const tell = (name, detail) => verdicts.dispatchEvent(new CustomEvent(name, { detail }));
 
+// An act that is sent again, since its answer was lost, must not be done twice.
+let acts = 0;
+const page = `${Date.now()}-${Math.random()}`;
+const name = () => `${page}-${++acts}`;
+
 /** How many pictures were judged here whose verdicts are not safe yet. */
 export const unsaved = () => waiting.reduce((sum, act) => sum + act.count, 0);
 
@@ -24,20 +29,20 @@ export function judge(rows, verdict, label, queue) {
   const ids = rows.map((row) => row.id);
   const after = rows.map((row) => judged(row, verdict, label));
   tell("rows", after);
-  add({ path: "/api/judge", count: ids.length, before, after, body: { ids, verdict, label, why: null, seen: { queue } } });
+  add({ path: "api/judge", count: ids.length, before, after, body: { act: name(), ids, verdict, label, why: null, seen: { queue } } });
 }
 
-/** Judge everything in a list, as many as the page has said. Answers when it is done. */
-export function judgeList(list, verdict, label, expect) {
+/** Judge everything in a list: `count` pictures, `which` ones, as the page has said. Answers when it is done. */
+export function judgeList(list, verdict, label, { total, which }) {
   return new Promise((resolve, reject) => {
-    const body = { list, verdict, label, why: null, expect, seen: { queue: list.queue } };
-    add({ path: "/api/judge", count: expect, before: [], body, resolve, reject });
+    const body = { act: name(), list, verdict, label, why: null, expect: which, seen: { queue: list.queue } };
+    add({ path: "api/judge", count: total, before: [], body, resolve, reject });
   });
 }
 
 /** Take back the last act of this session. Answers what was undone. */
 export function undo() {
-  return new Promise((resolve, reject) => add({ path: "/api/undo", count: 0, before: [], body: {}, resolve, reject }));
+  return new Promise((resolve, reject) => add({ path: "api/undo", count: 0, before: [], body: { act: name() }, resolve, reject }));
 }
 
 /** Answers when nothing is on its way. */

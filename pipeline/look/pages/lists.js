@@ -112,16 +112,24 @@ export class ServerList extends Rows {
     const newer = unsavedRows();
     const hear = (event) => newer.push(...event.detail);
     verdicts.addEventListener("rows", hear);
-    const answer = await get("/api/list", { ...this.params, start, count: WINDOW }).finally(() => verdicts.removeEventListener("rows", hear));
+    const answer = await get("api/list", { ...this.params, start, count: WINDOW }).finally(() => verdicts.removeEventListener("rows", hear));
     const gone = this.narrowed() ? this.leftBehind(Infinity) : 0;
     const total = answer.total + gone;
     const moved = this.known && total !== this.total;
     this.total = total;
     this.left = answer.left;
+    this.which = answer.which;
     this.known = true;
     this.put(window * WINDOW, answer.rows);
     this.patch(newer);
     this.tell(moved || window === 0 ? "size" : "rows");
+  }
+
+  /** What the list holds for the server just now, and whether that is what the page shows. */
+  async now() {
+    await settled();
+    const { total, which } = await get("api/list", { ...this.params, count: 1 });
+    return { total, which, same: this.narrowed() ? total === this.listed() : which === this.which };
   }
 
   narrowed() {
@@ -182,6 +190,10 @@ export class GivenList extends Rows {
 
   need() {
     return Promise.resolve();
+  }
+
+  now() {
+    return Promise.resolve({ total: this.total, which: "", same: true });
   }
 
   load(place) {

@@ -72,14 +72,14 @@ export class MapPage {
     this.key = key;
     clearTimeout(this.timer);
     try {
-      const answer = await get("/api/map", wanted);
+      const answer = await get("api/map", wanted);
       if (this.key !== key) return;
       if (answer.state !== "ready") {
         this.making(answer);
         this.timer = setTimeout(() => this.read(), AGAIN);
         return;
       }
-      const [points, facts] = await Promise.all([getFloats("/api/map/points", wanted), get("/api/map/facts", { set: wanted.set })]);
+      const [points, facts] = await Promise.all([getFloats("api/map/points", wanted), get("api/map/facts", { set: wanted.set })]);
       if (this.key !== key) return;
       this.old = false;
       this.ready = key;

@@ -29,7 +29,7 @@ export function offerReplay(pending) {
     };
     const look = async () => {
       await settled();
-      const answer = await post("/api/replay", { preview: true });
+      const answer = await post("api/replay", { preview: true });
       ({ moment } = answer);
       body.replaceChildren(...preview(answer));
       go.disabled = false;
@@ -39,7 +39,7 @@ export function offerReplay(pending) {
     go.addEventListener("click", () => {
       busy = go.disabled = stay.disabled = true;
       go.textContent = "Replaying…";
-      post("/api/replay", { preview: false, expect: moment }).then(() => { done = true; box.close(); }, failed);
+      post("api/replay", { preview: false, expect: moment }).then(() => { done = true; box.close(); }, failed);
     });
   });
 }

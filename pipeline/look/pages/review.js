@@ -272,8 +272,15 @@ export class Review {
     return suggested === row.label ? null : suggested;
   }
 
-  actOnAll(verdict, label) {
-    const count = this.list.listed();
+  async actOnAll(verdict, label) {
+    const now = await this.list.now();
+    if (!now.same) {
+      this.key = null;
+      await this.enter(this.params);
+      say("The list has changed. Look at it again, then choose all of it.");
+      return;
+    }
+    const count = now.total;
     const words = `${WORDS[verdict]} all ${number(count)} pictures of “${this.heading()}”${this.params.label && this.params.queue !== "cell" ? `, class ${this.params.label}` : ""}${label ? ` as ${label}` : ""}?`;
     const go = h("button", { type: "button", class: "primary" }, `${verdict === "unset" ? "Unset" : WORDS[verdict]} ${number(count)}`);
     const stay = h("button", { type: "button", onclick: () => box.close() }, "Cancel");
@@ -281,18 +288,18 @@ export class Review {
     const box = dialog("All in this list", h("h2", {}, words), h("p", { class: "soft" }, filters.length ? `Narrowed to ${filters.join(", ")}. Ctrl-Z undoes it as one act.` : "Nothing narrows the list. Ctrl-Z undoes it as one act."), h("p", { class: "buttons" }, stay, go));
     go.addEventListener("click", async () => {
       box.close();
-      await this.sendAll(verdict, label, count).catch((error) => say(error.message));
+      await this.sendAll(verdict, label, now).catch((error) => say(error.message));
     });
     go.focus();
   }
 
-  async sendAll(verdict, label, count) {
+  async sendAll(verdict, label, now) {
     if (this.list instanceof GivenList) {
       judge([...this.list.rows.values()].filter((row) => row.content !== null), verdict, label, "given");
       return this.escape();
     }
     try {
-      const answer = await judgeList(this.params, verdict, label, count);
+      const answer = await judgeList(this.params, verdict, label, now);
       say(`${pictures(answer.judged)} judged. Ctrl-Z undoes it.`);
     } finally {
       // What was judged may belong to another list now, so this one is read anew.
@@ -343,7 +350,7 @@ export class Review {
   }
 
   undone({ act, answer }) {
-    if (act.path !== "/api/undo") return;
+    if (act.path !== "api/undo") return;
     const place = answer.rows?.length ? this.list?.place(answer.rows[0].id) ?? -1 : -1;
     if (place >= 0) this.grid.select(place);
     if (answer.undone > (answer.rows?.length ?? 0)) this.list?.again(this.grid.first, this.grid.end);

@@ -22,7 +22,7 @@ export class Runs {
 
   async enter(params) {
     if (!this.runs) {
-      this.runs = (await get("/api/runs")).runs;
+      this.runs = (await get("api/runs")).runs;
       this.fill();
     }
     this.shown = this.runs.find(({ run }) => run === params.run) ?? this.shown ?? this.runs[0];
@@ -69,7 +69,7 @@ export class Runs {
     const [a, b] = [this.a.value, this.b.value];
     if (a === b) return this.outcomes.replaceChildren(h("p", {}, h("span", {}), "Choose two different runs."));
     try {
-      const answer = await get("/api/compare", { a, b });
+      const answer = await get("api/compare", { a, b });
       if (a === this.a.value && b === this.b.value) this.paintOutcomes(answer, a, b);
     } catch (error) {
       this.outcomes.replaceChildren(h("p", { class: "problem" }, error.message));

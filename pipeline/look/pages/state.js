@@ -1,6 +1,6 @@
 // What the store holds as a whole: counts, classes, queues. Asked for again every few seconds, so that two pages agree.
 
-import { get, reachable } from "./api.js";
+import { announce, get, reachable } from "./api.js";
 
 const EVERY = 4000;
 const EVERY_WHEN_GONE = 2000;
@@ -12,10 +12,11 @@ let asking = null;
 
 /** Ask for the state now. Listeners of "state" are called, and those of "moved" if somebody changed the store. */
 export function refresh() {
-  asking ??= get("/api/state")
+  asking ??= get("api/state")
     .then((next) => {
       const moved = state !== null && state.moment.number !== next.moment.number;
       state = next;
+      announce(state.identity);
       changes.dispatchEvent(new Event("state"));
       if (moved) changes.dispatchEvent(new Event("moved"));
       return next;
