@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pipeline.ingest import catalogue, catalogue_limits, column_types, decoding
+from pipeline.ingest import catalogue, catalogue_limits, column_types, decoding, inspection
 from pipeline.ingest.examine import Facts, examine, kept_time
+from pipeline.ingest.pruning import check_loss
 from pipeline.ingest.readers import folders
 from pipeline.ingest.readers.delimited import Dialect
 from pipeline.ingest.settings import STEP, Settings, image_folder, resolved, wanted
@@ -115,7 +116,10 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                     now.hold_little(listed.rows)
                 return now
 
-            outcome = _compare(wanted(), listed, examined=examined, prune=settings.prune)
+            now = wanted()
+            outcome = _compare(now, listed, examined=examined, prune=settings.prune)
+            if settings.prune:
+                check_loss(now, settings, listed.failed, remaining=outcome.ready + outcome.failed)
             with store.commit("ingest") as commit:
                 if examined or outcome.pruned:
                     commit.replace_stream("files", wanted().stream("steps/ingest/files"))
@@ -133,7 +137,8 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                 )
             return outcome
 
-        return _sparingly(finish)
+        outcome = _sparingly(finish)
+        return replace(outcome, notes=(*outcome.notes, *inspection.labels_alike(store.snapshot())))
 
 
 def _sparingly(work: Callable[[bool], Result]) -> Result:

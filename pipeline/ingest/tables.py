@@ -24,6 +24,7 @@ PACKED = {
     b"\xfd7zXZ": "xz",
     b"7z\xbc\xaf": "7z",
 }
+ARROW = (b"ARROW1", b"FEA1")
 
 
 def read_table(source: Path, how: Dialect | None = None) -> Listed:
@@ -58,6 +59,8 @@ def _read(source: Path, how: Dialect) -> Listed:
         raise ColdframeError(f"{source}: a spreadsheet: save its sheet as CSV (in UTF-8), and give that file")
     if ending in PARQUET_ENDINGS or begin.startswith(b"PAR1"):
         return parquet.read(source)
+    if begin.startswith(ARROW):
+        raise ColdframeError(f"{source}: an Arrow or Feather file: save it as Parquet, and give that file")
     for mark, name in PACKED.items():
         if begin.startswith(mark):
             raise ColdframeError(f"{source}: packed with {name}: unpack it, and give the file that was in it")

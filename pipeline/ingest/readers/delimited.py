@@ -231,8 +231,8 @@ def read_as(
             raise
         try:
             parsed = parse(source, opening, encoding, bare)
-        except Unread:
-            raise error from None
+        except Unread as other:
+            raise max(error, other, key=lambda one: one.line) from None  # the reading that came further is likelier
         if parsed.is_enclosed:  # quoted all the same, with a fault
             raise error from None
         return bare, parsed

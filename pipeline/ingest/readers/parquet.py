@@ -158,7 +158,9 @@ def _is_plain(kind: pa.DataType) -> bool:
         return _is_plain(kind.storage_type)
     if pa.types.is_struct(kind):
         names = [field.name.lower() for field in kind]
-        is_named = all(names) and len(set(names)) == len(names) and not any("\0" in name for name in names)
+        is_named = (
+            bool(names) and all(names) and len(set(names)) == len(names) and not any("\0" in name for name in names)
+        )
         return is_named and all(_is_plain(field.type) for field in kind)
     if pa.types.is_map(kind):
         return _is_plain(kind.key_type) and _is_plain(kind.item_type)
