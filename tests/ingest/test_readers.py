@@ -91,7 +91,7 @@ def parquet(folder: Path) -> Path:
     return folder / "m.parquet"
 
 
-KINDS = {
+KINDS: dict[Callable[[Path], Path], tuple[str, Any, str]] = {
     quoted: ("title", '"Hind wing', "moth heron None"),
     packed: ("path", "a.png", "moth heron None"),
     lines: ("box.x", 1, "moth heron None"),
@@ -472,7 +472,8 @@ def ingested_or_refused(tmp_path: Path, columns: list[pa.Array], which: str) -> 
     cf = Coldframe(folder / f"store-{dt.datetime.now().timestamp()}")
     command = ("ingest", folder / "m.parquet", "--images", folder, *([which, "c0"] if which else []))
     try:
-        catalogue.read(folder / "m.parquet", **({f"{which[2:]}_column": "c0"} if which else {}))
+        named: dict[str, Any] = {f"{which[2:]}_column": "c0"} if which else {}
+        catalogue.read(folder / "m.parquet", **named)
     except ColdframeError as error:
         assert "m.parquet: " in str(error)  # noqa: PT017 - a sentence is right as well
         said = cf(*command, code=1).stderr
@@ -489,7 +490,7 @@ def ingested_or_refused(tmp_path: Path, columns: list[pa.Array], which: str) -> 
 ANY = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=6, **ANY)  # type: ignore[arg-type]
+@settings(max_examples=4, **ANY)  # type: ignore[arg-type]
 @given(arrow_columns(), st.sampled_from(["", "", "--label"]))
 def test_any_arrow_table_is_ingested_or_refused_in_a_sentence(
     tmp_path: Path, columns: list[pa.Array], which: str
@@ -498,7 +499,7 @@ def test_any_arrow_table_is_ingested_or_refused_in_a_sentence(
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=150, **ANY)  # type: ignore[arg-type]
+@settings(max_examples=40, **ANY)  # type: ignore[arg-type]
 @given(arrow_columns(), st.sampled_from(["", "--label", "--id"]))
 def test_many_arrow_tables_are_ingested_or_refused(tmp_path: Path, columns: list[pa.Array], which: str) -> None:
     ingested_or_refused(tmp_path, columns, which)
