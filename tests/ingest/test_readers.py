@@ -462,9 +462,9 @@ def ingested_or_refused(tmp_path: Path, columns: list[pa.Array], which: str) -> 
     for name in "ab":
         if not (folder / f"{name}.png").exists():
             picture("moth", ord(name)).save(folder / f"{name}.png")
-    table = pa.table({"path": ["a.png", "b.png", "gone.png"], **{f"c{n}": one for n, one in enumerate(columns)}})
     out = io.BytesIO()
     try:
+        table = pa.table({"path": ["a.png", "b.png", "gone.png"], **{f"c{n}": one for n, one in enumerate(columns)}})
         pq.write_table(table, out)
     except (pa.ArrowException, NotImplementedError):
         return  # no Parquet file has such a column
