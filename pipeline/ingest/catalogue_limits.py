@@ -17,6 +17,7 @@ KINDS = "a CSV, TSV or Parquet file, JSON, a Darwin Core archive, or a folder of
 MOST_COLUMNS = 2000
 Packed = IO[bytes] | gzip.GzipFile
 GZIP = b"\x1f\x8b"
+RATIO, UNPACKED_BYTES = 100, 1 << 27  # that packed text may unpack to: times its bytes, and always so many
 OBJECTS = 8  # times the bytes of a JSON text: what it takes as Python objects
 
 
@@ -45,13 +46,15 @@ class Bounded(io.RawIOBase):
     """Bytes that are unpacked while they are read, and never more of them than a catalogue may take.
 
     Args:
+        size: how many bytes are packed.
         packed, below: what they are read from, and what that reads; closed with this.
-        most: how many there may be; what the memory allows if it is None.
+        most: how many there may be; if it is None, what the memory allows and a table that was packed can have.
     """
 
-    def __init__(self, source: Path, packed: Packed, *below: IO[bytes], most: int | None = None) -> None:
+    def __init__(self, source: Path, size: int, packed: Packed, *below: IO[bytes], most: int | None = None) -> None:
         self._source, self._packed, self._below = source, packed, below
-        self._left = most_bytes() if most is None else most
+        self._most = min(most_bytes(), max(UNPACKED_BYTES, RATIO * size)) if most is None else most
+        self._left = self._most
 
     def readable(self) -> bool:
         """Always."""
@@ -69,7 +72,8 @@ class Bounded(io.RawIOBase):
             raise ColdframeError(f"{self._source}: cannot be unpacked: {error}; see that it is whole") from error
         self._left -= len(data)
         if self._left < 0:
-            raise ColdframeError(f"{self._source}: {too_large()}")
+            why = f"it unpacks to more than {self._most / 1e6:.0f} MB, as hardly a table does: unpack it, and look at it first"
+            raise ColdframeError(f"{self._source}: {too_large() if self._most == most_bytes() else why}")
         into[: len(data)] = data
         return len(data)
 
@@ -85,7 +89,9 @@ def unpacked(source: Path, file: io.BufferedReader) -> io.BufferedReader:
     """The bytes of a file, unpacked where its first bytes say that it is packed with gzip, whatever its name."""
     if not file.peek(2).startswith(GZIP):
         return file
-    return io.BufferedReader(Bounded(source, gzip.GzipFile(fileobj=file, mode="rb"), file))
+    return io.BufferedReader(
+        Bounded(source, os.fstat(file.fileno()).st_size, gzip.GzipFile(fileobj=file, mode="rb"), file)
+    )
 
 
 def most_bytes() -> int:

@@ -228,7 +228,14 @@ def test_an_archive_without_rows_says_to_unpack_it_and_none_is_unpacked_without_
         archive.writestr("owl/a.png", b"")
     with pytest.raises(ColdframeError, match=r"no Darwin Core archive: unpack it"):
         catalogue.read(tmp_path / "pictures.zip")
-    monkeypatch.setattr(catalogue_limits, "memory_bytes", lambda: 20 * 10**6)
+    with zipfile.ZipFile(dwca(tmp_path), "a") as archive:
+        archive.writestr("images/a.png", b"")
+    assert "1 images lie in the archive, which is not unpacked" in " ".join(catalogue.read(tmp_path / "dwca.zip").notes)
+    (tmp_path / "blank.csv").write_bytes(gzip.compress(b"path\n" + b"\n" * 10_000_000))
+    monkeypatch.setattr(catalogue_limits, "UNPACKED_BYTES", 1 << 20)
+    with pytest.raises(ColdframeError, match=r"blank.csv: it unpacks to more than 1 MB"):
+        catalogue.read(tmp_path / "blank.csv")
+    monkeypatch.setattr(catalogue_limits, "memory_bytes", lambda: 1 << 20)
     bomb = dwca(tmp_path, media=MEDIA + "k1\t" + "x" * 30_000_000 + "\tby\tz\n")
     packed = tmp_path / "bomb.csv"
     packed.write_bytes(gzip.compress(b"path\n" + b"x" * 30_000_000))
@@ -258,9 +265,11 @@ def test_junk_is_no_class(cf: Coldframe, tmp_path: Path) -> None:
     for n, name in enumerate(("owl", "elk", "elk/drafts", *junk, "owl/@eaDir")):
         (tmp_path / "set" / name).mkdir(parents=True)
         picture("moth", n).save(tmp_path / "set" / name / "a.png")
+    (tmp_path / "set" / "owl" / "._a.png").touch()
     said = cf("ingest", "set", "--exclude", "drafts", "--exclude", "*.gif").stderr
     assert all(f"1 {name}" in said for name in junk[1:])
     assert "2 @eaDir" in said
+    assert "no image by its name: 1 hidden" in said
     assert "left out 1 rows by --exclude: 'drafts' (1), '*.gif' (0)" in said
     assert cf("sql", "select path from images order by 1", "--format", "csv").stdout.split()[1:] == [
         "elk/a.png",

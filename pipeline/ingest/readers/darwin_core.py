@@ -63,11 +63,16 @@ def read_archive(source: Path) -> Listed:
     Raises:
         ColdframeError: it is no such archive, or a file in it cannot be read; the message names it and the line.
     """
+    from pipeline.ingest.decoding import suffixes
+
     with _zip(source) as archive:
         names = archive.namelist()
         if META not in names:
             raise _other_archive(source, names)
-        return _read(source, archive)
+        listed = _read(source, archive)
+    inside = sum(PurePosixPath(name).suffix.lower() in suffixes() for name in names)
+    note = f"{source}: {inside} images lie in the archive, which is not unpacked: unpack it, and name the folder with --images"
+    return replace(listed, notes=(*listed.notes, note)) if inside else listed
 
 
 def read_folder(source: Path) -> Listed:
@@ -310,7 +315,9 @@ def _member(source: Path, archive: Archive, name: str, most: int | None = None) 
         raise ColdframeError(f"{source}: {META} names {name!r}, which is not in the archive") from None
     except RuntimeError as error:
         raise ColdframeError(f"{source}: {name}: {error}; give an archive without a password") from error
-    return BufferedReader(catalogue_limits.Bounded(source, opened, most=None if most is None else most + 1))
+    return BufferedReader(
+        catalogue_limits.Bounded(source, source.stat().st_size, opened, most=None if most is None else most + 1)
+    )
 
 
 def _other_archive(source: Path, names: list[str]) -> ColdframeError:

@@ -97,6 +97,7 @@ def _walk(folder: Path) -> _Walk:
         for name in sorted(files):
             path = (Path(where) / name).relative_to(folder).as_posix()
             if name.startswith("."):
+                found.skipped["hidden"] += Path(name).suffix.lower() in known
                 continue
             if Path(name).suffix.lower() in known:
                 (found.pictures if _is_utf8(path) else unsayable).append(path)
