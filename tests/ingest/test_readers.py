@@ -174,7 +174,7 @@ def test_train_val_and_test_above_classes_are_a_column(cf: Coldframe, tmp_path: 
         ("m.csv", b"\xd0\xcf\x11\xe0", "a spreadsheet: save its sheet as CSV"),
         ("m.zip", b"PK\x03\x04", "not a readable archive"),
         ("m.feather", b"ARROW1\0\0", "an Arrow or Feather file: save it as Parquet"),
-        ("m.csv.gz", gzip.compress(b"path\na\n" * 99)[:-9], "cannot be unpacked: .*see that it is whole"),
+        ("m.csv.gz", gzip.compress(b"path\na\n" * 99, mtime=0)[:-9], "cannot be unpacked: .*see that it is whole"),
         ("m.jsonl", b'{"path": "a"}\n\n{"path": \n', "line 3: not readable as JSON"),
         ("m.jsonl", b'{"path": "a"}\n[1]\n', "line 2 is no JSON object"),
         ("m.jsonl", b'{"path": "a", "x": 1, "x": 2}\n', "line 1: .*the key 'x' twice"),
@@ -248,6 +248,10 @@ def test_an_archive_without_rows_says_to_unpack_it_and_none_is_unpacked_without_
 def test_an_unpacked_archive_is_a_catalogue_too(tmp_path: Path) -> None:
     with zipfile.ZipFile(dwca(tmp_path)) as archive:
         archive.extractall(tmp_path / "dwca")
+    with zipfile.ZipFile(tmp_path / "again.zip", "w") as archive:
+        for file in sorted((tmp_path / "dwca").iterdir()):
+            archive.write(file, f"dwca/{file.name}")
+    assert len(catalogue.read(tmp_path / "again.zip").rows) == 3
     (tmp_path / "dwca" / "a.png").touch()
     assert catalogue.read(tmp_path / "dwca").rows["path"].to_pylist() == ["a.png", "b.png", "c.png"]
 

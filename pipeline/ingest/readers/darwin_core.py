@@ -67,9 +67,10 @@ def read_archive(source: Path) -> Listed:
 
     with _zip(source) as archive:
         names = archive.namelist()
-        if META not in names:
+        places = [name.removesuffix(META) for name in names if PurePosixPath(name).name == META and name.count("/") < 2]
+        if len(places) != 1:
             raise _other_archive(source, names)
-        listed = _read(source, archive)
+        listed = _read(source, _Below(archive, places[0]))
     inside = sum(PurePosixPath(name).suffix.lower() in suffixes() for name in names)
     note = f"{source}: {inside} images lie in the archive, which is not unpacked: unpack it, and name the folder with --images"
     return replace(listed, notes=(*listed.notes, note)) if inside else listed
@@ -107,7 +108,20 @@ class _Folder:
         return opened
 
 
-Archive = zipfile.ZipFile | _Folder
+class _Below:
+    """A folder in an archive, as if it were the archive: many a one is packed with its folder."""
+
+    def __init__(self, archive: zipfile.ZipFile, folder: str) -> None:
+        self._archive, self._folder = archive, folder
+
+    def open(self, name: str) -> IO[bytes]:
+        """Raises:
+        KeyError: there is no such file.
+        """
+        return self._archive.open(self._folder + name)
+
+
+Archive = _Below | _Folder
 
 
 def _read(source: Path, archive: Archive) -> Listed:
