@@ -28,7 +28,7 @@ REFERENCE = """\
 store = "coldframe-store"
 
 [ingest]
-metadata = "metadata.csv"        # CSV, TSV or Parquet, or a folder of class folders
+metadata = "metadata.csv"        # or TSV, JSON, Parquet, an archive, a folder
 images = "images"                # the folder its paths count from
 id = "rare_species_id"
 path = "file_path"

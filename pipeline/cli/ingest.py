@@ -21,7 +21,7 @@ from pipeline.runtime import output, terminal
 @click.argument("metadata", required=False, type=click.Path())
 @settings_options(Settings)
 def ingest(common: Common, **flags: Any) -> None:
-    """Read a catalogue (CSV, TSV, Parquet, or a folder of class folders) and look at every image once."""
+    """Read a catalogue (text, JSON, Parquet, an archive or a folder) and look at every image once."""
     settings = wanted(common.config, flags)
     reading = step.read(settings)  # before there is a store: a wrong name should not leave a store behind
     outcome = step.ingest(common.create(), settings, reading, quiet=common.quiet)

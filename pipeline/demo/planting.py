@@ -105,20 +105,21 @@ def of_catalogue(metadata: Path) -> list[Row]:
     """
     if metadata.is_dir():
         raise ColdframeError(f"{metadata}: a folder; expected a CSV, TSV or Parquet file with {', '.join(NEEDED)}")
-    table = tables.read_table(metadata)
+    listed = tables.read_table(metadata)
+    table = listed.table
     for name in NEEDED:
         if name not in table.column_names:
             raise ColdframeError(f"{metadata}: no column {name!r}; expected at least the columns {', '.join(NEEDED)}")
     if not table.num_rows:
         raise ColdframeError(f"{metadata}: no rows below its header; expected one for each picture to draw")
-    ids, paths, made = dict[str, int](), dict[str, int](), []
+    ids, paths, made = dict[str, int | str](), dict[str, int | str](), []
     if len(set(table.column_names)) < table.num_columns:
         raise ColdframeError(f"{metadata}: two columns have the same name; expected each once")
     try:
         table.validate(full=True)
     except pa.ArrowInvalid as error:
         raise ColdframeError(f"{metadata}: not UTF-8 text ({error})") from error
-    for number, given in enumerate(table.to_pylist(), start=tables.first_row(metadata)):
+    for number, given in zip(listed.numbers, table.to_pylist(), strict=True):
         cells = {name: "" if cell is None else str(cell) for name, cell in given.items()}
         for name in NEEDED:
             if not cells[name]:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pipeline.ingest import catalogue, catalogue_limits, column_types, decoding
+from pipeline.ingest import catalogue, catalogue_limits, column_types, decoding, inspection
 from pipeline.ingest.examine import Facts, examine, kept_time
+from pipeline.ingest.pruning import check_loss
+from pipeline.ingest.readers import folders
+from pipeline.ingest.readers.delimited import Dialect
 from pipeline.ingest.settings import STEP, Settings, image_folder, resolved, wanted
 from pipeline.runtime.progress import Progress
 from pipeline.steps.config import Config
@@ -26,7 +30,7 @@ from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import as_json, check, from_json, incidental, options
 from store import digests
 from store.errors import TooLittleMemory
-from store.schemas import SCHEMAS, failure_columns
+from store.schemas import SCHEMAS, as_text, failure_columns
 from store.store import Snapshot, Store
 
 REASONS = pa.schema([("path", pa.string()), ("reason", pa.string())])
@@ -68,8 +72,15 @@ def read(settings: Settings) -> Reading:
     check("ingest", settings)
     source = Path(settings.metadata)
     root = image_folder(source, settings.images)
-    inputs = inputs_read(source)
-    listed = catalogue.read(source, id_column=settings.id, path_column=settings.path, label_column=settings.label)
+    inputs = inputs_read(source, settings.how)
+    listed = catalogue.read(
+        source,
+        id_column=settings.id,
+        path_column=settings.path,
+        label_column=settings.label,
+        how=settings.how,
+        exclude=settings.exclude,
+    )
     return Reading(listed, root, inputs)
 
 
@@ -85,7 +96,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
         known = store.snapshot()
         theirs = set(known.columns("failures")).difference(SCHEMAS["failures"].names)
         listed = listed.called_as([*theirs, *known.columns("given_images")])
-        found, refused = _look_up(root, listed.rows["path"].unique())
+        found, refused = _look_up(root, listed.rows["path"].unique(), listed.failed)
 
         to_examine = _sparingly(partial(_look_for_new, store, found, settings))
         del found  # it is as large as the catalogue
@@ -105,7 +116,10 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                     now.hold_little(listed.rows)
                 return now
 
-            outcome = _compare(wanted(), listed, examined=examined, prune=settings.prune)
+            now = wanted()
+            outcome = _compare(now, listed, examined=examined, prune=settings.prune)
+            if settings.prune:
+                check_loss(now, settings, listed.failed, remaining=outcome.ready + outcome.failed)
             with store.commit("ingest") as commit:
                 if examined or outcome.pruned:
                     commit.replace_stream("files", wanted().stream("steps/ingest/files"))
@@ -123,7 +137,8 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                 )
             return outcome
 
-        return _sparingly(finish)
+        outcome = _sparingly(finish)
+        return replace(outcome, notes=(*outcome.notes, *inspection.labels_alike(store.snapshot())))
 
 
 def _sparingly(work: Callable[[bool], Result]) -> Result:
@@ -142,7 +157,7 @@ def out_of_date(moment: Snapshot | None, config: Config) -> str | None:
         return NEVER
     now = resolved(settings)
     return (
-        record.difference(as_json(now), inputs_read(Path(settings.metadata)), Settings)
+        record.difference(as_json(now), inputs_read(Path(settings.metadata), settings.how), Settings)
         or record.ahead()
         or changed_on_disk(moment, Path(now.images or ""), settings.max_pixels)
     )
@@ -164,13 +179,19 @@ def again(moment: Snapshot, config: Config) -> list[str]:
     return [STEP, made.metadata, "--images", str(made.images), *asked]
 
 
-def inputs_read(source: Path) -> dict[str, str]:
-    """A digest of the catalogue: of the file's bytes, or of the names in the folder."""
+def inputs_read(source: Path, how: Dialect | None = None) -> dict[str, str]:
+    """A digest of the catalogue: of the file's bytes, or of the names in the folder and the files that say more of them."""
     if source.is_dir():
-        return {"metadata": digests.of_json(catalogue.read(source).rows["path"].to_pylist())}
+        listed = folders.read(source, how)
+        paths = as_text(listed.table[listed.path or ""]).to_pylist()
+        return {"metadata": digests.of_json([paths, [_digest(one) for one in listed.files]] if listed.files else paths)}
+    return {"metadata": _digest(source)}
+
+
+def _digest(source: Path) -> str:
     with catalogue_limits.opened(source) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"metadata": digest[: 2 * decoding.CONTENT_ID_BYTES]}  # in hex, as for a picture's content
+    return digest[: 2 * decoding.CONTENT_ID_BYTES]  # in hex, as for a picture's content
 
 
 def changed_on_disk(moment: Snapshot, root: Path, max_pixels: int) -> str | None:
@@ -194,13 +215,21 @@ def _changed_since(root: Path, path: str | None, moment: float) -> bool:
         return False
 
 
-def _look_up(root: Path, paths: pa.Array | pa.ChunkedArray) -> tuple[pa.Table, pa.Table]:
-    """Two tables: ``path, bytes, mtime_ns`` of each file that may be read, and ``path, reason`` of each path that may not."""
+def _look_up(
+    root: Path, paths: pa.Array | pa.ChunkedArray, failed: Mapping[str, str] = MappingProxyType({})
+) -> tuple[pa.Table, pa.Table]:
+    """Two tables: ``path, bytes, mtime_ns`` of each file that may be read, and ``path, reason`` of each path that may not.
+
+    ``failed`` has the reasons of those that are known not to be readable.
+    """
     found, refused = [FOUND.empty_table()], [REASONS.empty_table()]
     for start in range(0, len(paths), ROWS_AT_ONCE):
         stats: list[dict[str, Any]] = []
         reasons: list[tuple[str | None, str]] = []
         for path in paths.slice(start, ROWS_AT_ONCE).to_pylist():
+            if path in failed:
+                reasons.append((path, failed[path]))
+                continue
             try:
                 status = decoding.locate(root, path or "").stat()
                 stats.append({"path": path or "", "bytes": status.st_size, "mtime_ns": kept_time(status.st_mtime_ns)})
@@ -312,5 +341,5 @@ def _compare(now: Snapshot, listed: catalogue.Catalogue, *, examined: int, prune
         ready=counts["ready"],
         failed=counts["failed"],
         files_examined=examined,
-        notes=listed.notes,
+        notes=(*listed.notes, *listed.renamed()),
     )

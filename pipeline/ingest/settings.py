@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.ingest import catalogue, decoding
 from pipeline.ingest.limits import MAX_SECONDS
+from pipeline.ingest.readers.delimited import Dialect
 from pipeline.steps.config import Config
 from pipeline.steps.settings import LARGEST_COUNT, setting
 from store.errors import ColdframeError
@@ -26,7 +27,7 @@ class Settings:
         "Folder the catalogue's paths count from.",
         metavar="DIR",
         holds_path=True,
-        default_text="METADATA, where that is a folder",
+        default_text="METADATA, where that is a folder; the folder of an archive",
     )
     id: str | None = setting(None, "Column with a unique id.", metavar="COL", default_text="the path")
     path: str | None = setting(
@@ -35,7 +36,36 @@ class Settings:
     label: str | None = setting(
         None, "Column with the class of each image.", metavar="COL", default_text=" or ".join(catalogue.LABEL_COLUMNS)
     )
+    delimiter: str | None = setting(
+        None,
+        "What divides the cells of a text: a character, or tab, comma, semicolon, pipe, space.",
+        metavar="CHAR",
+        default_text="what the header has",
+    )
+    quote: str | None = setting(
+        None,
+        "What encloses cells of a text: a character, or none if quotes are part of it.",
+        metavar="CHAR",
+        default_text='", where that fits every line, else none',
+    )
+    escape: str | None = setting(
+        None, "Character that stands before one to take as it is, in a text.", metavar="CHAR", default_text="none"
+    )
+    encoding: str | None = setting(
+        None, "Encoding of a text, such as cp1252.", metavar="NAME", default_text="UTF-8, or UTF-16 with its mark"
+    )
+    exclude: tuple[str, ...] = setting(
+        (), "Leave out paths, folders or names that fit this, such as thumbs or '*.gif'.", metavar="GLOB"
+    )
     prune: bool = setting(False, "Remove rows the catalogue no longer has.")
+    prune_limit: int | None = setting(
+        None,
+        "Rows whose pictures --prune may remove for good.",
+        least=0,
+        most=LARGEST_COUNT,
+        default_text="a tenth of the rows",
+        incidental=True,
+    )
     rehash: bool = setting(False, "Read every file again, even where size and mtime are the same.", incidental=True)
     max_pixels: int = setting(decoding.MAX_PIXELS, "Largest picture to decode, in pixels.", least=1, most=LARGEST_COUNT)
     max_seconds: float = setting(MAX_SECONDS, "Seconds that one file may take to decode.", least=1e-3, incidental=True)
@@ -50,6 +80,11 @@ class Settings:
     commit_seconds: float = setting(
         5.0, "Seconds between commits: the most work that a kill can cost.", least=0, incidental=True
     )
+
+    @property
+    def how(self) -> Dialect:
+        """How a text is to be read."""
+        return Dialect(self.delimiter, self.quote, self.escape, self.encoding)
 
 
 def resolved(settings: Settings) -> Settings:
@@ -77,7 +112,8 @@ def image_folder(source: Path, images: str | None) -> Path:
     Raises:
         ColdframeError: there is no such folder.
     """
-    root = Path(images) if images else source
+    beside = source.parent if source.suffix.lower() == ".zip" else source
+    root = Path(images) if images else beside
     if not root.is_dir():
         what = "no such folder" if images else "no image folder given"
         raise ColdframeError(f"{root}: {what}; name the folder the catalogue's paths start from with --images DIR")

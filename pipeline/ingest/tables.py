@@ -1,86 +1,95 @@
-"""Read the file of a catalogue as a table: CSV, TSV or Parquet, within limits of memory and columns."""
+"""Read the file of a catalogue as a table, by what its first bytes and its name say it is."""
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
-import re
+import json
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.csv as pa_csv
-
-from pipeline.ingest import catalogue_limits, parquet
+from pipeline.ingest import catalogue_limits
+from pipeline.ingest.listed import Listed
+from pipeline.ingest.readers import coco, darwin_core, delimited, json_rows, parquet
+from pipeline.ingest.readers.delimited import Dialect
 from store.errors import ColdframeError
 
 PARQUET_ENDINGS = (".parquet", ".pq")
-DELIMITERS = (",", ";", "\t")
-BLOCK_BYTES = 1 << 20  # of a CSV, parsed at a time; the header must fit into the first block
+LINES_ENDINGS = (".jsonl", ".ndjson")
+JSON_ENDINGS = (*LINES_ENDINGS, ".json")
+SHEET_ENDINGS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+OLD_SHEET = b"\xd0\xcf\x11\xe0"
+PACKED = {
+    b"BZh": "bzip2",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\xfd7zXZ": "xz",
+    b"7z\xbc\xaf": "7z",
+}
+ARROW = (b"ARROW1", b"FEA1")
 
 
-def read_table(source: Path) -> pa.Table:
-    """The rows of a file. Parquet keeps its types; a CSV or TSV has all columns as text, with empty cells NULL.
+def read_table(source: Path, how: Dialect | None = None) -> Listed:
+    """The rows of a file. Parquet and JSON keep their types; in text with delimiters all columns are text, empty cells NULL.
+
+    Args:
+        how: how a text is to be read, where the file itself does not tell.
 
     Raises:
-        ColdframeError: the file does not exist, or is not readable as the type its name says.
+        ColdframeError: the file does not exist, is of a kind that is not read, or is not readable as what it is.
     """
+    how = how or Dialect()
     try:
-        return parquet.read(source) if source.suffix.lower() in PARQUET_ENDINGS else _read_delimited(source)
+        found = _read(source, how)
     except MemoryError as error:
         raise ColdframeError(f"{source}: {catalogue_limits.too_large()}") from error
-
-
-def _read_delimited(source: Path) -> pa.Table:
-    """All columns as text, as given; an empty cell is NULL."""
-    try:
-        begin = _beginning(source)
-        header = next((line for line in re.split(r"[\r\n]+", _unquoted(begin)) if line.strip()), None)
-        if header is None:
-            raise ColdframeError(f"{source}: empty; expected a header row with the names of the columns")
-        delimiter = "\t" if source.suffix.lower() == ".tsv" else max(DELIMITERS, key=header.count)
-        # parse the header ourselves first: Arrow takes minutes to prepare for a million columns
-        rows = csv.reader(io.StringIO(begin, newline=""), delimiter=delimiter)
-        catalogue_limits.check_columns(source, len(next(filter(None, rows), [])))
-        read = pa_csv.ReadOptions(block_size=BLOCK_BYTES)
-        parse = pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-        with catalogue_limits.opened(source) as file:
-            unchecked = pa_csv.ConvertOptions(check_utf8=False)
-            with pa_csv.open_csv(file, read, parse, convert_options=unchecked) as reader:  # which reads on by itself
-                names = reader.schema.names
-        catalogue_limits.check_columns(source, len(names))
-        convert = pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
-        )
-        with catalogue_limits.opened(source) as file:
-            return pa_csv.read_csv(file, read, parse, convert)
-    except UnicodeDecodeError as error:
-        raise ColdframeError(f"{source}: not UTF-8 text; save it as CSV with UTF-8 encoding") from error
-    except csv.Error as error:
-        raise ColdframeError(
-            f"{source}: the first row cannot be read as the names of the columns: {error}; see that each quote is closed"
-        ) from error
-    except pa.ArrowInvalid as error:
-        hint = (
-            "save it as CSV with UTF-8 encoding"
-            if "UTF8" in str(error)
-            else "every row needs as many cells as the header"
-        )
-        raise ColdframeError(f"{source}: cannot be read as a table: {error}; {hint}") from error
     except OSError as error:
         raise ColdframeError(f"{source}: cannot be read: {error}") from error
+    asked = [name for name in ("delimiter", "quote", "escape") if getattr(how, name) is not None]
+    if asked and not found.is_text:
+        raise ColdframeError(f"{source}: --{asked[0]} is for text with delimiters, which this is not: leave it out")
+    return found
 
 
-def _beginning(source: Path) -> str:
-    """The text of the first block of a CSV."""
+def _read(source: Path, how: Dialect) -> Listed:
     with catalogue_limits.opened(source) as file:
-        return codecs.getincrementaldecoder("utf-8-sig")().decode(file.read(BLOCK_BYTES))
+        begin = file.read(8)
+    ending = Path(source.name.lower().removesuffix(".gz")).suffix
+    if begin.startswith(ZIP) and ending not in SHEET_ENDINGS:
+        return darwin_core.read_archive(source)
+    if ending in SHEET_ENDINGS or begin.startswith(OLD_SHEET):
+        raise ColdframeError(f"{source}: a spreadsheet: save its sheet as CSV (in UTF-8), and give that file")
+    if ending in PARQUET_ENDINGS or begin.startswith(b"PAR1"):
+        return parquet.read(source)
+    if begin.startswith(ARROW):
+        raise ColdframeError(f"{source}: an Arrow or Feather file: save it as Parquet, and give that file")
+    for mark, name in PACKED.items():
+        if begin.startswith(mark):
+            raise ColdframeError(f"{source}: packed with {name}: unpack it, and give the file that was in it")
+    if ending in JSON_ENDINGS:
+        return _read_json(source, is_lines=ending in LINES_ENDINGS)
+    return delimited.read(source, how)
 
 
-def _unquoted(text: str) -> str:
-    return re.sub(r'"[^"]*"', "", text)
+def _read_json(source: Path, *, is_lines: bool) -> Listed:
+    data = catalogue_limits.whole(source)
+    if is_lines or _has_several(data):
+        return json_rows.read_lines(source, data)
+    found = json_rows.parsed(source, "", data)
+    if coco.is_coco(found):
+        return coco.read(source, found)
+    if isinstance(found, list):
+        return json_rows.read_list(source, found)
+    raise ColdframeError(
+        f"{source}: JSON of another kind; expected a list of objects, an object on each line, or COCO JSON"
+    )
 
 
-def first_row(source: Path) -> int:
-    """The number that users give the first row: a spreadsheet counts the header too."""
-    return 1 if source.suffix.lower() in PARQUET_ENDINGS else 2
+def _has_several(data: bytes) -> bool:
+    """Whether the first line is a JSON object by itself, and others follow."""
+    first, _, rest = data.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")
+    if not first.startswith(b"{") or not rest.strip():
+        return False
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return True

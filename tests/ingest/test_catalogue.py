@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -89,7 +89,7 @@ def test_a_folder_of_class_folders(tmp_path: Path) -> None:
         "moth/a.png": "moth",
         "moth/deep/b.png": "moth",
     }
-    assert "1 .txt" in found.notes[0]
+    assert "1 .txt" in " ".join(found.notes)
 
 
 def test_names_and_links_in_a_folder_that_cannot_be_rows(tmp_path: Path) -> None:
@@ -98,14 +98,14 @@ def test_names_and_links_in_a_folder_that_cannot_be_rows(tmp_path: Path) -> None
     (tmp_path / "linked").symlink_to(tmp_path.parent)
     found = catalogue.read(tmp_path)
     assert found.rows["path"].to_pylist() == ["\\xff.png"]
-    assert "1 linked folders" in found.notes[0]
+    assert "1 linked folders" in " ".join(found.notes)
 
 
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
         ("", {}, "empty; expected a header row"),
-        ("path,label\na\n", {}, "cannot be read as a table.*Expected 2 columns, got 1"),
+        ("path,label\na\n", {}, "line 2: 1 cell, expected 2 as the header in line 1"),
         (b"path,label\n\xff\xfe,moth\n", {}, "UTF-8"),
         (b"p\xffth,label\na,moth\n", {}, "not UTF-8 text"),
         ("where,label\na,moth\n", {}, "which column holds the image paths.*columns: where, label"),
@@ -115,7 +115,7 @@ def test_names_and_links_in_a_folder_that_cannot_be_rows(tmp_path: Path) -> None
     ],
 )
 def test_errors_name_the_file_the_row_and_what_to_do(
-    tmp_path: Path, text: str | bytes, options: dict[str, str], message: str
+    tmp_path: Path, text: str | bytes, options: dict[str, Any], message: str
 ) -> None:
     file = write(tmp_path, text)
     with pytest.raises(ColdframeError, match=rf"(?s)metadata.csv: .*{message}"):
@@ -140,8 +140,10 @@ def test_other_errors(tmp_path: Path) -> None:
         catalogue.read(tmp_path / "gone.csv")
     with pytest.raises(ColdframeError, match="not a readable Parquet file"):
         catalogue.read(write(tmp_path, "no", "m.parquet"))
+    (tmp_path / "classes" / "moth").mkdir(parents=True)
+    (tmp_path / "classes" / "moth" / "a.png").touch()
     with pytest.raises(ColdframeError, match="a folder has no column 'key': leave out --id"):
-        catalogue.read(tmp_path, id_column="key")
+        catalogue.read(tmp_path / "classes", id_column="key")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ColdframeError, match="no image files in it"):
         catalogue.read(tmp_path / "empty")
@@ -177,7 +179,7 @@ def test_columns_are_counted_as_the_reader_does(tmp_path: Path, text: str, count
 
 
 def test_as_many_columns_as_may_be(tmp_path: Path) -> None:
-    names = tables.read_table(write(tmp_path, wide('"x\n"', 1997, last='a"b'))).column_names
+    names = tables.read_table(write(tmp_path, wide('"x\n"', 1997, last='a"b'))).table.column_names
     assert (len(names), names[1], names[-1]) == (2000, "x\n", 'a"b')
 
 
@@ -203,7 +205,7 @@ def test_what_is_no_file_is_refused_at_once(
     tmp_path: Path, name: str, make: Callable[[Path], None], kind: str, read: Callable[[Path], object]
 ) -> None:
     make(tmp_path / name)
-    with pytest.raises(ColdframeError, match=rf"{name}: {kind}; expected a CSV, TSV or Parquet file, or a folder"):
+    with pytest.raises(ColdframeError, match=rf"{name}: {kind}; expected a CSV, TSV or Parquet file"):
         read(tmp_path / name)
 
 
@@ -307,7 +309,8 @@ def test_more_values_than_memory_are_refused_unread(tmp_path: Path, monkeypatch:
         catalogue.read(file)
 
 
-@pytest.mark.parametrize("ending", ["lz4", "gz", "bz2", "zst"])
+@pytest.mark.variants
+@pytest.mark.parametrize("ending", ["gz", "lz4", "bz2", "zst"])
 def test_a_file_is_not_unpacked_for_the_ending_of_its_name(tmp_path: Path, ending: str) -> None:
     plain = write(tmp_path, "path,label\na.png,moth\n", f"m.csv.{ending}")
     assert catalogue.read(plain).rows["path"].to_pylist() == ["a.png"]
@@ -316,8 +319,12 @@ def test_a_file_is_not_unpacked_for_the_ending_of_its_name(tmp_path: Path, endin
         pa.OSFile(str(packed), "wb"), {"gz": "gzip", "zst": "zstd"}.get(ending, ending)
     ) as out:
         out.write(b"path,label\na.png,moth\n")
-    with pytest.raises(ColdframeError, match=r"not UTF-8 text|cannot be read as a table"):
-        catalogue.read(packed)
+    if ending == "gz":  # which is unpacked for its first bytes, and within a limit
+        packed = packed.rename(tmp_path / "packed.csv")
+        assert catalogue.read(packed).rows["path"].to_pylist() == ["a.png"]
+    else:
+        with pytest.raises(ColdframeError, match=rf"{packed.name}: packed with \w+: unpack it"):
+            catalogue.read(packed)
 
 
 @pytest.mark.parametrize("name", ["m.csv", "m.parquet"])
@@ -332,7 +339,7 @@ def test_no_reader_is_given_the_path_of_a_catalogue(tmp_path: Path, monkeypatch:
         opened.append(source)
         return real(source, *more, **named)
 
-    for module, one in ((pq, "ParquetFile"), (pa_csv, "read_csv"), (pa_csv, "open_csv")):
+    for module, one in ((pq, "ParquetFile"), (io, "TextIOWrapper")):
         monkeypatch.setattr(module, one, partial(recording, getattr(module, one)))
     assert catalogue.read(file).rows["path"].to_pylist() == ["a.png"]
     assert opened

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.ingest import catalogue_limits
+from pipeline.ingest.listed import Listed
 from store.errors import ColdframeError
 from store.schemas import as_text
 
@@ -23,8 +24,8 @@ BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, 
 SHOWN_CHARACTERS = 200  # of a type's name: a structure with many fields has a long one
 
 
-def read(source: Path) -> pa.Table:
-    """The rows of a Parquet file.
+def read(source: Path) -> Listed:
+    """The rows of a Parquet file, with the types that its columns have there.
 
     Raises:
         ColdframeError: the file cannot be read, is too large, or has a value that text cannot express.
@@ -47,8 +48,8 @@ def read(source: Path) -> pa.Table:
         raise
     except (pa.ArrowException, OSError) as error:
         raise ColdframeError(f"{source}: not a readable Parquet file ({error})") from error
-    columns = [_usable(source, name, column) for name, column in zip(table.column_names, table.columns, strict=True)]
-    return pa.table(columns, table.column_names)
+    columns = [usable(source, name, column) for name, column in zip(table.column_names, table.columns, strict=True)]
+    return Listed(pa.table(columns, table.column_names), range(1, table.num_rows + 1), (f"{source}: read as Parquet",))
 
 
 def _check_count(source: Path, said: pq.FileMetaData) -> None:
@@ -113,7 +114,7 @@ def _of_each(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _usable(source: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def usable(source: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column as it is if DuckDB and Python can both hold each of its values, else as text.
 
     Raises:
@@ -157,7 +158,9 @@ def _is_plain(kind: pa.DataType) -> bool:
         return _is_plain(kind.storage_type)
     if pa.types.is_struct(kind):
         names = [field.name.lower() for field in kind]
-        is_named = all(names) and len(set(names)) == len(names) and not any("\0" in name for name in names)
+        is_named = (
+            bool(names) and all(names) and len(set(names)) == len(names) and not any("\0" in name for name in names)
+        )
         return is_named and all(_is_plain(field.type) for field in kind)
     if pa.types.is_map(kind):
         return _is_plain(kind.key_type) and _is_plain(kind.item_type)

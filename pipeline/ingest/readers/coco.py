@@ -1,0 +1,100 @@
+"""Read a catalogue from COCO JSON: a row for each image, labelled with the name of its category."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.ingest.listed import Listed
+from pipeline.ingest.readers import json_rows
+from store.errors import ColdframeError
+
+LABEL = "category"
+ALL = "categories"
+PATHS = ("file_name", "coco_url", "path")
+
+
+def is_coco(found: Any) -> bool:
+    """Whether a JSON document is shaped like COCO's."""
+    return isinstance(found, Mapping) and isinstance(found.get("images"), list)
+
+
+def read(source: Path, found: Mapping[str, Any]) -> Listed:
+    """The images of a COCO document, with the categories of their annotations and their licence.
+
+    An image with annotations of several categories has no label: which is meant, the file does not say. All are in the column
+    ``categories``.
+
+    Raises:
+        ColdframeError: a part of the document is not as COCO has it.
+    """
+    names = _names(source, found, "categories", "name")
+    licences = _by_id(source, found, "licenses")
+    images = _objects(source, found, "images")
+    of_image: dict[Any, dict[str, None]] = {_id(source, "images", n, one): {} for n, one in enumerate(images, start=1)}
+    counts = dict.fromkeys(of_image, 0)
+    strays = 0
+    for number, one in enumerate(_objects(source, found, "annotations"), start=1):
+        image, category = _hashable(one.get("image_id")), _hashable(one.get("category_id"))
+        if image not in of_image:
+            strays += 1
+            continue
+        if category not in names:
+            raise ColdframeError(
+                f"{source}: annotation {number} has the category {category!r}, which is none of 'categories'; correct it"
+            )
+        of_image[image][names[category]] = None
+        counts[image] += 1
+    rows: list[dict[str, Any]] = []
+    for image, (key, all_names) in zip(images, of_image.items(), strict=True):
+        own = dict(image)
+        licence = licences.get(_hashable(own.get("license")))
+        if licence is not None:
+            own |= {"license": licence.get("name"), "license_url": licence.get("url")}
+        several = list(all_names)
+        rows.append(own | {LABEL: several[0] if len(several) == 1 else None, ALL: several, "annotations": counts[key]})
+    listed = json_rows.read_list(source, rows)
+    ambiguous = sum(len(one) > 1 for one in of_image.values())
+    notes = [f"{source}: read as COCO JSON, a row for each image"]
+    if ambiguous:
+        notes.append(
+            f"{source}: {ambiguous} images are of several categories, so they have no label; see the column {ALL}"
+        )
+    if strays:
+        notes.append(f"{source}: left out {strays} annotations of images that the file does not list")
+    path = next((one for one in PATHS if one in listed.table.column_names), None)
+    return Listed(listed.table, listed.numbers, tuple(notes), path=path, label=LABEL)
+
+
+def _objects(source: Path, found: Mapping[str, Any], part: str) -> Sequence[Mapping[str, Any]]:
+    listed = found.get(part, [])
+    if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed):
+        raise ColdframeError(f"{source}: {part!r} is no list of objects, as COCO JSON has it")
+    return listed
+
+
+def _by_id(source: Path, found: Mapping[str, Any], part: str) -> dict[Any, Mapping[str, Any]]:
+    objects = _objects(source, found, part)
+    return {_id(source, part, number, one): one for number, one in enumerate(objects, start=1)}
+
+
+def _names(source: Path, found: Mapping[str, Any], part: str, key: str) -> dict[Any, str]:
+    names = {}
+    for at, one in _by_id(source, found, part).items():
+        if not isinstance(one.get(key), str):
+            raise ColdframeError(f"{source}: the object with the id {at!r} in {part!r} has no {key!r}, expected text")
+        names[at] = one[key]
+    if len(_objects(source, found, part)) != len(names):
+        raise ColdframeError(f"{source}: two objects in {part!r} have the same id; make them unique")
+    return names
+
+
+def _id(source: Path, part: str, number: int, one: Mapping[str, Any]) -> Any:
+    if "id" not in one:
+        raise ColdframeError(f"{source}: object {number} of {part!r} has no 'id', as COCO JSON has it")
+    return _hashable(one["id"])
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, str | int | None) else repr(value)
