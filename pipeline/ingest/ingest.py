@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -108,7 +108,8 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
             outcome = _compare(wanted(), listed, examined=examined, prune=settings.prune)
             with store.commit("ingest") as commit:
                 if examined or outcome.pruned:
-                    commit.replace_stream("files", wanted().stream("steps/ingest/files"))
+                    for dataset in ("files", "facts"):
+                        commit.replace_stream(dataset, wanted().stream(f"steps/ingest/{dataset}"))
                 if outcome.added or outcome.updated or outcome.pruned:
                     commit.replace_stream("images", wanted().stream("steps/ingest/images"))
                     commit.replace("failures", wanted().query("steps/ingest/failures"), key="ingest")
@@ -123,7 +124,19 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                 )
             return outcome
 
-        return _sparingly(finish)
+        return replace(outcome := _sparingly(finish), notes=(*outcome.notes, *read_otherwise(store.snapshot())))
+
+
+def read_otherwise(moment: Snapshot) -> tuple[str, ...]:
+    """A sentence if files were read by earlier decoding rules and may look different by those of now."""
+    count = moment.value("steps/ingest/count_read_otherwise")
+    if not count:
+        return ()
+    return (
+        f"{count} pictures have more than 8 bits a sample and were read by earlier decoding rules, maybe too dark: 'coldframe "
+        "sql \"from read_otherwise\"' lists them, 'coldframe ingest' with --rehash reads them again, and then 'coldframe embed' "
+        "makes their vectors anew",
+    )
 
 
 def _sparingly(work: Callable[[bool], Result]) -> Result:
@@ -175,7 +188,7 @@ def inputs_read(source: Path) -> dict[str, str]:
 
 def changed_on_disk(moment: Snapshot, root: Path, max_pixels: int) -> str | None:
     """A sentence if files have changed since the last ingest, by size and mtime; None if none has."""
-    known = moment.query("steps/ingest/known_files", decoding=decoding.RULES_VERSION)
+    known = moment.query("steps/ingest/known_files", decoding=decoding.ALIKE)
     found, _ = _look_up(root, known["path"])
     changed = len(_to_examine(moment, found, max_pixels=max_pixels)) + len(known) - len(found)
     failed = moment.query("steps/ingest/failures_of", step="ingest", name="")["path"].to_pylist()
@@ -229,7 +242,7 @@ def _to_examine(moment: Snapshot, found: pa.Table, *, max_pixels: int, rehash: b
     if rehash:
         return found["path"]
     moment.show("found", found)
-    limits = {"decoding": decoding.RULES_VERSION, "max_pixels": max_pixels}
+    limits = {"decoding": decoding.ALIKE, "max_pixels": max_pixels}
     return moment.query("steps/ingest/to_examine", **limits)["path"]
 
 
@@ -237,17 +250,19 @@ def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Setting
     """Commit the facts of files every few seconds; return ``path, reason`` of those that give no picture."""
     unreadable: list[tuple[str | None, str]] = []
     pending: list[Facts] = []
-    tables: list[pa.Table] = []
+    tables: dict[str, list[pa.Table]] = {"files": [], "facts": []}
 
     def pack() -> None:
-        tables.append(pa.Table.from_pylist(pending, SCHEMAS["files"]))
+        for dataset, packed in tables.items():
+            packed.append(pa.Table.from_pylist(pending, SCHEMAS[dataset]))
         pending.clear()
 
     def commit_facts() -> None:
         pack()
         with store.commit("ingest") as commit:
-            commit.append("files", pa.concat_tables(tables))
-        tables.clear()
+            for dataset, packed in tables.items():
+                commit.append(dataset, pa.concat_tables(packed))
+                packed.clear()
 
     least = store.snapshot().value("steps/steps/next_time")
     last_commit = time.monotonic()
