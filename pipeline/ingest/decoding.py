@@ -36,11 +36,22 @@ GREY_CHROMA = 8
 GREY_PERCENTILE = 0.99
 
 HEIC_ENDINGS = frozenset({".heic", ".heif", ".hif"})
+ABSOLUTE = "absolute path: expected one relative to the image folder"
+LEAVES = "leaves the image folder, by its path or through a link"
 MISSING = "missing: no such file"
 
 
+class FollowedFolder(type(Path())):  # type: ignore[misc]
+    """An image folder whose links are followed wherever they lead, since somebody asked for it."""
+
+
+def folder(path: str | Path, *, follow_links: bool) -> Path:
+    """The image folder at ``path``."""
+    return FollowedFolder(path) if follow_links else Path(path)
+
+
 def locate(root: Path, path: str) -> Path:
-    """The file that a catalogue path names; it must lie in ``root``.
+    """The file that a catalogue path names; it must lie in ``root``, links of a :class:`FollowedFolder` apart.
 
     Raises:
         UnreadableImage: the path is empty, absolute, or leaves ``root``, by itself or through a link.
@@ -48,7 +59,7 @@ def locate(root: Path, path: str) -> Path:
     if not path:
         raise UnreadableImage("no path given in this row")
     if PurePosixPath(path).is_absolute() or Path(path).is_absolute():
-        raise UnreadableImage("absolute path: expected one relative to the image folder")
+        raise UnreadableImage(ABSOLUTE)
     if "\0" in path:
         raise UnreadableImage("not a path: it holds a NUL character")
     whole = root / path
@@ -56,8 +67,8 @@ def locate(root: Path, path: str) -> Path:
         is_inside = places.is_inside(whole, root)
     except OSError as error:
         raise UnreadableImage(f"not a usable path: {error.strerror}") from error
-    if not is_inside:
-        raise UnreadableImage("leaves the image folder, by its path or through a link")
+    if not is_inside and not (isinstance(root, FollowedFolder) and ".." not in PurePosixPath(path).parts):
+        raise UnreadableImage(LEAVES)
     return whole
 
 
@@ -94,7 +105,7 @@ def read_inside(root: Path, path: str, *, most: int = MAX_BYTES) -> tuple[bytes,
     Raises:
         UnreadableImage: as for :func:`locate` and :func:`read_bytes`. A link put there in between is not followed.
     """
-    return _read(locate(root, path), root, most)
+    return _read(locate(root, path), None if isinstance(root, FollowedFolder) else root, most)
 
 
 def _read(file: Path, below: Path | None, most: int) -> tuple[bytes, int]:

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pipeline.ingest import catalogue, catalogue_limits, column_types, decoding
+from pipeline.ingest import catalogue, catalogue_limits, column_types, decoding, lost
 from pipeline.ingest.examine import Facts, examine, kept_time
+from pipeline.ingest.pictures import read_otherwise
 from pipeline.ingest.settings import STEP, Settings, image_folder, resolved, wanted
 from pipeline.runtime.progress import Progress
 from pipeline.steps.config import Config
@@ -67,7 +68,7 @@ def read(settings: Settings) -> Reading:
     """
     check("ingest", settings)
     source = Path(settings.metadata)
-    root = image_folder(source, settings.images)
+    root = image_folder(source, settings.images, follow_links=settings.follow_links)
     inputs = inputs_read(source)
     listed = catalogue.read(source, id_column=settings.id, path_column=settings.path, label_column=settings.label)
     return Reading(listed, root, inputs)
@@ -95,7 +96,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
         del to_examine
         pa.default_memory_pool().release_unused()
         moment = store.snapshot().manifest
-        reasons = pa.concat_tables([refused, unreadable])
+        reasons = lost.explained(root, pa.concat_tables([refused, unreadable]))
 
         def finish(hold_little: bool) -> Outcome:
             def wanted() -> Snapshot:
@@ -127,18 +128,6 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
         return replace(outcome := _sparingly(finish), notes=(*outcome.notes, *read_otherwise(store.snapshot())))
 
 
-def read_otherwise(moment: Snapshot) -> tuple[str, ...]:
-    """A sentence if files were read by earlier decoding rules and may look different by those of now."""
-    count = moment.value("steps/ingest/count_read_otherwise")
-    if not count:
-        return ()
-    return (
-        f"{count} pictures have more than 8 bits a sample and were read by earlier decoding rules, maybe too dark: 'coldframe "
-        "sql \"from read_otherwise\"' lists them, 'coldframe ingest' with --rehash reads them again, and then 'coldframe embed' "
-        "makes their vectors anew",
-    )
-
-
 def _sparingly(work: Callable[[bool], Result]) -> Result:
     """Run ``work`` within a small memory limit; if that is too little, run it again without one."""
     try:
@@ -157,7 +146,9 @@ def out_of_date(moment: Snapshot | None, config: Config) -> str | None:
     return (
         record.difference(as_json(now), inputs_read(Path(settings.metadata)), Settings)
         or record.ahead()
-        or changed_on_disk(moment, Path(now.images or ""), settings.max_pixels)
+        or changed_on_disk(
+            moment, decoding.folder(now.images or "", follow_links=now.follow_links), settings.max_pixels
+        )
     )
 
 

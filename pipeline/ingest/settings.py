@@ -35,6 +35,7 @@ class Settings:
     label: str | None = setting(
         None, "Column with the class of each image.", metavar="COL", default_text=" or ".join(catalogue.LABEL_COLUMNS)
     )
+    follow_links: bool = setting(False, "Follow links that lead out of the image folder.")
     prune: bool = setting(False, "Remove rows the catalogue no longer has.")
     rehash: bool = setting(False, "Read every file again, even where size and mtime are the same.", incidental=True)
     max_pixels: int = setting(decoding.MAX_PIXELS, "Largest picture to decode, in pixels.", least=1, most=LARGEST_COUNT)
@@ -71,7 +72,7 @@ def wanted(config: Config, flags: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def image_folder(source: Path, images: str | None) -> Path:
+def image_folder(source: Path, images: str | None, *, follow_links: bool = False) -> Path:
     """The folder to which the paths of a catalogue are relative.
 
     Raises:
@@ -81,4 +82,4 @@ def image_folder(source: Path, images: str | None) -> Path:
     if not root.is_dir():
         what = "no such folder" if images else "no image folder given"
         raise ColdframeError(f"{root}: {what}; name the folder the catalogue's paths start from with --images DIR")
-    return root
+    return decoding.folder(root, follow_links=follow_links)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pipeline import recipe
 from pipeline.embed import feature_sets, rules_of_now
 from pipeline.embed.made import Made
-from pipeline.ingest.ingest import read_otherwise
+from pipeline.ingest.pictures import read_otherwise
 from pipeline.steps.config import Config
 from store.store import Snapshot
 
