@@ -109,8 +109,8 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
             outcome = _compare(wanted(), listed, examined=examined, prune=settings.prune)
             with store.commit("ingest") as commit:
                 if examined or outcome.pruned:
-                    for dataset in ("files", "facts"):
-                        commit.replace_stream(dataset, wanted().stream(f"steps/ingest/{dataset}"))
+                    commit.replace_stream("files", wanted().stream("steps/ingest/files"))
+                    commit.replace_stream("facts", wanted().stream("steps/ingest/facts"))
                 if outcome.added or outcome.updated or outcome.pruned:
                     commit.replace_stream("images", wanted().stream("steps/ingest/images"))
                     commit.replace("failures", wanted().query("steps/ingest/failures"), key="ingest")
