@@ -39,6 +39,25 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     "images": pa.schema([("image_id", pa.string()), ("path", pa.string()), ("label", pa.string()), *FILE_FACTS]),
+    # One row per content examined: what its pixels are like, and what its EXIF says. Apart from images: when and where a picture
+    # was taken is told only to those who ask for it.
+    "facts": pa.schema(
+        [
+            ("content_id", pa.string()),
+            ("examined_at", TIMESTAMP),
+            ("white", pa.float64()),  # the sample in the file that is shown as white
+            ("sharpness", pa.float64()),
+            ("brightness", pa.float64()),
+            ("darkest", pa.int16()),
+            ("lightest", pa.int16()),
+            ("entropy", pa.float64()),
+            ("taken_at", pa.timestamp("us")),  # by the camera's clock, whatever its zone
+            ("camera", pa.string()),
+            ("camera_serial", pa.string()),
+            ("latitude", pa.float64()),
+            ("longitude", pa.float64()),
+        ]
+    ),
     "failures": pa.schema([(name, pa.string()) for name in ("image_id", "path", "step", "name", "reason")]),
     # One row per feature set: everything that went into its vectors.
     "feature_sets": pa.schema(

@@ -11,7 +11,7 @@ import click
 
 from pipeline.cli.app import Command, Common, coldframe, command
 from pipeline.cli.options import facts_of, pairs, plan_option, what_if_option, words_of
-from pipeline.curate import plans, replay, rules, scorers, verdict_lists, verdicts
+from pipeline.curate import plans, replay, rules, scorers, units, verdict_lists, verdicts
 from pipeline.curate import score as scoring
 from pipeline.curate import why as told
 from pipeline.curate.plans import Plan
@@ -132,7 +132,17 @@ def filter_(common: Common, rule: str, others: tuple[str, ...], plan: str, what_
     metavar="SQL",
     help="In place of SHARE: the rows still in train where this holds, such as \"subset = 'test'\".",
 )
-@click.option("--by", metavar="COL", help="Keep rows with the same value together.")
+@click.option(
+    "--by",
+    metavar="COL",
+    help="Keep rows with the same value together; 'burst' for pictures of one camera, each soon after the one before.",
+)
+@click.option(
+    "--seconds",
+    type=float,
+    metavar="S",
+    help=f"With --by burst: most seconds between two pictures of one burst.  [default: {units.BURST_SECONDS:g}]",
+)
 @click.option("--seed", type=int, help=f"Seed of the plan; another one draws every split anew.  [default: {Plan.seed}]")
 @click.option("--reassign", is_flag=True, help="Ignore earlier placements and draw the split anew.")
 @plan_option
@@ -143,6 +153,7 @@ def split(
     share: float | None,
     where: str | None,
     by: str | None,
+    seconds: float | None,
     seed: int | None,
     reassign: bool,
     plan: str,
@@ -151,7 +162,7 @@ def split(
     """Carve NAME out of what is still train, stratified by class; equal files and known near copies stay together."""
     if share is None and where is None:
         raise click.UsageError("expected a share such as 0.15, or a condition with --where")
-    stage = plans.split_stage(name, {"share": share, "by": by, "where": where})
+    stage = plans.split_stage(name, {"share": share, "by": by, "seconds": seconds, "where": where})
 
     def change(present: Plan) -> Plan:
         changed = present.with_stage(stage)

@@ -29,12 +29,14 @@ def status(common: Common, fmt: str) -> None:
     tables = {"books": now.books, "splits": now.splits, "coverage": now.coverage, "steps": now.steps}
     if fmt != "table":
         whole = {name: table.to_pylist() for name, table in tables.items()}
-        output.write_json({"moment": now.moment, **whole, "stale": now.stale}, indent=1)
+        output.write_json({"moment": now.moment, **whole, "stale": now.stale, "notes": now.notes}, indent=1)
         return
     terminal.echo(f"{common.root}, moment {now.moment}")
     terminal.echo("")
     for table in tables.values():
         terminal.echo_lines(output.as_text(table) + "\n")
+    for note in now.notes:
+        terminal.echo(note)
     for step_name, reason in now.stale:
         terminal.echo(f"out of date: {step_name}: {reason}")
     if not now.stale:

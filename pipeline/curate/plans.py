@@ -14,12 +14,15 @@ import tomlkit
 from tomlkit.items import AoT, Array
 
 from pipeline.curate import rules
+from pipeline.curate.units import BURST
 from pipeline.steps.config import Config
 from store import whole
 from store.errors import ColdframeError, StoreDamaged
 from store.rows import json_of, not_ours
 from store.schemas import TRAIN
 from store.store import Snapshot
+
+MOST_SECONDS = 86_400  # between two pictures of one burst
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,20 @@ def split_stage(name: str, settings: Mapping[str, Any]) -> Stage:
         ColdframeError: the share is not between 0 and 1, the name is ``train``, a setting is unknown, or there is both a share
             and a condition, or neither.
     """
-    unknown = sorted(set(settings) - {"share", "by", "where"})
+    unknown = sorted(set(settings) - {"share", "by", "seconds", "where"})
     if unknown:
-        raise ColdframeError(f"split {name}: no setting {unknown[0]!r}; settings: share, by, where")
+        raise ColdframeError(f"split {name}: no setting {unknown[0]!r}; settings: share, by, seconds, where")
     share, by, where = settings.get("share"), settings.get("by"), settings.get("where")
     if by is not None and not isinstance(by, str):
         raise ColdframeError(f"split {name}: by = {by!r}, expected the name of one column")
+    seconds = settings.get("seconds")
+    if seconds is not None:
+        if by != BURST:
+            raise ColdframeError(f"split {name}: seconds are of bursts: say by = '{BURST}' too, or leave them out")
+        if not _is_number(seconds) or not 0 < seconds <= MOST_SECONDS:
+            raise ColdframeError(
+                f"split {name}: seconds = {seconds!r}, expected more than 0 and at most {MOST_SECONDS}"
+            )
     if where is not None:
         if not isinstance(where, str) or not where.strip():
             raise ColdframeError(f"split {name}: where = {where!r}, expected a condition such as \"subset = 'test'\"")

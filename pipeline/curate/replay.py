@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.curate import given_split, rules
+from pipeline.curate import given_split, rules, units
 from pipeline.curate.plans import Plan, current
 from pipeline.curate.state import State
 from pipeline.embed import feature_sets
@@ -165,6 +165,8 @@ def inputs_read(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
         stage.kind == "split" or queries.uses(rules.text(stage.name), "copies") for stage in plan.stages
     ):
         inputs["near copies"] = near_copies
+    if any(queries.uses(text, "facts") for text in texts) or (units.BURST in grouped and units.BURST not in columns):
+        inputs["facts of pictures"] = snapshot.value("steps/curate/facts_digest")
     if any(queries.uses(text, "scores") for text in texts):
         inputs["scores"] = snapshot.value("steps/curate/scores_digest")
     for stage in plan.stages:

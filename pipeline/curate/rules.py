@@ -5,7 +5,8 @@ Without a coalesce, its type is text or what it is cast to, and it is NULL if no
 
     -- setting bits (0 to 7): Most of the 64 bits of the hashes that may differ.
 
-The brackets are optional. They hold bounds, or the allowed values as in ``train | all``. A rule with the setting
+The brackets are optional. They hold bounds, or the allowed values as in ``train | all``. A ``threshold`` without a default has
+to be given. A rule with the setting
 ``percentile`` is passed once for each of its values.
 """
 
@@ -21,6 +22,7 @@ from store import queries
 from store.errors import ColdframeError
 
 PASSES = "percentile"  # the setting with a value for each pass
+NEEDED = "threshold"  # the setting that has to be given where it has no default
 _TYPES = {"double": float, "float": float, "integer": int, "bigint": int, "boolean": bool}
 _HELP = re.compile(r"^-- setting (?P<name>\w+)(?: \((?P<values>[^)\n]*)\))?: (?P<help>.*)\n", re.MULTILINE)
 _PARAMETER = re.compile(
@@ -83,6 +85,9 @@ def check(name: str, given: Mapping[str, Any]) -> None:
         ColdframeError: there is no such rule or setting, or a value is not allowed.
     """
     known = {one.name: one for one in settings(name)}
+    if NEEDED in known and known[NEEDED].default is None and given.get(NEEDED) is None:
+        about = known[NEEDED].setting.help
+        raise ColdframeError(f"rule {name}: it takes out nothing by itself: give --threshold NUMBER. {about}")
     for key, value in given.items():
         if key not in known:
             has = f"settings: {', '.join(sorted(known))}" if known else "it has none"

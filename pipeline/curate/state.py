@@ -70,6 +70,10 @@ class State:
         text = rules.text(stage.name)
         for relation in rules.relations(stage.name):
             self._make_relation(relation, stage)
+        if queries.uses(text, "facts"):
+            lacking = self._snapshot.rows("steps/curate/count_without_facts")[0]["without_facts"]
+            if lacking:
+                self.notes.append(f"rule {stage.name}: {lacking} images have no facts and stay in: {units.READ_AGAIN}")
         if queries.uses(text, "scores"):
             # a rule named after a scorer reads that one; any other rule may read any scorer
             scorer = stage.name if stage.name in scorers.names() else None
@@ -112,7 +116,8 @@ class State:
 
     def _draw(self, stage: Stage) -> None:
         """Choose the units of a share: ``carved``."""
-        self._snapshot.register("groups", units.groups(self._snapshot, stage.name, stage.settings.get("by")))
+        self._snapshot.register("groups", units.groups(self._snapshot, stage.name, stage.settings))
+        self.notes += units.notes_of_bursts(self._snapshot, stage.name, stage.settings)
         links = self._snapshot.query("steps/curate/unit_links")
         self._snapshot.register("units", units.connected(links))
         self._check_same_units(stage)
@@ -133,10 +138,8 @@ class State:
         for row in self._snapshot.rows("steps/curate/plan_stages", plan=self._plan.name):
             if (row["kind"], row["name"]) != ("split", stage.name) or self._reassign or not self._is_same_seed():
                 continue
-            before, now = (
-                json_of(row["settings"], f"the settings of split {stage.name}").get("by"),
-                stage.settings.get("by"),
-            )
+            settings = json_of(row["settings"], f"the settings of split {stage.name}")
+            before, now = (units.told(one) for one in (settings, stage.settings))
             if before != now:
                 raise ColdframeError(
                     f"split {stage.name}: it kept {before or 'nothing but copies'} together, now {now or 'nothing but copies'}: "

@@ -151,7 +151,7 @@ def read(folder: Path, *, card: str = cards.CARD) -> Artefact:
         what = "an export that was cut short" if os.path.lexists(folder / cards.DRAFT) else "no artefact"
         raise ColdframeError(f"{folder}: {what}: it has no {card}; 'coldframe export RUN' makes one") from None
     cards.check_kind(folder / card, said)
-    if not cards.is_int(said["decoding"]) or said["decoding"] != decoding.RULES_VERSION:
+    if not cards.is_int(said["decoding"]) or said["decoding"] not in decoding.ALIKE:
         raise ColdframeError(
             f"{folder}: made for decoding rules {cards.brief(said['decoding'])}, this coldframe has {decoding.RULES_VERSION}: "
             "export the run again, or use the coldframe it was made with"

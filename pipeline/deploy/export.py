@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,7 +89,7 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     with drafts.beside(final, notes) as made:
         draft = made.place
         formats.write(settings.format, model, draft)
-        shutil.copyfile(inspect.getfile(decoding), draft / cards.DECODING)
+        (draft / cards.DECODING).write_text(decoding.as_one_file(), encoding="utf-8")
         card = card_facts.facts(snapshot, run, parts, settings.format, columns)
         images = _put_neighbours(snapshot, run, parts, draft) if settings.neighbours else 0
         card["carries"] = {"columns": list(card["taxonomy"]), "training_images": images}

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from pipeline.embed import pending
+from pipeline.embed import pending, rules_of_now
 from pipeline.embed.filling import Filling
-from pipeline.embed.made import copy_of_set
+from pipeline.embed.made import Made, copy_of_set
 from pipeline.embed.settings import STEP, VIEWS_STEP, Settings, resolved
 from pipeline.embed.work import Work
 from pipeline.ingest import images
@@ -78,8 +78,13 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         Locked: another embed is filling the same set.
     """
     with store.lock(f"embed-{name}"):
+        made_anew = rules_of_now.bring_up(store, name)
         work = Work(store, name, settings)
         work.open_set()
+        if made_anew:
+            work.note += (
+                f"{made_anew} pictures look different under the present decoding rules: their vectors were made anew"
+            )
         filling = work.filling()
         enough = filling.fill(
             work.pages(),
@@ -191,6 +196,9 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
     asked = resolved(settings).of_pictures()
     missing = pending.untried(moment, name, replace(settings, views=0))
     lacking = f"{missing} contents have no vector" if missing else None
+    redrawn = rules_of_now.redrawn(moment, Made.of(moment, name)).num_rows
+    if redrawn:
+        lacking = f"{redrawn} pictures look different under the present decoding rules"
     return record.difference(asked, {}, Settings) or record.ahead() or lacking
 
 

@@ -87,15 +87,17 @@ def _changes(made: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     return "; ".join(f"{key} was {made.get(key)}, is now {wanted.get(key)}" for key in differing)
 
 
-def set_settings(settings: Settings, name: str, network: Embedder) -> dict[str, Any]:
+def set_settings(settings: Settings, name: str, network: Embedder, made: Made) -> dict[str, Any]:
     """Everything that a vector of an unaugmented picture depends on; sets with equal settings hold equal vectors.
+
+    A set that exists goes on under the decoding rules that it was ``made`` with, if those of now differ for few pictures.
 
     A set with augmented views also keeps their augmentation in place of ``none``, and their number as ``views``; the
     digest of the set does not change.
     """
     return {
         "embedder": settings.embedder or name,
-        "decoding": decoding.RULES_VERSION,
+        "decoding": rules if (rules := made.settings.get("decoding")) in decoding.ALIKE else decoding.RULES_VERSION,
         "augmentation": NONE,
         "dimensions": network.dimensions,
         "store_as": settings.store_as,

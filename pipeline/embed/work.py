@@ -44,7 +44,7 @@ class Work:
         if settings.batch:
             self.network.batch = settings.batch
             embedders.check_batch(self.network)
-        self._wanted = json.loads(json.dumps(set_settings(settings, name, self.network)))
+        self._wanted = json.loads(json.dumps(set_settings(settings, name, self.network, self._made)))
         by_prefix = pending.missing_by_prefix(self.before, name, settings)
         as_they_are, views = (sum(row[what] for row in by_prefix) for what in ("pictures", "views"))
         self.contents: int = self.before.value("steps/embed/count_contents")

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from pipeline.ingest import decoding
+from pipeline.ingest import decoding, measures
 from pipeline.ingest.limits import MAX_SECONDS
 from pipeline.runtime.processes import cores, in_workers
 from store.memory import memory_bytes
@@ -29,10 +29,10 @@ Facts = dict[str, Any]
 
 
 def file_facts(root: Path, path: str, *, max_pixels: int) -> Facts | str:
-    """A row of the dataset ``files`` for a path below ``root``, or the reason why the file gives none."""
+    """A row of the datasets ``files`` and ``facts`` for a path below ``root``, or the reason why the file gives none."""
     try:
         data, mtime_ns = decoding.read_inside(root, path, most=decoding.most_bytes(max_pixels))
-        picture = decoding.decode(data, max_pixels=max_pixels)
+        picture = decoding.decode(data, max_pixels=max_pixels, with_exif=True)
     except decoding.UnreadableImage as error:
         return str(error)
     chroma = decoding.chroma(picture.image)
@@ -51,9 +51,11 @@ def file_facts(root: Path, path: str, *, max_pixels: int) -> Facts | str:
         "is_grey": chroma <= decoding.GREY_CHROMA,
         "chroma": chroma,
         "phash": decoding.perceptual_hash(picture.image),
+        **measures.facts_of(picture),
     }
     try:
-        pa.RecordBatch.from_pylist([facts], SCHEMAS["files"])  # a file can claim anything: it fails alone
+        for dataset in ("files", "facts"):  # a file can claim anything: it fails alone
+            pa.RecordBatch.from_pylist([facts], SCHEMAS[dataset])
     except (pa.ArrowException, OverflowError, ValueError) as error:
         return f"cannot be kept: what it says of itself is out of range ({error})"
     return facts

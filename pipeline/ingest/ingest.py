@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 
-from pipeline.ingest import catalogue, catalogue_limits, column_types, decoding, inspection
-from pipeline.ingest.examine import Facts, examine, kept_time
+from pipeline.ingest import catalogue, catalogue_limits, column_types, decoding, inspection, lost
+from pipeline.ingest.examine import Facts, examine
+from pipeline.ingest.on_disk import ROWS_AT_ONCE, changed_on_disk, look_up, reasons_of, to_examine
+from pipeline.ingest.pictures import read_otherwise
 from pipeline.ingest.pruning import check_loss
 from pipeline.ingest.readers import folders
 from pipeline.ingest.readers.delimited import Dialect
@@ -33,10 +34,7 @@ from store.errors import TooLittleMemory
 from store.schemas import SCHEMAS, as_text, failure_columns
 from store.store import Snapshot, Store
 
-REASONS = pa.schema([("path", pa.string()), ("reason", pa.string())])
-FOUND = pa.schema([("path", pa.string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64())])
 Result = TypeVar("Result")
-ROWS_AT_ONCE = 4096  # as Python objects, which take several times the memory of a column
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def read(settings: Settings) -> Reading:
     """
     check("ingest", settings)
     source = Path(settings.metadata)
-    root = image_folder(source, settings.images)
+    root = image_folder(source, settings.images, follow_links=settings.follow_links)
     inputs = inputs_read(source, settings.how)
     listed = catalogue.read(
         source,
@@ -96,17 +94,17 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
         known = store.snapshot()
         theirs = set(known.columns("failures")).difference(SCHEMAS["failures"].names)
         listed = listed.called_as([*theirs, *known.columns("given_images")])
-        found, refused = _look_up(root, listed.rows["path"].unique(), listed.failed)
+        found, refused = look_up(root, listed.rows["path"].unique(), listed.failed)
 
-        to_examine = _sparingly(partial(_look_for_new, store, found, settings))
+        new = _sparingly(partial(_look_for_new, store, found, settings))
         del found  # it is as large as the catalogue
         pa.default_memory_pool().release_unused()
-        unreadable = _examine(store, root, to_examine, settings, quiet=quiet)
-        examined = len(to_examine)
-        del to_examine
+        unreadable = _examine(store, root, new, settings, quiet=quiet)
+        examined = len(new)
+        del new
         pa.default_memory_pool().release_unused()
         moment = store.snapshot().manifest
-        reasons = pa.concat_tables([refused, unreadable])
+        reasons = lost.explained(root, pa.concat_tables([refused, unreadable]))
 
         def finish(hold_little: bool) -> Outcome:
             def wanted() -> Snapshot:
@@ -123,6 +121,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
             with store.commit("ingest") as commit:
                 if examined or outcome.pruned:
                     commit.replace_stream("files", wanted().stream("steps/ingest/files"))
+                    commit.replace_stream("facts", wanted().stream("steps/ingest/facts"))
                 if outcome.added or outcome.updated or outcome.pruned:
                     commit.replace_stream("images", wanted().stream("steps/ingest/images"))
                     commit.replace("failures", wanted().query("steps/ingest/failures"), key="ingest")
@@ -138,7 +137,8 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
             return outcome
 
         outcome = _sparingly(finish)
-        return replace(outcome, notes=(*outcome.notes, *inspection.labels_alike(store.snapshot())))
+        said = store.snapshot()
+        return replace(outcome, notes=(*outcome.notes, *inspection.labels_alike(said), *read_otherwise(said)))
 
 
 def _sparingly(work: Callable[[bool], Result]) -> Result:
@@ -159,7 +159,9 @@ def out_of_date(moment: Snapshot | None, config: Config) -> str | None:
     return (
         record.difference(as_json(now), inputs_read(Path(settings.metadata), settings.how), Settings)
         or record.ahead()
-        or changed_on_disk(moment, Path(now.images or ""), settings.max_pixels)
+        or changed_on_disk(
+            moment, decoding.folder(now.images or "", follow_links=now.follow_links), settings.max_pixels
+        )
     )
 
 
@@ -194,89 +196,30 @@ def _digest(source: Path) -> str:
     return digest[: 2 * decoding.CONTENT_ID_BYTES]  # in hex, as for a picture's content
 
 
-def changed_on_disk(moment: Snapshot, root: Path, max_pixels: int) -> str | None:
-    """A sentence if files have changed since the last ingest, by size and mtime; None if none has."""
-    known = moment.query("steps/ingest/known_files", decoding=decoding.RULES_VERSION)
-    found, _ = _look_up(root, known["path"])
-    changed = len(_to_examine(moment, found, max_pixels=max_pixels)) + len(known) - len(found)
-    failed = moment.query("steps/ingest/failures_of", step="ingest", name="")["path"].to_pylist()
-    last = moment.rows("steps/steps/step", step="ingest", name="")[0]["created_at"].timestamp()
-    mended = sum(_changed_since(root, path, last) for path in failed)
-    if not changed and not mended:
-        return None
-    return f"{changed} files have changed, and {mended} of those that failed"
-
-
-def _changed_since(root: Path, path: str | None, moment: float) -> bool:
-    """Whether an unreadable file was since written, moved here or made readable, by its ctime."""
-    try:
-        return decoding.locate(root, path or "").stat().st_ctime > moment
-    except (decoding.UnreadableImage, OSError):
-        return False
-
-
-def _look_up(
-    root: Path, paths: pa.Array | pa.ChunkedArray, failed: Mapping[str, str] = MappingProxyType({})
-) -> tuple[pa.Table, pa.Table]:
-    """Two tables: ``path, bytes, mtime_ns`` of each file that may be read, and ``path, reason`` of each path that may not.
-
-    ``failed`` has the reasons of those that are known not to be readable.
-    """
-    found, refused = [FOUND.empty_table()], [REASONS.empty_table()]
-    for start in range(0, len(paths), ROWS_AT_ONCE):
-        stats: list[dict[str, Any]] = []
-        reasons: list[tuple[str | None, str]] = []
-        for path in paths.slice(start, ROWS_AT_ONCE).to_pylist():
-            if path in failed:
-                reasons.append((path, failed[path]))
-                continue
-            try:
-                status = decoding.locate(root, path or "").stat()
-                stats.append({"path": path or "", "bytes": status.st_size, "mtime_ns": kept_time(status.st_mtime_ns)})
-            except decoding.UnreadableImage as error:
-                reasons.append((path, str(error)))
-            except OSError:
-                stats.append({"path": path or "", "bytes": -1, "mtime_ns": -1})  # reading the file will give the reason
-        found.append(pa.Table.from_pylist(stats, FOUND))
-        refused.append(_reasons(reasons))
-    return pa.concat_tables(found), pa.concat_tables(refused)
-
-
-def _reasons(rows: list[tuple[str | None, str]]) -> pa.Table:
-    return pa.Table.from_pylist([{"path": path, "reason": reason} for path, reason in rows], REASONS)
-
-
 def _look_for_new(store: Store, found: pa.Table, settings: Settings, hold_little: bool) -> pa.ChunkedArray:
     moment = store.snapshot()
     if hold_little:
         moment.hold_little(found)
-    return _to_examine(moment, found, max_pixels=settings.max_pixels, rehash=settings.rehash)
-
-
-def _to_examine(moment: Snapshot, found: pa.Table, *, max_pixels: int, rehash: bool = False) -> pa.ChunkedArray:
-    """Paths of files not yet examined under the present rules and limit, or changed since by size or mtime."""
-    if rehash:
-        return found["path"]
-    moment.show("found", found)
-    limits = {"decoding": decoding.RULES_VERSION, "max_pixels": max_pixels}
-    return moment.query("steps/ingest/to_examine", **limits)["path"]
+    return to_examine(moment, found, max_pixels=settings.max_pixels, rehash=settings.rehash)
 
 
 def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Settings, *, quiet: bool) -> pa.Table:
     """Commit the facts of files every few seconds; return ``path, reason`` of those that give no picture."""
     unreadable: list[tuple[str | None, str]] = []
     pending: list[Facts] = []
-    tables: list[pa.Table] = []
+    tables: dict[str, list[pa.Table]] = {"files": [], "facts": []}
 
     def pack() -> None:
-        tables.append(pa.Table.from_pylist(pending, SCHEMAS["files"]))
+        for dataset, packed in tables.items():
+            packed.append(pa.Table.from_pylist(pending, SCHEMAS[dataset]))
         pending.clear()
 
     def commit_facts() -> None:
         pack()
         with store.commit("ingest") as commit:
-            commit.append("files", pa.concat_tables(tables))
-        tables.clear()
+            for dataset, packed in tables.items():
+                commit.append(dataset, pa.concat_tables(packed))
+                packed.clear()
 
     least = store.snapshot().value("steps/steps/next_time")
     last_commit = time.monotonic()
@@ -301,7 +244,7 @@ def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Setting
                 commit_facts()
                 last_commit = time.monotonic()
     commit_facts()
-    return _reasons(unreadable)
+    return reasons_of(unreadable)
 
 
 def _show_rows(now: Snapshot, rows: pa.Table) -> None:

@@ -147,7 +147,8 @@ def image_root(snapshot: Snapshot) -> Path:
     Raises:
         ColdframeError: nothing was ingested yet, or the folder is gone.
     """
-    root = Path(_ingest_settings(snapshot)["images"])
+    settings = _ingest_settings(snapshot)
+    root = decoding.folder(settings["images"], follow_links=settings.get("follow_links") is True)
     if not root.is_dir():
         raise ColdframeError(
             f"{root}: the image folder is not there any more; run 'coldframe ingest' again with --images where it is now"
@@ -163,6 +164,18 @@ def ingested_max_pixels(snapshot: Snapshot) -> int:
     """
     found: int = _ingest_settings(snapshot)["max_pixels"]
     return found
+
+
+def read_otherwise(moment: Snapshot) -> tuple[str, ...]:
+    """A sentence if files were read by earlier decoding rules and may look different by those of now."""
+    count = moment.value("steps/ingest/count_read_otherwise")
+    if not count:
+        return ()
+    return (
+        f"{count} pictures have more than 8 bits a sample and were read by earlier decoding rules, maybe too dark: 'coldframe "
+        "sql \"from read_otherwise\"' lists them, 'coldframe ingest' with --rehash reads them again, and then 'coldframe embed' "
+        "makes their vectors anew",
+    )
 
 
 def _ingest_settings(snapshot: Snapshot) -> dict[str, Any]:

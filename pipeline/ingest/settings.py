@@ -57,6 +57,7 @@ class Settings:
     exclude: tuple[str, ...] = setting(
         (), "Leave out paths, folders or names that fit this, such as thumbs or '*.gif'.", metavar="GLOB"
     )
+    follow_links: bool = setting(False, "Follow links that lead out of the image folder.")
     prune: bool = setting(False, "Remove rows the catalogue no longer has.")
     prune_limit: int | None = setting(
         None,
@@ -106,7 +107,7 @@ def wanted(config: Config, flags: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def image_folder(source: Path, images: str | None) -> Path:
+def image_folder(source: Path, images: str | None, *, follow_links: bool = False) -> Path:
     """The folder to which the paths of a catalogue are relative.
 
     Raises:
@@ -117,4 +118,4 @@ def image_folder(source: Path, images: str | None) -> Path:
     if not root.is_dir():
         what = "no such folder" if images else "no image folder given"
         raise ColdframeError(f"{root}: {what}; name the folder the catalogue's paths start from with --images DIR")
-    return root
+    return decoding.folder(root, follow_links=follow_links)

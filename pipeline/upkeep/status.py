@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from pipeline import recipe
+from pipeline.embed import feature_sets, rules_of_now
+from pipeline.embed.made import Made
+from pipeline.ingest.pictures import read_otherwise
 from pipeline.steps.config import Config
 from store.store import Snapshot
 
@@ -21,6 +25,7 @@ class Status:
     coverage: pa.Table
     steps: pa.Table
     stale: list[tuple[str, str]]
+    notes: tuple[str, ...]
 
 
 def status(snapshot: Snapshot, config: Config) -> Status:
@@ -32,4 +37,18 @@ def status(snapshot: Snapshot, config: Config) -> Status:
         snapshot.query("steps/upkeep/coverage"),
         snapshot.query("steps/upkeep/steps"),
         recipe.stale(snapshot, config),
+        (*read_otherwise(snapshot), *_redrawn(snapshot)),
     )
+
+
+def _redrawn(snapshot: Snapshot) -> list[str]:
+    """A sentence for each feature set with vectors of pictures that look different now."""
+    counts = {
+        name: rules_of_now.redrawn(snapshot, Made.of(snapshot, name)).num_rows for name in feature_sets.names(snapshot)
+    }
+    return [
+        f"{count} pictures look different under the present decoding rules: 'coldframe embed {shlex.quote(name)}' makes their "
+        "vectors anew"
+        for name, count in counts.items()
+        if count
+    ]

@@ -360,7 +360,9 @@ def test_what_a_rule_needs_is_said(tmp_path: Path) -> None:
         replayed(store, plan_of(rule_stage("centroid", {"percentil": 95})))
     with pytest.raises(ColdframeError, match="rule greyscale: no setting 'percentile'; it has none"):
         replayed(store, plan_of(rule_stage("greyscale", {"percentile": 95})))
-    with pytest.raises(ColdframeError, match="no rule 'grayscale'; available: centroid, clip-quality, cmyk, copies"):
+    with pytest.raises(
+        ColdframeError, match="no rule 'grayscale'; available: blurred, centroid, clip-quality, cmyk, copies, dark"
+    ):
         rule_stage("grayscale", {})
     with pytest.raises(ColdframeError, match="percentile = 101, expected a number between 0 and 100"):
         rule_stage("centroid", {"percentile": [95, 101]})

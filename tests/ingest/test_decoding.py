@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import struct
+import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from pipeline.ingest import decoding
+from pipeline.ingest import decoding, pixels
 from pipeline.ingest.decoding import UnreadableImage, decode
-from tests.support.coldframe import picture
+from tests.support.coldframe import Catalogue, Coldframe, picture
 
 
 def encoded(image: Image.Image, fmt: str = "PNG", **options: Any) -> bytes:
@@ -153,6 +154,49 @@ def test_paths_that_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UnreadableImage, match=reason):
             decoding.locate(root, path)
     assert decoding.locate(root, "alias.png").name == "alias.png"
+
+
+def heic(image: Image.Image, exif: Image.Exif | None = None) -> bytes:
+    """A HEIC of a picture, as a telephone writes one."""
+    library = pytest.importorskip("pillow_heif", reason="the extra 'heic' is not installed")
+    buffer = io.BytesIO()
+    library.from_pillow(image).save(buffer, exif=exif.tobytes() if exif else None)
+    return buffer.getvalue()
+
+
+def test_heic_is_read_whatever_its_name(cf: Coldframe, catalogue: Catalogue) -> None:
+    upright = picture("moth", 1, (64, 48))
+    exif = Image.Exif()
+    exif[0x0110] = "Telephone"
+    catalogue.rows.clear()
+    for name in ("a.heic", "b.jpg", "c.HEIF"):
+        catalogue.add(name, "moth", name=f"moth/{name}").write_bytes(heic(upright, exif))
+    catalogue.write()
+    cf.ingest(catalogue)
+    (row,) = cf.rows("select distinct format, width, height, camera from images join facts using (content_id)")
+    assert list(row.values()) == ["HEIF", 64, 48, "Telephone"]
+    assert np.abs(np.asarray(decode(heic(upright)).image).astype(int) - np.asarray(upright)).mean() < 40
+    with pytest.raises(UnreadableImage, match="over the pixel limit"):
+        decode(heic(upright), max_pixels=1000)
+    with pytest.raises(UnreadableImage):
+        decode(heic(upright)[:-200])
+
+
+def test_without_its_library_heic_fails_with_the_way_out(
+    cf: Coldframe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(100)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    pixels._formats.cache_clear()
+    with pytest.raises(UnreadableImage, match=r"HEIC, which needs a library: pip install 'coldframe\[heic\]'"):
+        decode(data)
+    folder = tmp_path / "images" / "moth"
+    folder.mkdir(parents=True)
+    picture("moth", 1).save(folder / "a.png")
+    (folder / "b.heic").write_bytes(data)
+    cf("ingest", folder.parent, code=3)
+    assert cf.value("select path from failures") == "moth/b.heic"  # it is not left out without a word
+    pixels._formats.cache_clear()
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def _stage(plan: plans.Plan, stage: plans.Stage) -> list[str]:
         return ["filter", stage.name, *_options(stage.name, stage.settings), *of_plan]
     settings = stage.settings
     share = [f"{settings['share']:g}"] if "share" in settings else ["--where", str(settings["where"])]
-    grouped = ["--by", str(settings["by"])] if "by" in settings else []
+    grouped = [word for one in ("by", "seconds") if one in settings for word in (f"--{one}", str(settings[one]))]
     seed = ["--seed", str(plan.seed)] if plan.seed else []
     return ["split", stage.name, *share, *grouped, *seed, *of_plan]
 

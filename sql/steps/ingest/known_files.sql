@@ -1,2 +1,2 @@
--- One row per file examined under the decoding rules in force.
-select * from files where decoding = $decoding
+-- One row per file examined under decoding rules that hold.
+select * from files where decoding in (select unnest($decoding::integer[]))
