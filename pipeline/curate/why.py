@@ -49,8 +49,9 @@ def tell(story: dict[str, Any]) -> list[str]:
         stale = " (stale: the bytes have changed since)" if verdict["is_stale"] else ""
         stands = "stands" if verdict["stands"] else "replaced by a later one"
         label = f" as {verdict['label']}" if verdict["label"] is not None else ""
+        former = f" on its earlier id {verdict['given_for']}" if verdict["given_for"] is not None else ""
         lines.append(
-            f"verdict {verdict['verdict']}{label} of {_day(verdict['created_at'])}: {verdict['why']} ({stands}){stale}"
+            f"verdict {verdict['verdict']}{label}{former} of {_day(verdict['created_at'])}: {verdict['why']} ({stands}){stale}"
         )
     for row in story["embeddings"]:
         views = f", and {row['views']} augmented views of it" if row["views"] else ""

@@ -10,14 +10,14 @@ import hashlib
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pipeline.ingest import catalogue, catalogue_limits, column_types, decoding
+from pipeline.ingest import catalogue, catalogue_limits, column_types, decoding, identity
 from pipeline.ingest.examine import Facts, examine, kept_time
 from pipeline.ingest.settings import STEP, Settings, image_folder, resolved, wanted
 from pipeline.runtime.progress import Progress
@@ -78,6 +78,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
 
     Raises:
         Locked: another ingest is running on this store.
+        ColdframeError: most pictures of the store have another id in the catalogue.
     """
     started = time.monotonic()
     listed, root = reading.listed, reading.root
@@ -105,7 +106,11 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                     now.hold_little(listed.rows)
                 return now
 
-            outcome = _compare(wanted(), listed, examined=examined, prune=settings.prune)
+            compared = wanted()
+            identity.check(compared, settings)
+            notes = () if settings.prune else tuple(identity.judged_twice(compared))
+            outcome = _compare(compared, listed, examined=examined, prune=settings.prune)
+            del compared
             with store.commit("ingest") as commit:
                 if examined or outcome.pruned:
                     commit.replace_stream("files", wanted().stream("steps/ingest/files"))
@@ -121,7 +126,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                     rows_in=outcome.ready + outcome.failed,
                     rows_out=outcome.ready,
                 )
-            return outcome
+            return replace(outcome, notes=(*outcome.notes, *notes, *identity.notes(store.snapshot(), moved=True)))
 
         return _sparingly(finish)
 
