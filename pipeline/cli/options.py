@@ -136,12 +136,14 @@ def words_of(flags: Mapping[str, Any]) -> list[str]:
 
 
 def pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
-    """``NAME=VALUE`` options."""
-    found = {}
+    """``NAME=VALUE`` options; a name that is given twice is refused, as one of its values would be lost."""
+    found: dict[str, str] = {}
     for one in given:
         name, equals, value = one.partition("=")
         if not equals or not name:
             raise click.UsageError(f"{option} {one}: expected NAME=VALUE")
+        if name in found:
+            raise click.UsageError(f"{option} {name}: given twice, as {found[name]!r} and {value!r}: give it once")
         found[name] = value
     return found
 
