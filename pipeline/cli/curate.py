@@ -121,6 +121,8 @@ def filter_(common: Common, rule: str, others: tuple[str, ...], plan: str, what_
     }
     settings |= {name: _from_json(value) for name, value in pairs("--set", others).items()}
     stage = plans.rule_stage(rule, settings)
+    for doubt in rules.doubts(rule, plans.percentiles(stage.settings)):
+        raise click.UsageError(doubt)
     _change_plan(common, plan, lambda present: present.with_stage(stage), what_if=what_if)
 
 
@@ -320,5 +322,5 @@ def why(common: Common, image: str, fmt: str) -> None:
     if fmt == "json":
         return output.write_json(story, indent=1)
     for line in told.tell(story):
-        terminal.echo(line)
+        terminal.echo(common.pasted(line))
     return None

@@ -49,6 +49,7 @@ class State:
     def apply_rule(self, stage: Stage) -> None:
         """Take out what a rule hits, pass by pass."""
         rows_in = 0
+        self.notes += rules.doubts(stage.name, percentiles(stage.settings))
         for number, percentile in enumerate(percentiles(stage.settings), start=1):
             candidates = self._find_candidates()
             rows_in = rows_in or candidates

@@ -22,6 +22,7 @@ from pipeline.runs.runs import HEAD, Run
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import check, incidental, options, setting
+from pipeline.train import fitting
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
@@ -61,6 +62,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: boo
     snapshot = store.snapshot()
     run = Run.find(snapshot, run_id)
     plan = settings.plan or run.plan
+    fitting.require_plan(snapshot, plan)
     for given in (*settings.mask_by, *settings.group_by):
         if given not in snapshot.columns("images"):
             raise ColdframeError(f"no column {given!r} in images; columns: {', '.join(snapshot.columns('images'))}")

@@ -13,6 +13,7 @@ from pipeline.embed import feature_sets
 from pipeline.runs import judgement
 from pipeline.runs.rows import Rows, load_rows
 from pipeline.runs.runs import HEAD, Run
+from pipeline.steps import hints
 from pipeline.steps import settings as declared
 from pipeline.steps.settings import setting
 from pipeline.train import heads, scaling
@@ -24,7 +25,6 @@ from store.schemas import DEFAULT_PLAN, TRAIN, VALIDATION
 from store.store import Snapshot
 
 SHOWN = 5  # classes that a note lists
-NO_VALIDATION = "no validation split: training stops by the training loss; 'coldframe split val 0.10' makes one"
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def load(snapshot: Snapshot, settings: Settings) -> Data:
         notes.append(unknown_classes(int((~known).sum())))
         validation = validation.where(known)
     if not len(validation):
-        notes.append(NO_VALIDATION)
+        notes.append(no_validation(settings.plan))
         return Data(training, None, digest, tuple(notes))
     return Data(training, validation, digest, (*notes, *unvalidated(classes, validation.labels)))
 
@@ -182,9 +182,17 @@ def require_plan(snapshot: Snapshot, plan: str) -> None:
     ColdframeError: the plan was never replayed.
     """
     if not snapshot.rows("steps/curate/plan_stages", plan=plan):
+        replayed = ", ".join(row["plan"] for row in snapshot.rows("steps/curate/plans")) or "none"
         raise ColdframeError(
-            f"no plan {plan!r} has been replayed; run 'coldframe curate' or 'coldframe split test 0.15'"
+            f"no plan {plan!r} has been replayed; replayed: {replayed}; {hints.split(plan, 'test', '0.15')} makes it"
         )
+
+
+def no_validation(plan: str) -> str:
+    """The note on a plan without a validation split."""
+    return (
+        f"no validation split: training stops by the training loss; {hints.split(plan, VALIDATION, '0.10')} makes one"
+    )
 
 
 def unvalidated(classes: npt.NDArray[np.str_], labels: npt.NDArray[np.str_]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from pipeline.cli.app import FILES, Common
+from pipeline.cli.app import FILES, Common, cli
 from pipeline.cli.options import default_text
 from pipeline.demo import world
 from pipeline.deploy import asking, export
@@ -232,7 +234,7 @@ def test_verify_finds_damage(ready: Coldframe) -> None:
     assert "missing, 24 rows of curation are lost" in ready("verify", code=4).stdout
     for question in (["sql", "select 1"], ["status"], ["curate"]):
         assert "a part cannot be read" in ready(*question, code=1).stderr
-        assert "'coldframe verify --deep' says which" in ready(*question, code=1).stderr
+        assert "--deep' says which" in ready(*question, code=1).stderr
 
 
 def test_a_store_without_a_manifest_is_no_empty_store(ready: Coldframe) -> None:
@@ -302,3 +304,32 @@ def test_each_option_of_a_setting_has_the_default_that_is_declared(name: str) ->
 
 def test_the_settings_of_each_section_are_looked_at() -> None:
     assert {*SETTINGS, "copies", "score", "store", "plans"} >= set(config.SECTIONS)
+
+
+def commands_in(said: str) -> list[list[str]]:
+    """The commands of ours that a message names: in quotes, or at the end of a line."""
+    found = re.findall(r"'(coldframe [^']*)'|see: (coldframe .*)", said)
+    return [shlex.split(quoted or plain)[1:] for quoted, plain in found]
+
+
+@pytest.mark.slow
+def test_hints_work_when_they_are_pasted(tmp_path: Path, catalogue: Catalogue) -> None:
+    cf = Coldframe(tmp_path / "elsewhere")
+    catalogue.add("gone", "moth")
+    catalogue.write()
+    said = [cf.ingest(catalogue, code=3).stderr]
+    cf("embed", "mean-colour")
+    said.append(cf("why", "moth-00").stdout)
+    said.append(cf("train", "--head", "centroid", "--plan", "mine", code=1).stderr)
+    cf("split", "test", 0.2)
+    said.append(cf("train", "--head", "centroid").stderr)
+    said.append(cf("evaluate", "--plan", "nope", code=1).stderr)
+    assert "no plan 'nope' has been replayed; replayed: default; " in said[-1]
+    pasted = [words for text in said for words in commands_in(text)]
+    assert {words[0] for words in pasted} >= {"sql", "curate", "split"}
+    assert ["split", "--store", str(cf.path), "test", "0.15", "--plan", "nope"] in pasted
+    for words in pasted:
+        assert words[1:3] == ["--store", str(cf.path)]
+        result = CliRunner().invoke(cli, words)
+        assert result.exit_code == 0, f"{words}: {result.output}"
+    cf("evaluate", "--plan", "nope")

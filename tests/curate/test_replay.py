@@ -546,3 +546,10 @@ def test_a_condition_that_gives_no_split(ready: Coldframe, given: list[str], cod
 
 def test_texts_of_rules_that_come_to_the_same_are_those_of_today() -> None:
     assert set(replay.SAME_WITHOUT_COPIES) == {digests.of_json(rules.text("copies"))}
+
+
+def test_a_percentile_below_one_is_taken_for_a_share(ready: Coldframe) -> None:
+    for way in (("--percentile", 0.95), ("--set", "percentile=0.95"), ("--percentile", 97, "--percentile", 0.95)):
+        said = ready("filter", "centroid", *way, code=2).stderr
+        assert "percentile = 0.95 is in percent, and takes out nearly all: did you mean 95?" in said
+    ready("filter", "centroid", "--percentile", 95)
