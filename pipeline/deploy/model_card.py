@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.deploy import formats
+from pipeline.runs import metrics
 
 SHOWN = 12
 NO_FIGURE = "–"
@@ -135,14 +136,19 @@ def _worth(card: Mapping[str, Any]) -> list[str]:
     if card["evaluations"]:
         lines += [
             "",
-            "Figures of the run in the store it comes from (95 % intervals by bootstrap):",
+            f"Figures of the run in the store it comes from ({metrics.METHOD}):",
             "",
             "| evaluation | split | rows | accuracy | macro F1 | top 5 |",
             "|---|---|---|---|---|---|",
         ]
     for row in card["evaluations"]:
         accuracy, f1 = (
-            f"{_figure(row[name])} ({_figure(row[f'{name}_low'])} to {_figure(row[f'{name}_high'])})"
+            _figure(row[name])
+            + (
+                ""
+                if row[f"{name}_low"] is None or row[f"{name}_high"] is None
+                else f" ({_figure(row[f'{name}_low'])} to {_figure(row[f'{name}_high'])})"
+            )
             for name in ("accuracy", "f1_macro")
         )
         is_seen = row["rows_trained_on"] or row["rows_selected_on"]

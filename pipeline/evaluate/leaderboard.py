@@ -52,7 +52,7 @@ def board(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selecti
     """One row per run with its figures of one evaluation on a split, and notes on them."""
     table = selection.of(snapshot.query("steps/evaluate/leaderboard", split=split, evaluation=evaluation))
     notes = [
-        f"{_figures(split, evaluation)}; _low and _high are 95 % bootstrap intervals of units of copies, stratified by class",
+        f"{_figures(split, evaluation)}; _low and _high are {metrics.METHOD}",
         *_too_optimistic(table),
     ]
     without = table["accuracy"].null_count
@@ -198,8 +198,8 @@ def _differences(common: _Common, found: metrics.Paired) -> pa.Table:
                 "first": of_each[0],
                 "second": of_each[1],
                 "difference": difference,
-                "difference_low": interval.low,
-                "difference_high": interval.high,
+                "difference_low": None if interval is None else interval.low,
+                "difference_high": None if interval is None else interval.high,
             }
             for measure, of_each, difference, interval in rows
         ]

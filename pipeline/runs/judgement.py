@@ -109,7 +109,7 @@ def judge(
         evaluation=evaluation,
         split=str(rows.splits[0]),
         measures=metrics.measure(rows.labels, predicted, of_label),
-        intervals=metrics.bootstrap(rows.labels, predicted, units),
+        intervals=metrics.intervals(rows.labels, predicted, units),
         top5=metrics.top_k(ranks),
         calibration_error=metrics.calibration_error(best, predicted == rows.labels),
         predictions=table,
@@ -152,7 +152,7 @@ def by_group(
                 "column": column,
                 "value": value,
                 **{name: getattr(measures, name) for name in ("rows", "classes", "accuracy", "f1_macro", "loss")},
-                **_intervals(metrics.bootstrap(rows.labels[here], predicted[here], units[here])),
+                **_intervals(metrics.intervals(rows.labels[here], predicted[here], units[here])),
                 "top5": metrics.top_k(ranks[here]),
                 "calibration_error": metrics.calibration_error(best[here], (predicted == rows.labels)[here]),
             }
@@ -172,12 +172,13 @@ def values_by_id(snapshot: Snapshot, column: str) -> dict[str, str | None]:
     return dict(zip(images["image_id"].to_pylist(), as_text(images[column]).to_pylist(), strict=True))
 
 
-def _intervals(found: metrics.Intervals) -> dict[str, float]:
+def _intervals(found: metrics.Intervals) -> dict[str, float | None]:
+    f1 = found.f1_macro
     return {
         "accuracy_low": found.accuracy.low,
         "accuracy_high": found.accuracy.high,
-        "f1_macro_low": found.f1_macro.low,
-        "f1_macro_high": found.f1_macro.high,
+        "f1_macro_low": None if f1 is None else f1.low,
+        "f1_macro_high": None if f1 is None else f1.high,
     }
 
 
@@ -185,9 +186,10 @@ def describe(one: Judgement) -> list[str]:
     """The notes that belong with the figures, one sentence each."""
     measures = one.measures
     notes = [
-        f"F1 is over the {measures.classes} classes present in the {measures.rows} rows evaluated; 95 % intervals from "
-        f"{metrics.REPLICATES} bootstrap samples of units of copies, stratified by class"
+        f"F1 is over the {measures.classes} classes present in the {measures.rows} rows evaluated; {metrics.METHOD}"
     ]
+    if one.intervals.f1_macro is None:
+        notes.append("macro F1 has no interval: these rows do not show how it would vary")
     if one.classes_absent:
         shown = ", ".join(one.classes_absent[:5]) + (", …" if len(one.classes_absent) > 5 else "")
         notes.append(f"{len(one.classes_absent)} classes of the run have no row here and are in no figure: {shown}")
