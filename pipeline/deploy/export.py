@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.curate import units
-from pipeline.deploy import card_facts, cards, drafts, formats, fresh_process, model_card, ownership
+from pipeline.deploy import agreement, card_facts, cards, drafts, formats, fresh_process, model_card, ownership
+from pipeline.deploy.agreement import Agreement
 from pipeline.evaluate import leakage
 from pipeline.ingest import decoding
 from pipeline.ingest.pictures import stream_pictures
@@ -54,13 +55,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An artefact: where it is, the largest difference in probability from the run on ``compared`` images, and its own judgement
-    on the split, None if the split has no rows."""
+    """An artefact: where it is, the largest difference in probability from the run's network in float32 on ``compared`` images,
+    how it agrees with the run's own answers, None if none of these are there, and its own judgement on the split, None if the
+    split has no rows."""
 
     folder: Path
     run_id: str
     compared: int
     difference: float
+    agreement: Agreement | None
     judgement: Judgement | None
     seconds: float
     notes: tuple[str, ...]
@@ -88,6 +91,7 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     rows = _rows(snapshot, run, settings, notes)
     model = classifier.assemble(parts)
     contents, expected = _to_compare(snapshot, parts, model, rows)
+    own = agreement.own_answers(snapshot, run, contents, expected, rows.content_ids.tolist())
     with drafts.beside(final, notes) as made:
         draft = made.place
         formats.write(settings.format, model, draft)
@@ -109,11 +113,15 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
             notes.append(
                 f"{int((~readable).sum())} {settings.split} rows have a picture that cannot be read and are left out"
             )
+        asked = np.array([*contents, *rows.content_ids.tolist()])[answers.readable]
+        given = dict(zip(asked.tolist(), answers.probabilities, strict=True))
         rows = rows.where(readable)
+        agrees = agreement.compare(snapshot, run, own, given, rows)
         judgement = _judge(snapshot, run, settings, rows, answers.probabilities[len(contents) :]) if len(rows) else None
         card |= {
             "compared_images": len(contents),
             "largest_difference": difference,
+            "agreement": None if agrees is None else asdict(agrees),
             "artefact": None if judgement is None else {"split": settings.split, **asdict(judgement.measures)},
         }
         whole = cards.write(draft, card)
@@ -124,7 +132,9 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     if judgement is not None:
         with store.commit("export") as commit:
             keep_judgement(commit, judgement)
-    return Outcome(final, run.run_id, len(contents), difference, judgement, time.monotonic() - started, tuple(notes))
+    return Outcome(
+        final, run.run_id, len(contents), difference, agrees, judgement, time.monotonic() - started, tuple(notes)
+    )
 
 
 def _check_split(snapshot: Snapshot, run: Run, split: str) -> None:
@@ -209,8 +219,8 @@ def _compare(name: str, given: npt.NDArray[np.float32], expected: npt.NDArray[np
     difference = float(np.abs(given - expected).max()) if given.shape == expected.shape else np.nan
     if not difference <= LARGEST_DIFFERENCE:
         raise ColdframeError(
-            f"the model written as {name} does not give what the run gives: probabilities differ by {difference:.3g} on "
-            f"{len(expected)} images, allowed is {LARGEST_DIFFERENCE}. It was not kept: choose another --format, and "
+            f"the model written as {name} does not give what the run gives in float32: probabilities differ by {difference:.3g} "
+            f"on {len(expected)} images, allowed is {LARGEST_DIFFERENCE}. It was not kept: choose another --format, and "
             "report this as a bug of coldframe"
         )
     return difference
