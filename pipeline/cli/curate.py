@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pipeline.cli.app import Command, Common, coldframe, command
-from pipeline.cli.options import facts_of, pairs, plan_option, what_if_option, words_of
+from pipeline.cli.options import Name, Range, facts_of, pairs, plan_option, what_if_option, words_of
 from pipeline.curate import plans, replay, rules, scorers, verdict_lists, verdicts
 from pipeline.curate import score as scoring
 from pipeline.curate import why as told
@@ -19,6 +19,7 @@ from pipeline.curate.replay import Replay
 from pipeline.curate.verdict_lists import Judged
 from pipeline.runtime import output, terminal
 from pipeline.runtime.processes import standard_input
+from pipeline.steps import names as naming
 from pipeline.steps.settings import Declared, declared
 from store.errors import ColdframeError
 from store.store import Snapshot
@@ -127,8 +128,8 @@ def filter_(common: Common, rule: str, others: tuple[str, ...], plan: str, what_
 
 
 @command("split")
-@click.argument("name")
-@click.argument("share", type=float, required=False)
+@click.argument("name", type=Name("a split"))
+@click.argument("share", type=Range(), required=False)
 @click.option(
     "--where",
     metavar="SQL",
@@ -187,7 +188,10 @@ def _change_plan(
     store = common.open()
 
     def make_plan(moment: Snapshot) -> Plan:
-        return change(plans.current(common.config, moment, name) or plans.Plan(name))
+        present = plans.current(common.config, moment, name)
+        if present is None:
+            naming.check("a plan", name)
+        return change(present or plans.Plan(name))
 
     if what_if:
         snapshot = store.snapshot()

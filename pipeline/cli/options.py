@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import click
 
 from pipeline.runtime import terminal
+from pipeline.steps import names as naming
 from pipeline.steps.settings import LARGEST_COUNT, Declared, declared
+from store.errors import ColdframeError
 
 FORMATS = ("table", "csv", "json", "ndjson", "parquet")
 Command = Callable[..., Any]
@@ -60,7 +63,7 @@ def type_of(one: Declared) -> Any:
     if float in one.kinds:
         low, high = what.least if what.above is None else what.above, what.most if what.below is None else what.below
         is_open = {"min_open": what.above is not None, "max_open": what.below is not None}
-        return float if low is None and high is None else Range(low, high, **is_open)
+        return Range(low, high, **is_open)
     if int in one.kinds:
         most = None if what.most is None or what.most >= LARGEST_COUNT else int(what.most)
         least = None if what.least is None else int(what.least)
@@ -69,14 +72,31 @@ def type_of(one: Declared) -> Any:
 
 
 class Range(click.FloatRange):
-    """A range of numbers that excludes ``nan``."""
+    """A range of numbers, or all of them: ``nan`` and ``inf`` are none."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number of a text."""
         number = super().convert(value, param, ctx)
-        if number != number:
+        if not math.isfinite(number):
             self.fail(f"{value!r} is not a number.", param, ctx)
         return number
+
+
+class Name(click.ParamType):  # type: ignore[type-arg]
+    """The name of something new."""
+
+    name = "text"
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name, if it may be one."""
+        try:
+            naming.check(self._what, value)
+        except ColdframeError as error:
+            self.fail(str(error), param, ctx)
+        return value
 
 
 class _Parsed(click.ParamType):  # type: ignore[type-arg]

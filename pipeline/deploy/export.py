@@ -25,6 +25,7 @@ from pipeline.runs.judgement import Judgement, judge, keep_judgement
 from pipeline.runs.neighbours import Neighbours
 from pipeline.runs.rows import Rows, load_rows
 from pipeline.runs.runs import FINETUNED, Run
+from pipeline.steps import names
 from pipeline.steps.settings import options, setting
 from pipeline.train import classifier
 from pipeline.train.classifier import Parts
@@ -81,8 +82,7 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     run = Run.find(snapshot, run_id)
     _check_split(snapshot, run, settings.split)
     columns = card_facts.columns_of(snapshot, run, settings.column)
-    final = Path(settings.output or f"{run.run_id}-{settings.format}").absolute()
-    _check_place(final, force=settings.force)
+    final = _place(settings, run)
     formats.prepare(settings.format)
     parts = classifier.parts(snapshot, run)
     notes: list[str] = []
@@ -100,9 +100,8 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         images = _put_neighbours(snapshot, run, parts, draft) if settings.neighbours else 0
         card["carries"] = {"columns": list(card["taxonomy"]), "training_images": images}
         cards.write(draft, card)
-        answers = fresh_process.rehearse(
-            draft, store.root.absolute(), [*contents, *rows.content_ids.tolist()], quiet=quiet
-        )
+        asked = np.array([*contents, *rows.content_ids.tolist()])
+        answers = fresh_process.rehearse(draft, store.root.absolute(), asked.tolist(), quiet=quiet)
         if not answers.readable[: len(contents)].all():
             raise ColdframeError(
                 "export: pictures of the catalogue changed while the written model was checked: try again"
@@ -111,19 +110,15 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         readable = answers.readable[len(contents) :]
         if not readable.all():
             notes.append(
-                f"{int((~readable).sum())} {settings.split} rows have a picture that cannot be read and are left out"
+                f"{(~readable).sum()} {settings.split} rows have a picture that cannot be read and are left out"
             )
-        asked = np.array([*contents, *rows.content_ids.tolist()])[answers.readable]
-        given = dict(zip(asked.tolist(), answers.probabilities, strict=True))
+        given = dict(zip(asked[answers.readable].tolist(), answers.probabilities, strict=True))
         rows = rows.where(readable)
         agrees = agreement.compare(snapshot, run, own, given, rows)
         judgement = _judge(snapshot, run, settings, rows, answers.probabilities[len(contents) :]) if len(rows) else None
-        card |= {
-            "compared_images": len(contents),
-            "largest_difference": difference,
-            "agreement": None if agrees is None else asdict(agrees),
-            "artefact": None if judgement is None else {"split": settings.split, **asdict(judgement.measures)},
-        }
+        card |= {"compared_images": len(contents), "largest_difference": difference}
+        card["agreement"] = None if agrees is None else asdict(agrees)
+        card["artefact"] = None if judgement is None else {"split": settings.split, **asdict(judgement.measures)}
         whole = cards.write(draft, card)
         (draft / cards.READABLE_CARD).write_text(model_card.text(whole), encoding="utf-8")
         cards.write(draft, card)  # the card covers that file, too
@@ -154,6 +149,19 @@ def _rows(snapshot: Snapshot, run: Run, settings: Settings, notes: list[str]) ->
     if not len(rows):
         notes.append(f"no row in split {settings.split!r}: the artefact is compared with the run, but not evaluated")
     return rows
+
+
+def _place(settings: Settings, run: Run) -> Path:
+    """Where to put the artefact.
+
+    Raises:
+        ColdframeError: it has no name that it may have, something is there already, or the parent folder does not exist.
+    """
+    if settings.output is not None:
+        names.check("an artefact", Path(settings.output).name)
+    final = Path(settings.output or f"{run.run_id}-{settings.format}").absolute()
+    _check_place(final, force=settings.force)
+    return final
 
 
 def _check_place(final: Path, *, force: bool) -> None:

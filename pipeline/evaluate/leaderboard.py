@@ -115,7 +115,8 @@ def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluati
         f"first is {runs[0].run_id}, second {runs[1].run_id}; {evaluation} on {found.rows} common rows of {split}, "
         f"macro F1 over {found.classes} classes",
         f"only the first is right on {found.only_first_right} rows, only the second on {found.only_second_right}; McNemar's "
-        f"exact p = {found.p_value:.3g}, which takes rows for independent; the intervals are of units of copies in plan {plan!r}",
+        f"exact p = {found.p_value:.3g}, which takes rows for independent; the intervals are of "
+        f"units that plan {plan!r} keeps together",
     ]
     for run in runs:
         key = {"run_id": run.run_id, "split": split, "evaluations": [evaluation]}

@@ -187,7 +187,8 @@ def _rows(snapshot: Snapshot, run: Run, split: str, notes: list[str]) -> Rows:
     rows = load_rows(snapshot, run.plan, [], split)
     known = np.isin(rows.labels, run.classes)
     if not known.all():
-        notes.append(f"{int((~known).sum())} {split} rows are of classes that {run.run_id} does not know: left out")
+        told = judgement.unseen(rows.labels[~known], run.class_names)
+        notes.append(f"{(~known).sum()} {split} rows are of classes that {run.run_id} does not know, left out: {told}")
     return rows.where(known)
 
 

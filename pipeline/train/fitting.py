@@ -169,7 +169,7 @@ def load(snapshot: Snapshot, settings: Settings) -> Data:
         )
     known = np.isin(validation.labels, classes)
     if not known.all():
-        notes.append(unknown_classes(int((~known).sum())))
+        notes.append(unknown_classes(validation.labels[~known], classes))
         validation = validation.where(known)
     if not len(validation):
         notes.append(no_validation(settings.plan))
@@ -201,9 +201,10 @@ def unvalidated(classes: npt.NDArray[np.str_], labels: npt.NDArray[np.str_]) -> 
     return [f"{len(absent)} classes have no validation row: {named(absent)}"] if len(absent) else []
 
 
-def unknown_classes(count: int) -> str:
-    """The note on validation rows of classes without a training row."""
-    return f"{count} validation rows are of classes without a training row and are left out"
+def unknown_classes(labels: npt.NDArray[np.str_], classes: npt.NDArray[np.str_]) -> str:
+    """The note on validation rows whose ``labels`` are of classes without a training row."""
+    told = judgement.unseen(labels, classes)
+    return f"{len(labels)} validation rows are of classes without a training row and are left out: {told}"
 
 
 def fit(

@@ -58,7 +58,7 @@ def train(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
     classes = np.unique(training.labels)
     known = np.isin(validation.labels, classes)
     if not known.all():
-        notes.append(fitting.unknown_classes(int((~known).sum())))
+        notes.append(fitting.unknown_classes(validation.labels[~known], classes))
         validation, val_pictures = validation.where(known), val_pictures[known]
     notes += (
         fitting.unvalidated(classes, validation.labels) if len(validation) else [fitting.no_validation(settings.plan)]

@@ -110,6 +110,7 @@ def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) ->
         Locked: the same search is running already.
     """
     started = time.monotonic()
+    runs.check_name(name)
     snapshot = store.snapshot()
     resolved = resolve(snapshot, name, settings)
     inputs = fitting.inputs_read(snapshot, resolved)

@@ -333,3 +333,43 @@ def test_hints_work_when_they_are_pasted(tmp_path: Path, catalogue: Catalogue) -
         result = CliRunner().invoke(cli, words)
         assert result.exit_code == 0, f"{words}: {result.output}"
     cf("evaluate", "--plan", "nope")
+
+
+@pytest.mark.slow
+def test_a_name_is_checked_wherever_one_is_given(ready: Coldframe) -> None:
+    ready("split", "test", 0.2)
+    for name in ("", " ", "two\nlines", "-dash", "a/b", "tab\t", " blank", "x" * 200, "\u202egnp"):
+        for words in (
+            ("train", "--head", "centroid", f"--as={name}"),
+            ("tune", f"--as={name}"),
+            ("finetune", f"--as={name}"),
+            ("embed", "mean-colour", f"--as={name}"),
+            ("split", "--", name, "0.2"),
+        ):
+            assert "called " in ready(*words, code=2).stderr, words
+        assert "a plan called" in ready("filter", "greyscale", f"--plan={name}", code=1).stderr
+    assert ready.value("select count(*) from runs") == 0
+    ready("train", "--head", "centroid", "--as", "my run (2)")
+
+
+def test_no_option_takes_a_number_that_is_not_finite() -> None:
+    floats = 0
+    for name in FILES:
+        for option in command_of(name).params:
+            if isinstance(option.type, click.types.FloatParamType):
+                floats += 1
+                for text in ("inf", "-inf", "nan", "1e999"):
+                    with pytest.raises(click.BadParameter):
+                        option.type.convert(text, option, None)
+    assert floats > 20
+
+
+@pytest.mark.slow
+def test_a_setting_that_is_not_finite_is_refused_in_a_recipe(ready: Coldframe, tmp_path: Path) -> None:
+    ready("split", "test", 0.2)
+    for text in ("learning_rate = inf", "learning_rate = nan", "dropout = nan"):
+        (tmp_path / "coldframe.toml").write_text(f"[train.mlp]\n{text}\n")
+        assert "expected" in ready("train", code=1).stderr
+    assert ready.value("select count(*) from runs") == 0
+    for option in ("threshold=Infinity", "threshold=NaN"):
+        ready("filter", "clip-quality", "--set", option, code=1)
