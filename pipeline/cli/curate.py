@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pipeline.cli.app import Command, Common, coldframe, command
-from pipeline.cli.options import Name, Range, facts_of, pairs, plan_option, what_if_option, words_of
+from pipeline.cli.options import Name, Number, facts_of, pairs, plan_option, what_if_option, words_of
 from pipeline.curate import plans, replay, rules, scorers, verdict_lists, verdicts
 from pipeline.curate import score as scoring
 from pipeline.curate import why as told
@@ -129,7 +129,7 @@ def filter_(common: Common, rule: str, others: tuple[str, ...], plan: str, what_
 
 @command("split")
 @click.argument("name", type=Name("a split"))
-@click.argument("share", type=Range(), required=False)
+@click.argument("share", type=Number(), required=False)
 @click.option(
     "--where",
     metavar="SQL",

@@ -63,7 +63,7 @@ def type_of(one: Declared) -> Any:
     if float in one.kinds:
         low, high = what.least if what.above is None else what.above, what.most if what.below is None else what.below
         is_open = {"min_open": what.above is not None, "max_open": what.below is not None}
-        return Range(low, high, **is_open)
+        return Number() if low is None and high is None else Range(low, high, **is_open)
     if int in one.kinds:
         most = None if what.most is None or what.most >= LARGEST_COUNT else int(what.most)
         least = None if what.least is None else int(what.least)
@@ -71,15 +71,26 @@ def type_of(one: Declared) -> Any:
     return str
 
 
-class Range(click.FloatRange):
-    """A range of numbers, or all of them: ``nan`` and ``inf`` are none."""
+class Number(click.types.FloatParamType):
+    """A number; ``nan`` and ``inf`` are none."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number of a text."""
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return number
+        return _finite(self, super().convert(value, param, ctx), param, ctx)
+
+
+class Range(click.FloatRange):
+    """A range of numbers; ``nan`` and ``inf`` are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number of a text."""
+        return _finite(self, super().convert(value, param, ctx), param, ctx)
+
+
+def _finite(kind: click.ParamType, number: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # type: ignore[type-arg]
+    if not math.isfinite(number):
+        kind.fail(f"{number!r} is not a number.", param, ctx)
+    return number
 
 
 class Name(click.ParamType):  # type: ignore[type-arg]
