@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pipeline.cli.app import Command, Common, coldframe, command
-from pipeline.cli.options import Name, Number, facts_of, pairs, plan_option, what_if_option, words_of
+from pipeline.cli.options import Number, facts_of, pairs, plan_option, what_if_option, words_of
 from pipeline.curate import plans, replay, rules, scorers, verdict_lists, verdicts
 from pipeline.curate import score as scoring
 from pipeline.curate import why as told
@@ -128,7 +128,7 @@ def filter_(common: Common, rule: str, others: tuple[str, ...], plan: str, what_
 
 
 @command("split")
-@click.argument("name", type=Name("a split"))
+@click.argument("name")
 @click.argument("share", type=Number(), required=False)
 @click.option(
     "--where",
@@ -155,6 +155,7 @@ def split(
     if share is None and where is None:
         raise click.UsageError("expected a share such as 0.15, or a condition with --where")
     stage = plans.split_stage(name, {"share": share, "by": by, "where": where})
+    naming.check("a split", name)
 
     def change(present: Plan) -> Plan:
         changed = present.with_stage(stage)

@@ -344,9 +344,9 @@ def test_a_name_is_checked_wherever_one_is_given(ready: Coldframe) -> None:
             ("tune", f"--as={name}"),
             ("finetune", f"--as={name}"),
             ("embed", "mean-colour", f"--as={name}"),
-            ("split", "--", name, "0.2"),
         ):
             assert "called " in ready(*words, code=2).stderr, words
+        ready("split", "--", name, "0.2", code=1)
         assert "a plan called" in ready("filter", "greyscale", f"--plan={name}", code=1).stderr
     assert ready.value("select count(*) from runs") == 0
     ready("train", "--head", "centroid", "--as", "my run (2)")
