@@ -28,17 +28,24 @@ _idle_lock = threading.Lock()
 
 
 def ask(
-    root: Path, moment: Manifest, sql: str, parameters: Mapping[str, str], *, timeout: float | None, memory: int | None
+    root: Path,
+    moment: Manifest,
+    sql: str,
+    parameters: Mapping[str, str | list[str]],
+    *,
+    timeout: float | None,
+    memory: int | None,
 ) -> pa.Table:
     """Rows of a query.
 
     Args:
+        parameters: a text, or a list of texts, for each parameter that the query names.
         timeout: seconds that the query and its answer may take, None for any number.
         memory: bytes that the query and its rows may hold together, beside some 2 GB for libraries; None for half of the
             machine's memory.
 
     Raises:
-        QueryRefused: it would do more than read the store, is wrong, or takes too long.
+        QueryRefused: it would do more than read the store, is wrong, takes too long, or its parameters are not those given.
         TooLittleMemory: it needs more memory, or its rows do.
     """
     with _asked(root, moment, sql, parameters, timeout, memory, None) as answers:
@@ -52,7 +59,7 @@ def tell(
     root: Path,
     at: int | None,
     sql: str,
-    parameters: Mapping[str, str],
+    parameters: Mapping[str, str | list[str]],
     *,
     timeout: float | None,
     memory: int | None,
@@ -72,7 +79,7 @@ def _asked(
     root: Path,
     moment: Manifest | int | None,
     sql: str,
-    parameters: Mapping[str, str],
+    parameters: Mapping[str, str | list[str]],
     timeout: float | None,
     memory: int | None,
     pieces: Callable[[pa.Table], Iterable[Any]] | None,

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from store import connection, judge, places, queries
 from store.asking import NARROW
-from store.errors import TooLittleMemory
+from store.errors import QueryRefused, TooLittleMemory
 from store.manifest import Manifest
 from store.memory import memory_bytes
 from store.names import unique_names
@@ -40,7 +40,7 @@ def answer(
     known_as: tuple[int, int] | None,
     moment: Manifest | int | None,
     sql: str,
-    parameters: Mapping[str, str],
+    parameters: Mapping[str, str | list[str]],
     spill: str,
     memory: int | None,
     pieces: Callable[[pa.Table], Iterable[Any]] | None,
@@ -68,7 +68,8 @@ def answer(
         with _address_space(memory + BESIDE_BYTES):
             connection.Views(con, root, moment).make(_needed(query))
             _show_parts_by_path(con, root, query.relations)
-            table = _rows(connection.reader(con, query.sql, parameters, ANSWER_ROWS), memory)
+            values = _values_of(connection.parameters(con, query.sql), parameters)
+            table = _rows(connection.reader(con, query.sql, values, ANSWER_ROWS), memory)
             yield None
             if pieces is None:
                 yield table.schema
@@ -86,6 +87,30 @@ def answer(
         raise connection.explain_failure(error) from error
     finally:
         con.close()
+
+
+def _values_of(names: set[str], given: Mapping[str, str | list[str]]) -> dict[str, str | list[str]]:
+    """The value of each parameter that a query names; SQL takes upper and lower case for the same.
+
+    Raises:
+        QueryRefused: one has no value or two, or a value is for none of them.
+    """
+    shown = ", ".join(f"${name}" for name in sorted(names)) or "none"
+    wanted = {name.lower(): name for name in names}
+    values: dict[str, str | list[str]] = {}
+    for name, value in given.items():
+        place = wanted.get(name.lower())
+        if place is None:
+            raise QueryRefused(f"the query has no parameter ${name}; its parameters: {shown}")
+        if place in values:
+            raise QueryRefused(f"the parameter ${place} has two values: give it once")
+        values[place] = value
+    missing = sorted(names - values.keys())
+    if missing:
+        raise QueryRefused(
+            f"no value for ${missing[0]}: give one with --param {missing[0]}=VALUE; its parameters: {shown}"
+        )
+    return values
 
 
 def _needed(query: judge.Query) -> queries.Needed:

@@ -10,6 +10,8 @@ import functools
 import importlib
 import math
 import os
+import re
+import shlex
 import signal
 import subprocess
 import time
@@ -88,8 +90,9 @@ STAGES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "gc": ("upkeep", "Remove what the store no longer needs."),
     },
 }
-LINES = {name: line for commands in STAGES.values() for name, (_, line) in commands.items()}
 FILES = {name: file for commands in STAGES.values() for name, (file, _) in commands.items()}
+LINES = {name: line for commands in STAGES.values() for name, (_, line) in commands.items()}
+_HINT = re.compile(rf"\bcoldframe (?:{'|'.join(FILES)})(?! --init)(?=[\s'\"`.,;:)]|$)")
 
 
 @dataclass
@@ -140,7 +143,12 @@ class Common:
     def say(self, message: str) -> None:
         """A line on stderr, unless quiet."""
         if not self.quiet:
-            terminal.echo(message, err=True)
+            terminal.echo(self.pasted(message), err=True)
+
+    def pasted(self, message: str) -> str:
+        """A message whose commands of ours work when they are pasted: with the store and the settings file that were named."""
+        given = shlex.join(self.given())
+        return _HINT.sub(lambda found: f"{found[0]} {given}", message) if given else message
 
     def given(self) -> list[str]:
         """The store and the settings file, if they were named, as arguments of a command that the user may paste."""

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pipeline.cli.app import Command, Common, coldframe, command
-from pipeline.cli.options import facts_of, pairs, plan_option, what_if_option, words_of
+from pipeline.cli.options import Number, facts_of, pairs, plan_option, what_if_option, words_of
 from pipeline.curate import plans, replay, rules, scorers, units, verdict_lists, verdicts
 from pipeline.curate import score as scoring
 from pipeline.curate import why as told
@@ -19,6 +19,7 @@ from pipeline.curate.replay import Replay
 from pipeline.curate.verdict_lists import Judged
 from pipeline.runtime import output, terminal
 from pipeline.runtime.processes import standard_input
+from pipeline.steps import names as naming
 from pipeline.steps.settings import Declared, declared
 from store.errors import ColdframeError
 from store.store import Snapshot
@@ -121,12 +122,14 @@ def filter_(common: Common, rule: str, others: tuple[str, ...], plan: str, what_
     }
     settings |= {name: _from_json(value) for name, value in pairs("--set", others).items()}
     stage = plans.rule_stage(rule, settings)
+    for doubt in rules.doubts(rule, plans.percentiles(stage.settings)):
+        raise click.UsageError(doubt)
     _change_plan(common, plan, lambda present: present.with_stage(stage), what_if=what_if)
 
 
 @command("split")
 @click.argument("name")
-@click.argument("share", type=float, required=False)
+@click.argument("share", type=Number(), required=False)
 @click.option(
     "--where",
     metavar="SQL",
@@ -163,6 +166,7 @@ def split(
     if share is None and where is None:
         raise click.UsageError("expected a share such as 0.15, or a condition with --where")
     stage = plans.split_stage(name, {"share": share, "by": by, "seconds": seconds, "where": where})
+    naming.check("a split", name)
 
     def change(present: Plan) -> Plan:
         changed = present.with_stage(stage)
@@ -196,7 +200,10 @@ def _change_plan(
     store = common.open()
 
     def make_plan(moment: Snapshot) -> Plan:
-        return change(plans.current(common.config, moment, name) or plans.Plan(name))
+        present = plans.current(common.config, moment, name)
+        if present is None:
+            naming.check("a plan", name)
+        return change(present or plans.Plan(name))
 
     if what_if:
         snapshot = store.snapshot()
@@ -331,5 +338,5 @@ def why(common: Common, image: str, fmt: str) -> None:
     if fmt == "json":
         return output.write_json(story, indent=1)
     for line in told.tell(story):
-        terminal.echo(line)
+        terminal.echo(common.pasted(line))
     return None

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pipeline.cli.app import SOME_FAILED, Common, coldframe, command
-from pipeline.cli.options import settings_options, words_of
+from pipeline.cli.options import Name, settings_options, words_of
 from pipeline.embed import embed as step
 from pipeline.embed.settings import STEP, Settings
 from pipeline.runtime import terminal
@@ -16,7 +16,13 @@ from pipeline.runtime import terminal
 
 @command("embed")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option("--as", "as_name", metavar="SET", help="Name of the feature set.  [default: the embedder's]")
+@click.option(
+    "--as",
+    "as_name",
+    type=Name("a feature set"),
+    metavar="SET",
+    help="Name of the feature set.  [default: the embedder's]",
+)
 @click.option("--dry-run", is_flag=True, help="Print what there is to do and how long it would take; embed nothing.")
 @settings_options(Settings)
 def embed(common: Common, names: tuple[str, ...], as_name: str | None, dry_run: bool, **flags: Any) -> None:

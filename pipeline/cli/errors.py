@@ -99,7 +99,12 @@ def _tell_escaped(error: click.ClickException) -> None:
     tell = error.format_message
     # these have line breaks but no values: a help text, a list of choices
     keep = "\n\t" if isinstance(error, click.exceptions.NoArgsIsHelpError | click.MissingParameter) else ""
-    vars(error)["format_message"] = lambda: terminal.escaped(tell(), keep=keep)
+    vars(error)["format_message"] = lambda: terminal.escaped(_pasted(getattr(error, "ctx", None), tell()), keep=keep)
+
+
+def _pasted(ctx: click.Context | None, message: str) -> str:
+    """A message with commands that work when they are pasted."""
+    return message if ctx is None or ctx.obj is None else str(ctx.obj.pasted(message))
 
 
 def _excerpt(message: str) -> tuple[str, str]:
@@ -116,7 +121,7 @@ def _trace(ctx: click.Context, error: Exception) -> None:
 
 
 def _fail(ctx: click.Context, message: str, exit_code: int, excerpt: str = "") -> None:
-    terminal.echo(f"Error: {message}", err=True)
+    terminal.echo(f"Error: {_pasted(ctx, message)}", err=True)
     if excerpt:
         terminal.echo_lines(f"\n{excerpt}", err=True)
     ctx.exit(exit_code)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from pipeline.cli.app import Common, command
 from pipeline.cli.options import settings_options
+from pipeline.deploy import agreement
 from pipeline.deploy import export as step
 from pipeline.runtime import output
 
@@ -22,9 +24,11 @@ def export(common: Common, run: str | None, **flags: Any) -> None:
     for note in done.notes:
         common.say(f"note: {note}")
     common.say(
-        f"loaded in a fresh process: it gives what {done.run_id} gives on {done.compared} images, within {done.difference:.2g} "
-        "in probability"
+        f"loaded in a fresh process: it gives what the network of {done.run_id} gives in float32 on {done.compared} images, "
+        f"within {done.difference:.2g} in probability"
     )
+    if done.agreement is not None:
+        common.say(agreement.tell(asdict(done.agreement)))
     if done.judgement is not None:
         measures = done.judgement.measures
         common.say(

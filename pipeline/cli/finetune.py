@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.cli.app import Common, command
-from pipeline.cli.options import settings_options
+from pipeline.cli.options import Name, settings_options
 from pipeline.finetune import finetune as step
 from pipeline.finetune.settings import STEP, Settings
 from pipeline.runtime import output
@@ -15,7 +15,15 @@ from pipeline.runtime import output
 
 @command("finetune")
 @click.argument("run", required=False)
-@click.option("--as", "as_name", metavar="NAME", default="finetuned", show_default=True, help="Name of the new run.")
+@click.option(
+    "--as",
+    "as_name",
+    type=Name("a run"),
+    metavar="NAME",
+    default="finetuned",
+    show_default=True,
+    help="Name of the new run.",
+)
 @settings_options(Settings)
 def finetune(common: Common, run: str | None, as_name: str, **flags: Any) -> None:
     """Fine-tune the last backbone layers with a run's head (an id, the start of one, or a name; the newest if not given)."""

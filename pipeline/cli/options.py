@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import click
 
 from pipeline.runtime import terminal
+from pipeline.steps import names as naming
 from pipeline.steps.settings import LARGEST_COUNT, Declared, declared
+from store.errors import ColdframeError
 
 FORMATS = ("table", "csv", "json", "ndjson", "parquet")
 Command = Callable[..., Any]
@@ -60,7 +63,7 @@ def type_of(one: Declared) -> Any:
     if float in one.kinds:
         low, high = what.least if what.above is None else what.above, what.most if what.below is None else what.below
         is_open = {"min_open": what.above is not None, "max_open": what.below is not None}
-        return float if low is None and high is None else Range(low, high, **is_open)
+        return Number() if low is None and high is None else Range(low, high, **is_open)
     if int in one.kinds:
         most = None if what.most is None or what.most >= LARGEST_COUNT else int(what.most)
         least = None if what.least is None else int(what.least)
@@ -68,15 +71,43 @@ def type_of(one: Declared) -> Any:
     return str
 
 
-class Range(click.FloatRange):
-    """A range of numbers that excludes ``nan``."""
+class Number(click.types.FloatParamType):
+    """A number; ``nan`` and ``inf`` are none."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number of a text."""
-        number = super().convert(value, param, ctx)
-        if number != number:
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return number
+        return _finite(self, super().convert(value, param, ctx), param, ctx)
+
+
+class Range(click.FloatRange):
+    """A range of numbers; ``nan`` and ``inf`` are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number of a text."""
+        return _finite(self, super().convert(value, param, ctx), param, ctx)
+
+
+def _finite(kind: click.ParamType, number: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # type: ignore[type-arg]
+    if not math.isfinite(number):
+        kind.fail(f"{number!r} is not a number.", param, ctx)
+    return number
+
+
+class Name(click.ParamType):  # type: ignore[type-arg]
+    """The name of something new."""
+
+    name = "text"
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name, if it may be one."""
+        try:
+            naming.check(self._what, value)
+        except ColdframeError as error:
+            self.fail(str(error), param, ctx)
+        return value
 
 
 class _Parsed(click.ParamType):  # type: ignore[type-arg]
@@ -136,12 +167,14 @@ def words_of(flags: Mapping[str, Any]) -> list[str]:
 
 
 def pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
-    """``NAME=VALUE`` options."""
-    found = {}
+    """``NAME=VALUE`` options; a name that is given twice is refused, as one of its values would be lost."""
+    found: dict[str, str] = {}
     for one in given:
         name, equals, value = one.partition("=")
         if not equals or not name:
             raise click.UsageError(f"{option} {one}: expected NAME=VALUE")
+        if name in found:
+            raise click.UsageError(f"{option} {name}: given twice, as {found[name]!r} and {value!r}: give it once")
         found[name] = value
     return found
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pipeline.cli.app import Common, command
-from pipeline.cli.options import default_text, options_of, settings_options, shown
+from pipeline.cli.options import Name, default_text, options_of, settings_options, shown
 from pipeline.runs.keeping import Outcome
 from pipeline.runs.runs import FINETUNED, NETWORK, Run
 from pipeline.runtime import output
@@ -66,7 +66,7 @@ def _of_one_head(one: Declared) -> Declared:
 @command("train")
 @options_of([_OF_HEADS["head"], *map(_of_networks, ("from_scratch", *ONLY_OF_NETWORKS))], {"from_scratch": ""})
 @click.option("--from", "from_run", metavar="RUN", help="Start from the settings of a run; other options change them.")
-@click.option("--as", "as_name", metavar="NAME", help="Name of the run.  [default: the head's]")
+@click.option("--as", "as_name", type=Name("a run"), metavar="NAME", help="Name of the run.  [default: the head's]")
 @options_of((_of_one_head(one) for name, one in _OF_HEADS.items() if name != "head"), _defaults())
 @click.option("--seeds", type=click.IntRange(1), metavar="N", help="N runs, with seeds from --seed on.")
 def train(common: Common, from_run: str | None, as_name: str | None, seeds: int | None, **flags: Any) -> None:
@@ -140,7 +140,9 @@ def _tell_training(common: Common, outcome: Outcome) -> None:
 
 
 @command("tune")
-@click.option("--as", "as_name", metavar="NAME", default="tuned", show_default=True, help="Name of the run.")
+@click.option(
+    "--as", "as_name", type=Name("a run"), metavar="NAME", default="tuned", show_default=True, help="Name of the run."
+)
 @settings_options(search.Settings, leave_out=search.NOT_ASKED, defaults=_defaults())
 def tune(common: Common, as_name: str, **flags: Any) -> None:
     """Search the mlp head's layers, units, dropout and optimiser by Hyperband; the best becomes a run."""

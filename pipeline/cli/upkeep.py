@@ -38,7 +38,7 @@ def status(common: Common, fmt: str) -> None:
     for note in now.notes:
         terminal.echo(note)
     for step_name, reason in now.stale:
-        terminal.echo(f"out of date: {step_name}: {reason}")
+        terminal.echo(common.pasted(f"out of date: {step_name}: {reason}"))
     if not now.stale:
         more = "; a coldframe.toml says which feature sets, runs and files that scores depend on to look at as well"
         unseen = "" if common.config.path else more
@@ -74,7 +74,7 @@ def _check(common: Common, *, deep: bool) -> None:
         terminal.echo(f"{'FAILED' if finding.problems else 'ok':<7}{finding.check}")
         for line in (*finding.problems, finding.way_out if finding.problems else "", finding.note):
             if line:
-                terminal.echo(f"       {line}")
+                terminal.echo(common.pasted(f"       {line}"))
     failed = sum(bool(finding.problems) for finding in findings)
     terminal.echo(f"{len(findings) - failed} of {len(findings)} checks hold")
     if failed:

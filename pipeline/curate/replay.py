@@ -15,6 +15,7 @@ from pipeline.curate import given_split, rules, units
 from pipeline.curate.plans import Plan, current
 from pipeline.curate.state import State
 from pipeline.embed import feature_sets
+from pipeline.ingest import identity
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from store import digests, queries
@@ -63,7 +64,7 @@ def replay(snapshot: Snapshot, plan: Plan, *, reassign: bool = False) -> Replay:
         snapshot.query("steps/curate/curation", plan=plan.name),
         pa.concat_tables([SCHEMAS["assignments"].empty_table(), *state.assignments]),
         state.stage_rows,
-        state.notes + leaks,
+        state.notes + leaks + identity.notes(snapshot),
     )
 
 

@@ -13,7 +13,7 @@ to be given. A rule with the setting
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.curate.relations import RELATIONS
@@ -96,6 +96,15 @@ def check(name: str, given: Mapping[str, Any]) -> None:
         for single in values:
             if not known[key].fits(single) or not known[key].setting.is_right(single):
                 raise ColdframeError(f"rule {name}: {key} = {single!r}, expected {known[key].expected}")
+
+
+def doubts(name: str, given: Iterable[float | None]) -> list[str]:
+    """A sentence for each percentile that is likely a share: as percent it takes out nearly all rows."""
+    return [
+        f"rule {name}: {PASSES} = {one:g} is in percent, and takes out nearly all: did you mean {100 * one:g}?"
+        for one in given
+        if one is not None and one < 1
+    ]
 
 
 def _declared(found: re.Match[str], told: re.Match[str] | None) -> Declared:

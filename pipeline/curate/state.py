@@ -49,6 +49,7 @@ class State:
     def apply_rule(self, stage: Stage) -> None:
         """Take out what a rule hits, pass by pass."""
         rows_in = 0
+        self.notes += rules.doubts(stage.name, percentiles(stage.settings))
         for number, percentile in enumerate(percentiles(stage.settings), start=1):
             candidates = self._find_candidates()
             rows_in = rows_in or candidates
@@ -131,7 +132,8 @@ class State:
         self._snapshot.materialise("split_quotas", "steps/curate/split_quotas", share=share, seed=self._plan.seed)
         self._snapshot.materialise("carved", "steps/curate/carve", seed=self._plan.seed)
         self.assignments.append(self._snapshot.query("steps/curate/assignments", share=share, **place))
-        self.notes += [f"split {stage.name}: {note}" for note in _notes_of_split(self._snapshot)]
+        by = stage.settings.get("by")
+        self.notes += [f"split {stage.name}: {note}" for note in _notes_of_split(self._snapshot, by)]
 
     def _check_same_units(self, stage: Stage) -> None:
         """Check that the units are the same: another ``by`` makes other units, and those placed before could not all stay."""
@@ -151,8 +153,15 @@ class State:
         return before is not None and before.seed == self._plan.seed
 
 
-def _notes_of_split(snapshot: Snapshot) -> Iterator[str]:
-    """What to know of a split that was just carved."""
+def _notes_of_split(snapshot: Snapshot, by: str | None) -> Iterator[str]:
+    """What to know of a split that was just carved; ``by`` is the column whose values it keeps together."""
+    grouped = snapshot.rows("steps/curate/mixed_groups")[0] if by is not None else None
+    if grouped is not None and grouped["count_values"]:
+        values = ", ".join(grouped["examples"])
+        yield (
+            f"{grouped['count_values']} values of {by} hold several labels, such as {values}: each group counts for its most "
+            "frequent label"
+        )
     mixed = snapshot.rows("steps/curate/mixed_units")
     for row in mixed[:MIXED_SHOWN]:
         labels = ", ".join(row["labels"])
@@ -161,8 +170,9 @@ def _notes_of_split(snapshot: Snapshot) -> Iterator[str]:
         yield f"{len(mixed) - MIXED_SHOWN} more images and their copies have several labels too"
     joined = snapshot.value("steps/curate/joined")
     if joined:
+        rest = "copies" if by is None else f"copies or group of {by}"
         yield (
-            f"{joined} images moved here from train, to join their copies: train again, since earlier runs have seen them; "
+            f"{joined} images moved here from train, to join their {rest}: train again, since earlier runs have seen them; "
             "--reassign draws the split anew"
         )
     shortfall = snapshot.value("steps/curate/split_shortfall")

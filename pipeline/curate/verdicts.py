@@ -47,8 +47,11 @@ def judge(store: Store, config: Config, given: Sequence[Judged], verdict: str) -
                 raise ColdframeError(f"{one.image}: it has a NUL character in its {what}: remove it")
     with replay.lock(store):
         snapshot = store.snapshot()
-        image_ids = find_images(snapshot, [one.image for one in given])
-        rows = _rows(snapshot, image_ids, _as_known(snapshot, given), verdict)
+        lost = _lost(snapshot, given) if verdict == UNSET else []
+        gone = {row["image_id"] for row in lost}
+        known = [one for one in given if one.image not in gone]
+        image_ids = find_images(snapshot, [one.image for one in known])
+        rows = [*_rows(snapshot, image_ids, _as_known(snapshot, known), verdict), *lost]
         with store.commit(verdict) as commit:
             commit.append("verdicts", pa.Table.from_pylist(rows, SCHEMAS["verdicts"]))
         plans = [row["plan"] for row in snapshot.rows("steps/curate/plans")]
@@ -59,7 +62,7 @@ def judge(store: Store, config: Config, given: Sequence[Judged], verdict: str) -
                 error.args = (f"the verdict is recorded, but plan {name!r} could not be replayed: {error}",)
                 raise
     # after the lock is given back: nobody waits for a remark
-    return Outcome(tuple(dict.fromkeys(image_ids)), tuple(plans), tuple(_new_labels(snapshot, rows)))
+    return Outcome(tuple(dict.fromkeys([*image_ids, *sorted(gone)])), tuple(plans), tuple(_new_labels(snapshot, rows)))
 
 
 def _rows(snapshot: Snapshot, image_ids: list[str], given: Sequence[Judged], verdict: str) -> list[dict[str, Any]]:
@@ -83,6 +86,18 @@ def _rows(snapshot: Snapshot, image_ids: list[str], given: Sequence[Judged], ver
     relabelled = snapshot.rows("steps/curate/relabelled_as", image_ids=image_ids)
     lost = [row for row in relabelled if row["content_id"] != content_of[row["image_id"]]]
     return [*rows.values(), *(rows[row["image_id"]] | {"content_id": row["content_id"]} for row in lost)]
+
+
+def _lost(snapshot: Snapshot, given: Sequence[Judged]) -> list[dict[str, Any]]:
+    """The rows that withdraw verdicts which apply to no image any more, of those named by the id that they were given for."""
+    why, now = {one.image: one.why for one in given}, snapshot.value("steps/steps/next_time")
+    known = set(snapshot.select("images", "image_id")["image_id"].to_pylist())
+    return [
+        {**{name: row[name] for name in ("image_id", "content_id")}, "verdict": UNSET, "label": None}
+        | {"why": why[row["image_id"]], "created_at": now}
+        for row in snapshot.rows("steps/curate/lost")
+        if row["image_id"] in why and row["image_id"] not in known
+    ]
 
 
 def _as_known(before: Snapshot, given: Sequence[Judged]) -> list[Judged]:

@@ -56,8 +56,9 @@ def tell(story: dict[str, Any]) -> list[str]:
         stale = " (stale: the bytes have changed since)" if verdict["is_stale"] else ""
         stands = "stands" if verdict["stands"] else "replaced by a later one"
         label = f" as {verdict['label']}" if verdict["label"] is not None else ""
+        former = f" on its earlier id {verdict['given_for']}" if verdict["given_for"] is not None else ""
         lines.append(
-            f"verdict {verdict['verdict']}{label} of {_day(verdict['created_at'])}: {verdict['why']} ({stands}){stale}"
+            f"verdict {verdict['verdict']}{label}{former} of {_day(verdict['created_at'])}: {verdict['why']} ({stands}){stale}"
         )
     for row in story["embeddings"]:
         views = f", and {row['views']} augmented views of it" if row["views"] else ""
@@ -69,7 +70,10 @@ def tell(story: dict[str, Any]) -> list[str]:
     for row in story["plans"]:
         lines.append(_in_or_out(row))
     if not story["plans"]:
-        lines.append("no plan has been replayed since it was ingested: run 'coldframe curate'")
+        lines.append(
+            "no plan has been replayed since it was ingested: run 'coldframe curate', or "
+            "'coldframe split test 0.15' if there is no plan yet"
+        )
     for row in story["predictions"]:
         lines.append(
             f"run {row['run_id']}, {row['evaluation']}: {row['predicted']} at {_number(row['probability'], '.3f')}, its "
@@ -114,7 +118,8 @@ def _in_or_out(row: dict[str, Any]) -> str:
     given = json_of(row["settings"] or "{}", f"the settings of stage {row['position']} of plan {row['plan']!r}")
     settings = {name: value for name, value in given.items() if value is not None}
     told = f" with {', '.join(f'{name} = {value}' for name, value in settings.items())}" if settings else ""
-    return f"plan {row['plan']}: out by rule {row['rule']}, stage {row['position']}{told}, pass {row['pass']}{numbers}"
+    like = f"; like {row['like_id']}" if row["like_id"] is not None else ""
+    return f"plan {row['plan']}: out by rule {row['rule']}, stage {row['position']}{told}, pass {row['pass']}{numbers}{like}"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -141,7 +141,7 @@ RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("versions", _is_dict_of(_is_text), "versions by library"),
     *(
         (key, lambda given: given is None or _is_dict_of(_is_plain)(given), "figures")
-        for key in ("finetuned", "artefact")
+        for key in ("finetuned", "artefact", "agreement")
     ),
     (
         "evaluations",

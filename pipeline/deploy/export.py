@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.curate import units
-from pipeline.deploy import card_facts, cards, drafts, formats, fresh_process, model_card, ownership
+from pipeline.deploy import agreement, card_facts, cards, drafts, formats, fresh_process, model_card, ownership
+from pipeline.deploy.agreement import Agreement
 from pipeline.evaluate import leakage
 from pipeline.ingest import decoding
 from pipeline.ingest.pictures import stream_pictures
@@ -22,6 +23,7 @@ from pipeline.runs.judgement import Judgement, judge, keep_judgement
 from pipeline.runs.neighbours import Neighbours
 from pipeline.runs.rows import Rows, load_rows
 from pipeline.runs.runs import FINETUNED, Run
+from pipeline.steps import names
 from pipeline.steps.settings import options, setting
 from pipeline.train import classifier
 from pipeline.train.classifier import Parts
@@ -52,13 +54,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An artefact: where it is, the largest difference in probability from the run on ``compared`` images, and its own judgement
-    on the split, None if the split has no rows."""
+    """An artefact: where it is, the largest difference in probability from the run's network in float32 on ``compared`` images,
+    how it agrees with the run's own answers, None if none of these are there, and its own judgement on the split, None if the
+    split has no rows."""
 
     folder: Path
     run_id: str
     compared: int
     difference: float
+    agreement: Agreement | None
     judgement: Judgement | None
     seconds: float
     notes: tuple[str, ...]
@@ -76,8 +80,7 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     run = Run.find(snapshot, run_id)
     _check_split(snapshot, run, settings.split)
     columns = card_facts.columns_of(snapshot, run, settings.column)
-    final = Path(settings.output or f"{run.run_id}-{settings.format}").absolute()
-    _check_place(final, force=settings.force)
+    final = _place(settings, run)
     formats.prepare(settings.format)
     parts = classifier.parts(snapshot, run)
     notes: list[str] = []
@@ -86,6 +89,7 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     rows = _rows(snapshot, run, settings, notes)
     model = classifier.assemble(parts)
     contents, expected = _to_compare(snapshot, parts, model, rows)
+    own = agreement.own_answers(snapshot, run, contents, expected, rows.content_ids.tolist())
     with drafts.beside(final, notes) as made:
         draft = made.place
         formats.write(settings.format, model, draft)
@@ -94,9 +98,8 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         images = _put_neighbours(snapshot, run, parts, draft) if settings.neighbours else 0
         card["carries"] = {"columns": list(card["taxonomy"]), "training_images": images}
         cards.write(draft, card)
-        answers = fresh_process.rehearse(
-            draft, store.root.absolute(), [*contents, *rows.content_ids.tolist()], quiet=quiet
-        )
+        asked = np.array([*contents, *rows.content_ids.tolist()])
+        answers = fresh_process.rehearse(draft, store.root.absolute(), asked.tolist(), quiet=quiet)
         if not answers.readable[: len(contents)].all():
             raise ColdframeError(
                 "export: pictures of the catalogue changed while the written model was checked: try again"
@@ -105,15 +108,15 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
         readable = answers.readable[len(contents) :]
         if not readable.all():
             notes.append(
-                f"{int((~readable).sum())} {settings.split} rows have a picture that cannot be read and are left out"
+                f"{(~readable).sum()} {settings.split} rows have a picture that cannot be read and are left out"
             )
+        given = dict(zip(asked[answers.readable].tolist(), answers.probabilities, strict=True))
         rows = rows.where(readable)
+        agrees = agreement.compare(snapshot, run, own, given, rows)
         judgement = _judge(snapshot, run, settings, rows, answers.probabilities[len(contents) :]) if len(rows) else None
-        card |= {
-            "compared_images": len(contents),
-            "largest_difference": difference,
-            "artefact": None if judgement is None else {"split": settings.split, **asdict(judgement.measures)},
-        }
+        card |= {"compared_images": len(contents), "largest_difference": difference}
+        card["agreement"] = None if agrees is None else asdict(agrees)
+        card["artefact"] = None if judgement is None else {"split": settings.split, **asdict(judgement.measures)}
         whole = cards.write(draft, card)
         (draft / cards.READABLE_CARD).write_text(model_card.text(whole), encoding="utf-8")
         cards.write(draft, card)  # the card covers that file, too
@@ -122,7 +125,9 @@ def export(store: Store, run_id: str | None, settings: Settings, *, quiet: bool 
     if judgement is not None:
         with store.commit("export") as commit:
             keep_judgement(commit, judgement)
-    return Outcome(final, run.run_id, len(contents), difference, judgement, time.monotonic() - started, tuple(notes))
+    return Outcome(
+        final, run.run_id, len(contents), difference, agrees, judgement, time.monotonic() - started, tuple(notes)
+    )
 
 
 def _check_split(snapshot: Snapshot, run: Run, split: str) -> None:
@@ -142,6 +147,19 @@ def _rows(snapshot: Snapshot, run: Run, settings: Settings, notes: list[str]) ->
     if not len(rows):
         notes.append(f"no row in split {settings.split!r}: the artefact is compared with the run, but not evaluated")
     return rows
+
+
+def _place(settings: Settings, run: Run) -> Path:
+    """Where to put the artefact.
+
+    Raises:
+        ColdframeError: it has no name that it may have, something is there already, or the parent folder does not exist.
+    """
+    if settings.output is not None:
+        names.check("an artefact", Path(settings.output).name)
+    final = Path(settings.output or f"{run.run_id}-{settings.format}").absolute()
+    _check_place(final, force=settings.force)
+    return final
 
 
 def _check_place(final: Path, *, force: bool) -> None:
@@ -207,8 +225,8 @@ def _compare(name: str, given: npt.NDArray[np.float32], expected: npt.NDArray[np
     difference = float(np.abs(given - expected).max()) if given.shape == expected.shape else np.nan
     if not difference <= LARGEST_DIFFERENCE:
         raise ColdframeError(
-            f"the model written as {name} does not give what the run gives: probabilities differ by {difference:.3g} on "
-            f"{len(expected)} images, allowed is {LARGEST_DIFFERENCE}. It was not kept: choose another --format, and "
+            f"the model written as {name} does not give what the run gives in float32: probabilities differ by {difference:.3g} "
+            f"on {len(expected)} images, allowed is {LARGEST_DIFFERENCE}. It was not kept: choose another --format, and "
             "report this as a bug of coldframe"
         )
     return difference

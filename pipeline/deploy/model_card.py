@@ -12,7 +12,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.deploy import formats
+from pipeline.deploy import agreement, formats
+from pipeline.runs import metrics
 
 SHOWN = 12
 NO_FIGURE = "–"
@@ -108,8 +109,10 @@ def text(card: Mapping[str, Any]) -> str:
 
 def _worth(card: Mapping[str, Any]) -> list[str]:
     lines = [
-        f"Loaded in a fresh process, this file gave what the run gives on {_number(card['compared_images'])} images: the "
-        f"largest difference in probability was {_number(card['largest_difference'], '.2g')}."
+        f"Loaded in a fresh process, this file gave what the run's network gives in float32 on "
+        f"{_number(card['compared_images'])} images: the largest difference in probability was "
+        f"{_number(card['largest_difference'], '.2g')}.",
+        *_agreement(card.get("agreement")),
     ]
     own = card["artefact"]
     if own is None:
@@ -135,14 +138,19 @@ def _worth(card: Mapping[str, Any]) -> list[str]:
     if card["evaluations"]:
         lines += [
             "",
-            "Figures of the run in the store it comes from (95 % intervals by bootstrap):",
+            f"Figures of the run in the store it comes from ({metrics.METHOD}):",
             "",
             "| evaluation | split | rows | accuracy | macro F1 | top 5 |",
             "|---|---|---|---|---|---|",
         ]
     for row in card["evaluations"]:
         accuracy, f1 = (
-            f"{_figure(row[name])} ({_figure(row[f'{name}_low'])} to {_figure(row[f'{name}_high'])})"
+            _figure(row[name])
+            + (
+                ""
+                if row[f"{name}_low"] is None or row[f"{name}_high"] is None
+                else f" ({_figure(row[f'{name}_low'])} to {_figure(row[f'{name}_high'])})"
+            )
             for name in ("accuracy", "f1_macro")
         )
         is_seen = row["rows_trained_on"] or row["rows_selected_on"]
@@ -152,6 +160,11 @@ def _worth(card: Mapping[str, Any]) -> list[str]:
             f"{_figure(row['top5'])} |"
         )
     return lines
+
+
+def _agreement(given: Mapping[str, Any] | None) -> list[str]:
+    """How it agrees with the run's own answers; cards of earlier versions do not say."""
+    return [] if given is None else [agreement.tell(given, _number, literal)]
 
 
 def _figure(given: Any) -> str:

@@ -22,6 +22,7 @@ from pipeline.runs.runs import HEAD, Run
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import check, incidental, options, setting
+from pipeline.train import fitting
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
@@ -61,6 +62,7 @@ def evaluate(store: Store, run_id: str | None, settings: Settings, *, quiet: boo
     snapshot = store.snapshot()
     run = Run.find(snapshot, run_id)
     plan = settings.plan or run.plan
+    fitting.require_plan(snapshot, plan)
     for given in (*settings.mask_by, *settings.group_by):
         if given not in snapshot.columns("images"):
             raise ColdframeError(f"no column {given!r} in images; columns: {', '.join(snapshot.columns('images'))}")
@@ -194,14 +196,16 @@ def _mask(
     probabilities: metrics.Probabilities,
     column: str | None,
 ) -> _Masked:
-    """Rule out the classes that never occur with a row's value of ``column`` among the training rows."""
+    """Rule out the classes that never occur with a row's value of ``column``, in any case, among the training rows."""
     if column is None:
         return _Masked(probabilities)
-    by_value = taxonomy.of_column(snapshot, run, column)
+    by_value = taxonomy.folded(taxonomy.of_column(snapshot, run, column))
     allowed = taxonomy.to_matrix(by_value, classes)
     number = {group: position for position, group in enumerate(by_value)}
     value_of = judgement.values_by_id(snapshot, column)
-    groups = np.array([number.get(value_of.get(one) or "", -1) for one in rows.image_ids.tolist()], np.int64)
+    groups = np.array(
+        [number.get(taxonomy.key(value_of.get(one) or ""), -1) for one in rows.image_ids.tolist()], np.int64
+    )
     targets = judgement.targets(rows.labels, classes)
     judged = (groups >= 0) & (targets >= 0)
     label_masked = int((~allowed[groups[judged], targets[judged]]).sum())

@@ -52,7 +52,7 @@ def board(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selecti
     """One row per run with its figures of one evaluation on a split, and notes on them."""
     table = selection.of(snapshot.query("steps/evaluate/leaderboard", split=split, evaluation=evaluation))
     notes = [
-        f"{_figures(split, evaluation)}; _low and _high are 95 % bootstrap intervals of units of copies, stratified by class",
+        f"{_figures(split, evaluation)}; _low and _high are {metrics.METHOD}",
         *_too_optimistic(table),
     ]
     without = table["accuracy"].null_count
@@ -115,7 +115,8 @@ def compare(snapshot: Snapshot, first: str, second: str, *, split: str, evaluati
         f"first is {runs[0].run_id}, second {runs[1].run_id}; {evaluation} on {found.rows} common rows of {split}, "
         f"macro F1 over {found.classes} classes",
         f"only the first is right on {found.only_first_right} rows, only the second on {found.only_second_right}; McNemar's "
-        f"exact p = {found.p_value:.3g}, which takes rows for independent; the intervals are of units of copies in plan {plan!r}",
+        f"exact p = {found.p_value:.3g}, which takes rows for independent; the intervals are of "
+        f"units that plan {plan!r} keeps together",
     ]
     for run in runs:
         key = {"run_id": run.run_id, "split": split, "evaluations": [evaluation]}
@@ -198,8 +199,8 @@ def _differences(common: _Common, found: metrics.Paired) -> pa.Table:
                 "first": of_each[0],
                 "second": of_each[1],
                 "difference": difference,
-                "difference_low": interval.low,
-                "difference_high": interval.high,
+                "difference_low": None if interval is None else interval.low,
+                "difference_high": None if interval is None else interval.high,
             }
             for measure, of_each, difference, interval in rows
         ]

@@ -24,6 +24,7 @@ from pipeline.runs.neighbours import Neighbours
 from pipeline.runs.rows import Rows, load_rows
 from pipeline.runs.runs import FINETUNED, Run, is_id, name_in
 from pipeline.runtime.progress import Progress
+from pipeline.steps import hints
 from pipeline.steps.config import Config, parse_bytes
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import (
@@ -175,7 +176,9 @@ def _load(snapshot: Snapshot, run: Run, inputs: Inputs, notes: list[str]) -> tup
     if not len(rows):
         raise ColdframeError(f"plan {run.plan!r} has no training row whose picture can be read: see 'coldframe status'")
     if not len(val_rows):
-        notes.append("no validation row says whether fine-tuning helps: 'coldframe split val 0.10' makes some")
+        notes.append(
+            f"no validation row says whether fine-tuning helps: {hints.split(run.plan, VALIDATION, '0.10')} makes some"
+        )
     return rows, val_rows
 
 
@@ -184,7 +187,8 @@ def _rows(snapshot: Snapshot, run: Run, split: str, notes: list[str]) -> Rows:
     rows = load_rows(snapshot, run.plan, [], split)
     known = np.isin(rows.labels, run.classes)
     if not known.all():
-        notes.append(f"{int((~known).sum())} {split} rows are of classes that {run.run_id} does not know: left out")
+        told = judgement.unseen(rows.labels[~known], run.class_names)
+        notes.append(f"{(~known).sum()} {split} rows are of classes that {run.run_id} does not know, left out: {told}")
     return rows.where(known)
 
 

@@ -21,6 +21,7 @@ from store.worker import Died, TookTooLong
 
 # Pillow takes 4 for each copy: decoded, RGBA, the white below, both composed, RGB, turned; and some to spare.
 MEMORY_BYTES_A_PIXEL = 32
+SAYS_NOTHING = 3  # bits set in a perceptual hash, at most: any two such hashes are within a few bits of each other
 MEMORY_BYTES_BESIDE = 3 << 30  # address space for the process itself and the file's bytes
 DECODING_SHARE = 0.25  # of the memory: what the pixels of one picture from a stranger may take
 FILES_A_PROCESS = 32  # at least: starting a process takes as long as some hundred small files
@@ -50,7 +51,7 @@ def file_facts(root: Path, path: str, *, max_pixels: int) -> Facts | str:
         "frames": picture.frames,
         "is_grey": chroma <= decoding.GREY_CHROMA,
         "chroma": chroma,
-        "phash": decoding.perceptual_hash(picture.image),
+        "phash": _hash(picture.image, picture.content_id),
         **measures.facts_of(picture),
     }
     try:
@@ -59,6 +60,13 @@ def file_facts(root: Path, path: str, *, max_pixels: int) -> Facts | str:
     except (pa.ArrowException, OverflowError, ValueError) as error:
         return f"cannot be kept: what it says of itself is out of range ({error})"
     return facts
+
+
+def _hash(image: Image.Image, content_id: str) -> str:
+    """The perceptual hash, in hex. That of a flat picture or an even gradient says nothing, whatever its colour: a piece of the
+    content's id stands in its place, which only equal bytes have."""
+    found = decoding.perceptual_hash(image)
+    return content_id[: len(found)] if int(found, 16).bit_count() <= SAYS_NOTHING else found
 
 
 def kept_time(nanoseconds: int) -> int:

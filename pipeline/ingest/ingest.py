@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from pipeline.ingest import catalogue, catalogue_limits, column_types, decoding, inspection, lost
+from pipeline.ingest import catalogue, catalogue_limits, column_types, decoding, identity, inspection, lost
 from pipeline.ingest.examine import Facts, examine
 from pipeline.ingest.on_disk import ROWS_AT_ONCE, changed_on_disk, look_up, reasons_of, to_examine
 from pipeline.ingest.pictures import read_otherwise
@@ -87,6 +87,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
 
     Raises:
         Locked: another ingest is running on this store.
+        ColdframeError: most pictures of the store have another id in the catalogue.
     """
     started = time.monotonic()
     listed, root = reading.listed, reading.root
@@ -114,10 +115,13 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                     now.hold_little(listed.rows)
                 return now
 
-            now = wanted()
-            outcome = _compare(now, listed, examined=examined, prune=settings.prune)
+            compared = wanted()
+            identity.check(compared, settings)
+            notes = () if settings.prune else tuple(identity.judged_twice(compared))
+            outcome = _compare(compared, listed, examined=examined, prune=settings.prune)
             if settings.prune:
-                check_loss(now, settings, listed.failed, remaining=outcome.ready + outcome.failed)
+                check_loss(compared, settings, listed.failed, remaining=outcome.ready + outcome.failed)
+            del compared
             with store.commit("ingest") as commit:
                 if examined or outcome.pruned:
                     commit.replace_stream("files", wanted().stream("steps/ingest/files"))
@@ -134,7 +138,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                     rows_in=outcome.ready + outcome.failed,
                     rows_out=outcome.ready,
                 )
-            return outcome
+            return replace(outcome, notes=(*outcome.notes, *notes, *identity.notes(store.snapshot(), moved=True)))
 
         outcome = _sparingly(finish)
         said = store.snapshot()

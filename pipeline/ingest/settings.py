@@ -67,6 +67,9 @@ class Settings:
         default_text="a tenth of the rows",
         incidental=True,
     )
+    new_ids: bool = setting(
+        False, "Go on though most pictures of the store have another id in the catalogue.", incidental=True
+    )
     rehash: bool = setting(False, "Read every file again, even where size and mtime are the same.", incidental=True)
     max_pixels: int = setting(decoding.MAX_PIXELS, "Largest picture to decode, in pixels.", least=1, most=LARGEST_COUNT)
     max_seconds: float = setting(MAX_SECONDS, "Seconds that one file may take to decode.", least=1e-3, incidental=True)

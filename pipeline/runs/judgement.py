@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import unicodedata
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +18,9 @@ from store.commits import Commit
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS, TRAIN, VALIDATION, as_text
 from store.store import Snapshot
+
+SHOWN = 5  # classes that a note names
+CLOSE = 0.75  # how alike two names are, of 1, if one may be a slip for the other
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Judgement:
     predictions: pa.Table
     label_masked: int
     label_unseen: int
+    labels_unseen: str
     rows_unmasked: int
     rows_trained_on: int
     rows_selected_on: int
@@ -62,6 +68,21 @@ def targets(labels: npt.NDArray[np.str_], classes: npt.NDArray[np.str_]) -> metr
     """The position of each label in ``classes``, which ascend; -1 if it is not there."""
     found = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
     return np.where(classes[found] == labels, found, -1)
+
+
+def unseen(labels: npt.NDArray[np.str_], classes: npt.NDArray[np.str_]) -> str:
+    """Some of ``labels`` (n,), each with the class that is written the most like it, if one is."""
+    names = np.unique(labels).tolist()
+    by_key = {_spelt(one): one for one in classes.tolist()} if names else {}
+    told = []
+    for name in names[:SHOWN]:
+        close = difflib.get_close_matches(_spelt(name), by_key, 1, CLOSE)
+        told.append(f"{name} (did you mean {by_key[close[0]]}?)" if close else name)
+    return ", ".join(told) + (f", … ({len(names)} in all)" if len(names) > SHOWN else "")
+
+
+def _spelt(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold().strip()
 
 
 def judge(
@@ -109,12 +130,13 @@ def judge(
         evaluation=evaluation,
         split=str(rows.splits[0]),
         measures=metrics.measure(rows.labels, predicted, of_label),
-        intervals=metrics.bootstrap(rows.labels, predicted, units),
+        intervals=metrics.intervals(rows.labels, predicted, units),
         top5=metrics.top_k(ranks),
         calibration_error=metrics.calibration_error(best, predicted == rows.labels),
         predictions=table,
         label_masked=label_masked,
         label_unseen=int((own < 0).sum()),
+        labels_unseen=unseen(rows.labels[own < 0], classes),
         rows_unmasked=rows_unmasked,
         rows_trained_on=rows_trained_on,
         rows_selected_on=rows_selected_on,
@@ -152,7 +174,7 @@ def by_group(
                 "column": column,
                 "value": value,
                 **{name: getattr(measures, name) for name in ("rows", "classes", "accuracy", "f1_macro", "loss")},
-                **_intervals(metrics.bootstrap(rows.labels[here], predicted[here], units[here])),
+                **_intervals(metrics.intervals(rows.labels[here], predicted[here], units[here])),
                 "top5": metrics.top_k(ranks[here]),
                 "calibration_error": metrics.calibration_error(best[here], (predicted == rows.labels)[here]),
             }
@@ -172,12 +194,13 @@ def values_by_id(snapshot: Snapshot, column: str) -> dict[str, str | None]:
     return dict(zip(images["image_id"].to_pylist(), as_text(images[column]).to_pylist(), strict=True))
 
 
-def _intervals(found: metrics.Intervals) -> dict[str, float]:
+def _intervals(found: metrics.Intervals) -> dict[str, float | None]:
+    f1 = found.f1_macro
     return {
         "accuracy_low": found.accuracy.low,
         "accuracy_high": found.accuracy.high,
-        "f1_macro_low": found.f1_macro.low,
-        "f1_macro_high": found.f1_macro.high,
+        "f1_macro_low": None if f1 is None else f1.low,
+        "f1_macro_high": None if f1 is None else f1.high,
     }
 
 
@@ -185,16 +208,19 @@ def describe(one: Judgement) -> list[str]:
     """The notes that belong with the figures, one sentence each."""
     measures = one.measures
     notes = [
-        f"F1 is over the {measures.classes} classes present in the {measures.rows} rows evaluated; 95 % intervals from "
-        f"{metrics.REPLICATES} bootstrap samples of units of copies, stratified by class"
+        f"F1 is over the {measures.classes} classes present in the {measures.rows} rows evaluated; {metrics.METHOD}"
     ]
+    if one.intervals.f1_macro is None:
+        notes.append("macro F1 has no interval: these rows do not show how it would vary")
     if one.classes_absent:
         shown = ", ".join(one.classes_absent[:5]) + (", …" if len(one.classes_absent) > 5 else "")
         notes.append(f"{len(one.classes_absent)} classes of the run have no row here and are in no figure: {shown}")
     if measures.loss_capped:
         notes.append(f"{measures.loss_capped} rows gave their label almost no probability: their loss is capped")
     if one.label_unseen:
-        notes.append(f"{one.label_unseen} rows are of classes without a training row: counted as errors")
+        notes.append(
+            f"{one.label_unseen} rows are of classes without a training row, counted as errors: {one.labels_unseen}"
+        )
     if one.label_masked:
         notes.append(f"{one.label_masked} rows have a label that the mask rules out: counted as errors, loss capped")
     if one.rows_unmasked:

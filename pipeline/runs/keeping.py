@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from pipeline.runs import judgement
 from pipeline.runs.judgement import Judgement
 from pipeline.runs.rows import Rows
 from pipeline.runs.runs import name_in
+from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Store
 
@@ -104,7 +106,12 @@ class Outcome:
 
 
 def keep(store: Store, step: str, made: Made, *, asked: dict[str, Any], inputs: dict[str, str]) -> None:
-    """Commit a run with the record of the step that made it: the settings asked for, and the inputs read."""
+    """Commit a run with the record of the step that made it: the settings asked for, and the inputs read.
+
+    Raises:
+        ColdframeError: its training diverged: a loss or a weight is not finite.
+    """
+    _check_finite(made)
     with store.commit(step) as commit:
         commit.add_file("models", made.file, key=made.run_id, suffix=made.suffix)
         commit.append("runs", pa.Table.from_pylist([_row(made)], SCHEMAS["runs"]), key=made.run_id)
@@ -120,6 +127,21 @@ def keep(store: Store, step: str, made: Made, *, asked: dict[str, Any], inputs: 
             rows_in=made.train_rows + made.val_rows,
             rows_out=made.train_rows,
         )
+
+
+def _check_finite(made: Made) -> None:
+    wrong = [name for name in ("loss", "val_loss") if not np.isfinite(made.history.get(name, [])).all()]
+    if made.suffix == ".npz":  # a network checks its own
+        with np.load(io.BytesIO(made.file)) as held:
+            wrong += [
+                name.removeprefix("head/")
+                for name in held.files
+                if held[name].dtype.kind == "f" and not np.isfinite(held[name]).all()
+            ]
+    if wrong:
+        rate = made.settings.get("learning_rate")
+        way_out = f"try a learning rate below {rate:g}" if rate else "look at the vectors, and try other settings"
+        raise ColdframeError(f"training diverged ({wrong[0]} is not finite), so the run is not stored: {way_out}")
 
 
 def _row(made: Made) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,11 @@ TOP = 5
 CALIBRATION_BINS = 15
 REPLICATES = 1000
 CONFIDENCE = 0.95
+NORMAL = 1.959963984540054  # standard deviations to either side that hold 95 %
+METHOD = (
+    f"95 % intervals: accuracy by Wilson's method, macro F1 by {REPLICATES} bootstrap samples; rows that splits keep together, "
+    "such as copies, count together"
+)
 
 Probabilities = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -73,7 +79,7 @@ def calibration_error(probability: Probabilities, is_right: npt.NDArray[np.bool_
 
 @dataclass(frozen=True)
 class Interval:
-    """The middle 95 % of a measure's values over resampled rows."""
+    """The bounds of a 95 % interval."""
 
     low: float
     high: float
@@ -81,10 +87,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Bootstrap intervals of accuracy and macro F1."""
+    """The intervals of accuracy and macro F1; None for one that cannot be had."""
 
     accuracy: Interval
-    f1_macro: Interval
+    f1_macro: Interval | None
 
 
 @dataclass(frozen=True)
@@ -94,31 +100,58 @@ class Paired:
     rows: int
     classes: int
     accuracy_difference: float
-    accuracy: Interval
+    accuracy: Interval | None
     f1_macro_first: float
     f1_macro_difference: float
-    f1_macro: Interval
+    f1_macro: Interval | None
     only_first_right: int
     only_second_right: int
     p_value: float
 
 
-def bootstrap(
+def intervals(
     labels: npt.NDArray[np.str_], predicted: npt.NDArray[np.str_], units: Indices, *, seed: int = 0
 ) -> Intervals:
-    """95 % percentile intervals from 1,000 bootstrap replicates (Efron and Tibshirani 1993).
+    """95 % intervals for rows that could have been others, of units: copies, or rows of one group, that count together.
 
-    Units are drawn with replacement within the class that most of their rows have. So each replicate has each class as often as
-    the rows have it, and copies come and go together. F1 covers the labels that occur, the same in every replicate. A class with
-    a single unit does not vary: intervals are too narrow for catalogues with many such classes.
+    Accuracy: Wilson's interval (1927) of as many independent rows as the units are worth: the design effect of units within which
+    predictions agree, and Student's quantile for few units (Korn and Graubard 1998). Where each row is a unit it is Wilson's own.
+
+    Macro F1: 1.96 standard deviations of 1,000 bootstrap replicates to either side (Efron and Tibshirani 1993, chapter 12), in
+    which units are drawn with replacement. A replicate's F1 covers the classes that occur in it. Units are not drawn class by
+    class: a class of one unit would not vary. It is None where no replicate differs, as when every row is right, and where more
+    than half of the classes have a single unit: how their F1 would vary cannot be seen.
 
     Args:
         labels, predicted: shape (n,).
         units: shape (n,), the number of each row's unit.
     """
     coded = _Coded(labels, [predicted])
-    found = np.array([coded.measure(0, weights) for weights in _replicates(coded.targets, units, seed)])
-    return Intervals(_interval(found[:, 0]), _interval(found[:, 1]))
+    f1 = None
+    if coded.may_vary(units):
+        found = np.array([coded.measure(0, weights)[1] for weights in _replicates(units, seed)])
+        f1 = _around(coded.measure(0, np.ones(len(labels)))[1], found, least=0.0, most=1.0)
+    return Intervals(_wilson(predicted == labels, units), f1)
+
+
+def _wilson(is_right: npt.NDArray[np.bool_], units: Indices) -> Interval:
+    """The interval of a share of rows, bool (n,), that come in units (n,)."""
+    from scipy.special import stdtrit  # scipy.stats takes far longer to import
+
+    rows, share = len(is_right), float(is_right.mean())
+    _, unit = np.unique(units, return_inverse=True)
+    sizes, count = np.bincount(unit).astype(float), int(unit.max()) + 1
+    worth = float(rows)  # in independent rows
+    if count < rows:
+        off = np.bincount(unit, is_right) - share * sizes
+        variance = count / max(count - 1, 1) * float((off**2).sum()) / rows**2
+        alike = rows**2 / float((sizes**2).sum())  # if the rows of a unit are one
+        worth = min(worth, share * (1 - share) / variance if variance > 0 else alike)
+        worth *= (NORMAL / float(stdtrit(max(count - 1, 1), (1 + CONFIDENCE) / 2))) ** 2
+    spread = NORMAL**2 / worth
+    middle = (share + spread / 2) / (1 + spread)
+    half = math.sqrt(spread * share * (1 - share) + spread**2 / 4) / (1 + spread)
+    return Interval(max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share)))
 
 
 def paired(
@@ -129,7 +162,8 @@ def paired(
     *,
     seed: int = 0,
 ) -> Paired:
-    """The difference between two predictions of the same rows, with intervals as for :func:`bootstrap`.
+    """The difference between two predictions of the same rows, with intervals from 1,000 bootstrap replicates as for the F1 of
+    :func:`intervals`, and None where that has none.
 
     Each replicate measures both predictions. The p-value is that of McNemar's exact test (1947) for both being right equally
     often; the test treats rows as independent.
@@ -141,10 +175,7 @@ def paired(
     whole = coded.measure(0, ones)
     differences = np.subtract(whole, coded.measure(1, ones))
     found = np.array(
-        [
-            np.subtract(coded.measure(0, weights), coded.measure(1, weights))
-            for weights in _replicates(coded.targets, units, seed)
-        ]
+        [np.subtract(coded.measure(0, weights), coded.measure(1, weights)) for weights in _replicates(units, seed)]
     )
     right = first == labels, second == labels
     only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
@@ -152,10 +183,10 @@ def paired(
         len(labels),
         coded.classes,
         float(differences[0]),
-        _interval(found[:, 0]),
+        _around(float(differences[0]), found[:, 0]),
         whole[1],
         float(differences[1]),
-        _interval(found[:, 1]),
+        _around(float(differences[1]), found[:, 1]) if coded.may_vary(units) else None,
         only_first,
         only_second,
         float(binomtest(only_first, only_first + only_second).pvalue) if only_first + only_second else 1.0,
@@ -189,6 +220,11 @@ class _Coded:
             # a class without a row counts as an error of the others and has no F1 of its own
             self._predicted.append(np.where(present[found] == predicted, found, self.classes))
 
+    def may_vary(self, units: Indices) -> bool:
+        """Whether at most half of the classes have the rows of a single unit."""
+        pairs = np.unique(np.stack([self.targets, units]), axis=1)
+        return bool(2 * (np.bincount(pairs[0]) == 1).sum() <= self.classes)
+
     def count(self, which: int, weights: Probabilities) -> _Counts:
         """The counts of one of the predictions."""
         predicted = self._predicted[which]
@@ -200,30 +236,28 @@ class _Coded:
         )
 
     def measure(self, which: int, weights: Probabilities) -> tuple[float, float]:
-        """Accuracy and macro F1 of one of the predictions."""
+        """Accuracy of one of the predictions, and macro F1 over the classes that have any weight."""
         counts = self.count(which, weights)
-        return float(counts.hits.sum() / weights.sum()), float(counts.f1.mean())
+        return float(counts.hits.sum() / weights.sum()), float(counts.f1[counts.labels > 0].mean())
 
 
-def _replicates(targets: Indices, units: Indices, seed: int) -> Iterator[npt.NDArray[np.float64]]:
+def _replicates(units: Indices, seed: int) -> Iterator[npt.NDArray[np.float64]]:
     """Yield each replicate: how often each row counts in it."""
     names, unit = np.unique(units, return_inverse=True)
-    votes, counts = np.unique(np.stack([unit, targets]), axis=1, return_counts=True)
-    stratum = np.zeros(len(names), np.int64)
-    for which in np.argsort(counts, kind="stable"):  # write the most frequent label last
-        stratum[votes[0, which]] = votes[1, which]
-    order = np.argsort(stratum, kind="stable")
-    sizes = np.bincount(stratum)[stratum[order]]
-    starts = np.searchsorted(stratum[order], stratum[order])
     random = np.random.default_rng(seed)
     for _ in range(REPLICATES):
-        drawn = order[starts + (random.random(len(order)) * sizes).astype(np.int64)]
+        drawn = random.integers(0, len(names), len(names))
         yield np.bincount(drawn, minlength=len(names))[unit].astype(np.float64)
 
 
-def _interval(values: npt.NDArray[np.float64]) -> Interval:
-    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(float(low), float(high))
+def _around(
+    measured: float, values: npt.NDArray[np.float64], *, least: float = -1.0, most: float = 1.0
+) -> Interval | None:
+    """The interval around a measure whose replicates have these values; None where all are equal."""
+    if np.ptp(values) == 0:
+        return None
+    half = NORMAL * float(values.std())
+    return Interval(max(least, measured - half), min(most, measured + half))
 
 
 def mask(probabilities: Probabilities, groups: Indices, allowed: npt.NDArray[np.bool_]) -> Probabilities:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.steps import names
 from pipeline.steps.settings import is_size
 from store import digests
 from store.errors import ColdframeError
@@ -21,9 +21,7 @@ from store.store import Snapshot
 
 # Kinds of runs: a head on cached features, a network from scratch on pixels, a head with a fine-tuned backbone.
 HEAD, NETWORK, FINETUNED = "head", "network", "finetuned"
-MOST_NAME = 150  # bytes of a run's name: its id, and names made from it, become folder names
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}-(?P<name>.+)-[0-9a-f]{6}", re.DOTALL)
-_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they make a name look like another
 
 
 class NoSuchRun(ColdframeError):
@@ -154,23 +152,13 @@ def check_name(name: str) -> None:
     """Raises:
     ColdframeError: the name is not allowed for a run.
     """
-    if not is_name(name) or _BIDI.search(name):
-        raise ColdframeError(
-            f"a run called {ascii(name)[:60]}: expected a name without a slash or control characters in it, and not an empty one"
-        )
-    if len(name.encode()) > MOST_NAME:
-        raise ColdframeError(f"a run called {name[:40]!r}…: expected a name of at most {MOST_NAME} bytes")
-
-
-def is_name(name: str) -> bool:
-    """Whether a run's id may contain this name: it may become part of a folder's name."""
-    return bool(name) and not any(one in "/\\" or unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in name)
+    names.check("a run", name)
 
 
 def is_id(text: str) -> bool:
     """Whether a text has the form of ids from :func:`new_id`."""
     found = _ID.fullmatch(text)
-    return found is not None and is_name(found["name"])
+    return found is not None and names.is_plain(found["name"])
 
 
 def shown(run_id: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -36,6 +37,19 @@ def of_column(snapshot: Snapshot, run: Run, column: str) -> ByValue:
     return {value: sorted(found[value]) for value in sorted(found)}
 
 
+def folded(by_value: ByValue) -> ByValue:
+    """The same with values that differ only in case taken together, under :func:`key` of each; ascending."""
+    found: dict[str, set[str]] = {}
+    for value, labels in by_value.items():
+        found.setdefault(key(value), set()).update(labels)
+    return {one: sorted(found[one]) for one in sorted(found)}
+
+
+def key(value: str) -> str:
+    """A value without its case and its way to write an accent."""
+    return unicodedata.normalize("NFC", value).casefold()
+
+
 def to_matrix(by_value: ByValue, classes: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
     """Whether a class occurs with a value, bool (values, classes); ``classes`` ascend."""
     allowed = np.zeros((len(by_value), len(classes)), bool)
@@ -61,13 +75,11 @@ def allowed(
     for column, value in asked:
         if column not in by_column:
             raise ColdframeError(f"--where {column}={value}: no such column; columns: {', '.join(by_column) or 'none'}")
-        labels = {
-            label for one, labels in by_column[column].items() if one.casefold() == value.casefold() for label in labels
-        }
+        labels = folded(by_column[column]).get(key(value))
         if not labels:
             shown = ", ".join(list(by_column[column])[:20]) + (", …" if len(by_column[column]) > 20 else "")
             raise ColdframeError(f"--where {column}={value}: not among the training rows, whose values are: {shown}")
-        mask &= np.isin(classes, sorted(labels))
+        mask &= np.isin(classes, labels)
     if not mask.any():
         said = ", ".join(f"{column}={value}" for column, value in asked)
         raise ColdframeError(f"--where {said}: no class occurs with all of these")

@@ -103,17 +103,12 @@ class Setting:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return True
         return (
-            not math.isnan(value)
+            math.isfinite(value)
             and (self.least is None or value >= self.least)
             and (self.most is None or value <= self.most)
             and (self.above is None or value > self.above)
             and (self.below is None or value < self.below)
-            and (not self._is_bounded or abs(value) < math.inf)
         )
-
-    @property
-    def _is_bounded(self) -> bool:
-        return any(one is not None for one in (self.least, self.most, self.above, self.below))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pipeline.embed import feature_sets
 from pipeline.runs import judgement
 from pipeline.runs.rows import Rows, load_rows
 from pipeline.runs.runs import HEAD, Run
+from pipeline.steps import hints
 from pipeline.steps import settings as declared
 from pipeline.steps.settings import setting
 from pipeline.train import heads, scaling
@@ -24,7 +25,6 @@ from store.schemas import DEFAULT_PLAN, TRAIN, VALIDATION
 from store.store import Snapshot
 
 SHOWN = 5  # classes that a note lists
-NO_VALIDATION = "no validation split: training stops by the training loss; 'coldframe split val 0.10' makes one"
 
 
 @dataclass(frozen=True)
@@ -169,10 +169,10 @@ def load(snapshot: Snapshot, settings: Settings) -> Data:
         )
     known = np.isin(validation.labels, classes)
     if not known.all():
-        notes.append(unknown_classes(int((~known).sum())))
+        notes.append(unknown_classes(validation.labels[~known], classes))
         validation = validation.where(known)
     if not len(validation):
-        notes.append(NO_VALIDATION)
+        notes.append(no_validation(settings.plan))
         return Data(training, None, digest, tuple(notes))
     return Data(training, validation, digest, (*notes, *unvalidated(classes, validation.labels)))
 
@@ -182,9 +182,17 @@ def require_plan(snapshot: Snapshot, plan: str) -> None:
     ColdframeError: the plan was never replayed.
     """
     if not snapshot.rows("steps/curate/plan_stages", plan=plan):
+        replayed = ", ".join(row["plan"] for row in snapshot.rows("steps/curate/plans")) or "none"
         raise ColdframeError(
-            f"no plan {plan!r} has been replayed; run 'coldframe curate' or 'coldframe split test 0.15'"
+            f"no plan {plan!r} has been replayed; replayed: {replayed}; {hints.split(plan, 'test', '0.15')} makes it"
         )
+
+
+def no_validation(plan: str) -> str:
+    """The note on a plan without a validation split."""
+    return (
+        f"no validation split: training stops by the training loss; {hints.split(plan, VALIDATION, '0.10')} makes one"
+    )
 
 
 def unvalidated(classes: npt.NDArray[np.str_], labels: npt.NDArray[np.str_]) -> list[str]:
@@ -193,9 +201,10 @@ def unvalidated(classes: npt.NDArray[np.str_], labels: npt.NDArray[np.str_]) -> 
     return [f"{len(absent)} classes have no validation row: {named(absent)}"] if len(absent) else []
 
 
-def unknown_classes(count: int) -> str:
-    """The note on validation rows of classes without a training row."""
-    return f"{count} validation rows are of classes without a training row and are left out"
+def unknown_classes(labels: npt.NDArray[np.str_], classes: npt.NDArray[np.str_]) -> str:
+    """The note on validation rows whose ``labels`` are of classes without a training row."""
+    told = judgement.unseen(labels, classes)
+    return f"{len(labels)} validation rows are of classes without a training row and are left out: {told}"
 
 
 def fit(

@@ -58,9 +58,11 @@ def train(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
     classes = np.unique(training.labels)
     known = np.isin(validation.labels, classes)
     if not known.all():
-        notes.append(fitting.unknown_classes(int((~known).sum())))
+        notes.append(fitting.unknown_classes(validation.labels[~known], classes))
         validation, val_pictures = validation.where(known), val_pictures[known]
-    notes += fitting.unvalidated(classes, validation.labels) if len(validation) else [fitting.NO_VALIDATION]
+    notes += (
+        fitting.unvalidated(classes, validation.labels) if len(validation) else [fitting.no_validation(settings.plan)]
+    )
     held_out = (val_pictures, judgement.targets(validation.labels, classes)) if len(validation) else None
     targets = judgement.targets(training.labels, classes)
     fitted = networks.fit(settings.from_scratch, pictures, targets, held_out, len(classes), settings, quiet)

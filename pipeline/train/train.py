@@ -82,7 +82,8 @@ def _out_of_fold(
     groups = units.of_rows(snapshot, settings.plan, rows.image_ids)
     if len(np.unique(groups)) < settings.folds:
         raise ColdframeError(
-            f"train: folds = {settings.folds}, and the training rows are {len(np.unique(groups))} units of copies: ask for fewer"
+            f"train: folds = {settings.folds}, and the training rows are {len(np.unique(groups))} units that stay together: "
+            "ask for fewer"
         )
     most = int(np.unique(rows.labels, return_counts=True)[1].max())
     if most < settings.folds:

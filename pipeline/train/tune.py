@@ -23,6 +23,7 @@ from pipeline.runs import keeping, metrics, runs
 from pipeline.runtime import quiet
 from pipeline.runtime.frameworks import load_keras
 from pipeline.runtime.progress import Progress
+from pipeline.steps import hints
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import LARGEST_COUNT, as_json, check, from_json, incidental, options, setting
@@ -109,12 +110,14 @@ def tune(store: Store, name: str, settings: Settings, *, quiet: bool = False) ->
         Locked: the same search is running already.
     """
     started = time.monotonic()
+    runs.check_name(name)
     snapshot = store.snapshot()
     resolved = resolve(snapshot, name, settings)
     inputs = fitting.inputs_read(snapshot, resolved)
     data = fitting.load(snapshot, resolved)
     if data.validation is None:
-        raise ColdframeError("tune: settings are chosen on validation rows: 'coldframe split val 0.10' makes some")
+        way_out = hints.split(settings.plan, VALIDATION, "0.10")
+        raise ColdframeError(f"tune: settings are chosen on validation rows: {way_out} makes some")
     asked = {key: value for key, value in asdict(resolved).items() if key not in ("memory_share", "folds")}
     digest = digests.of_json([data.digest, asked])
     folder = opening.make_own_folder(store.root, garbage.TUNING, digest)

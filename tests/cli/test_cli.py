@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from pipeline.cli.app import FILES, Common
+from pipeline.cli.app import FILES, Common, cli
 from pipeline.cli.options import default_text
 from pipeline.demo import world
 from pipeline.deploy import asking, export
@@ -232,7 +234,7 @@ def test_verify_finds_damage(ready: Coldframe) -> None:
     assert "missing, 24 rows of curation are lost" in ready("verify", code=4).stdout
     for question in (["sql", "select 1"], ["status"], ["curate"]):
         assert "a part cannot be read" in ready(*question, code=1).stderr
-        assert "'coldframe verify --deep' says which" in ready(*question, code=1).stderr
+        assert "--deep' says which" in ready(*question, code=1).stderr
 
 
 def test_a_store_without_a_manifest_is_no_empty_store(ready: Coldframe) -> None:
@@ -302,3 +304,72 @@ def test_each_option_of_a_setting_has_the_default_that_is_declared(name: str) ->
 
 def test_the_settings_of_each_section_are_looked_at() -> None:
     assert {*SETTINGS, "copies", "score", "store", "plans"} >= set(config.SECTIONS)
+
+
+def commands_in(said: str) -> list[list[str]]:
+    """The commands of ours that a message names: in quotes, or at the end of a line."""
+    found = re.findall(r"'(coldframe [^']*)'|see: (coldframe .*)", said)
+    return [shlex.split(quoted or plain)[1:] for quoted, plain in found]
+
+
+@pytest.mark.slow
+def test_hints_work_when_they_are_pasted(tmp_path: Path, catalogue: Catalogue) -> None:
+    cf = Coldframe(tmp_path / "elsewhere")
+    catalogue.add("gone", "moth")
+    catalogue.write()
+    said = [cf.ingest(catalogue, code=3).stderr]
+    cf("embed", "mean-colour")
+    said.append(cf("why", "moth-00").stdout)
+    said.append(cf("train", "--head", "centroid", "--plan", "mine", code=1).stderr)
+    cf("split", "test", 0.2)
+    said.append(cf("train", "--head", "centroid").stderr)
+    said.append(cf("evaluate", "--plan", "nope", code=1).stderr)
+    assert "no plan 'nope' has been replayed; replayed: default; " in said[-1]
+    pasted = [words for text in said for words in commands_in(text)]
+    assert {words[0] for words in pasted} >= {"sql", "curate", "split"}
+    assert ["split", "--store", str(cf.path), "test", "0.15", "--plan", "nope"] in pasted
+    for words in pasted:
+        assert words[1:3] == ["--store", str(cf.path)]
+        result = CliRunner().invoke(cli, words)
+        assert result.exit_code == 0, f"{words}: {result.output}"
+    cf("evaluate", "--plan", "nope")
+
+
+@pytest.mark.slow
+def test_a_name_is_checked_wherever_one_is_given(ready: Coldframe) -> None:
+    ready("split", "test", 0.2)
+    for name in ("", " ", "two\nlines", "-dash", "a/b", "tab\t", " blank", "x" * 200, "\u202egnp"):
+        for words in (
+            ("train", "--head", "centroid", f"--as={name}"),
+            ("tune", f"--as={name}"),
+            ("finetune", f"--as={name}"),
+            ("embed", "mean-colour", f"--as={name}"),
+        ):
+            assert "called " in ready(*words, code=2).stderr, words
+        ready("split", "--", name, "0.2", code=1)
+        assert "a plan called" in ready("filter", "greyscale", f"--plan={name}", code=1).stderr
+    assert ready.value("select count(*) from runs") == 0
+    ready("train", "--head", "centroid", "--as", "my run (2)")
+
+
+def test_no_option_takes_a_number_that_is_not_finite() -> None:
+    floats = 0
+    for name in FILES:
+        for option in command_of(name).params:
+            if isinstance(option.type, click.types.FloatParamType):
+                floats += 1
+                for text in ("inf", "-inf", "nan", "1e999"):
+                    with pytest.raises(click.BadParameter):
+                        click.ParamType.__call__(option.type, text, option)
+    assert floats > 20
+
+
+@pytest.mark.slow
+def test_a_setting_that_is_not_finite_is_refused_in_a_recipe(ready: Coldframe, tmp_path: Path) -> None:
+    ready("split", "test", 0.2)
+    for text in ("learning_rate = inf", "learning_rate = nan", "dropout = nan"):
+        (tmp_path / "coldframe.toml").write_text(f"[train.mlp]\n{text}\n")
+        assert "expected" in ready("train", code=1).stderr
+    assert ready.value("select count(*) from runs") == 0
+    for option in ("threshold=Infinity", "threshold=NaN"):
+        ready("filter", "clip-quality", "--set", option, code=1)

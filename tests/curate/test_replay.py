@@ -548,3 +548,24 @@ def test_a_condition_that_gives_no_split(ready: Coldframe, given: list[str], cod
 
 def test_texts_of_rules_that_come_to_the_same_are_those_of_today() -> None:
     assert set(replay.SAME_WITHOUT_COPIES) == {digests.of_json(rules.text("copies"))}
+
+
+def test_a_percentile_below_one_is_taken_for_a_share(ready: Coldframe) -> None:
+    for way in (("--percentile", 0.95), ("--set", "percentile=0.95"), ("--percentile", 97, "--percentile", 0.95)):
+        said = ready("filter", "centroid", *way, code=2).stderr
+        assert "percentile = 0.95 is in percent, and takes out nearly all: did you mean 95?" in said
+    ready("filter", "centroid", "--percentile", 95)
+
+
+def test_groups_of_several_labels_are_told_in_one_line(cf: Coldframe, catalogue: Catalogue) -> None:
+    for place, row in enumerate(catalogue.rows):
+        row["site"] = f"site {place % 12:02d}"
+    catalogue.write()
+    cf.ingest(catalogue)
+    for command in (("split", "test", 0.2, "--by", "site"), ("curate",)):
+        notes = [line for line in cf(*command).stderr.splitlines() if line.startswith("note")]
+        (told,) = [line for line in notes if "label" in line]
+        assert "12 values of site hold several labels, such as site 00, site 01, site 02: each group counts" in told
+        assert "copies" not in "".join(notes)
+    cf("split", "val", 0.2, "--plan", "other")
+    assert "several labels" not in cf("curate", "--plan", "other").stderr

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -125,3 +128,81 @@ def test_why_of_a_failure_and_of_nothing(cf: Coldframe, catalogue: Catalogue) ->
     assert "it is not an image of the store" in story
     assert "no image with this id or path" in cf("why", "nobody", code=1).stderr
     assert "no plan has been replayed since it was ingested" in cf("why", "moth-00").stdout
+
+
+def folders(root: Path) -> Path:
+    """Folders of six pictures of three classes, two of them equal."""
+    for number, (name, label) in enumerate((("owl", "finch"), ("crow", "heron"), ("bat", "moth"))):
+        (root / name).mkdir(parents=True)
+        for place in range(6):
+            picture(label, 100 * number + place).save(root / name / f"p{place}.png")
+    shutil.copy(root / "owl" / "p4.png", root / "crow" / "same.png")
+    return root
+
+
+def rename_folder(root: Path) -> dict[str, str]:
+    (root / "owl").rename(root / "owls")
+    return {f"owl/p{place}.png": f"owls/p{place}.png" for place in range(6)}
+
+
+def rename_folder_twice(root: Path) -> dict[str, str]:
+    rename_folder(root)
+    (root / "owls").rename(root / "strix")
+    return {f"owl/p{place}.png": f"strix/p{place}.png" for place in range(6)}
+
+
+def rename_files(root: Path) -> dict[str, str]:
+    for place in (4, 5):
+        (root / f"owl/p{place}.png").rename(root / f"owl/q{place}.png")
+    shutil.move(root / "crow" / "same.png", root / "owl" / "z.png")
+    return {"owl/p5.png": "owl/q5.png", "crow/same.png": "owl/z.png", "owl/p4.png": "owl/q4.png"}
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize("change", [rename_folder, rename_folder_twice, rename_files])
+def test_verdicts_follow_their_pictures_to_new_ids(
+    cf: Coldframe, tmp_path: Path, change: Callable[[Path], dict[str, str]]
+) -> None:
+    root = folders(tmp_path / "pictures")
+    cf("ingest", root)
+    cf("split", "test", 0.2)
+    cf("drop", "owl/p4.png", "owl/p5.png", "--why", "a cage")
+    cf("keep", "crow/p1.png", "--why", "good")
+    cf("drop", *(["crow/same.png"] if change is rename_files else []), "bat/p0.png", "--why", "blurred")
+    new = change(root)
+    assert "a new id, to which that does not apply, such as" in cf("ingest", root).stderr
+    said = cf("ingest", root, "--prune").stderr
+    assert "verdicts follow their pictures to other ids" in said
+    assert "new id, to which" not in said
+    cf("curate")
+    dropped = {row["image_id"] for row in cf.rows("from verdicts where verdict = 'drop'")}
+    wanted = {"owl/p4.png", "owl/p5.png", "bat/p0.png"} | ({"crow/same.png"} if change is rename_files else set())
+    assert dropped == {new.get(one, one) for one in wanted}
+    assert {row["image_id"] for row in cf.rows("from exclusions where rule = 'verdict'")} == dropped
+    assert cf.rows("from lost_verdicts") == []
+    assert "on its earlier id owl/p5.png" in cf("why", new["owl/p5.png"]).stdout
+    cf("unset", new["owl/p5.png"])
+    assert cf.rows(f"from exclusions where image_id = '{new['owl/p5.png']}'") == []
+    assert cf.rows("from lost_verdicts") == []
+    assert "FAILED" not in cf("verify").stdout
+
+
+def test_a_verdict_that_applies_to_nothing_is_said_and_listed(cf: Coldframe, tmp_path: Path) -> None:
+    root = folders(tmp_path / "pictures")
+    cf("ingest", root)
+    cf("split", "test", 0.2)
+    cf("drop", "owl/p5.png", "owl/p4.png", "--why", "a cage")
+    cf("relabel", "bat/p0.png", "owl", "--why", "an owl")
+    (root / "owl" / "p5.png").unlink()
+    (root / "owl" / "p4.png").unlink()
+    shutil.copy(root / "crow" / "same.png", root / "crow" / "same too.png")  # which of the two is meant is not clear
+    picture("moth", 7).save(root / "bat" / "p0.png")
+    said = cf("ingest", root, "--prune").stderr
+    assert "3 verdicts apply to no image any more, such as relabel of bat/p0.png: " in said
+    assert "3 verdicts apply to no image any more" in cf("curate").stderr
+    lost = {(row["image_id"], row["verdict"], row["count_images"]) for row in cf.rows("from lost_verdicts")}
+    assert lost == {("owl/p5.png", "drop", 0), ("owl/p4.png", "drop", 2), ("bat/p0.png", "relabel", 0)}
+    assert "unset: 2 images" in cf("unset", "owl/p4.png", "owl/p5.png").stderr
+    cf("unset", "bat/p0.png")
+    assert cf.rows("from lost_verdicts") == []
+    assert "verdicts apply to no image" not in cf("curate").stderr

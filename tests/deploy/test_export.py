@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -24,7 +25,7 @@ from pipeline.deploy.predict import open_model
 from store import files
 from store.errors import ColdframeError
 from tests.support import backbones
-from tests.support.coldframe import Catalogue, Coldframe, drawn, environment, picture
+from tests.support.coldframe import Catalogue, Coldframe, drawn, environment, parts_of, picture
 
 pytestmark = pytest.mark.slow
 
@@ -76,16 +77,59 @@ def test_an_artefact_gives_what_the_run_gives(exported: Coldframe, catalogue_: C
     assert f"accuracy {row['accuracy']:.4f}" in text
 
 
-@pytest.mark.exhaustive
+def test_the_card_says_how_the_run_itself_answers(exported: Coldframe, catalogue_: Catalogue, tmp_path: Path) -> None:
+    """Stored vectors may be of another precision than the artefact computes in."""
+    cf = Coldframe(tmp_path / "store")
+    shutil.copytree(exported.path, cf.path)
+    with cf.store.commit("test") as commit:
+        for part in parts_of(cf, "embeddings"):
+            table = pq.read_table(cf.path / part.path)
+            vectors = np.stack(table["vector"].to_numpy())
+            noisy = vectors * np.random.default_rng(0).normal(1, 0.05, vectors.shape)
+            column = pa.array(list(noisy.astype(np.float32)), table.schema.field("vector").type)
+            at = table.column_names.index("vector")
+            commit.replace("embeddings", table.set_column(at, table.schema.field(at), column), key=part.key)
+    cf("train", "--head", "logistic")
+    cf("evaluate", "logistic")
+    said = cf.forked("export", "logistic", "--format", "openvino", "--output", tmp_path / "made").stderr
+
+    def answers(model: object) -> dict[tuple[str, str], float]:
+        told = cf.forked(
+            "predict", model, catalogue_.images, "--format", "ndjson", "--top", 3, "--neighbours", 0
+        ).stdout
+        rows = map(json.loads, told.splitlines())
+        return {(Path(one["path"]).stem, one["label"]): one["probability"] for one in rows}
+
+    run, artefact_ = answers("logistic"), answers(tmp_path / "made")
+    card = json.loads((tmp_path / "made" / "card.json").read_text())
+    agreement = card["agreement"]
+    assert card["largest_difference"] < 1e-3 < agreement["largest_difference"]
+    assert agreement["largest_difference"] == pytest.approx(
+        max(abs(run[one] - artefact_[one]) for one in run), abs=1e-5
+    )
+    best = [
+        {image: label for (image, label), _ in sorted(given.items(), key=lambda one: one[1])}
+        for given in (run, artefact_)
+    ]
+    assert agreement["other_class"] == sum(best[0][image] != best[1][image] for image in best[0])
+    accuracy = "select accuracy from evaluations where evaluation = '{}' and run_id like '%logistic%'"
+    assert agreement["run_accuracy"] == cf.value(accuracy.format("plain"))
+    assert agreement["artefact_accuracy"] == cf.value(accuracy.format("export:openvino"))
+    shown = f"differ by at most {agreement['largest_difference']:.2g}"
+    assert shown in said
+    assert shown in (tmp_path / "made" / "MODEL_CARD.md").read_text()
+
+
 @pytest.mark.variants
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", FORMATS[::-1])
 def test_the_lines_of_the_card_work_without_coldframe(
     exported: Coldframe, catalogue_: Catalogue, tmp_path: Path, name: str
 ) -> None:
     folder = of(exported, name)
     before = set(os.listdir(folder))
-    lines = formats.use(name, (64, 64))
-    assert lines in (folder / "MODEL_CARD.md").read_text()
+    text = (folder / "MODEL_CARD.md").read_text()
+    lines = text.split("```python\n")[1].split("\n```")[0]  # as printed
+    assert lines == formats.use(name, (64, 64))
     assert len(lines.splitlines()) <= 6
     photo = catalogue_.images / "finch" / "finch-00.png"
     program = lines.replace("photo.jpg", str(photo)).replace("/full/path/to/this/folder", str(folder))

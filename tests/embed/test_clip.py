@@ -98,4 +98,21 @@ def test_clip_quality_wants_a_set_with_a_text_side_and_its_own_weights(ready: Co
     said = ready("score", "clip-quality", "--embedder", "mean-colour", code=1).stderr
     assert "'mean-colour' is of mean-colour, which reads no text; expected a CLIP set" in said
     said = ready("score", "clip-quality", code=1).stderr
-    assert "no feature set 'clip'; the store has: mean-colour; 'coldframe embed clip' makes it" in said
+    assert "no feature set 'clip'; the store has: mean-colour; 'coldframe embed" in said
+
+
+def test_zero_shot_texts_that_are_cut_or_alike_are_named(cf: Coldframe, catalogue: Catalogue, tiny: Path) -> None:
+    labels = {"finch": "Red_finch", "heron": "red finch", "moth": "a" * 90}  # a letter is a piece of a word here
+    for row in catalogue.rows:
+        row["label"] = labels[row["label"]]
+    catalogue.rows[0]["label"] = "short one"
+    catalogue.write()
+    cf.ingest(catalogue)
+    cf("embed", "clip", "--weights", tiny)
+    cf("split", "test", 0.2)
+    said = cf("train", "--head", "zero-shot").stderr
+    assert f"1 classes have a text that is cut at the tokenizer's limit: {'a' * 90}" in said
+    assert "2 classes have the same text as another, and cannot be told apart: Red_finch = red finch" in said
+    said = cf("train", "--head", "zero-shot", "--template", f"{'b' * 90} {{}}").stderr
+    assert "4 classes have a text that is cut" in said
+    assert "4 classes have the same text as another" in said

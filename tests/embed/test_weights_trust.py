@@ -277,7 +277,7 @@ def test_what_only_a_store_names_is_not_fetched(foreign: Coldframe, asked: list[
         said = foreign(*command, code=1).stderr
         assert f"only the store names the weights '{NAMED}', and they are not on this machine" in said, command
         assert f'weights = "{NAMED}" under [embed.NAME] in coldframe.toml' in said
-        assert f"coldframe embed clip --weights {NAMED}" in said
+        assert f"clip --weights {NAMED}" in said
         assert not asked, command
 
 

@@ -386,3 +386,51 @@ def test_an_interrupt_waits_for_no_file(cf: Coldframe, catalogue: Catalogue, how
             if Path(f"/proc/{worker}").exists():
                 os.kill(worker, signal.SIGKILL)
     assert 24 <= cf.value("select count(*) from data.files") < 64
+
+
+def test_another_id_column_is_noticed(cf: Coldframe, catalogue: Catalogue) -> None:
+    for row in catalogue.rows:
+        row["number"] = str(100 + catalogue.rows.index(row))
+    catalogue.write()
+    cf.ingest(catalogue)
+    cf("split", "test", 0.2)
+    cf("drop", "finch-00", "--why", "a cage")
+    ways = ("ingest", catalogue.metadata, "--images", catalogue.images)
+    for other in ((), ("--id", "number")):
+        said = cf(*ways, *other, code=1).stderr
+        assert "24 pictures of the store have another id here, such as 'finch-00'" in said
+        assert "The id column was 'id' (--id) and is now " in said
+        assert "--new-ids" in said
+        assert "--prune" in said
+    assert cf.value("select count(*) from images") == 24
+    cf(*ways, "--id", "number", "--prune")  # nothing is in twice, and the verdict follows
+    cf("curate")
+    assert cf.value("select path from verdicts join images using (image_id)") == "finch/finch-00.png"
+    assert cf.value("select count(*) from exclusions") == 1
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize("kind", ["a larger catalogue", "a part", "rows in another order", "another folder"])
+def test_other_ids_are_noticed_in_other_catalogues(cf: Coldframe, catalogue: Catalogue, kind: str) -> None:
+    for number, row in enumerate(catalogue.rows):
+        row["number"] = str(number)
+    catalogue.write(catalogue.rows[:10])
+    column, images = "number", catalogue.images
+    more: tuple[str, ...] = ()
+    if kind == "rows in another order":
+        cf("ingest", catalogue.metadata, "--images", images, "--id", "number")
+        paths = [row["file_path"] for row in catalogue.rows]
+        catalogue.write([row | {"file_path": paths[9 - place]} for place, row in enumerate(catalogue.rows[:10])])
+        more = ("--prune",)
+    elif kind == "another folder":
+        cf("ingest", images)
+        column, images = "file_path", catalogue.folder
+        catalogue.write([row | {"file_path": f"images/{row['file_path']}"} for row in catalogue.rows])
+    else:
+        cf.ingest(catalogue)
+        catalogue.write(catalogue.rows if kind == "a larger catalogue" else catalogue.rows[:3])
+    given = ("ingest", catalogue.metadata, "--images", images, "--id", column, *more)
+    before = cf.value("select count(*) from images")
+    assert "pictures of the store have another id here" in cf(*given, code=1).stderr
+    assert cf.value("select count(*) from images") == before
+    cf(*given, "--new-ids")

@@ -83,27 +83,65 @@ def outcomes(rows: int, seed: int, classes: int = 5) -> tuple[np.ndarray, np.nda
 @settings(max_examples=15, deadline=None)
 def test_an_interval_is_around_what_was_measured(rows: int, seed: int) -> None:
     labels, predicted = outcomes(rows, seed)
-    found = metrics.bootstrap(labels, predicted, np.arange(rows))
+    found = metrics.intervals(labels, predicted, np.arange(rows))
     measured = metrics.measure(labels, predicted, np.ones(rows))
     assert found.accuracy.low <= measured.accuracy <= found.accuracy.high
-    assert 0 <= found.f1_macro.low <= found.f1_macro.high <= 1
-    assert found == metrics.bootstrap(labels, predicted, np.arange(rows))
+    assert 0 <= found.accuracy.low < found.accuracy.high <= 1
+    if found.f1_macro is not None:
+        assert 0 <= found.f1_macro.low <= measured.f1_macro <= found.f1_macro.high <= 1
+    assert found == metrics.intervals(labels, predicted, np.arange(rows))
 
 
 def test_an_interval_is_as_wide_as_theory_has_it() -> None:
     labels, predicted = outcomes(4000, 1, classes=2)
-    found = metrics.bootstrap(labels, predicted, np.arange(4000)).accuracy
+    found = metrics.intervals(labels, predicted, np.arange(4000)).accuracy
     share = np.mean(labels == predicted)
     assert found.high - found.low == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / 4000), rel=0.1)
 
 
 def test_copies_are_no_larger_sample() -> None:
     labels, predicted = outcomes(200, 2)
-    once = metrics.bootstrap(labels, predicted, np.arange(200)).accuracy
-    copied = metrics.bootstrap(np.tile(labels, 4), np.tile(predicted, 4), np.tile(np.arange(200), 4)).accuracy
-    taken_for_others = metrics.bootstrap(np.tile(labels, 4), np.tile(predicted, 4), np.arange(800)).accuracy
+    once = metrics.intervals(labels, predicted, np.arange(200)).accuracy
+    copied = metrics.intervals(np.tile(labels, 4), np.tile(predicted, 4), np.tile(np.arange(200), 4)).accuracy
+    taken_for_others = metrics.intervals(np.tile(labels, 4), np.tile(predicted, 4), np.arange(800)).accuracy
     assert copied.high - copied.low == pytest.approx(once.high - once.low, rel=0.15)
     assert taken_for_others.high - taken_for_others.low < 0.7 * (once.high - once.low)
+
+
+def test_classes_of_one_row_have_the_interval_of_their_rows() -> None:
+    """Drawn class by class, nothing would vary."""
+    labels = np.arange(1200).astype(str)
+    predicted = np.where(np.arange(1200) < 276, np.roll(labels, 1), labels)
+    found = metrics.intervals(labels, predicted, np.arange(1200))
+    assert found.accuracy.low == pytest.approx(0.7453, abs=1e-4)
+    assert found.accuracy.high == pytest.approx(0.7929, abs=1e-4)
+    assert found.f1_macro is None
+    two = metrics.intervals(np.tile(labels, 2), np.tile(predicted, 2), np.arange(2400)).f1_macro
+    assert two is not None
+    assert 0.01 < two.high - two.low < 0.06
+
+
+def test_what_cannot_be_had_has_no_interval() -> None:
+    labels = np.array(["a", "b"] * 10)
+    found = metrics.intervals(labels, labels, np.arange(20))
+    assert found.f1_macro is None
+    assert (found.accuracy.low, found.accuracy.high) == pytest.approx((0.8389, 1), abs=1e-4)
+    one = metrics.intervals(labels, labels, np.zeros(20, np.int64)).accuracy  # all of one group
+    assert one.low < 0.1
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_groups_are_a_smaller_sample(seed: int) -> None:
+    """Predictions that agree within a group are worth fewer rows; those that do not are worth all of them."""
+    random = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(40), 30)
+    labels = np.array(["a", "b"])[random.integers(0, 2, 1200)]
+    other = np.where(labels == "a", "b", "a")
+    together = np.where((random.random(40) < 0.3)[groups], other, labels)
+    apart = np.where(random.random(1200) < 0.3, other, labels)
+    wide, narrow = (metrics.intervals(labels, one, groups).accuracy for one in (together, apart))
+    assert 0.2 < wide.high - wide.low < 0.4
+    assert 0.04 < narrow.high - narrow.low < 0.09
 
 
 def test_f1_of_weighted_rows_is_scikit_learns() -> None:
@@ -123,11 +161,13 @@ def test_a_difference_is_paired() -> None:
     second[wrong] = labels[wrong]  # better by exactly 20 rows
     found = metrics.paired(labels, first, second, np.arange(400))
     assert found.accuracy_difference == pytest.approx(-0.05)
+    assert found.accuracy is not None
     assert found.accuracy.high < 0
     assert (found.only_first_right, found.only_second_right) == (0, 20)
     assert found.p_value == pytest.approx(2 * 0.5**20)
     assert found.accuracy.high - found.accuracy.low < 0.05  # that of each alone is twice as wide
-    assert metrics.paired(labels, first, first, np.arange(400)).p_value == 1
+    alike = metrics.paired(labels, first, first, np.arange(400))
+    assert (alike.p_value, alike.accuracy, alike.f1_macro) == (1, None, None)
 
 
 def test_the_calibration_error_is_the_gap_between_being_sure_and_being_right() -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from pipeline.cli.app import cli
 from pipeline.runtime import output
 from tests.support.coldframe import Coldframe
 
@@ -122,6 +124,57 @@ def test_parameters(ready: Coldframe) -> None:
     query = "select count(*) n from images where label = $label and width > $width"
     assert ready.rows(query, "--param", "label=moth", "--param", "width=39") == [{"n": 8}]
     assert "--param x: expected NAME=VALUE" in ready("sql", query, "--param", "x", code=2).stderr
+    assert ready.rows(query, "--param", "LABEL=moth", "--param", "width=39") == [{"n": 8}]  # as SQL takes names
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize("begin", ["select", "explain select"])
+def test_each_parameter_has_one_value(ready: Coldframe, begin: str) -> None:
+    query = f"{begin} count(*) as n from images where label = $label or path = '$path' -- $x"
+    right = ("--param", "label=moth")
+    refused = {
+        "no value for $label: give one with --param label=VALUE": (),
+        "the query has no parameter $lable; its parameters: $label": ("--param", "lable=moth"),
+        "no parameter $path": (*right, "--param", "path=a"),
+        "$label has two values": (*right, "--param", "Label=finch"),
+    }
+    for words, given in refused.items():
+        assert words in ready("sql", query, *given, code=1).stderr
+    assert "given twice, as 'moth' and 'moth'" in ready("sql", query, *right, *right, code=2).stderr
+    assert "no parameter $a; its parameters: none" in ready("sql", "select 1", "--param", "a=", code=1).stderr
+    assert "no value for $1" in ready("sql", "select ?", code=1).stderr
+    ready("sql", query, *right)
+
+
+def test_a_query_from_a_file_or_standard_input(ready: Coldframe, tmp_path: Path) -> None:
+    file = tmp_path / "query.sql"
+    file.write_text("\ufeff-- how many\nselect count(*) as n\nfrom images where label = $label;\n", encoding="utf-8")
+    given = ("--param", "label=moth", "--format", "csv")
+    for way in (("-f", file), ("-",), ("-f", "-"), ("--file", "-")):
+        result = CliRunner().invoke(
+            cli, ["-s", str(ready.path), "sql", *map(str, way), *given], input=file.read_bytes()
+        )
+        assert result.stdout.split() == ["n", "8"], result.output
+    assert "expected one query" in ready("sql", "select 1", "-f", file, code=2).stderr
+    assert "expected one query" in ready("sql", code=2).stderr
+    assert "no-such.sql: No such file" in ready("sql", "-f", "no-such.sql", code=1).stderr
+    file.write_bytes(b"select '\xe9'")
+    assert "query.sql: not UTF-8 at byte 8" in ready("sql", "-f", file, code=1).stderr
+    file.write_text("drop view images")
+    assert "DROP is refused" in ready("sql", "-f", file, code=1).stderr
+
+
+def test_a_list_parameter_from_a_file(ready: Coldframe, tmp_path: Path) -> None:
+    query = "select count(*) from images where image_id in $ids"
+    file = tmp_path / "ids.csv"
+    ids = [f"finch-{number:02d}" for number in range(5000)]
+    for text in ("\n".join(ids), "\r\n".join(["image_id,label", *(f'"{one}",x' for one in ids)]) + "\r\n"):
+        file.write_text(text, newline="")
+        assert ready.rows(query, "--param", f"ids=@{file}") == [{"count_star()": 8}]
+    assert "nosuch: No such file" in ready("sql", query, "--param", "ids=@nosuch", code=1).stderr
+    file.write_text("")
+    assert f"--param ids: {file}: no images" in ready("sql", query, "--param", f"ids=@{file}", code=1).stderr
+    assert ready.rows("select $x as x", "--param", "x=@@joe") == [{"x": "@joe"}]
 
 
 def test_an_earlier_moment(ready: Coldframe) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from pipeline.cli.app import cli
+from pipeline.train import fitting
 from tests.support.coldframe import Catalogue, Coldframe, drawn, picture
 
 pytestmark = pytest.mark.slow
@@ -144,7 +148,7 @@ def test_what_training_needs_is_said(cf: Coldframe, catalogue: Catalogue) -> Non
     )
     assert "'lion' is not one of 'adagrad', 'adam'" in cf("train", "--optimizer", "lion", code=2).stderr
     assert "-1 is not in the range x>=0" in cf("train", "--seed", -1, code=2).stderr
-    assert "no run yet; 'coldframe train --head mlp' makes one" in cf("evaluate", code=1).stderr
+    assert "no run yet; 'coldframe train" in cf("evaluate", code=1).stderr
     said = cf("train", "--head", "linear", "--epochs", 1).stderr
     assert "no validation split: training stops by the training loss" in said
     assert (
@@ -287,7 +291,7 @@ def test_folds_predict_every_training_row_by_a_head_that_has_not_seen_it(tmp_pat
     row = cf.rows("select * from evaluations where evaluation = 'folds:4'")[0]
     assert (row["split"], row["rows"], row["rows_trained_on"]) == ("train", len(rows), 0)
     assert "train: folds = 1, expected 0 or from 2 to 1000" in cf("train", "--folds", 1, code=1).stderr
-    assert "units of copies: ask for fewer" in cf("train", "--head", "knn", "--folds", 900, code=1).stderr
+    assert "units that stay together: ask for fewer" in cf("train", "--head", "knn", "--folds", 900, code=1).stderr
     assert "no class has more than" in cf("train", "--head", "knn", "--folds", 20, code=1).stderr
 
 
@@ -427,7 +431,7 @@ def test_another_plan_is_an_evaluation_of_its_own(ready: Coldframe) -> None:
     assert json.loads(board.stdout)[0]["rows"] == 12
     said = ready("runs", "--against", "centroid", "centroid", "--evaluation", "plan:other").stderr
     assert "are rows that it was trained on: its figures are too optimistic" in said
-    assert "the intervals are of units of copies in plan 'other'" in said
+    assert "the intervals are of units that plan 'other' keeps together" in said
 
 
 @pytest.mark.exhaustive
@@ -480,3 +484,61 @@ def test_a_fit_that_had_not_converged_is_said(trained: Coldframe, monkeypatch: p
     monkeypatch.setattr(logistic, "ITERATIONS", 1)
     said = trained("train", "--head", "logistic", "--as", "stopped").stderr
     assert "note: logistic had not converged after 1 iterations: try a lower --strength" in said
+
+
+def test_a_diverged_run_is_not_stored(ready: Coldframe) -> None:
+    ready("split", "test", 0.2)
+    ready("split", "val", 0.2)
+    for words in (
+        ("--head", "mlp", "--optimizer", "adagrad", "--learning-rate", 1e38, "--early-stopping", 0, "--epochs", 3),
+        ("--head", "linear", "--learning-rate", 1e38, "--epochs", 2),
+        ("--head", "linear", "--learning-rate", 3e38, "--epochs", 1),
+    ):
+        result = CliRunner().invoke(cli, ["-s", str(ready.path), "train", *map(str, words)])
+        if result.exit_code:
+            assert "training diverged" in result.stderr
+        for row in ready.rows("select history from runs"):
+            history = json.loads(row["history"])
+            assert all(np.isfinite(history[name]).all() for name in history)
+    for run in ready.rows("select run_id from runs"):
+        ready("evaluate", run["run_id"])
+
+
+def test_what_is_not_finite_is_checked_before_the_commit(ready: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready("split", "test", 0.2)
+    real = fitting.fit
+
+    broken_part = ["weights", "history"]
+
+    def broken(*given: Any) -> Any:
+        head, fitted = real(*given)
+        if broken_part.pop() == "weights":
+            name = next(name for name, array in head.arrays.items() if array.dtype.kind == "f")
+            head.arrays[name] = np.full_like(head.arrays[name], np.inf)
+        else:
+            fitted.history["val_loss"] = [1.0, np.nan]
+        return head, fitted
+
+    monkeypatch.setattr(fitting, "fit", broken)
+    for _ in range(2):
+        assert "is not finite), so the run is not stored" in ready("train", "--head", "linear", code=1).stderr
+    assert ready.value("select count(*) from runs") == 0
+
+
+def test_case_is_alike_in_masks_and_unseen_classes_are_named(cf: Coldframe, catalogue: Catalogue) -> None:
+    for row in catalogue.rows:
+        is_test = row["id"].endswith(("6", "7"))
+        row["part"] = "test" if is_test else "train"
+        row["phylum"] = row["phylum"].upper() if is_test else row["phylum"]
+    catalogue.rows[7]["label"] = "Finch"  # a row of test
+    catalogue.write()
+    cf.ingest(catalogue)
+    cf("embed", "mean-colour")
+    cf("split", "test", "--where", "part = 'test'")
+    cf("train", "--head", "centroid")
+    said = cf("evaluate", "--mask-by", "phylum").stderr
+    assert "value not seen in training" not in said
+    assert "1 rows are of classes without a training row, counted as errors: Finch (did you mean finch?)" in said
+    masked = cf.rows("select image_id, predicted from predictions where evaluation = 'masked:phylum'")
+    assert {one["predicted"] for one in masked if one["image_id"].startswith("moth")} == {"moth"}
+    assert all(one["predicted"] != "moth" for one in masked if not one["image_id"].startswith("moth"))

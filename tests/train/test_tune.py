@@ -111,7 +111,7 @@ def test_what_a_search_needs_is_said(split_up: Coldframe, cf: Coldframe) -> None
 
 def test_a_search_needs_validation_rows(ready: Coldframe) -> None:
     ready("split", "test", 0.2)
-    assert "tune: settings are chosen on validation rows: 'coldframe split val 0.10'" in ready("tune", code=1).stderr
+    assert "tune: settings are chosen on validation rows: 'coldframe split --store" in ready("tune", code=1).stderr
 
 
 @pytest.mark.exhaustive

@@ -118,7 +118,7 @@ def test_a_torn_manifest_goes_but_never_what_the_newest_one_may_have_named(ready
     age(ready.path, 2)
     said = ready("gc", code=1).stderr
     assert f"{newest}: the newest manifest is damaged or incomplete" in said
-    assert "run 'coldframe repair' first" in said
+    assert f"run 'coldframe repair --store {ready.path}' first" in said
     newest.write_bytes(whole)
     ready("gc")
     assert not first.exists()

@@ -144,7 +144,7 @@ def test_damage_is_named_by_verify_and_taken_out_by_repair(cf: Coldframe, damage
         wanted = f"{path}: missing, 36 rows of embeddings are lost"
     said = cf("verify", "--deep", code=4).stdout
     assert wanted in said
-    assert "run 'coldframe repair'" in said
+    assert "run 'coldframe repair " in said
     said = cf("repair").stdout
     assert "lost: 36 rows of embeddings of mean-colour" in said
     assert follow(cf, said) == ["coldframe embed mean-colour --size 3x4 --max-pixels 2000"]
@@ -312,7 +312,7 @@ def test_a_torn_manifest_is_put_aside(cf: Coldframe, which: str) -> None:
     path.write_bytes(path.read_bytes()[:-50])
     said = cf("verify", code=4).stdout
     assert f"{path}: damaged or incomplete; the one before it is used" in said
-    assert "run 'coldframe repair'" in said
+    assert "run 'coldframe repair " in said
     said = cf("repair").stdout
     assert f"damaged: {path}: damaged or incomplete" in said
     assert (f"lost: moment {number}: the store is as it was at moment {number - 1}" in said) == (which == "newest")

@@ -160,7 +160,7 @@ def load(name: str, options: Options) -> Embedder:
 
     def texts(given: Sequence[str]) -> FloatArray:
         assert place is not None
-        tokens = _tokens(place, given, model.config.text_config.vocab_size).to(device)
+        tokens = _tokens(place, given, model.config.text_config).to(device)
         with torch.inference_mode():
             text = model.text_model(**{key: tokens[key] for key in ("input_ids", "attention_mask")})
             vectors: FloatArray = model.text_projection(text.pooler_output).float().cpu().numpy()
@@ -313,15 +313,16 @@ def _short(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _tokens(place: Pretrained, texts: Sequence[str], words: int) -> Any:
-    """The words of some texts as numbers below ``words``.
+def _tokens(place: Pretrained, texts: Sequence[str], side: Any) -> Any:
+    """The words of some texts as numbers that the network's text ``side`` knows, and no more of them than it takes.
 
     Raises:
         ColdframeError: the settings of the tokenizer make no sense, or are not of this network.
     """
-    tokenizer = _tokenizer(place)
+    tokenizer, words = _tokenizer(place), side.vocab_size
     try:
-        tokens = tokenizer(list(texts), return_tensors="pt", padding=True, truncation=True)
+        most = min(tokenizer.model_max_length, side.max_position_embeddings)
+        tokens = tokenizer(list(texts), return_tensors="pt", padding=True, truncation=True, max_length=most)
         if not 0 <= int(tokens["input_ids"].min()) <= int(tokens["input_ids"].max()) < words:
             raise ValueError(f"it gives words beyond the {words} of the network")
     except MemoryError:

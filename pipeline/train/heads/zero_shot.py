@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +18,10 @@ SETTINGS = ("template",)
 DEFAULTS = {"input": "l2"}
 EMBEDDER = "clip"  # the feature set it reads unless told otherwise
 LEARNS = False  # it does not learn from rows
+SHOWN = 5  # classes that a note names
+LONG = 40  # characters from which a text is tried with a word more: the limit of CLIP is 77 pieces of words
+WORD = "zebra"
+SAME = 1 - 1e-6  # cosine of two texts that are one to the network
 SCALE = 100.0  # of the cosines before softmax: where CLIP's own training ends (Radford et al. 2021)
 
 
@@ -28,8 +34,39 @@ def fit(task: Task, settings: Settings) -> Fit:
     if task.embed_texts is None:
         raise ColdframeError("zero-shot reads the names of the classes: name one CLIP feature set with --embedder")
     texts = [one.replace("{}", str(name).replace("_", " ")) for name in task.class_names for one in settings.template]
-    features = task.embed_texts(texts).reshape(task.classes, len(settings.template), -1)
-    return Fit({"texts": unit_length(features.mean(axis=1))})
+    features = task.embed_texts(texts)
+    mean = unit_length(features.reshape(task.classes, len(settings.template), -1).mean(axis=1))
+    names = task.class_names.tolist()
+    cut = sorted({names[place // len(settings.template)] for place in _cut(task.embed_texts, texts, features)})
+    return Fit({"texts": mean}, notes=tuple(_notes(cut, _alike(mean, names))))
+
+
+def _cut(embed_texts: Callable[[Sequence[str]], FloatMatrix], texts: Sequence[str], features: FloatMatrix) -> list[int]:
+    """The places of texts that fill what the tokenizer takes: another word after them changes nothing."""
+    long = [place for place, text in enumerate(texts) if len(text) >= LONG]
+    if not long:
+        return []
+    longer = embed_texts([f"{texts[place]} {WORD}" for place in long])
+    return [place for place, one in zip(long, longer, strict=True) if float(one @ features[place]) > SAME]
+
+
+def _alike(features: FloatMatrix, names: list[str]) -> list[list[str]]:
+    """Groups of classes whose texts are the same to the network."""
+    groups: dict[int, list[str]] = {}
+    for place, one in enumerate(features):
+        first = int((features[: place + 1] @ one > SAME).argmax())
+        groups.setdefault(first, []).append(names[place])
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _notes(cut: list[str], alike: list[list[str]]) -> Iterator[str]:
+    """What a user should know of the texts."""
+    if cut:
+        told = ", ".join(cut[:SHOWN]) + (", …" if len(cut) > SHOWN else "")
+        yield f"{len(cut)} classes have a text that is cut at the tokenizer's limit: {told}: shorten their names or the template"
+    if alike:
+        told = "; ".join(" = ".join(group[:SHOWN]) for group in alike[:SHOWN]) + ("; …" if len(alike) > SHOWN else "")
+        yield f"{sum(map(len, alike))} classes have the same text as another, and cannot be told apart: {told}"
 
 
 def fits(arrays: Arrays, dimensions: int) -> bool:

@@ -138,9 +138,10 @@ def fit(
             callbacks=_callbacks(keras, settings, "loss" if validation is None else "val_loss", progress.advance),
             verbose=0,
         ).history
-    if not np.isfinite(history["loss"]).all():
+    weights_are_finite = all(np.isfinite(one).all() for one in network.get_weights())
+    if not np.isfinite(history["loss"]).all() or not weights_are_finite:
         raise Diverged(
-            f"training diverged (the loss is not finite): try a learning rate below {settings.learning_rate}"
+            f"training diverged (the loss or a weight is not finite): try a learning rate below {settings.learning_rate}"
         )
     return Fitted(
         _to_bytes(network),

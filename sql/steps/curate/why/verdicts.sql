@@ -1,4 +1,10 @@
--- One row per verdict on one image, oldest first.
+-- One row per verdict on one image, or on the id that it had before, oldest first.
+with own as (
+    select v.*
+    from verdict_history as v
+    where v.image_id = $image_id
+        or v.image_id in (select given_for from judgements where image_id = $image_id)
+)
 select
     v.verdict, v.why, v.created_at,
     v.content_id is distinct from i.content_id as is_stale,
@@ -7,8 +13,8 @@ select
     or (v.verdict = 'relabel' and exists (
         from corrections as c where c.image_id = v.image_id and c.content_id = v.content_id and c.created_at = v.created_at
     )) as stands,
-    v.label
-from verdict_history as v
-left join images as i using (image_id)
-where v.image_id = $image_id
+    v.label,
+    nullif(v.image_id, $image_id) as given_for
+from own as v
+left join images as i on i.image_id = $image_id
 order by v.created_at
