@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.look.queues import Queue, queues
+from pipeline.look.queues import Positions, Queue, queues
 from store.errors import ColdframeError
 from store.store import Snapshot
 
-Positions = npt.NDArray[np.int64]
 Objects = npt.NDArray[np.object_]
 
 SORTS = ("", "label", "id", "value")

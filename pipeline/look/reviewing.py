@@ -8,16 +8,16 @@ from typing import Any
 
 from pipeline.curate.why import story, tell
 from pipeline.embed import feature_sets
-from pipeline.look import asked, figures
+from pipeline.look import asked, choosing, figures
 from pipeline.look.board import Board, Wanted
-from pipeline.look.session import Session, plans_of
+from pipeline.look.session import Session
 from store.errors import ColdframeError
 
 SEARCHED = 200
 # Of what is known of a picture; its place among all suspects is what the queues are for.
 TOLD = ("copies", "verdicts", "scores", "plans", "predictions")
 # Columns that are shown elsewhere, or that say nothing to a person.
-NOT_FACTS = {"image_id", "content_id", "phash", "label", "given_label", "path"}
+NOT_FACTS = {"image_id", "content_id", "phash", "label", "given_label", "path", "is_grey", "chroma"}
 
 
 def state(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
@@ -30,8 +30,9 @@ def state(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
             "images": len(board.ids),
             "moment": {"number": session.desk.ledger.newest, "when": str(moment.created_at), "what": moment.step},
             "plan": board.plan,
-            "plans": plans_of(board.snapshot),
+            "plans": choosing.plans_of(board.snapshot),
             "feature_sets": feature_sets.names(board.snapshot),
+            "preferred_set": choosing.feature_set(board.snapshot),
             "has_text": session.text_set() is not None,
             "labels": _labels(board),
             "splits": _counted(board.splits, "split"),
@@ -61,46 +62,52 @@ def _queues(board: Board) -> list[dict[str, Any]]:
     shown = []
     for one in board.queues.values():
         left = int(sum(board.verdicts[at] is None for at in one.positions))
-        about = {"key": one.key, "title": one.title, "about": one.about, "stacks": one.stacks}
+        about = {"key": one.key, "title": one.title, "about": one.about}
         shown.append(about | {"images": len(one.positions), "left": left})
     if board.failures:
         about = {
             "key": "failures",
             "title": "Failures",
             "about": "Files that gave no picture, and why.",
-            "stacks": False,
         }
         shown.append(about | {"images": len(board.failures), "left": 0})
     judged = int(sum(one is not None for one in board.verdicts))
     if judged:
-        about = {"key": "judged", "title": "Judged", "about": "What a person said, the latest first.", "stacks": False}
+        about = {"key": "judged", "title": "Judged", "about": "What a person said, the latest first."}
         shown.append(about | {"images": judged, "left": 0})
     left = len(board.ids) - judged
-    about = {"key": "all", "title": "All pictures", "about": "Every picture of the store.", "stacks": False}
+    about = {"key": "all", "title": "All pictures", "about": "Every picture of the store."}
     return [*shown, about | {"images": len(board.ids), "left": left}]
 
 
 def listed(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
     """A window of a list."""
     start = asked.count(given, "start", 0, 10**9)
-    count = asked.count(given, "count", 120, asked.MOST_ROWS)
+    count = asked.count(given, "count", 120, asked.MOST_LISTED)
     wanted = asked.wanted(given)
     with session.board() as board:
         if wanted.queue == "failures":
             rows = board.failure_rows(wanted.text)
             return {"total": len(rows), "left": 0, "rows": rows[start : start + count]}
-        found = positions(session, board, wanted, given)
+        notes = _of_runs(board, wanted, given)
+        found = board.found(wanted) if notes is None else board.narrowed(list(notes), wanted)
         left = int(sum(board.verdicts[at] is None for at in found))
         rows = [board.row(int(at), wanted.queue) for at in found[start : start + count]]
+        if notes is not None:
+            rows = [row | {"note": notes[row["id"]]} for row in rows]
         return {"total": len(found), "left": left, "rows": rows}
 
 
 def positions(session: Session, board: Board, wanted: Wanted, given: Mapping[str, Any]) -> Any:
     """The images of a list, also of one that is a cell of a confusion matrix or where two runs differ."""
-    special = {"cell": figures.cell, "compare": figures.difference}.get(wanted.queue)
-    if special is None:
-        return board.found(wanted)
-    return board.narrowed(special(board, given), wanted)
+    notes = _of_runs(board, wanted, given)
+    return board.found(wanted) if notes is None else board.narrowed(list(notes), wanted)
+
+
+def _of_runs(board: Board, wanted: Wanted, given: Mapping[str, Any]) -> dict[str, str] | None:
+    """The images of a list of what runs say, each with that; None where it is no such list."""
+    find = {"cell": figures.cell, "compare": figures.difference}.get(wanted.queue)
+    return None if find is None else find(board, given)
 
 
 def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
@@ -117,8 +124,11 @@ def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         typical = similar.typical(label) if similar and label is not None else []
         of_suggested = similar.typical(suggested) if similar and suggested not in (None, label) else []
         nearest = similar.nearest(at) if similar else []
+        said_above = {image_id, board.paths[at]}
         facts = [
-            [name, str(value)] for name, value in known["image"].items() if name not in NOT_FACTS and value is not None
+            [name, str(value)]
+            for name, value in known["image"].items()
+            if name not in NOT_FACTS and value is not None and str(value) not in said_above
         ]
         return {
             "row": board.row(at),

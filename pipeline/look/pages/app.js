@@ -1,6 +1,6 @@
 // Which page is shown, what the header says, and the keys that hold everywhere.
 
-import { connection } from "./api.js";
+import { connection, post } from "./api.js";
 import { h, number, plural, say } from "./dom.js";
 import { undo, unsaved, verdicts } from "./judge.js";
 import { listen, showKeys } from "./keys.js";
@@ -54,6 +54,29 @@ function paint() {
   $("replay").hidden = !state.pending;
   $("replay").textContent = `Replay ${plural(state.pending, "verdict")}…`;
   paintUndo(state.undo);
+  paintPlan();
+}
+
+/** Which plan is shown, where the store has several. */
+function paintPlan() {
+  const options = JSON.stringify(state.plans);
+  $("plan").parentElement.hidden = state.plans.length < 2;
+  if ($("plan").dataset.of !== options) {
+    $("plan").dataset.of = options;
+    $("plan").replaceChildren(...state.plans.map((plan) => h("option", { value: plan }, plan)));
+  }
+  $("plan").value = state.plan ?? "";
+}
+
+async function choosePlan() {
+  try {
+    await post("/api/plan", { plan: $("plan").value });
+    await refresh();
+    (await made.get("review"))?.replayed();
+    await show();
+  } catch (error) {
+    say(error.message);
+  }
 }
 
 function paintUndo(count) {
@@ -80,7 +103,8 @@ function paintUnsaved() {
     document.body.classList.toggle("unsaved", count > 0);
     if (count) say(`${number(count)} not saved yet`, true);
     else if (owed !== null) {
-      say(`The server was gone and is back. ${owed ? `${plural(owed, "verdict")} that waited here ${owed === 1 ? "is" : "are"} saved now.` : "Nothing was waiting on this page."}`);
+      const waited = `${plural(owed, "verdict")} that waited here ${owed === 1 ? "is" : "are"} saved now.`;
+      say(`The server was gone and is back. ${owed ? waited : "Nothing was waiting on this page."}`);
       owed = null;
     } else if (/not saved yet/.test($("saved").textContent)) say("Everything is saved.");
   };
@@ -125,6 +149,7 @@ function start() {
   $("tabs").append(...PAGES.map(([key, title]) => h("a", { href: `#/${key}`, "data-key": key }, title)));
   $("undo").addEventListener("click", takeBack);
   $("replay").addEventListener("click", replay);
+  $("plan").addEventListener("change", choosePlan);
   $("help").addEventListener("click", showKeys);
   const pages = Object.fromEntries(PAGES.map((_, place) => [String(place + 1), () => $("tabs").children[place].click()]));
   listen({ "Ctrl+z": takeBack, "?": showKeys, ...pages });
