@@ -18,6 +18,7 @@ SEARCHED = 200
 TOLD = ("copies", "verdicts", "scores", "plans", "predictions")
 # Columns that are shown elsewhere, or that say nothing to a person.
 NOT_FACTS = {"image_id", "content_id", "phash", "label", "given_label", "path", "is_grey", "chroma"}
+OF_FILE = ("format", "mode", "width", "height", "frames", "bytes")  # which coldframe found, and are told in one line
 
 
 def state(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
@@ -128,19 +129,27 @@ def image(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         facts = [
             [name, str(value)]
             for name, value in known["image"].items()
-            if name not in NOT_FACTS and value is not None and str(value) not in said_above
+            if name not in {*NOT_FACTS, *OF_FILE} and value is not None and str(value) not in said_above
         ]
         return {
             "row": board.row(at),
             "path": board.paths[at],
             "headline": headline(board, at),
             "story": _sentences(known),
-            "facts": facts,
+            "facts": [["file", _file(known["image"])], *facts],
             "typical": [board.row(one) for one in typical if one != at],
             "typical_suggested": [board.row(one) for one in of_suggested],
             "nearest": [board.row(one) | {"similarity": round(cosine, 4)} for one, cosine in nearest],
             "boxes": [],
         }
+
+
+def _file(found: Mapping[str, Any]) -> str:
+    """What is known of the file of an image: ``JPEG, RGB, 500 × 333, 38,583 bytes``."""
+    size = f"{found.get('width')} × {found.get('height')}"
+    frames = found.get("frames") or 1
+    parts = [found.get("format"), found.get("mode"), size, f"{frames} frames" if frames > 1 else None]
+    return ", ".join([*(str(one) for one in parts if one), f"{found.get('bytes') or 0:,} bytes"])
 
 
 def _sentences(known: Mapping[str, Any]) -> list[str]:

@@ -209,7 +209,7 @@ def test_all_in_a_list_is_refused_if_it_is_another_one_by_now(window: Window, se
 def test_a_replay_is_previewed_and_then_done(opened: Open, served: Looking, cf: Coldframe) -> None:
     served.post("/api/replay", {"preview": False})  # what earlier tests said and took back is no part of it
     window = opened(served)
-    kept = "select count(*) from splits"
+    kept = "select count(*) from kept"
     before = cf.value(kept)
     window.review("queue=all&label=moth&split=train")
     window.judge("d")
@@ -239,8 +239,8 @@ def test_a_replay_is_previewed_and_then_done(opened: Open, served: Looking, cf: 
 def test_filters(window: Window, cf: Coldframe, control: str, value: str, condition: str) -> None:
     window.review("queue=all")
     window.page.get_by_label(control, exact=True).select_option(value)
-    placed = "images left join (select image_id, split from splits) using (image_id)"
-    out = "left join (select image_id, rule from exclusions) using (image_id)"
+    placed = "images left join (select image_id, split from kept) using (image_id)"
+    out = "left join (select image_id, rule from exclusions where plan = 'default') using (image_id)"
     count = cf.value(f"select count(*) from {placed} {out} where {condition}")
     window.waits_for(re.compile(rf"^{count} pictures?\b"), ".toolbar .count")
 

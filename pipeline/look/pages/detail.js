@@ -172,7 +172,7 @@ export class Detail {
     const nearest = answer.nearest?.length ? this.strip("Nearest to it", answer.nearest, 12, true) : null;
     const facts = [["path", answer.path], ["id", row.id], ...answer.facts.filter(([name]) => name !== "path")];
     const story = h("ul", { class: "story" }, answer.story.map((text) => h("li", {}, text)));
-    const told = h("details", { class: "facts", open: true }, h("summary", {}, "What the catalogue says"), definitions(facts));
+    const told = h("details", { class: "facts", open: true }, h("summary", {}, "The file, and what the catalogue says of it"), definitions(facts));
     this.more.replaceChildren(story, compare, ...(nearest ? [nearest] : []), told);
   }
 

@@ -25,7 +25,15 @@ const FILTERS = {
 
 const FILTERED = ["label", "text", "verdict", "split", "rule"]; // of all filters, those that "Clear filters" takes away
 
+const ALWAYS = ["all", "judged", "cell", "compare"];
+
 let given = null;
+
+/** Whether there is such a list: another plan has other queues. */
+function isThere(queue) {
+  if (queue === "given") return given !== null;
+  return ALWAYS.includes(queue) || state.queues.some(({ key }) => key === queue);
+}
 
 /** Have rows that another page found ready to be judged, and say where. */
 export function handOver(rows, title, at = 0) {
@@ -103,7 +111,7 @@ export class Review {
     const first = state.queues[0]?.key ?? "all";
     const wanted = { queue: first };
     for (const name of NARROWING) if (params[name]) wanted[name] = params[name];
-    if (wanted.queue === "given" && !given) wanted.queue = first;
+    if (!isThere(wanted.queue)) wanted.queue = first;
     const key = JSON.stringify(wanted);
     this.params = wanted;
     if (key === this.key && (wanted.queue !== "given" || this.list === given)) return this.resume(Number(params.at) || 0);

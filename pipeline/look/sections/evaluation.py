@@ -75,6 +75,8 @@ def _called(row: dict[str, Any]) -> Html:
 def _confusion(source: Source, cells: list[dict[str, Any]], key: dict[str, Any]) -> Html:
     labels = sorted({row["label"] for row in cells} | {row["predicted"] for row in cells})
     about = "Rows are the labels, columns what the run says. The stronger the colour, the larger the share of the row."
+    if len(labels) < source.facts["labels"]:
+        about += f" {len(labels)} of the {source.facts['labels']:,} classes occur among these images."
     parts: list[Any] = []
     groups = groups_of_labels(source.snapshot, labels)
     if len(labels) <= MOST_CLASSES:
