@@ -85,12 +85,15 @@ def tell(story: dict[str, Any]) -> list[str]:
 def _scored(row: dict[str, Any]) -> str:
     if row["value"] is None:
         return f"score {row['scorer']}: unknown"
+    is_lowest = not row["share_below"]
     share = f"{100 * row['share_below']:.1f} %"
     if row["evidence"] is not None:
-        return f"label doubted more than {share} of labels: {row['evidence']} ({row['scorer']} {row['value']:.6g})"
+        more = "least of all labels" if is_lowest else f"more than {share} of labels"
+        return f"label doubted {more}: {row['evidence']} ({row['scorer']} {row['value']:.6g})"
     words = getattr(scorers.module(row["scorer"]), "tell", None) if row["scorer"] in scorers.names() else None
     told = f" ({words(row['value'])})" if words else ""
-    return f"score {row['scorer']}: {row['value']:.6g}{told}, higher than {share} of images"
+    place = "the lowest of all" if is_lowest else f"higher than {share} of images"
+    return f"score {row['scorer']}: {row['value']:.6g}{told}, {place}"
 
 
 def tell_copy(row: Mapping[str, Any], image_id: str) -> str:

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipeline.look import figures, history, judging, maps, reviewing
+from pipeline.look import changes, figures, history, judging, maps, reviewing
 from pipeline.look.guard import App, Guard
 from pipeline.look.session import Session
 from pipeline.look.thumbnails import NoSuchPicture, PictureUnreadable
@@ -47,9 +47,10 @@ READ: dict[str, Callable[[Session, Asked], Any]] = {
     "/api/confusion": figures.confusion,
     "/api/runs": figures.runs,
     "/api/compare": figures.compare,
+    "/api/typical": figures.typical,
     "/api/views": history.views,
     "/api/history": history.history,
-    "/api/between": history.between,
+    "/api/between": changes.between,
 }
 CHANGE: dict[str, Callable[[Session, Given], Any]] = {
     "/api/judge": judging.judge,

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.look.board import Wanted
 from store.errors import ColdframeError
 
-MOST_ROWS = 500
+MOST_LISTED = 500  # rows of a list in one answer
 MOST_CHOSEN = 1_000_000
 LIST_KEYS = ("queue", "label", "split", "rule", "text", "verdict", "sort")
 

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.look.queues import KEYS, RULE, Queue, queues
+from pipeline.look.queues import KEYS, RULE, Positions, Queue, queues
 from store import digests
 from store.errors import ColdframeError
 from store.store import Snapshot
 
-Positions = npt.NDArray[np.int64]
 Objects = npt.NDArray[np.object_]
 
 SORTS = ("", "label", "id", "value")

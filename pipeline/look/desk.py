@@ -22,9 +22,8 @@ from store.errors import ColdframeError
 from store.store import Snapshot, Store
 
 MOST_TEXT = 1000  # characters of a label or a reason
-MOST_SHOWN = 200  # rows of an answer
 ERRORS = ("misclassified", "cell", "compare")  # lists of what runs get wrong
-LOOKED_AT, ERROR_OF_TEST = "looked at", "looked at because a run got it wrong, in a split that measures runs"
+LOOKED_AT, ERROR_OF_TEST = "looked at", "seen because a run got it wrong, in a split that measures runs"
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 

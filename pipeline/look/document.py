@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.look.embedded import Pictures
-from pipeline.look.page import Html, join, percent, tag
+from pipeline.look.page import Html, between, interval, join, percent, tag
 from pipeline.look.sections import SECTIONS
 from pipeline.look.source import Missing, Section, Source
 from pipeline.look.thumbnails import Thumbnails
@@ -59,9 +59,7 @@ def _page(source: Source, made: list[Section | Missing], *, beside: bool) -> Htm
 def _when(source: Source) -> str:
     moment = source.snapshot.manifest
     made = f"{datetime.now().astimezone():%d %B %Y, %H:%M}"
-    return (
-        f"Report of {made}. It shows the store as 'coldframe {moment.step}' left it, its change number {moment.number}."
-    )
+    return f"Report of {made}. It shows the store as 'coldframe {moment.step}' left it."
 
 
 def _tiles(source: Source) -> Html:
@@ -73,10 +71,9 @@ def _tiles(source: Source) -> Html:
     tiles.append((f"{facts['failures']:,}", "failures"))
     if source.run is not None:
         run = source.run
-        between = ""
-        if run["accuracy_low"] is not None and run["accuracy_high"] is not None:
-            between = f" ({100 * run['accuracy_low']:.1f} to {100 * run['accuracy_high']:.1f} %)"
-        tiles.append((percent(run["accuracy"]), f"accuracy of {run['name']} on {run['split']}{between}"))
+        ends = run["accuracy_low"], run["accuracy_high"]
+        shown = f" ({between(*ends)})" if interval(*ends) else ""
+        tiles.append((percent(run["accuracy"]), f"accuracy of {run['name']} on {run['split']}{shown}"))
     return tag("div", *(tag("div", tag("b", number), tag("span", what)) for number, what in tiles), class_="tiles")
 
 

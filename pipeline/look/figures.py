@@ -8,14 +8,18 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from pipeline.look import asked
 from pipeline.look.board import Board
-from pipeline.look.groups import groups_of_labels
+from pipeline.look.groups import groups_of_labels, in_order
+from pipeline.look.page import interval
 from pipeline.look.session import Session
-from pipeline.runs.taxonomy import is_rank
 from store.errors import ColdframeError
 
 MOST_CELLS = 5000
+TYPICAL = 8
+NO_FIGURES = {"images": 0, "recall": None, "precision": None, "f1": None}  # of a class that is only predicted
 CURVES = ("epoch", "loss", "val_loss", "accuracy", "val_accuracy")
 
 
@@ -38,7 +42,7 @@ def _run(row: Mapping[str, Any]) -> dict[str, Any]:
         "split": row["split"],
         "rows": row["rows"],
         "accuracy": _finite(row["accuracy"]),
-        "interval": [_finite(row["accuracy_low"]), _finite(row["accuracy_high"])],
+        "interval": interval(row["accuracy_low"], row["accuracy_high"]),
         "f1": _finite(row["f1_macro"]),
         "history": _history(row["history"]),
     }
@@ -75,13 +79,15 @@ def confusion(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         run_id, chosen, every = _evaluation(board, given)
         where = {"run_id": run_id, "evaluation": chosen["evaluation"], "split": chosen["split"]}
         cells = board.snapshot.rows("steps/look/cells", **where)
-        group_by, group_of = _groups(board)
+        figures = {row["label"]: row for row in board.snapshot.rows("steps/look/per_class", **where)}
+        labels = {*figures, *(row["predicted"] for row in cells)}
+        groups = groups_of_labels(board.snapshot, sorted(labels))
         is_in = board.rules == None  # noqa: E711 (one by one)
         in_all, kept = Counter(board.labels[is_in]), Counter(board.labels[is_in & (board.splits == "train")])
         classes = [
             {
                 "label": row["label"],
-                "group": group_of.get(row["label"]),
+                "group": groups.of_label.get(row["label"]),
                 "images": row["images"],
                 "recall": _finite(row["recall"]),
                 "precision": _finite(row["precision"]),
@@ -89,7 +95,7 @@ def confusion(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
                 "train": kept[row["label"]],
                 "kept": in_all[row["label"]],
             }
-            for row in board.snapshot.rows("steps/look/per_class", **where)
+            for row in (figures.get(label, NO_FIGURES | {"label": label}) for label in in_order(sorted(labels), groups))
         ]
         return {
             "run": run_id,
@@ -97,10 +103,10 @@ def confusion(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
             "split": chosen["split"],
             "rows": chosen["rows"],
             "accuracy": _finite(chosen["accuracy"]),
-            "interval": [_finite(chosen["accuracy_low"]), _finite(chosen["accuracy_high"])],
+            "interval": interval(chosen["accuracy_low"], chosen["accuracy_high"]),
             "f1": _finite(chosen["f1_macro"]),
-            "groups": sorted({one for one in group_of.values() if one is not None}),
-            "group_by": group_by,
+            "groups": sorted(set(groups.of_label.values())),
+            "group_by": groups.column,
             "classes": classes,
             "cells": cells[:MOST_CELLS],
             "evaluations": list(dict.fromkeys(row["evaluation"] for row in every)),
@@ -123,25 +129,23 @@ def _evaluation(board: Board, given: Mapping[str, Any]) -> tuple[str, dict[str, 
     return run_id, fitting[0], every
 
 
-def _groups(board: Board) -> tuple[str | None, dict[str, str | None]]:
-    """The column of the catalogue that puts classes into several groups, and the group of each class."""
-    for column in filter(is_rank, board.snapshot.columns("images")):
-        group_of: dict[str, str | None] = dict(groups_of_labels(board.snapshot, column))
-        if 1 < len(set(group_of.values())) < len(group_of):
-            return column, group_of
-    return None, {}
-
-
-def cell(board: Board, given: Mapping[str, Any]) -> list[str]:
-    """The images of one cell of a confusion matrix."""
+def cell(board: Board, given: Mapping[str, Any]) -> dict[str, str]:
+    """The images of one cell of a confusion matrix, with what the run says of each."""
     run_id, chosen, _ = _evaluation(board, given)
     where = {"run_id": run_id, "evaluation": chosen["evaluation"], "split": chosen["split"]}
     pair = {"label": asked.text(given, "label"), "predicted": asked.text(given, "predicted")}
-    return [row["image_id"] for row in board.snapshot.rows("steps/look/cell", **where, **pair)]
+    rows = board.snapshot.rows("steps/look/cell", **where, **pair)
+    return {row["image_id"]: _said(row["predicted"], row["probability"], row["is_right"]) for row in rows}
+
+
+def _said(predicted: str, probability: float | None, is_right: bool) -> str:
+    """What a run says of a picture, in a few words; the figure first, since a caption may be cut."""
+    sure = "" if probability is None else f"{100 * probability:.0f} %: "
+    return f"{sure}found right" if is_right else f"{sure}taken for {predicted}"
 
 
 def compare(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
-    """How many pictures two runs tell rightly: both, one alone, neither."""
+    """How many pictures two runs get right: both, one alone, neither."""
     with session.board() as board:
         rows = _compared(board, given)
         counts = Counter((row["a_is_right"], row["b_is_right"]) for row in rows)
@@ -154,14 +158,34 @@ def compare(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         }
 
 
-def difference(board: Board, given: Mapping[str, Any]) -> list[str]:
-    """The images that one of two runs alone tells rightly, or neither, or both."""
+def typical(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
+    """Typical pictures of a class; without vectors, the first that the plan keeps."""
+    label = asked.needed(given, "label")
+    with session.board() as board:
+        similar = session.similar(None)
+        found = similar.typical(label) if similar else np.flatnonzero((board.labels == label) & (board.splits != None))  # noqa: E711
+        return {"rows": [board.row(int(at)) for at in found[:TYPICAL]]}
+
+
+def difference(board: Board, given: Mapping[str, Any]) -> dict[str, str]:
+    """The images that one of two runs alone gets right, or neither, or both, with what the runs say of each."""
     kinds = {"both": (True, True), "only_a": (True, False), "only_b": (False, True), "neither": (False, False)}
     which = asked.needed(given, "which")
     if which not in kinds:
         raise ColdframeError(f"{which}: expected one of {', '.join(kinds)}")
     rows = _compared(board, given)
-    return [row["image_id"] for row in rows if (row["a_is_right"], row["b_is_right"]) == kinds[which]]
+    found = [row for row in rows if (row["a_is_right"], row["b_is_right"]) == kinds[which]]
+    return {row["image_id"]: _both_said(row) for row in found}
+
+
+def _both_said(row: Mapping[str, Any]) -> str:
+    """What two runs say of a picture: the error, where one of them alone errs."""
+    first, second = (
+        _said(row[f"{one}_predicted"], row[f"{one}_probability"], row[f"{one}_is_right"]) for one in ("a", "b")
+    )
+    if row["a_is_right"] != row["b_is_right"]:
+        return second if row["a_is_right"] else first
+    return first if first == second else f"{first}; {second}"
 
 
 def _compared(board: Board, given: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""History and questions: verdicts, moments and what changed between two; and SQL of the person's own."""
+"""History and questions: verdicts and moments; and SQL of the person's own."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ import math
 import time
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from pipeline.look import asked
 from pipeline.look.board import Board
-from pipeline.look.session import Session, plans_of
+from pipeline.look.session import Session
 from store import manifest, queries
 from store.errors import ColdframeError
 
 MOST_VERDICTS, MOST_MOMENTS = 1000, 500
-MOST_ROWS = 2000
+MOST_ANSWERED = 2000  # rows of an answer to a query
 SECONDS, MEMORY = 20.0, 2_000_000_000
-SHOWN = 60
 MOST_SQL, MOST_CELL = 100_000, 2000  # characters
 
 # What a step did, in words.
 STEPS = {
-    "create": "the store was made",
-    "ingest": "the catalogue was read",
-    "embed": "vectors were made",
-    "score": "pictures were scored",
-    "copies": "near copies were looked for",
-    "curate": "a plan was replayed",
-    "keep": "a picture was kept",
-    "drop": "a picture was dropped",
-    "relabel": "a label was corrected",
-    "unset": "a verdict was taken back",
-    "train": "a head was trained",
-    "tune": "settings were searched",
-    "evaluate": "a run was evaluated",
-    "finetune": "last layers were trained",
-    "compact": "files were merged",
-    "repair": "damaged files were set aside",
+    "create": "The store was made",
+    "ingest": "The catalogue was read",
+    "embed": "Vectors were made",
+    "score": "Pictures were scored",
+    "copies": "Near copies were looked for",
+    "curate": "A plan was replayed",
+    "keep": "Pictures were kept",
+    "drop": "Pictures were dropped",
+    "relabel": "Labels were corrected",
+    "unset": "Verdicts were taken back",
+    "train": "A head was trained",
+    "tune": "Settings were searched",
+    "evaluate": "A run was evaluated",
+    "finetune": "Last layers were trained",
+    "export": "A run was exported",
+    "compact": "Files were merged",
+    "repair": "Damaged files were set aside",
 }
 
 
@@ -77,43 +78,6 @@ def _verdict(board: Board, row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def between(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
-    """What changed between two moments: which images came into a plan and which went."""
-    first, last = sorted(asked.count(given, name, 0, 10**9) for name in ("a", "b"))
-    with session.board() as board:
-        for number in (first, last):
-            if number not in manifest.numbers(session.store.root):
-                raise ColdframeError(f"moment {number} is not kept any more")
-        before, after = (_kept(session, number) for number in (first, last))
-        plans, sentences = [], []
-        for plan in sorted({*before, *after}):
-            was, now = before.get(plan, set()), after.get(plan, set())
-            came, went = sorted(now - was), sorted(was - now)
-            plans.append(
-                {"plan": plan, "came_count": len(came), "went_count": len(went)}
-                | {"came": _rows(board, came), "went": _rows(board, went)}
-            )
-            sentences.append(
-                f"Plan {plan}: {len(came):,} pictures came in, {len(went):,} went out, {len(now):,} are in."
-            )
-        return {"sentences": sentences, "plans": plans}
-
-
-def _kept(session: Session, number: int) -> dict[str, set[str]]:
-    snapshot = session.store.snapshot(number)
-    try:
-        kept: dict[str, set[str]] = {plan: set() for plan in plans_of(snapshot)}
-        for row in snapshot.rows("steps/look/kept"):
-            kept.setdefault(row["plan"], set()).add(row["image_id"])
-        return kept
-    finally:
-        snapshot.close()
-
-
-def _rows(board: Board, image_ids: list[str]) -> list[dict[str, Any]]:
-    return [board.row(board.place[one]) for one in image_ids if one in board.place][:SHOWN]
-
-
 def views(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
     """The views that SQL can ask, with their columns."""
     with session.board() as board:
@@ -138,7 +102,7 @@ def ask(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
         found = snapshot.ask(sql, {}, timeout=SECONDS, memory=MEMORY)
     finally:
         snapshot.close()
-    shown = found.slice(0, MOST_ROWS)
+    shown = found.slice(0, MOST_ANSWERED)
     names = shown.column_names
     try:
         columns = [column.to_pylist() for column in shown.columns]
@@ -152,7 +116,7 @@ def ask(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
         "columns": [{"name": field.name, "type": str(field.type)} for field in shown.schema],
         "rows": [[_cell(value) for value in row] for row in zip(*columns, strict=True)] if columns else [],
         "total": len(found),
-        "truncated": len(found) > MOST_ROWS,
+        "truncated": len(found) > MOST_ANSWERED,
         "images": images,
         "seconds": round(time.monotonic() - started, 3),
     }
@@ -160,6 +124,8 @@ def ask(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _cell(value: Any) -> Any:
     """A value as JSON can say it."""
+    if isinstance(value, Decimal):  # as a sum of whole numbers is
+        value = int(value) if value == value.to_integral_value() else float(value)
     if value is None or isinstance(value, bool | str) or (isinstance(value, int) and abs(value) < 2**53):
         return value if not isinstance(value, str) else value[:MOST_CELL]
     if isinstance(value, float):

@@ -8,12 +8,12 @@ from typing import Any
 from pipeline.curate.replay import Replay
 from pipeline.look import asked, reviewing
 from pipeline.look.board import Board
-from pipeline.look.desk import MOST_SHOWN
 from pipeline.look.session import Session
 from store.errors import ColdframeError
 
 SHOWN_OTHERS = 60
 MOST_ANSWERED = 64  # acts that a page may send again
+MOST_SHOWN = 200  # rows of an answer
 
 
 class Conflict(ColdframeError):
@@ -113,7 +113,13 @@ def replay(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
         moved = [at for at in range(len(board.ids)) if _is_other(board, at, after.get(board.ids[at]))]
         others = [at for at in moved if board.verdicts[at] is None]
         by_class = [
-            {"label": row["label"], "before": row["kept_before"], "after": row["kept_after"]}
+            {
+                "label": row["label"],
+                "before": row["kept_before"],
+                "after": row["kept_after"],
+                "comes": row["comes_back"],
+                "goes": row["goes"],
+            }
             for row in changes.to_pylist()
             if row["goes"] or row["comes_back"] or row["label"] == "(all)"
         ]

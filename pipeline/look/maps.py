@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.embed import feature_sets
 from pipeline.look import asked
 from pipeline.look.board import Board
+from pipeline.look.making import Points
 from pipeline.look.session import Session
 from pipeline.look.similar import Similar
 from store import digests, garbage, opening, whole
@@ -24,8 +24,6 @@ MOST_TSNE = 20_000  # contents: of more, the rest are laid where their nearest a
 VERSION = 1
 FILE = "points.npy"
 MOST_BYTES = 1 << 30
-
-Points = npt.NDArray[np.float32]
 
 
 def state(session: Session, given: Mapping[str, str]) -> dict[str, Any]:

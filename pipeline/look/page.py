@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -59,6 +60,19 @@ def count(number: int, one: str, several: str = "") -> str:
 def percent(share: float | None, digits: int = 1) -> str:
     """A share as ``97.5 %``; a dash where there is none."""
     return "–" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def interval(low: float | None, high: float | None) -> tuple[float, float] | None:
+    """The ends of an interval that says something: none where one is not known, or where both are the same."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)) or low == high:
+        return None
+    return low, high
+
+
+def between(low: float | None, high: float | None) -> str:
+    """An interval of shares as ``90.1 to 95.4 %``; a dash where there is none."""
+    known = interval(low, high)
+    return "–" if known is None else f"{100 * known[0]:.1f} to {100 * known[1]:.1f} %"
 
 
 def code(command: str) -> Html:

@@ -131,14 +131,13 @@ class Interval:
 
     name: str
     value: float
-    low: float | None
-    high: float | None
+    ends: tuple[float, float] | None
     told: str = ""
 
 
 def intervals(rows: Sequence[Interval], told: str) -> Html:
     """Points with their intervals on one scale of percent."""
-    known = [one for row in rows for one in (row.value, row.low, row.high) if one is not None and math.isfinite(one)]
+    known = [one for row in rows for one in (row.value, *(row.ends or ())) if math.isfinite(one)]
     low = max(0.0, math.floor(20 * min(known, default=0) - 0.2) / 20)
     high = min(1.0, math.ceil(20 * max(known, default=1) + 0.2) / 20)
     high = max(high, low + 0.05)
@@ -161,8 +160,9 @@ def intervals(rows: Sequence[Interval], told: str) -> Html:
     for at, row in enumerate(rows):
         y = at * LINE + 17
         drawn.append(tag("text", _cut(row.name, LABELS - 14), x=LABELS - 10, y=y + 4, text_anchor="end"))
-        if row.low is not None and row.high is not None:
-            drawn.append(tag("line", x1=place(row.low), x2=place(row.high), y1=y, y2=y, class_="whisker"))
+        if row.ends is not None:
+            low_end, high_end = map(place, row.ends)
+            drawn.append(tag("line", x1=low_end, x2=high_end, y1=y, y2=y, class_="whisker"))
         drawn += [
             tag("circle", cx=place(row.value), cy=y, r=5, class_="point"),
             tag("text", row.told, x=WIDTH - right + 16, y=y + 4, class_="told"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Positions = npt.NDArray[np.int64]
 
-WANTED_LESS = 0.5  # of the sum of wanted ImageNet classes
+LEAST_WANTED = 0.5  # of the probability of all ImageNet classes: a picture with less is off topic
 DOUBT = "doubt"
 KEYS = (DOUBT, "off-topic", "misclassified", "narrowly-in", "narrowly-out", "copies")
 RULE = "rule:"  # before the name of a rule, for the queue of what it takes out
@@ -89,7 +89,8 @@ def _off_topic(board: Board, columns: Mapping[str, npt.NDArray[np.object_]]) -> 
 
     def worst(at: int) -> float:
         return min(
-            (1.0 if wanted[at] is None else wanted[at] / WANTED_LESS), 1.0 if quality[at] is None else 1.0 + quality[at]
+            (1.0 if wanted[at] is None else wanted[at] / LEAST_WANTED),
+            1.0 if quality[at] is None else 1.0 + quality[at],
         )
 
     def note(at: int) -> str:
@@ -99,7 +100,7 @@ def _off_topic(board: Board, columns: Mapping[str, npt.NDArray[np.object_]]) -> 
     return Queue(
         "off-topic",
         "Off topic",
-        "The networks see something else than what the catalogue is about. The surest come first.",
+        "The networks see something other than the catalogue's subject. The surest come first.",
         np.array(
             sorted((at for at in range(len(board.ids)) if worst(at) < 1.0), key=lambda at: (worst(at), board.ids[at])),
             np.int64,
@@ -112,13 +113,12 @@ def _misclassified(board: Board) -> Queue | None:
     newest = board.snapshot.rows("steps/look/newest_evaluation")
     if not newest:
         return None
-    run_id, evaluation = newest[0]["run_id"], newest[0]["evaluation"]
-    rows = board.snapshot.rows("steps/look/misclassified", run_id=run_id, evaluation=evaluation)
+    rows = board.snapshot.rows("steps/look/misclassified", **newest[0])
     said = {board.place[row["image_id"]]: row for row in rows if row["image_id"] in board.place}
     return Queue(
         "misclassified",
         "Misclassified",
-        "The newest run that was evaluated tells them wrongly. The surest errors come first.",
+        "The newest run that was evaluated gets them wrong. The surest errors come first.",
         np.array(list(said), np.int64),
         lambda at: f"{100 * said[at]['probability']:.0f} % {said[at]['predicted']}",
         suggest=lambda at: str(said[at]["predicted"]),
@@ -174,10 +174,11 @@ def _by_rule(board: Board) -> Iterator[Queue]:
     for rule in rules:
         of_rule = [at for at in range(len(board.ids)) if board.rules[at] == rule]
         order = sorted(of_rule, key=lambda at: (-_beyond(board, at), board.ids[at]))
+        is_ranked = len({_beyond(board, at) for at in of_rule}) > 1
         yield Queue(
             f"{RULE}{rule}",
             f"Out by {rule}",
-            f"What the rule {rule} takes out. The worst come first.",
+            f"What the rule {rule} takes out.{' The worst come first.' if is_ranked else ''}",
             np.array(order, np.int64),
             lambda at: _by_how_much(board, at),
         )

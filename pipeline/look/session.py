@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipeline.embed import feature_sets
+from pipeline.look import choosing
 from pipeline.look.board import Board
+from pipeline.look.choosing import plans_of
 from pipeline.look.desk import Desk
 from pipeline.look.making import Maps
-from pipeline.look.similar import Similar, preferred
+from pipeline.look.similar import Similar
 from pipeline.look.thumbnails import Thumbnails
 from pipeline.steps.config import Config
 from store import digests, manifest
 from store.errors import ColdframeError
 from store.matrices import FloatMatrix
-from store.schemas import DEFAULT_PLAN
 from store.store import Snapshot, Store
 
 TEXT_NETWORK = "clip"
@@ -32,7 +33,7 @@ class Session:
         self._wanted_plan = plan
         self._lock = threading.RLock()
         snapshot = store.snapshot()
-        self._board = Board(snapshot, self._plan(plans_of(snapshot)))
+        self._board = Board(snapshot, choosing.plan(plans_of(snapshot), self._wanted_plan))
         self.desk = Desk(store, config, self._board)
         self.thumbnails = Thumbnails(snapshot)
         self._telling, self._loading = threading.Lock(), threading.Lock()
@@ -64,7 +65,7 @@ class Session:
 
     def similar(self, name: str | None) -> Similar | None:
         """The vectors of a feature set; None where the store has none. To be called with the board held."""
-        name = name or preferred(self._board.snapshot)
+        name = name or choosing.feature_set(self._board.snapshot)
         if name is None:
             return None
         if name not in self._similar:
@@ -135,30 +136,16 @@ class Session:
         with self._lock:
             self._renew()
 
-    def _plan(self, plans: list[str]) -> str | None:
-        if self._wanted_plan is not None:
-            if self._wanted_plan not in plans:
-                raise ColdframeError(f"no plan {self._wanted_plan!r}; the store has: {', '.join(plans) or 'none'}")
-            return self._wanted_plan
-        if DEFAULT_PLAN in plans or not plans:
-            return DEFAULT_PLAN if plans else None
-        return plans[0]
-
     def _keep_up(self) -> None:
-        """Go on with a newer moment if something else than this session has made one."""
+        """Go on with a newer moment if something other than this session has made one."""
         if max(manifest.numbers(self.store.root), default=0) > self.desk.ledger.newest:
             self._renew()
 
     def _renew(self) -> None:
         snapshot = self.store.snapshot()
         before = self._board.snapshot
-        self._board = Board(snapshot, self._plan(plans_of(snapshot)))
+        self._board = Board(snapshot, choosing.plan(plans_of(snapshot), self._wanted_plan))
         self.desk.sit_at(self._board)
         self.thumbnails = Thumbnails(snapshot)
         self._similar.clear()
         before.close()
-
-
-def plans_of(snapshot: Snapshot) -> list[str]:
-    """The plans that have been replayed, by name."""
-    return [row["plan"] for row in snapshot.rows("steps/curate/plans")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -9,11 +11,10 @@ import pyarrow as pa
 from pipeline.curate.nearest import centred
 from pipeline.embed import feature_sets
 from pipeline.look.board import Board
-from store.matrices import Vectors
-from store.store import Snapshot
+from pipeline.look.typical import nearest_to_mean
+from store.matrices import Vectors, unit_length
 
-NEAREST, TYPICAL = 12, 8
-PREFERRED = ("efficientnet-b4",)
+NEAREST = 12
 
 
 class Similar:
@@ -49,19 +50,23 @@ class Similar:
         return found
 
     def typical(self, label: str) -> list[int]:
-        """The kept images of a class that are nearest to its middle, the nearest first."""
+        """The images that are typical of a class, as the report has it: see :mod:`pipeline.look.typical`."""
         if label not in self._typical:
-            board = self._board
-            of_class = np.flatnonzero((board.labels == label) & (board.rules == None) & (self.rows >= 0))  # noqa: E711
-            rows = self.rows[of_class]
-            if len(of_class):
-                middle = self.unit[rows].mean(axis=0)
-                _, first = np.unique(rows, return_index=True)  # equal bytes once
-                order = first[np.argsort(-(self.unit[rows[first]] @ middle), kind="stable")]
-                self._typical[label] = [int(of_class[one]) for one in order[:TYPICAL]]
-            else:
-                self._typical[label] = []
+            of_class = np.flatnonzero((self._board.labels == label) & self._may_be_typical)
+            rows, first = np.unique(self.rows[of_class], return_index=True)  # equal bytes once
+            order = nearest_to_mean(unit_length(self._known.matrix[rows]))
+            self._typical[label] = [int(of_class[one]) for one in first[order]]
         return self._typical[label]
+
+    @functools.cached_property
+    def _may_be_typical(self) -> npt.NDArray[np.bool_]:
+        """Images with a vector that the plan keeps, or all where there is no plan, without copies of others."""
+        board = self._board
+        copied = board.snapshot.select("copies", "image_id")["image_id"].to_pylist()
+        is_original = np.ones(len(board.ids), bool)
+        is_original[[board.place[one] for one in copied if one in board.place]] = False
+        is_in = board.splits != None  # noqa: E711 (one by one)
+        return np.asarray((is_in if is_in.any() else ~is_in) & is_original & (self.rows >= 0))
 
     def like(self, vector: npt.NDArray[np.float32]) -> list[tuple[int, float]]:
         """Images by the cosine of their vectors, as they are, with another one, the most alike first; equal bytes once."""
@@ -73,12 +78,3 @@ class Similar:
             if first is not None and np.isfinite(cosines[one]):
                 found.append((first, float(cosines[one])))
         return found
-
-
-def preferred(snapshot: Snapshot) -> str | None:
-    """The feature set that is shown where none is asked for: the default one, else the first that is no CLIP, else the first."""
-    names = feature_sets.names(snapshot)
-    for name in (*PREFERRED, *(one for one in names if not one.startswith("clip")), *names):
-        if name in names:
-            return name
-    return None

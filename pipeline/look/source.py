@@ -7,16 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.embed import feature_sets
+from pipeline.look import choosing
 from pipeline.look.embedded import Pictures
 from pipeline.look.page import Html, join, tag
 from pipeline.look.typical import typical
-from store.errors import ColdframeError
-from store.schemas import DEFAULT_PLAN
 from store.store import Snapshot
 
 EVERYTHING = 1_000_000_000  # pictures of a gallery that is not cut
-NOT_USED = ("mean-colour",)  # feature sets that say little of what a picture shows
 
 
 @dataclass(frozen=True)
@@ -60,12 +57,9 @@ class Source:
         Raises:
             ColdframeError: there is no such plan.
         """
-        plans = [str(row["plan"]) for row in snapshot.rows("steps/curate/plans")]
-        if plan is not None and plan not in plans:
-            raise ColdframeError(f"no plan {plan!r}; the store has: {', '.join(plans) or 'none'}")
-        chosen = plan or (DEFAULT_PLAN if DEFAULT_PLAN in plans else next(iter(plans), None))
+        plans = choosing.plans_of(snapshot)
         facts = snapshot.rows("steps/look/report/facts")[0]
-        return cls(snapshot, pictures, chosen, plans, everything, facts)
+        return cls(snapshot, pictures, choosing.plan(plans, plan), plans, everything, facts)
 
     def most(self, number: int) -> int:
         """How many a gallery shows that usually shows ``number``."""
@@ -83,11 +77,8 @@ class Source:
 
     @functools.cached_property
     def embedder(self) -> str | None:
-        """The feature set that says what is typical: that of the run, or else the first that is of use."""
-        names = feature_sets.names(self.snapshot)
-        if self.run is not None and self.run["embedder"] in names:
-            return str(self.run["embedder"])
-        return next((one for one in names if one not in NOT_USED), next(iter(names), None))
+        """The feature set that says what is typical, as on the pages."""
+        return choosing.feature_set(self.snapshot)
 
     @functools.cached_property
     def typical(self) -> dict[str, list[str]]:

@@ -78,15 +78,15 @@ class Thumbnails:
         self._in_use.add(folder)
         return kept
 
-    def picture(self, content_id: str, side: int = LARGE) -> bytes:
-        """A picture of at most ``side`` pixels a side, which is not kept; a smaller one is not enlarged.
+    def picture(self, content_id: str) -> bytes:
+        """A large picture, which is not kept; a smaller one is not enlarged.
 
         Raises:
             NoSuchPicture: no image has this content.
             PictureUnreadable: its files no longer give a picture.
         """
         self._refuse_unknown(content_id)
-        return self._make(content_id, side, LARGE_QUALITY, LARGE_EFFORT)
+        return self._make(content_id, LARGE, LARGE_QUALITY, LARGE_EFFORT)
 
     def warm(
         self, content_ids: Iterable[str], *, stop: threading.Event | None = None, threads: int | None = None

@@ -1,4 +1,7 @@
-"""Typical pictures of a class: those nearest to the mean of its vectors."""
+"""Typical pictures of a class: those nearest to the mean of its vectors, each of length 1.
+
+They are chosen among the pictures that the plan keeps, or among all where there is no plan; copies of others are left out.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,15 @@ from store.matrices import FloatMatrix, to_matrix, unit_length
 from store.store import Snapshot
 
 MOST = 8
+
+
+def nearest_to_mean(unit: FloatMatrix, *, most: int = MOST) -> npt.NDArray[np.int64]:
+    """Which of some vectors of length 1 are nearest to their mean, the nearest first."""
+    if not len(unit):
+        return np.zeros(0, np.int64)
+    likeness = unit @ unit.mean(axis=0)
+    order: npt.NDArray[np.int64] = np.argsort(-likeness, kind="stable")[:most]
+    return np.asarray(order[np.isfinite(likeness[order])])
 
 
 def typical(snapshot: Snapshot, embedder: str, plan: str | None, *, most: int = MOST) -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
--- One row per image that is like a better one: its perceptual hash is within so many bits of the other's 64, as it always is
--- for equal bytes, or 'coldframe copies' found that both show the same picture. The better of two has more pixels, or comes first
--- by id among equals. Settings: bits (4, 0 to 7), found (true).
+-- One row per image that is like a better one: their perceptual hashes differ in only a few of 64 bits, or
+-- 'coldframe copies' found that both show the same picture. The better of two has more pixels, or comes first by id among equals.
+-- Settings: bits (4, 0 to 7), found (true).
 -- By hash, in a chain each image but the best of its neighbours goes, though the best of all may be farther than that. Of a group
 -- that was found the best stays, and value is NULL.
 -- Hashes that differ in at most 7 bits have at least one of their 8 bytes in common, and only such pairs are compared.

@@ -20,10 +20,11 @@ import pytest
 from PIL import Image
 
 from pipeline.look import report
+from pipeline.look.page import between
 from pipeline.look.reporting import BEGIN, folder_of
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS
-from tests.look.browser import browser
+from tests.support import browsing
 from tests.support.coldframe import Catalogue, Coldframe, drawn, environment, picture
 from tests.support.synthetic import fresh_store, image, put_images
 
@@ -173,6 +174,7 @@ def _copied(store: Path, folder: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(bool(browsing.missing()), reason=browsing.missing())
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_from_disk_in_a_browser_without_a_network(
     full: tuple[Coldframe, Catalogue], tmp_path: Path, scheme: Any
@@ -182,7 +184,7 @@ def test_from_disk_in_a_browser_without_a_network(
     file = report(full[0].path).save(tmp_path / "a report.html")
     everything = tmp_path / 'odd #1 "all".html'
     full[0]("report", "--all", everything)
-    with browser() as chromium:
+    with browsing.browsing() as chromium:
         for one in (file, everything):
             context = chromium.new_context(viewport={"width": 900, "height": 700}, color_scheme=scheme, offline=True)
             page = context.new_page()
@@ -201,6 +203,10 @@ def test_from_disk_in_a_browser_without_a_network(
             context.close()
     assert not said
     assert all(one.startswith(("file://", "data:")) for one in asked)
+
+
+def test_an_interval_without_a_width_is_not_shown() -> None:
+    assert (between(1.0, 1.0), between(None, 0.5), between(0.9, 0.95)) == ("–", "–", "90.0 to 95.0 %")
 
 
 def test_in_a_notebook(full: tuple[Coldframe, Catalogue]) -> None:

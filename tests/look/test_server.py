@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.look.typical import typical
+from store.store import Store
 from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe
 from tests.support.looking import Looking, looking
 
@@ -54,6 +56,16 @@ def test_what_a_page_needs_is_there(served: Looking) -> None:
     assert asked["total"] == len(asked["images"]) == 8
     assert served.get("/api/list?queue=failures")["rows"][0]["id"] == "svg"
     assert [row["id"] for row in served.get("/api/list?text=HERON-03")["rows"]] == ["heron-03"]
+
+
+def test_typical_pictures_are_those_of_the_report(served: Looking, made: tuple[Coldframe, Catalogue]) -> None:
+    snapshot = Store.open(made[0].path).snapshot()
+    try:
+        expected = typical(snapshot, "mean-colour", "default")
+    finally:
+        snapshot.close()
+    for label in ("finch", "heron", "moth"):
+        assert [row["content"] for row in served.get(f"/api/typical?label={label}")["rows"]] == expected[label]
 
 
 def test_every_module_is_loaded_at_once(served: Looking) -> None:
@@ -220,12 +232,37 @@ def test_all_of_a_list_is_judged_if_it_is_the_list_that_was_seen(cf: Coldframe) 
         assert served.get("/api/list?queue=all&verdict=none&label=heron")["total"] == 0
 
 
+def test_what_changed_between_two_moments_is_told(cf: Coldframe) -> None:
+    with looking(cf) as served:
+        before = served.get("/api/state")["moment"]["number"]
+        served.post("/api/judge", {"ids": ["finch-00"], "verdict": "relabel", "label": "finch"})
+        served.post("/api/judge", {"ids": ["finch-03", "finch-04"], "verdict": "drop"})
+        served.post("/api/replay", {"preview": False})
+        moments = served.get("/api/history")["moments"]
+        assert [one["what"] for one in moments[:3]] == [
+            "A plan was replayed",
+            "Pictures were dropped",
+            "Labels were corrected",
+        ]
+        assert all(one["what"][0].isupper() for one in moments)
+        told = served.get(f"/api/between?a={before}&b={moments[0]['number']}")
+    assert told["sentences"][:2] == [
+        "Verdicts that were given: 2 drops, 1 label.",
+        "Labels: 1 picture has another one.",
+    ]
+    assert any(re.match(r"Plan default: \d+ pictures? came in, \d+ went out", one) for one in told["sentences"])
+    strips = {strip["title"]: [row["id"] for row in strip["rows"]] for strip in told["strips"]}
+    assert strips["1 picture with another label"] == ["finch-00"]
+    assert any({"finch-03", "finch-04"} <= set(ids) for title, ids in strips.items() if "went out" in title)
+
+
 def test_a_replay_is_shown_before_it_is_done(cf: Coldframe) -> None:
     with looking(cf) as served:
         served.post("/api/judge", {"ids": ["finch-03"], "verdict": "drop"})
         before = cf.value("select count(*) from splits")
         shown = served.post("/api/replay", {"preview": True})
         assert (shown["kept_before"], shown["kept_after"]) == (before, before - 1)
+        assert all(row["after"] - row["before"] == row["comes"] - row["goes"] for row in shown["changes"])
         assert cf.value("select count(*) from splits") == before
         assert served.get("/api/state")["pending"] == 1
         served.post("/api/replay", {"preview": False})

@@ -53,24 +53,28 @@ function paint() {
   $("store").textContent = state.store;
   $("replay").hidden = !state.pending;
   $("replay").textContent = `Replay ${plural(state.pending, "verdict")}…`;
-  paintPlans();
   paintUndo(state.undo);
+  paintPlan();
 }
 
-/** Which plan is shown, where there are several. */
-function paintPlans() {
-  const { plan, plans } = state;
-  $("plan").hidden = plans.length < 2;
-  $("plan").replaceChildren(...plans.map((name) => h("option", { value: name, selected: name === plan }, `plan ${name}`)));
+/** Which plan is shown, where the store has several. */
+function paintPlan() {
+  const options = JSON.stringify(state.plans);
+  $("plan").parentElement.hidden = state.plans.length < 2;
+  if ($("plan").dataset.of !== options) {
+    $("plan").dataset.of = options;
+    $("plan").replaceChildren(...state.plans.map((plan) => h("option", { value: plan }, plan)));
+  }
+  $("plan").value = state.plan ?? "";
 }
 
-async function choosePlan(event) {
+async function choosePlan() {
   try {
     await settled();
-    await post("api/plan", { plan: event.target.value });
+    await post("api/plan", { plan: $("plan").value });
     await renew();
   } catch (error) {
-    paintPlans();
+    paintPlan();
     say(error.message);
   }
 }
@@ -106,7 +110,8 @@ function paintUnsaved() {
     document.body.classList.toggle("unsaved", count > 0);
     if (count) say(`${number(count)} not saved yet`, true);
     else if (owed !== null) {
-      say(`The server was gone and is back. ${owed ? `${plural(owed, "verdict")} that waited here ${owed === 1 ? "is" : "are"} saved now.` : "Nothing was waiting on this page."}`);
+      const waited = `${plural(owed, "verdict")} that waited here ${owed === 1 ? "is" : "are"} saved now.`;
+      say(`The server was gone and is back. ${owed ? waited : "Nothing was waiting on this page."}`);
       owed = null;
     } else if (/not saved yet/.test($("saved").textContent)) say("Everything is saved.");
   };
@@ -147,9 +152,9 @@ async function replay() {
 
 function start() {
   $("tabs").append(...PAGES.map(([key, title]) => h("a", { href: `#/${key}`, "data-key": key }, title)));
-  $("plan").addEventListener("change", choosePlan);
   $("undo").addEventListener("click", takeBack);
   $("replay").addEventListener("click", replay);
+  $("plan").addEventListener("change", choosePlan);
   $("help").addEventListener("click", showKeys);
   const pages = Object.fromEntries(PAGES.map((_, place) => [String(place + 1), () => $("tabs").children[place].click()]));
   listen({ "Ctrl+z": takeBack, "?": showKeys, ...pages });

@@ -16,10 +16,12 @@ const EXAMPLES = [
 
 export class Ask {
   constructor() {
-    this.text = h("textarea", { "aria-label": "SQL", spellcheck: "false", autocapitalize: "off", rows: "5", onkeydown: (event) => this.key(event) }, EXAMPLES[0][1]);
+    const key = (event) => this.key(event);
+    this.text = h("textarea", { "aria-label": "SQL", spellcheck: "false", autocapitalize: "off", rows: "5", onkeydown: key }, EXAMPLES[0][1]);
     this.run = h("button", { type: "button", class: "primary", onclick: () => this.go(), "aria-keyshortcuts": "Control+Enter" }, "Run");
     this.words = h("input", { type: "search", "aria-label": "What the picture shows", placeholder: "Find pictures by words, such as: a red bird on a branch" });
-    this.search = h("form", { hidden: true, onsubmit: (event) => { event.preventDefault(); this.find(); } }, this.words, h("button", { type: "submit" }, "Find pictures"));
+    const find = (event) => { event.preventDefault(); this.find(); };
+    this.search = h("form", { hidden: true, onsubmit: find }, this.words, h("button", { type: "submit" }, "Find pictures"));
     this.count = h("p", { class: "count", role: "status" }, "The result comes here. A query can only read, and only this store.");
     this.judge = h("button", { type: "button", hidden: true, onclick: () => this.review() }, "Judge these");
     this.other = h("button", { type: "button", hidden: true, onclick: () => this.turn() });
@@ -27,12 +29,19 @@ export class Ask {
     this.grid = new Grid({ name: "Result", open: (row, place) => this.review(place) });
     this.grid.size = 150;
     this.views = h("aside", { class: "views", "aria-label": "Views", tabindex: "0" }, h("h2", {}, "What can be asked"));
-    const examples = EXAMPLES.map(([name, sql]) => h("button", { type: "button", onclick: () => { this.text.value = sql; this.go(); } }, name));
-    this.element = h("div", { class: "asks" }, h("section", { class: "question", "aria-label": "Question" },
-      h("header", {}, h("h1", {}, "Ask"), this.search, this.text, h("div", { class: "line" }, h("div", { class: "examples" }, examples), h("div", { class: "picks" }, h("span", { class: "soft" }, h("kbd", {}, "Ctrl"), " + ", h("kbd", {}, "Enter")), this.run))),
-      h("div", { class: "result" }, h("div", { class: "line" }, this.count, h("div", { class: "picks" }, this.other, this.judge)), this.body, this.grid.box)), this.views);
+    this.element = h("div", { class: "asks" }, this.question(), this.views);
     this.grid.box.hidden = true;
     this.keys = { other: (event, name) => this.move(name) };
+  }
+
+  question() {
+    const example = ([name, sql]) => h("button", { type: "button", onclick: () => { this.text.value = sql; this.go(); } }, name);
+    const hint = h("span", { class: "soft" }, h("kbd", {}, "Ctrl"), " + ", h("kbd", {}, "Enter"));
+    const under = h("div", { class: "line" }, h("div", { class: "examples" }, EXAMPLES.map(example)), h("div", { class: "picks" }, hint, this.run));
+    const header = h("header", {}, h("h1", {}, "Ask"), this.search, this.text, under);
+    const line = h("div", { class: "line" }, this.count, h("div", { class: "picks" }, this.other, this.judge));
+    const result = h("div", { class: "result" }, line, this.body, this.grid.box);
+    return h("section", { class: "question", "aria-label": "Question" }, header, result);
   }
 
   async enter(params) {
@@ -40,7 +49,8 @@ export class Ask {
     this.grid.measure();
     if (!this.known) {
       this.known = true;
-      get("api/views").then(({ views }) => this.views.append(...views.map((view) => this.view(view))), (error) => this.views.append(h("p", {}, error.message)));
+      const failed = (error) => this.views.append(h("p", {}, error.message));
+      get("api/views").then(({ views }) => this.views.append(...views.map((view) => this.view(view))), failed);
     }
     if (params.sql && params.sql !== this.asked) {
       this.text.value = params.sql;
@@ -52,11 +62,16 @@ export class Ask {
   }
 
   view({ name, about, columns }) {
-    const insert = (word) => () => { this.text.setRangeText(word, this.text.selectionStart, this.text.selectionEnd, "end"); this.text.focus(); };
-    return h("details", {}, h("summary", {}, name), h("p", {}, about), h("ul", {}, columns.map((column) => {
+    const insert = (word) => () => {
+      this.text.setRangeText(word, this.text.selectionStart, this.text.selectionEnd, "end");
+      this.text.focus();
+    };
+    const item = (column) => {
       const [word, ...type] = column.split(" ");
-      return h("li", {}, h("button", { type: "button", title: `Put ${word} into the query`, onclick: insert(word) }, word, h("span", {}, type.join(" ").toLowerCase())));
-    })));
+      const kind = h("span", {}, type.join(" ").toLowerCase());
+      return h("li", {}, h("button", { type: "button", title: `Put ${word} into the query`, onclick: insert(word) }, word, kind));
+    };
+    return h("details", {}, h("summary", {}, name), h("p", {}, about), h("ul", {}, columns.map(item)));
   }
 
   key(event) {
@@ -73,7 +88,8 @@ export class Ask {
     history.replaceState(null, "", `#/ask?${new URLSearchParams({ sql })}`);
     await this.wait(this.run, () => post("api/ask", { sql }), (answer) => {
       this.answer = answer;
-      const found = answer.truncated ? `The first ${number(answer.rows.length)} of ${plural(answer.total, "row")}` : plural(answer.total, "row");
+      const rows = plural(answer.total, "row");
+      const found = answer.truncated ? `The first ${number(answer.rows.length)} of ${rows}` : rows;
       this.count.textContent = `${found} in ${answer.seconds.toFixed(2)} s`;
       this.rows = answer.images ?? null;
       this.title = "Pictures of a query";
@@ -95,13 +111,18 @@ export class Ask {
     });
   }
 
+  /** Ask, and show what is answered, unless something else was asked meanwhile. */
   async wait(button, ask, done) {
+    const mine = Symbol("question");
+    this.latest = mine;
     button.disabled = true;
     this.count.classList.remove("problem");
     this.count.textContent = "Asking…";
     try {
-      done(await ask());
+      const answer = await ask();
+      if (this.latest === mine) done(answer);
     } catch (error) {
+      if (this.latest !== mine) return;
       this.rows = this.answer = null;
       this.count.textContent = error.message;
       this.count.classList.add("problem");
@@ -127,7 +148,8 @@ export class Ask {
 
   table() {
     const rows = this.answer.rows.map((row) => Object.fromEntries(row.map((value, place) => [place, value])));
-    const columns = this.answer.columns.map(({ name, type }, place) => ({ key: place, name, about: type.toLowerCase(), number: NUMBERS.test(type), cell: (row) => cell(row[place]) }));
+    const column = ({ name, type }, place) => ({ key: place, name, about: type, number: NUMBERS.test(type), cell: (row) => cell(row[place]) });
+    const columns = this.answer.columns.map(column);
     return table("Result", columns, rows);
   }
 
@@ -148,7 +170,7 @@ export class Ask {
   }
 }
 
-const NUMBERS = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL)/;
+const NUMBERS = /^(u?int\d+|halffloat|float|double|decimal)/; // as Arrow names types
 
 function cell(value) {
   if (value === null || value === undefined) return "–";

@@ -36,15 +36,18 @@ export class Big {
     const here = stack.find((one) => one.place === place);
     if (!here) return;
     this.pictures.style.setProperty("--across", stack.length > 4 ? Math.ceil(stack.length / 2) : stack.length);
-    this.pictures.replaceChildren(...stack.map(({ row, place: at }) => this.one(row, at, stack.length > 1 && at === place)));
-    const others = stack.length > 1 ? `Stack of ${stack.length}: arrows move, K keeps, D drops, O keeps this one and drops the others.` : "K keep, D drop, U unset, arrows move.";
-    this.words.replaceChildren(h("strong", {}, here.row.label ?? "no class"), ` ${[stateOf(here.row), here.row.note].filter(Boolean).join(", ")} `, h("span", { class: "soft" }, others));
+    this.pictures.replaceChildren(...stack.map((one) => this.one(one.row, one.place, stack.length > 1, one.place === place)));
+    const ofStack = `Stack of ${stack.length}: arrows move, O keeps this one and drops the others. `;
+    const keys = `${stack.length > 1 ? ofStack : ""}K keep, D drop, R relabel, U unset${stack.length > 1 ? "" : ", arrows move"}.`;
+    const known = [stateOf(here.row), here.row.split, here.row.note].filter(Boolean);
+    this.words.replaceChildren(h("strong", {}, here.row.label ?? "no class"), ` ${known.join(", ")} `, h("span", { class: "soft" }, keys));
   }
 
-  one(row, place, current) {
+  /** A picture; those of a stack say under each what it is. */
+  one(row, place, stacked, current) {
     const name = [row.label ?? "no class", stateOf(row), row.split, row.note].filter(Boolean).join(", ");
-    return h("figure", { class: `${current ? "current" : ""} ${row.verdict ?? ""}`, onclick: () => this.select(place) },
-      h("img", { src: row.content ? picture(row) : "data:,", alt: name }), h("figcaption", {}, name));
+    return h("figure", { class: `${stacked && current ? "current" : ""} ${row.verdict ?? ""}`, onclick: () => this.select(place) },
+      h("img", { src: row.content ? picture(row) : "data:,", alt: name }), stacked ? h("figcaption", {}, name) : null);
   }
 
   close() {

@@ -12,18 +12,25 @@ const PAIRS = 12;
 export class Classes {
   constructor() {
     this.run = h("select", { "aria-label": "Run", onchange: () => this.go({ run: this.run.value, evaluation: "" }) });
-    this.evaluation = h("select", { "aria-label": "Evaluation", onchange: () => this.go({ run: this.run.value, evaluation: this.evaluation.value }) });
+    const choose = () => this.go({ run: this.run.value, evaluation: this.evaluation.value });
+    this.evaluation = h("select", { "aria-label": "Evaluation", onchange: choose });
     this.which = h("select", { "aria-label": "Which classes", onchange: () => this.paintMatrix() });
     this.summary = h("p", { class: "about" });
     this.imbalance = h("p", { class: "about" });
     this.matrix = new Matrix({ open: (label, predicted) => { location.hash = this.cell(label, predicted); } });
     this.list = h("div", { class: "scroll" });
     this.pairs = h("div", { class: "pairs" });
-    this.right = h("section", { class: "side", "aria-label": "Confusion" },
-      h("div", { class: "line" }, h("h2", {}, "What is taken for what"), this.which), this.matrix.element, h("h2", {}, "Most frequent errors"), this.pairs);
-    this.element = h("div", { class: "classes" }, h("header", { class: "toolbar" }, h("div", { class: "line" }, h("h1", {}, "Classes"), h("div", { class: "picks" }, this.run, this.evaluation)), this.imbalance, this.summary),
-      h("section", { class: "list", "aria-label": "Classes", tabindex: "0" }, this.list), this.right);
+    this.element = this.page();
     changes.addEventListener("moved", () => { this.key = null; });
+  }
+
+  page() {
+    const picks = h("div", { class: "picks" }, this.run, this.evaluation);
+    const header = h("header", { class: "toolbar" }, h("div", { class: "line" }, h("h1", {}, "Classes"), picks), this.imbalance, this.summary);
+    const list = h("section", { class: "list", "aria-label": "Classes", tabindex: "0" }, this.list);
+    const line = h("div", { class: "line" }, h("h2", {}, "What is taken for what"), this.which);
+    this.right = h("section", { class: "side", "aria-label": "Confusion" }, line, this.matrix.element, h("h2", {}, "Most frequent errors"), this.pairs);
+    return h("div", { class: "classes" }, header, list, this.right);
   }
 
   go(params) {
@@ -41,7 +48,7 @@ export class Classes {
     this.run.replaceChildren(...state.runs.map((one) => h("option", { value: one.run }, one.name)));
     this.run.value = run ?? "";
     if (!run) {
-      this.summary.textContent = "No run is evaluated yet. After coldframe train and coldframe evaluate, this page shows what is taken for what.";
+      this.summary.textContent = "No run is evaluated yet. After coldframe train and evaluate, this page shows what is taken for what.";
       return this.paintTable(null);
     }
     let data;
@@ -63,8 +70,7 @@ export class Classes {
     this.evaluation.replaceChildren(...data.evaluations.map((name) => h("option", { value: name }, evaluationWords(name))));
     this.evaluation.value = data.evaluation;
     this.evaluation.hidden = data.evaluations.length < 2;
-    const [low, high] = data.interval ?? [];
-    this.summary.textContent = `Of ${pictures(data.rows)}, ${percent(data.accuracy)} are right${isNumber(low) ? ` (95 % interval ${percent(low)} to ${percent(high)})` : ""}; macro F1 ${percent(data.f1)}.`;
+    this.summary.textContent = summary(data);
     this.paintTable(data);
     const groups = data.groups.length ? new Map(data.classes.map((one) => [one.label, one.group])) : null;
     this.matrix.data(data.cells, groups);
@@ -75,8 +81,7 @@ export class Classes {
 
   paintImbalance() {
     const sizes = state.labels.filter(({ label }) => label).map(({ images }) => images);
-    const [largest, smallest] = [Math.max(...sizes), Math.min(...sizes)];
-    this.imbalance.textContent = sizes.length ? `${plural(sizes.length, "class", "classes")}. The largest has ${pictures(largest)}, the smallest ${number(smallest)}: ${number(Math.round(largest / smallest))} to 1.` : "The catalogue has no classes.";
+    this.imbalance.textContent = sizes.length ? imbalance(sizes) : "The catalogue has no classes.";
   }
 
   paintTable(data) {
@@ -88,15 +93,17 @@ export class Classes {
       return { ...figures, label, tested: figures.images, size: size?.images ?? figures.kept ?? 0, kept: size?.kept ?? figures.kept ?? 0 };
     });
     const most = Math.max(1, ...rows.map((row) => row.size));
-    const figure = (key, name, about) => ({ key, name, about, number: true, cell: (row) => (isNumber(row[key]) ? percent(row[key], 0) : "–") });
-    const columns = [
-      { key: "label", name: "class", cell: (row) => h("a", { href: address("#/review", { queue: "all", label: row.label }) }, row.label) },
-      ...(data?.groups.length ? [{ key: "group", name: data.group_by }] : []),
-      { key: "size", name: "pictures", about: "The full bar is every picture, the dark part those that are in", number: true, cell: (row) => bar(row, most) },
-      ...(data ? [{ key: "train", name: "train", about: "Pictures it was trained on", number: true, cell: (row) => (isNumber(row.train) ? number(row.train) : "–") },
-        { key: "tested", name: "tested", about: "Pictures that the figures are of", number: true, cell: (row) => (isNumber(row.tested) ? number(row.tested) : "–") },
-        figure("recall", "recall", "Of its pictures, how many were found"), figure("precision", "precision", "Of those given this label, how many are right"), figure("f1", "F1", "Both in one figure")] : []),
-    ];
+    const column = (key, name, about, say) => ({ key, name, about, number: true, cell: (row) => (isNumber(row[key]) ? say(row[key]) : "–") });
+    const share = (value) => percent(value, 0);
+    const link = (row) => h("a", { href: address("#/review", { queue: "all", label: row.label }) }, row.label);
+    const about = "The full bar is every picture, the dark part those that are in";
+    const size = { key: "size", name: "pictures", number: true, cell: (row) => bar(row, most), about };
+    const columns = [{ key: "label", name: "class", cell: link }, ...(data?.groups.length ? [{ key: "group", name: data.group_by }] : []), size];
+    if (data) {
+      columns.push(column("train", "train", "Pictures it was trained on", number), column("tested", "tested", "Pictures that the figures are of", number),
+        column("recall", "recall", "Of its pictures, how many were found", share),
+        column("precision", "precision", "Of those given this label, how many are right", share), column("f1", "F1", "Both in one figure", share));
+    }
     this.list.replaceChildren(table("Classes", columns, rows, { by: "size" }));
   }
 
@@ -107,7 +114,7 @@ export class Classes {
       if (cell.label === cell.predicted) continue;
       for (const label of [cell.label, cell.predicted]) wrong.set(label, (wrong.get(label) ?? 0) + cell.images);
     }
-    const all = [...data.classes].sort((a, b) => String(a.group ?? "").localeCompare(String(b.group ?? "")) || a.label.localeCompare(b.label)).map((one) => one.label);
+    const all = data.classes.map((one) => one.label);
     const confused = new Set([...wrong].sort((a, b) => b[1] - a[1]).slice(0, MOST_CONFUSED).map(([label]) => label));
     const groupOf = new Map(data.classes.map((one) => [one.label, one.group]));
     this.scopes = [[`all ${number(all.length)} classes`, all]];
@@ -128,40 +135,60 @@ export class Classes {
     return address("#/review", { queue: "cell", run: this.data.run, evaluation: this.data.evaluation, label, predicted });
   }
 
-  /** For each of the largest errors a picture that was mistaken, beside one of what it was taken for. */
+  /** For each of the largest errors a picture that was mistaken, beside a typical one of what it was taken for. */
   async paintPairs() {
     const key = this.key;
     const errors = this.data.cells.filter((cell) => cell.label !== cell.predicted).sort((a, b) => b.images - a.images).slice(0, PAIRS);
     const cards = errors.map((cell) => {
       const [mistaken, typical] = [h("span", { class: "hole" }), h("span", { class: "hole" })];
-      const words = h("span", { class: "words" }, h("strong", {}, cell.label), " taken for ", h("strong", {}, cell.predicted), h("span", { class: "soft" }, ` · ${pictures(cell.images)}`));
-      return { cell, mistaken, typical, element: h("a", { class: "pair", href: this.cell(cell.label, cell.predicted) }, h("span", { class: "two" }, mistaken, typical), words) };
+      const count = h("span", { class: "soft" }, ` · ${pictures(cell.images)}`);
+      const words = h("span", { class: "words" }, h("strong", {}, cell.label), " taken for ", h("strong", {}, cell.predicted), count);
+      const two = h("span", { class: "two" }, mistaken, typical);
+      return { cell, mistaken, typical, element: h("a", { class: "pair", href: this.cell(cell.label, cell.predicted) }, two, words) };
     });
     this.pairs.replaceChildren(...cards.map((card) => card.element));
     if (!cards.length) this.pairs.replaceChildren(h("p", { class: "soft" }, "There is no error among these pictures."));
     for (const { cell, mistaken, typical } of cards) {
       if (this.key !== key) return;
-      await Promise.all([this.fill(mistaken, cell.label, cell.predicted), this.fill(typical, cell.predicted, cell.predicted)]);
+      const { run, evaluation } = this.data;
+      const wrong = { queue: "cell", run, evaluation, label: cell.label, predicted: cell.predicted, count: 1 };
+      await Promise.all([fill(mistaken, "api/list", wrong), fill(typical, "api/typical", { label: cell.predicted })]);
     }
   }
+}
 
-  async fill(hole, label, predicted) {
-    const { run, evaluation } = this.data;
-    let [row] = (await get("api/list", { queue: "cell", run, evaluation, label, predicted, count: 1 }).catch(() => ({ rows: [] }))).rows;
-    if (!row && label === predicted) [row] = (await get("api/list", { queue: "all", label, count: 1 }).catch(() => ({ rows: [] }))).rows;
-    if (row?.content) hole.replaceChildren(h("img", { src: thumb(row), alt: "" }));
-  }
+/** Put the first picture of an answer into its place. */
+async function fill(hole, path, params) {
+  const { rows: [row] } = await get(path, params).catch(() => ({ rows: [] }));
+  if (row?.content) hole.replaceChildren(h("img", { src: thumb(row), alt: "" }));
+}
+
+function summary({ rows, classes, accuracy, interval, f1 }) {
+  const tested = plural(classes.filter(({ images }) => images).length, "class", "classes");
+  const between = interval ? ` (95 % interval ${percent(interval[0])} to ${percent(interval[1])})` : "";
+  return `Of ${pictures(rows)} of ${tested} that it was tested on, ${percent(accuracy)} are right${between}; macro F1 ${percent(f1)}.`;
+}
+
+function imbalance(sizes) {
+  const [largest, smallest] = [Math.max(...sizes), Math.min(...sizes)];
+  const times = number(Math.round(largest / smallest));
+  return `${plural(sizes.length, "class", "classes")}. The largest has ${pictures(largest)}, the smallest ${number(smallest)}: ${times} to 1.`;
 }
 
 function bar({ size, kept }, most) {
   const full = h("span", { class: "full" }, h("span", { class: "part" }));
   full.style.width = `${(100 * size) / most}%`;
   full.firstChild.style.width = size ? `${(100 * kept) / size}%` : "0";
-  return h("span", { class: "bar", title: `${number(kept)} of ${pictures(size)} are in` }, h("span", { class: "track", "aria-hidden": "true" }, full), h("span", {}, number(size)));
+  const track = h("span", { class: "track", "aria-hidden": "true" }, full);
+  return h("span", { class: "bar", title: `${number(kept)} of ${pictures(size)} are in` }, track, h("span", {}, number(size)));
 }
 
 /** The name of an evaluation in words. */
 function evaluationWords(name) {
   const [kind, what] = name.split(":");
-  return { plain: "every class allowed", masked: `only classes of the same ${what}`, plan: `on the plan ${what}`, export: `as exported: ${what}`, folds: `out of fold, ${what} folds` }[kind] ?? name;
+  const words = {
+    plain: "every class allowed", masked: `only classes of the same ${what}`, plan: `on the plan ${what}`,
+    export: `as exported: ${what}`, folds: `out of fold, ${what} folds`,
+  };
+  return words[kind] ?? name;
 }

@@ -19,7 +19,8 @@ export class Cloud {
     this.only = null;
     this.marked = null;
     this.lassoing = false;
-    this.canvas = h("canvas", { tabindex: "0", role: "application", "aria-roledescription": "map", "aria-label": "Map of all pictures: arrow keys move it, plus and minus zoom, L starts a lasso" });
+    const told = "Map of all pictures: arrow keys move it, plus and minus zoom, L starts a lasso";
+    this.canvas = h("canvas", { tabindex: "0", role: "application", "aria-roledescription": "map", "aria-label": told });
     this.over = h("canvas", { class: "over", "aria-hidden": "true" });
     this.element = h("div", { class: "cloud" }, this.canvas, this.over);
     this.listen();
@@ -28,7 +29,11 @@ export class Cloud {
 
   listen() {
     const { canvas } = this;
-    canvas.addEventListener("wheel", (event) => { event.preventDefault(); this.zoom(Math.exp(-event.deltaY / 400), event.offsetX, event.offsetY); }, { passive: false });
+    const wheel = (event) => {
+      event.preventDefault();
+      this.zoom(Math.exp(-event.deltaY / 400), event.offsetX, event.offsetY);
+    };
+    canvas.addEventListener("wheel", wheel, { passive: false });
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.moved(event));
     canvas.addEventListener("pointerup", (event) => this.up(event));
@@ -110,7 +115,8 @@ export class Cloud {
   rampColour(share) {
     const at = share * (RAMP.length - 1);
     const from = Math.min(RAMP.length - 2, Math.floor(at));
-    const mix = (start) => Math.round(parseInt(RAMP[from].slice(start, start + 2), 16) * (1 - at + from) + parseInt(RAMP[from + 1].slice(start, start + 2), 16) * (at - from));
+    const part = (colour, start) => parseInt(colour.slice(start, start + 2), 16);
+    const mix = (start) => Math.round(part(RAMP[from], start) * (1 - at + from) + part(RAMP[from + 1], start) * (at - from));
     return `#${[1, 3, 5].map((start) => mix(start).toString(16).padStart(2, "0")).join("")}`;
   }
 

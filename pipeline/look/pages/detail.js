@@ -16,8 +16,9 @@ function explain(row, where) {
   if (known && performance.now() - known.at < FRESH) return known.answer;
   const { queue, predicted } = where;
   const answer = get("api/image", { id: row.id, queue, predicted });
-  kept.set(key, { answer, at: performance.now() });
-  answer.then((value) => { kept.get(key) && (kept.get(key).value = value); }, () => kept.delete(key));
+  const mine = { answer, at: performance.now() };
+  kept.set(key, mine);
+  answer.then((value) => { mine.value = value; }, () => kept.get(key) === mine && kept.delete(key));
   if (kept.size > 60) kept.delete(kept.keys().next().value);
   return answer;
 }
@@ -31,8 +32,15 @@ export function prepare(row, where) {
   image.src = picture(row);
 }
 
-/** Forget what was explained: a replay has changed it. */
-export const forget = () => kept.clear();
+/** Forget what was explained: of these images and their copies, or of all where the whole store has changed. */
+export function forget(rows = null) {
+  if (!rows) return kept.clear();
+  const [ids, contents] = [new Set(rows.map((row) => row.id)), new Set(rows.map((row) => row.content))];
+  for (const [key, known] of kept) {
+    if (ids.has(JSON.parse(key)[0]) || contents.has(known.value?.row.content)) kept.delete(key);
+  }
+  return undefined;
+}
 
 export class Detail {
   /** `peek(row)` is called when one of the small pictures is chosen. */
@@ -77,7 +85,7 @@ export class Detail {
   }
 
   wait(row) {
-    this.headline.textContent = row.content === null ? "This file gave no picture." : row.note || row.label || "";
+    this.headline.textContent = row.content === null ? "This file gave no picture." : sentence(row.note || row.label || "");
     this.more.classList.add("old");
     this.more.setAttribute("aria-busy", "true");
     clearTimeout(this.timer);
@@ -86,15 +94,30 @@ export class Detail {
   }
 
   async fetch(row) {
+    const answered = explain(row, this.where);
+    this.answered = answered;
     try {
-      const answer = await explain(row, this.where);
-      if (this.row?.id === row.id) this.paint(answer);
+      const answer = await answered;
+      if (this.answered === answered && this.row?.id === row.id) this.paint(answer);
     } catch (error) {
-      if (this.row?.id !== row.id) return;
+      if (this.answered !== answered || this.row?.id !== row.id) return;
       this.missing = true;
       this.more.classList.remove("old");
       this.more.replaceChildren(h("p", { class: "problem" }, error.message));
     }
+  }
+
+  /** Verdicts are saved: what was said of these images, and of what is shown, is said anew. */
+  judged(rows) {
+    forget(rows);
+    if (this.row?.content && rows.some((row) => row.id === this.row.id || row.content === this.row.content)) this.fetch(this.row);
+  }
+
+  /** The store has changed: explain the picture anew if it is not as it was explained. */
+  followed() {
+    forget();
+    const [row, told] = [this.row, this.told];
+    if (row?.content && told?.id === row.id && ["verdict", "label", "split", "rule"].some((name) => row[name] !== told[name])) this.fetch(row);
   }
 
   /** Fetch again what did not come. */
@@ -146,6 +169,7 @@ export class Detail {
   paint(answer) {
     if (this.row.id !== answer.row.id) return;
     const { row } = answer;
+    this.told = row;
     this.missing = false;
     this.headline.textContent = answer.headline;
     this.more.classList.remove("old");
@@ -155,23 +179,26 @@ export class Detail {
     if (answer.typical?.length) compare.append(this.strip(`Typical ${row.label}`, answer.typical, 6));
     const nearest = answer.nearest?.length ? this.strip("Nearest to it", answer.nearest, 12, true) : null;
     const facts = [["path", answer.path], ["id", row.id], ...answer.facts.filter(([name]) => name !== "path")];
-    this.more.replaceChildren(list(answer.story, "story"), compare, ...(nearest ? [nearest] : []),
-      h("details", { class: "facts", open: true }, h("summary", {}, "What the catalogue says"), h("dl", {},
-        facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value ?? "–"))]))),
-      h("details", { class: "facts" }, h("summary", {}, "All that coldframe knows of it"), list(answer.details, "told")));
+    const told = h("details", { class: "facts", open: true }, h("summary", {}, "The file, and what the catalogue says of it"), definitions(facts));
+    const all = h("details", { class: "facts" }, h("summary", {}, "All that coldframe knows of it"), list(answer.details, "told"));
+    this.more.replaceChildren(list(answer.story, "story"), compare, ...(nearest ? [nearest] : []), told, all);
   }
 
   paintFailure(row) {
     this.more.classList.remove("old");
     this.more.removeAttribute("aria-busy");
-    this.more.replaceChildren(h("ul", { class: "story" }, h("li", {}, row.note ?? "")), h("dl", {}, h("dt", {}, "path"), h("dd", {}, row.path ?? ""), h("dt", {}, "id"), h("dd", {}, row.id)));
+    this.more.replaceChildren(h("ul", { class: "story" }, h("li", {}, row.note ?? "")), definitions([["path", row.path ?? ""], ["id", row.id]]));
   }
 
   strip(title, rows, most, named = false) {
-    const one = (row) => h("button", { type: "button", class: "small", title: `${row.label ?? "no class"}${stateOf(row) ? `, ${stateOf(row)}` : ""}`, onclick: () => this.peek(row) },
-      h("img", { src: thumb(row), alt: named ? "" : row.label ?? "no class", decoding: "async" }),
-      named ? h("span", { class: row.label === this.row.label ? "same" : "other" }, row.label ?? "no class") : null);
-    return h("section", { class: "strip" }, h("h3", {}, title), h("div", { class: "thumbs" }, rows.slice(0, most).map(one)));
+    const one = (row) => {
+      const label = row.label ?? "no class";
+      const title = [label, stateOf(row)].filter(Boolean).join(", ");
+      return h("button", { type: "button", class: "small", title, onclick: () => this.peek(row) },
+        h("img", { src: thumb(row), alt: named ? "" : label, decoding: "async" }),
+        named ? h("span", { class: row.label === this.row.label ? "same" : "other" }, label) : null);
+    };
+    return h("section", { class: `strip${named ? " named" : ""}` }, h("h3", {}, title), h("div", { class: "thumbs" }, rows.slice(0, most).map(one)));
   }
 
   /** Say how many pictures the next key acts on. */
@@ -184,6 +211,11 @@ export class Detail {
 }
 
 const list = (lines, name) => h("ul", { class: name }, lines.map((text) => h("li", {}, text)));
+const sentence = (words) => words && words[0].toUpperCase() + words.slice(1);
+
+function definitions(facts) {
+  return h("dl", {}, facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value ?? "–"))]));
+}
 
 const WORDS = { keep: "Keep", drop: "Drop", relabel: "Relabel", unset: "Unset" };
 

@@ -34,7 +34,7 @@ export class Grid {
     this.element = h("div", {
       class: "grid", role: "listbox", tabindex: "0", "aria-label": name, "aria-multiselectable": "true",
     }, this.layer);
-    this.empty = h("p", { class: "empty", hidden: true });
+    this.empty = h("div", { class: "empty", hidden: true });
     this.box = h("div", { class: "gridbox" }, this.element, this.empty);
     this.element.addEventListener("scroll", () => this.schedule(), { passive: true });
     this.element.addEventListener("click", (event) => this.clicked(event));
@@ -145,8 +145,8 @@ export class Grid {
 
   make() {
     const image = h("img", { alt: "", decoding: "async", draggable: "false" });
-    image.addEventListener("load", () => image.classList.remove("loading"));
-    image.addEventListener("error", () => image.classList.add("broken"));
+    image.addEventListener("load", () => { image.classList.remove("loading"); image.alt = ""; });
+    image.addEventListener("error", () => { image.classList.remove("loading"); image.alt = "can no longer be read"; });
     const badge = h("span", { class: "badge" });
     const caption = this.captions ? h("span", { class: "caption" }) : null;
     const note = this.captions ? h("span", { class: "note" }) : null;
@@ -179,7 +179,7 @@ export class Grid {
   paint(tile, content) {
     if (tile.content === content) return;
     tile.content = content;
-    tile.image.classList.remove("broken");
+    tile.image.alt = "";
     if (content === null) {
       tile.image.removeAttribute("src");
       return;
@@ -198,6 +198,7 @@ export class Grid {
     if (row.stack !== undefined && row.stack !== null) {
       names.push(row.stack % 2 ? "odd" : "even");
       if (this.list.row(place - 1)?.stack === row.stack) names.push("joined");
+      if (this.list.row(place + 1)?.stack === row.stack) names.push("joins");
     }
     return names.join(" ");
   }
@@ -276,7 +277,8 @@ function second(row) {
   if (row.given) return `was ${row.given}`;
   if (typeof row.similarity === "number") return `similarity ${row.similarity.toFixed(2)}`;
   const note = row.note ?? "";
-  if (row.suggested && row.suggested !== row.label && (!note || note.includes(row.suggested))) return `${row.suggested}?`;
+  const isOfRun = note.includes("taken for");
+  if (!isOfRun && row.suggested && row.suggested !== row.label && (!note || note.includes(row.suggested))) return `${row.suggested}?`;
   return note;
 }
 

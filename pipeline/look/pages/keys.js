@@ -15,8 +15,10 @@ export function listen(map) {
 
 function nameOf(event) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  const shift = event.shiftKey && event.key.length > 1 ? "Shift+" : "";
-  return (event.ctrlKey || event.metaKey ? "Ctrl+" : "") + shift + key;
+  const control = event.ctrlKey || event.metaKey;
+  // Shift is part of a sign such as "?"; with Control it makes another key, as Ctrl+Shift+Z is not Ctrl+Z.
+  const shift = event.shiftKey && (control || event.key.length > 1) ? "Shift+" : "";
+  return (control ? "Ctrl+" : "") + shift + key;
 }
 
 const typing = (target) => target.closest?.("input:not([type=range]), textarea, select, [contenteditable]");
@@ -53,6 +55,7 @@ const KEYS = [
   ["N", "to the next that is not judged"],
   ["/", "find in this list"],
   ["Escape", "back: close, or select one picture only"],
+  ["L, 0, + and −", "on the map: lasso, whole map, nearer and farther"],
   ["1 to 6", "Review, Map, Classes, Runs, Ask, History"],
   ["Ctrl + Enter", "in Ask: run the query"],
 ];

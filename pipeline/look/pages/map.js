@@ -11,34 +11,70 @@ import { changes, state } from "./state.js";
 
 const METHODS = { tsne: "neighbours together (t-SNE)", pca: "widest spread (PCA)" };
 const COLOURS = { label: "class", split: "split", rule: "what takes it out", doubt: "doubt of its label" };
+const ABOUT = "Each point is a picture. Pictures that look alike to the network lie near each other; distances across the map mean little.";
 const AGAIN = 700;
 const LEGEND = 12;
 
 export class MapPage {
   constructor() {
-    const select = (name, options) => h("select", { "aria-label": name, onchange: () => this.picked() }, Object.entries(options).map(([value, words]) => h("option", { value }, words)));
-    this.set = h("select", { "aria-label": "Features", onchange: () => this.picked() });
-    this.method = select("Arranged by", METHODS);
-    this.colour = h("select", { "aria-label": "Colour by", onchange: () => this.paintColours() }, Object.entries(COLOURS).map(([value, words]) => h("option", { value }, `colour: ${words}`)));
-    this.cloud = new Cloud({ lasso: (places) => this.hold(places), hover: (place, x, y) => this.tip(place, x, y), open: (place) => this.hold([place]) });
-    this.mode = h("button", { type: "button", "aria-pressed": "false", "aria-keyshortcuts": "L", onclick: () => this.lasso(!this.cloud.lassoing) }, h("kbd", { "aria-hidden": "true" }, "L"), " Lasso");
-    const zoom = (name, words, factor) => h("button", { type: "button", "aria-label": words, onclick: () => this.cloud.zoom(factor) }, name);
-    const inView = h("button", { type: "button", onclick: () => this.hold(this.cloud.inView()) }, "Take all in view");
-    this.tools = h("div", { class: "tools" }, this.mode, zoom("+", "Nearer", 1.5), zoom("−", "Farther", 1 / 1.5), h("button", { type: "button", onclick: () => this.cloud.home() }, "Whole map"), inView);
+    this.makeChoices();
+    this.cloud = new Cloud({
+      lasso: (places) => this.hold(places),
+      hover: (place, x, y) => this.tip(place, x, y),
+      open: (place) => this.hold([place]),
+    });
+    this.makeTools();
     this.wait = h("div", { class: "making", hidden: true });
     this.legend = h("div", { class: "legend", role: "group", "aria-label": "Legend" });
     this.hint = h("p", { class: "tip", hidden: true });
+    this.makeSide();
+    this.element = this.page();
+    changes.addEventListener("moved", () => { this.old = true; });
+    verdicts.addEventListener("rows", (event) => this.judged(event.detail));
+    this.keys = this.keyMap();
+  }
+
+  makeChoices() {
+    const options = (words, say = (word) => word) => Object.entries(words).map(([value, word]) => h("option", { value }, say(word)));
+    this.set = h("select", { "aria-label": "Features", onchange: () => this.picked() });
+    this.method = h("select", { "aria-label": "Arranged by", onchange: () => this.picked() }, options(METHODS));
+    this.colour = h("select", { "aria-label": "Colour by", onchange: () => this.paintColours() }, options(COLOURS, (word) => `colour: ${word}`));
+  }
+
+  makeTools() {
+    const lasso = () => this.lasso(!this.cloud.lassoing);
+    const zoom = (name, words, factor) => h("button", { type: "button", "aria-label": words, onclick: () => this.cloud.zoom(factor) }, name);
+    const plain = (words, act) => h("button", { type: "button", onclick: act }, words);
+    const letter = h("kbd", { "aria-hidden": "true" }, "L");
+    this.mode = h("button", { type: "button", "aria-pressed": "false", "aria-keyshortcuts": "L", onclick: lasso }, letter, " Lasso");
+    this.tools = h("div", { class: "tools" }, this.mode, zoom("+", "Nearer", 1.5), zoom("−", "Farther", 1 / 1.5),
+      plain("Whole map", () => this.cloud.home()), plain("Take all in view", () => this.hold(this.cloud.inView())));
+  }
+
+  makeSide() {
     this.held = h("p", { class: "count" });
     this.grid = new Grid({ name: "Pictures of the lasso", open: (row, place) => this.review(place) });
     this.grid.size = 120;
-    this.side = h("section", { class: "held", "aria-label": "What the lasso holds", hidden: true }, h("div", { class: "line" }, this.held,
-      h("div", { class: "picks" }, h("button", { type: "button", class: "primary", onclick: () => this.review() }, "Judge these"), h("button", { type: "button", onclick: () => this.hold([]) }, "Close"))), this.grid.box);
-    this.element = h("div", { class: "mappage" }, h("header", { class: "toolbar" }, h("div", { class: "line" }, h("h1", {}, "Map"), h("div", { class: "picks" }, this.set, this.method, this.colour)),
-      h("p", { class: "about" }, "Each point is a picture. Pictures that look alike to the network lie near each other; distances across the map mean little.")),
-      h("div", { class: "stage" }, this.cloud.element, this.tools, this.legend, this.hint, this.wait), this.side);
-    changes.addEventListener("moved", () => { this.old = true; });
-    verdicts.addEventListener("rows", (event) => this.judged(event.detail));
-    this.keys = { l: () => this.lasso(!this.cloud.lassoing), "+": () => this.cloud.zoom(1.5), "-": () => this.cloud.zoom(1 / 1.5), "=": () => this.cloud.zoom(1.5), 0: () => this.cloud.home(), Escape: () => (this.cloud.lassoing ? this.lasso(false) : this.hold([])), other: (event, name) => this.move(name) };
+    const judge = h("button", { type: "button", class: "primary", onclick: () => this.review() }, "Judge these");
+    const close = h("button", { type: "button", onclick: () => this.hold([]) }, "Close");
+    const line = h("div", { class: "line" }, this.held, h("div", { class: "picks" }, judge, close));
+    this.side = h("section", { class: "held", "aria-label": "What the lasso holds", hidden: true }, line, this.grid.box);
+  }
+
+  page() {
+    const picks = h("div", { class: "picks" }, this.set, this.method, this.colour);
+    const header = h("header", { class: "toolbar" }, h("div", { class: "line" }, h("h1", {}, "Map"), picks), h("p", { class: "about" }, ABOUT));
+    const stage = h("div", { class: "stage" }, this.cloud.element, this.tools, this.legend, this.hint, this.wait);
+    return h("div", { class: "mappage" }, header, stage, this.side);
+  }
+
+  keyMap() {
+    return {
+      l: () => this.lasso(!this.cloud.lassoing),
+      "+": () => this.cloud.zoom(1.5), "=": () => this.cloud.zoom(1.5), "-": () => this.cloud.zoom(1 / 1.5), 0: () => this.cloud.home(),
+      Escape: () => (this.cloud.lassoing ? this.lasso(false) : this.hold([])),
+      other: (event, name) => this.move(name),
+    };
   }
 
   async enter(params) {
@@ -47,8 +83,11 @@ export class MapPage {
       this.wait.replaceChildren(h("p", {}, "There are no features yet. After coldframe embed, this page shows a map."));
       return;
     }
-    if (!this.set.options.length) this.set.replaceChildren(...state.feature_sets.map((set) => h("option", { value: set }, `features: ${set}`)));
-    this.set.value = state.feature_sets.includes(params.set) ? params.set : this.set.value || state.feature_sets[0];
+    if (!this.set.options.length) {
+      this.set.replaceChildren(...state.feature_sets.map((set) => h("option", { value: set }, `features: ${set}`)));
+      this.set.value = state.preferred_set;
+    }
+    this.set.value = state.feature_sets.includes(params.set) ? params.set : this.set.value || state.preferred_set;
     this.method.value = params.method in METHODS ? params.method : this.method.value;
     if (params.colour in COLOURS) this.colour.value = params.colour;
     this.cloud.resize();
@@ -109,9 +148,9 @@ export class MapPage {
 
   making({ stage, seconds }) {
     this.wait.hidden = false;
-    const bar = h("progress", { "aria-label": "The map is being made" });
     const so = `${stage || "it begins"}, ${seconds} s so far`;
-    this.wait.replaceChildren(h("p", {}, `The map is being made: ${so}. It is kept, so this happens once.`), bar);
+    const words = h("p", {}, `The map is being made: ${so}. It is kept, so this happens once.`);
+    this.wait.replaceChildren(words, h("progress", { "aria-label": "The map is being made" }));
   }
 
   paintColours() {
@@ -137,14 +176,18 @@ export class MapPage {
     const one = (index, name, count) => {
       const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
       swatch.style.background = this.colours(index);
-      return h("button", { type: "button", "aria-pressed": "false", onclick: (event) => this.highlight(index, event.currentTarget) }, swatch, h("span", {}, name), h("span", { class: "soft" }, number(count)));
+      const highlight = (event) => this.highlight(index, event.currentTarget);
+      const words = [h("span", {}, name), h("span", { class: "soft" }, number(count))];
+      return h("button", { type: "button", "aria-pressed": "false", onclick: highlight }, swatch, words);
     };
     const rest = order.slice(LEGEND);
     const items = shown.map((index) => one(index, names[index], counts[index]));
     if (counts[names.length]) items.push(one(-1, none, counts[names.length]));
     if (rest.length) {
-      const more = h("select", { "aria-label": "Show one of the other classes", onchange: () => this.highlight(more.value === "" ? null : Number(more.value), null) },
-        h("option", { value: "" }, `${number(rest.length)} others…`), rest.map((index) => h("option", { value: String(index) }, `${names[index]} (${number(counts[index])})`)));
+      const option = (index) => h("option", { value: String(index) }, `${names[index]} (${number(counts[index])})`);
+      const highlight = () => this.highlight(more.value === "" ? null : Number(more.value), null);
+      const more = h("select", { "aria-label": "Show one of the other classes", onchange: highlight },
+        h("option", { value: "" }, `${number(rest.length)} others…`), rest.map(option));
       items.push(more);
     }
     this.legend.replaceChildren(...items);
@@ -160,8 +203,10 @@ export class MapPage {
   paintRamp(values) {
     const known = values.filter((value) => value !== null);
     const strip = h("span", { class: "ramp", "aria-hidden": "true" });
-    strip.style.background = `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map((share) => this.cloud.rampColour(share)).join(", ")})`;
-    this.legend.replaceChildren(...(known.length ? [h("p", {}, "trusted"), strip, h("p", {}, "doubted")] : [h("p", {}, "No doubts are known: coldframe score label-doubt finds them.")]));
+    const colours = [0, 0.25, 0.5, 0.75, 1].map((share) => this.cloud.rampColour(share));
+    strip.style.background = `linear-gradient(90deg, ${colours.join(", ")})`;
+    const none = h("p", {}, "No doubts are known: coldframe score label-doubt finds them.");
+    this.legend.replaceChildren(...(known.length ? [h("p", {}, "trusted"), strip, h("p", {}, "doubted")] : [none]));
   }
 
   lasso(on) {
@@ -187,9 +232,7 @@ export class MapPage {
 
   /** Show what a lasso holds. */
   hold(places) {
-    const { facts } = this;
-    this.rows = places.map((place) => ({ id: facts.ids[place], content: facts.contents[place], label: facts.labels[facts.label[place]] ?? null, given: null, suggested: null,
-      split: facts.splits[facts.split[place]] ?? null, rule: facts.rules[facts.rule[place]] ?? null, verdict: facts.verdicts[facts.verdict[place]] ?? null, note: "" }));
+    this.rows = places.map((place) => this.row(place));
     this.side.hidden = !places.length;
     this.element.classList.toggle("holding", places.length > 0);
     this.cloud.resize();
@@ -201,6 +244,17 @@ export class MapPage {
     this.grid.show(new GivenList(this.rows, ""), 0);
   }
 
+  /** A point as a row of a list. */
+  row(place) {
+    const { facts } = this;
+    const named = (names, index) => names[index] ?? null;
+    const [split, rule] = [named(facts.splits, facts.split[place]), named(facts.rules, facts.rule[place])];
+    const note = rule ? `out by ${rule}` : split ? `in ${split}` : "";
+    const label = named(facts.labels, facts.label[place]);
+    const verdict = named(facts.verdicts, facts.verdict[place]);
+    return { id: facts.ids[place], content: facts.contents[place], label, given: null, suggested: null, split, rule, verdict, note };
+  }
+
   review(at = 0) {
     location.hash = handOver(this.rows, `${pictures(this.rows.length)} from the map`, at);
   }
@@ -208,11 +262,11 @@ export class MapPage {
   tip(place, x, y) {
     this.hint.hidden = place === null;
     if (place === null) return;
-    const { facts } = this;
     if (this.tipped !== place) {
       this.tipped = place;
-      const words = [facts.labels[facts.label[place]] ?? "no class", facts.splits[facts.split[place]], facts.rules[facts.rule[place]] && `out: ${facts.rules[facts.rule[place]]}`];
-      this.hint.replaceChildren(h("img", { src: thumb({ content: facts.contents[place] }), alt: "" }), h("span", {}, words.filter(Boolean).join(", ")));
+      const row = this.row(place);
+      const words = [row.label ?? "no class", row.split, row.rule && `out: ${row.rule}`];
+      this.hint.replaceChildren(h("img", { src: thumb(row), alt: "" }), h("span", {}, words.filter(Boolean).join(", ")));
     }
     const box = this.cloud.element.parentElement.getBoundingClientRect();
     this.hint.style.transform = `translate(${Math.min(x + 14, box.width - 190)}px, ${Math.min(y + 14, box.height - 190)}px)`;

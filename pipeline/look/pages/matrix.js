@@ -2,10 +2,11 @@
 
 import { h, number } from "./dom.js";
 
-const LABELS = 128;
+const LABELS = 128; // of the longest names
 const OVERHANG = 48; // of the name over the last column, which leans to the right
 const SMALLEST_LABELLED = 11;
-const SMALLEST_NUMBERED = 20;
+const SMALLEST_NUMBERED = 14;
+const DIGITS = { large: "12px system-ui, sans-serif", small: "9.5px system-ui, sans-serif", from: 22 };
 const LARGEST = 34;
 const CLOSE = 24;
 
@@ -13,7 +14,8 @@ export class Matrix {
   /** `open(label, predicted)` is called for the cell that a person chooses. */
   constructor({ open }) {
     this.open = open;
-    this.canvas = h("canvas", { tabindex: "0", role: "application", "aria-roledescription": "confusion matrix", "aria-label": "Confusion matrix: arrow keys move from cell to cell, Enter opens its pictures" });
+    const told = "Confusion matrix: arrow keys move from cell to cell, Enter opens its pictures";
+    this.canvas = h("canvas", { tabindex: "0", role: "application", "aria-roledescription": "confusion matrix", "aria-label": told });
     this.words = h("p", { class: "readout", role: "status", "aria-live": "polite" });
     this.whole = h("button", { type: "button", hidden: true, onclick: () => this.show(this.order) }, "← All of them");
     this.element = h("div", { class: "matrix" }, h("div", { class: "line" }, this.words, this.whole), this.canvas);
@@ -53,26 +55,35 @@ export class Matrix {
     const width = this.element.clientWidth;
     if (!width || !this.rows) return;
     const across = Math.max(this.columns.length, 1);
-    const roomy = Math.floor((width - LABELS - OVERHANG) / across) >= SMALLEST_LABELLED;
-    this.left = roomy ? LABELS : this.groups ? 96 : 8;
-    this.top = roomy ? LABELS - 24 : this.groups ? 22 : 8;
+    const names = this.longest();
+    const roomy = Math.floor((width - names - OVERHANG) / across) >= SMALLEST_LABELLED;
+    this.left = roomy ? names : this.groups ? 96 : 8;
+    this.top = roomy ? Math.round(0.87 * (names - 14)) + 14 : this.groups ? 22 : 8;
     const right = roomy ? OVERHANG : 2;
     const cell = Math.max(2, Math.min(LARGEST, (width - this.left - right) / across));
     this.cell = cell >= SMALLEST_LABELLED ? Math.floor(cell) : cell;
     const size = [this.left + this.cell * across + right, this.top + this.cell * this.rows.length + 2];
+    const pen = this.canvas.getContext("2d");
     const sharp = devicePixelRatio || 1;
     [this.canvas.width, this.canvas.height] = size.map((pixels) => Math.round(pixels * sharp));
     [this.canvas.style.width, this.canvas.style.height] = size.map((pixels) => `${pixels}px`);
-    const pen = this.canvas.getContext("2d");
     pen.scale(sharp, sharp);
     const style = getComputedStyle(document.documentElement);
-    this.ink = Object.fromEntries(["ink", "soft", "line", "accent", "well", "panel", "strong"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
-    pen.font = "12px system-ui, sans-serif";
+    const colours = ["ink", "soft", "line", "accent", "well", "panel", "strong"];
+    this.ink = Object.fromEntries(colours.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+    pen.font = DIGITS.large;
     this.drawGround(pen);
     this.drawCells(pen);
     if (roomy) this.drawLabels(pen);
     else this.drawGroups(pen);
     this.drawCursor(pen);
+  }
+
+  /** The room that the names of the rows take. */
+  longest() {
+    const pen = this.canvas.getContext("2d");
+    pen.font = DIGITS.large;
+    return Math.min(LABELS, 14 + Math.max(48, ...this.rows.map((label) => pen.measureText(label).width)));
   }
 
   drawGround(pen) {
@@ -84,8 +95,10 @@ export class Matrix {
     if (cell < SMALLEST_LABELLED) return;
     pen.globalAlpha = 0.6;
     pen.beginPath();
-    for (let row = 1; row < this.rows.length; row++) { pen.moveTo(left, top + row * cell - 0.5); pen.lineTo(left + cell * this.columns.length, top + row * cell - 0.5); }
-    for (let column = 1; column < this.columns.length; column++) { pen.moveTo(left + column * cell - 0.5, top); pen.lineTo(left + column * cell - 0.5, top + cell * this.rows.length); }
+    const [right, bottom] = [left + cell * this.columns.length, top + cell * this.rows.length];
+    const line = (x1, y1, x2, y2) => { pen.moveTo(x1, y1); pen.lineTo(x2, y2); };
+    for (let row = 1; row < this.rows.length; row++) line(left, top + row * cell - 0.5, right, top + row * cell - 0.5);
+    for (let column = 1; column < this.columns.length; column++) line(left + column * cell - 0.5, top, left + column * cell - 0.5, bottom);
     pen.stroke();
     pen.globalAlpha = 1;
   }
@@ -95,6 +108,7 @@ export class Matrix {
     const gap = cell > 6 ? 1 : 0;
     pen.textAlign = "center";
     pen.textBaseline = "middle";
+    pen.font = cell < DIGITS.from ? DIGITS.small : DIGITS.large;
     this.rows.forEach((label, row) => {
       this.columns.forEach((predicted, column) => {
         const count = this.count(label, predicted);
@@ -106,11 +120,12 @@ export class Matrix {
         const [x, y] = [Math.round(column * cell), Math.round(row * cell)];
         pen.fillRect(left + x, top + y, Math.round((column + 1) * cell) - x - gap, Math.round((row + 1) * cell) - y - gap);
         pen.globalAlpha = 1;
-        if (cell < SMALLEST_NUMBERED) return;
+        if (cell < SMALLEST_NUMBERED || pen.measureText(number(count)).width > cell - 1) return;
         pen.fillStyle = label === predicted || share < 0.5 ? this.ink.ink : this.ink.panel;
         pen.fillText(number(count), left + column * cell + cell / 2, top + row * cell + cell / 2 + 0.5);
       });
     });
+    pen.font = DIGITS.large;
   }
 
   drawLabels(pen) {
@@ -123,7 +138,7 @@ export class Matrix {
       pen.save();
       pen.translate(left + column * cell + cell / 2, top - 6);
       pen.rotate(-Math.PI / 3);
-      pen.fillText(short(pen, label, top * 1.05), 0, 0);
+      pen.fillText(short(pen, label, (top - 10) * 1.15), 0, 0);
       pen.restore();
     });
   }
@@ -179,13 +194,15 @@ export class Matrix {
 
   read(at) {
     if (!at) {
-      this.words.textContent = this.cell < SMALLEST_LABELLED ? "Each row is a class, each column what it was taken for. Click to go closer." : "Each row is a class, each column what it was taken for. Click a cell for its pictures.";
+      const click = this.cell < SMALLEST_LABELLED ? "Click to go closer." : "Click a cell for its pictures.";
+      this.words.textContent = `Each row is a class, each column what it was taken for. ${click}`;
       return;
     }
     const [label, predicted] = [this.rows[at[0]], this.columns[at[1]]];
     const count = this.count(label, predicted);
     const of = number(this.sums.get(label) ?? 0);
-    this.words.textContent = label === predicted ? `${label}: ${number(count)} of ${of} found right` : `${label}: ${number(count)} of ${of} taken for ${predicted}`;
+    const what = label === predicted ? "found right" : `taken for ${predicted}`;
+    this.words.textContent = `${label}: ${number(count)} of ${of} ${what}`;
   }
 
   clicked(event) {

@@ -24,7 +24,17 @@ const FILTERS = {
   text: (text) => `“${text}” in id, path or class`, verdict: (verdict) => verdictWord(verdict === "none" ? null : verdict),
 };
 
+const FILTERED = ["label", "text", "verdict", "split", "rule"]; // of all filters, those that "Clear filters" takes away
+
+const ALWAYS = ["all", "judged", "cell", "compare"];
+
 let given = null;
+
+/** Whether there is such a list: another plan has other queues. */
+function isThere(queue) {
+  if (queue === "given") return given !== null;
+  return ALWAYS.includes(queue) || state.queues.some(({ key }) => key === queue);
+}
 
 /** Have rows that another page found ready to be judged, and say where. */
 export function handOver(rows, title, at = 0) {
@@ -52,7 +62,7 @@ export class Review {
     changes.addEventListener("state", () => this.paint());
     changes.addEventListener("moved", () => this.followed());
     verdicts.addEventListener("rows", (event) => this.patched(event.detail));
-    verdicts.addEventListener("saved", (event) => this.undone(event.detail));
+    verdicts.addEventListener("saved", (event) => this.saved(event.detail));
     connection.addEventListener("here", () => this.again());
     this.keys = this.keyMap();
   }
@@ -63,8 +73,13 @@ export class Review {
 
   /** The store has changed: read again what is shown, or all of it when this page is shown next. */
   followed() {
-    if (this.element.isConnected) this.list?.again(this.grid.first ?? 0, this.grid.end ?? 0);
-    else this.key = null;
+    if (!this.element.isConnected) {
+      forget();
+      this.key = null;
+      return;
+    }
+    const read = this.list?.again(this.grid.first ?? 0, this.grid.end ?? 0);
+    Promise.resolve(read).then(() => this.detail.followed());
   }
 
   /** The server is back: fetch what did not come. */
@@ -97,7 +112,7 @@ export class Review {
     const first = state.queues[0]?.key ?? "all";
     const wanted = { queue: first };
     for (const name of NARROWING) if (params[name]) wanted[name] = params[name];
-    if (wanted.queue === "given" && !given) wanted.queue = first;
+    if (!isThere(wanted.queue)) wanted.queue = first;
     const key = JSON.stringify(wanted);
     this.params = wanted;
     this.where = { queue: wanted.queue, predicted: wanted.queue === "cell" ? wanted.predicted : "" };
@@ -153,7 +168,8 @@ export class Review {
     if (queue === "cell") return label === predicted ? `${label}, found right` : `${label}, taken for ${predicted}`;
     if (queue === "compare") {
       const [a, b] = [this.params.a, this.params.b].map((run) => state.runs.find((one) => one.run === run)?.name ?? "a run");
-      return { only_a: `Right in ${a}, wrong in ${b}`, only_b: `Right in ${b}, wrong in ${a}`, neither: `Wrong in ${a} and in ${b}` }[which] ?? "Two runs";
+      const words = { only_a: `Right in ${a}, wrong in ${b}`, only_b: `Right in ${b}, wrong in ${a}`, neither: `Wrong in ${a} and in ${b}` };
+      return words[which] ?? "Two runs";
     }
     return this.queue()?.title ?? "Review";
   }
@@ -166,9 +182,18 @@ export class Review {
     if (!this.params || !state) return;
     this.aside.paint(state, this.params);
     this.toolbar.paint(this.params, this.queue(), state, this.heading());
-    this.grid.empty.textContent = this.params.label || this.params.text || this.params.verdict || this.params.split || this.params.rule
-      ? "No picture of this list is left by the filters." : "This list is empty.";
+    this.grid.element.classList.toggle("as-judged", this.params.queue === "judged");
+    this.paintEmpty();
     this.paintScope();
+  }
+
+  paintEmpty() {
+    const isOfCell = (name) => name === "label" && this.params.queue === "cell";
+    const filters = FILTERED.filter((name) => this.params[name] && !isOfCell(name));
+    const clear = () => this.go({ ...this.params, ...Object.fromEntries(filters.map((name) => [name, ""])) });
+    this.grid.empty.replaceChildren(...(filters.length
+      ? [h("p", {}, "No picture of this list is left by the filters."), h("button", { type: "button", onclick: clear }, "Clear filters")]
+      : [h("p", {}, "This list is empty.")]));
   }
 
   listed(list) {
@@ -191,9 +216,10 @@ export class Review {
     const flatters = BY_THE_MODEL.includes(this.params.queue) && row?.split && !["train", "val"].includes(row.split);
     const so = state.judged.test_after_error;
     this.detail.warning.hidden = !flatters;
-    if (flatters) {
-      this.detail.warning.textContent = `This is a ${row.split} picture, and you see it because the model erred. Judging only its errors makes the score look better than it is. ${so ? `${pictures(so)} judged so.` : "None is judged so yet."}`;
-    }
+    const judged = so ? `${number(so)} ${so === 1 ? "has" : "have"}` : "None has";
+    const why = `This is a ${row?.split} picture, and you see it because a run got it wrong.`;
+    const warning = "If only its errors are judged, its score looks better than it is.";
+    if (flatters) this.detail.warning.textContent = `${why} ${warning} ${judged} been judged this way${so ? "" : " yet"}.`;
   }
 
   moved(place) {
@@ -218,7 +244,8 @@ export class Review {
     const { back } = this.detail;
     back.hidden = !row;
     if (!row) return;
-    back.replaceChildren(h("button", { type: "button", onclick: () => this.escape() }, "← Back to the list"), h("span", { class: "soft" }, " A picture beside the list. The keys judge this one."));
+    const button = h("button", { type: "button", onclick: () => this.escape() }, "← Back to the list");
+    back.replaceChildren(button, h("span", { class: "soft" }, " A picture beside the list. The keys judge this one."));
     this.detail.show(row, BESIDE);
     this.paintScope();
   }
@@ -260,7 +287,8 @@ export class Review {
     this.big?.close();
     const row = this.peeked ?? this.list.row(this.grid.cursor);
     if (!row || row.content === null) return null;
-    const label = await choose(this.detail.slot, { suggested: this.suggestedFor(row), current: this.grid.count() > 1 ? null : row.label, labels: state.labels });
+    const current = this.grid.count() > 1 ? null : row.label;
+    const label = await choose(this.detail.slot, { suggested: this.suggestedFor(row), current, labels: state.labels });
     this.grid.element.focus({ preventScroll: true });
     return label;
   }
@@ -281,11 +309,14 @@ export class Review {
       return;
     }
     const count = now.total;
-    const words = `${WORDS[verdict]} all ${number(count)} pictures of “${this.heading()}”${this.params.label && this.params.queue !== "cell" ? `, class ${this.params.label}` : ""}${label ? ` as ${label}` : ""}?`;
+    const ofClass = this.params.label && this.params.queue !== "cell" ? `, class ${this.params.label}` : "";
+    const words = `${WORDS[verdict]} all ${number(count)} pictures of “${this.heading()}”${ofClass}${label ? ` as ${label}` : ""}?`;
     const go = h("button", { type: "button", class: "primary" }, `${verdict === "unset" ? "Unset" : WORDS[verdict]} ${number(count)}`);
     const stay = h("button", { type: "button", onclick: () => box.close() }, "Cancel");
     const filters = Object.entries(FILTERS).filter(([name]) => this.params[name]).map(([name, say]) => say(this.params[name]));
-    const box = dialog("All in this list", h("h2", {}, words), h("p", { class: "soft" }, filters.length ? `Narrowed to ${filters.join(", ")}. Ctrl-Z undoes it as one act.` : "Nothing narrows the list. Ctrl-Z undoes it as one act."), h("p", { class: "buttons" }, stay, go));
+    const narrowed = filters.length ? `Narrowed to ${filters.join(", ")}.` : "No filters are set.";
+    const about = h("p", { class: "soft" }, `${narrowed} Ctrl-Z undoes it as one act.`);
+    const box = dialog("All in this list", h("h2", {}, words), about, h("p", { class: "buttons" }, stay, go));
     go.addEventListener("click", async () => {
       box.close();
       await this.sendAll(verdict, label, now).catch((error) => say(error.message));
@@ -337,19 +368,29 @@ export class Review {
 
   large() {
     if (!this.list.row(this.grid.cursor)?.content) return;
-    const keys = { ...this.keys, Escape: () => this.big.close(), "/": undefined, "Ctrl+a": undefined, " ": () => this.big.close(), Enter: () => this.big.close() };
-    this.big = new Big({ list: this.list, place: this.grid.cursor, keys, select: (place) => this.grid.select(place), closed: () => { this.big = null; this.grid.element.focus({ preventScroll: true }); } });
+    const close = () => this.big.close();
+    const keys = { ...this.keys, Escape: close, " ": close, Enter: close, "/": undefined, "Ctrl+a": undefined };
+    const closed = () => {
+      this.big = null;
+      this.grid.element.focus({ preventScroll: true });
+    };
+    this.big = new Big({ list: this.list, place: this.grid.cursor, keys, select: (place) => this.grid.select(place), closed });
   }
 
   patched(rows) {
     const shown = this.detail.row;
     const next = shown && rows.find((row) => row.id === shown.id);
     // The list changes its own rows; a picture beside it is nobody else's.
-    if (next && shown === this.peeked) this.detail.show(Object.assign(shown, { verdict: next.verdict, label: next.label, given: next.given }));
+    if (next && shown === this.peeked) {
+      this.detail.show(Object.assign(shown, { verdict: next.verdict, label: next.label, given: next.given }));
+    }
     if (this.big) this.big.show(this.grid.cursor);
   }
 
-  undone({ act, answer }) {
+  /** Verdicts are saved. What was taken back is shown again. */
+  saved({ act, answer }) {
+    if (answer.rows?.length < (answer.judged ?? answer.undone ?? 0)) forget();
+    this.detail.judged(answer.rows ?? []);
     if (act.path !== "api/undo") return;
     const place = answer.rows?.length ? this.list?.place(answer.rows[0].id) ?? -1 : -1;
     if (place >= 0) this.grid.select(place);

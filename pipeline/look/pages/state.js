@@ -10,11 +10,11 @@ export let state = null;
 let timer = 0;
 let asking = null;
 
-/** Ask for the state now. Listeners of "state" are called, and those of "moved" if somebody changed the store. */
+/** Ask for the state now. Listeners of "state" are called, and those of "moved" if the store or the plan that is shown is another. */
 export function refresh() {
   asking ??= get("api/state")
     .then((next) => {
-      const moved = state !== null && state.moment.number !== next.moment.number;
+      const moved = state !== null && (state.moment.number !== next.moment.number || state.plan !== next.plan);
       state = next;
       announce(state.identity);
       changes.dispatchEvent(new Event("state"));

@@ -3,7 +3,7 @@
 import { h, number, pictures, plural } from "./dom.js";
 
 const VERDICTS = [["", "any verdict"], ["none", "not judged"], ["keep", "kept"], ["drop", "dropped"], ["relabel", "relabelled"]];
-const SORTS = [["", "queue order"], ["label", "by class"], ["value", "by value"], ["id", "by id"]];
+const SORTS = [["", "by queue"], ["label", "by class"], ["value", "by value"], ["id", "by id"]];
 
 export class Toolbar {
   /** `narrow(params)` is called when a filter changes, `resize(px)` and `everything()` by their controls. */
@@ -13,14 +13,19 @@ export class Toolbar {
     this.count = h("p", { class: "count" });
     this.everything = h("button", { type: "button", onclick: everything, "aria-keyshortcuts": "Control+A" });
     this.clear = h("button", { type: "button", class: "chip", hidden: true, onclick: () => narrow({ label: "" }) });
-    this.text = h("input", { type: "search", placeholder: "Find", "aria-label": "Find by id, path or class", onchange: () => narrow({ text: this.text.value.trim() }) });
+    const find = () => narrow({ text: this.text.value.trim() });
+    this.text = h("input", { type: "search", placeholder: "Find", "aria-label": "Find by id, path or class", onchange: find });
     this.selects = {};
     const select = (name, label) => {
       this.selects[name] = h("select", { "aria-label": label, onchange: (event) => narrow({ [name]: event.target.value }) });
       return this.selects[name];
     };
-    const slider = h("input", { type: "range", min: "84", max: "320", step: "4", value: String(size), "aria-label": "Size of the pictures", oninput: (event) => resize(Number(event.target.value)) });
-    this.filters = h("div", { class: "filters" }, this.text, select("verdict", "Judged"), select("split", "Split"), select("rule", "Rule"), select("sort", "Sort"));
+    const slider = h("input", {
+      type: "range", min: "84", max: "320", step: "4", value: String(size), "aria-label": "Size of the pictures",
+      oninput: (event) => resize(Number(event.target.value)),
+    });
+    const selects = [select("verdict", "Judged"), select("split", "Split"), select("rule", "Rule"), select("sort", "Sort")];
+    this.filters = h("div", { class: "filters" }, this.text, selects);
     this.element = h("header", { class: "toolbar" },
       h("div", { class: "line" }, h("div", { class: "what" }, this.title, this.clear), h("div", { class: "size" }, slider)),
       this.about, this.filters, h("div", { class: "line" }, this.count, this.everything));
@@ -29,6 +34,7 @@ export class Toolbar {
   paint(params, queue, state, title) {
     this.title.textContent = title;
     this.about.textContent = queue?.about ?? "";
+    this.about.title = this.about.textContent; // where it is cut
     this.about.hidden = !this.about.textContent;
     this.clear.hidden = !params.label || params.queue === "cell";
     this.clear.textContent = `${params.label} ✕`;

@@ -47,7 +47,7 @@ def sections(source: Source) -> Iterator[Section | Missing]:
         parts.append(
             tag(
                 "p",
-                f"A person gave {count(source.facts['verdicts'], 'verdict')}, which no command makes again: ",
+                f"A person gave {count(source.facts['verdicts'], 'verdict')}, which these commands leave out: ",
                 code('coldframe sql "from verdicts" --format csv'),
                 " lists those that stand.",
             )

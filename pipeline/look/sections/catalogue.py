@@ -138,7 +138,7 @@ def _sizes(source: Source) -> Html:
             tag(
                 "div",
                 table(
-                    ("pixels", "smallest", "a quarter below", "half below", "three quarters below", "largest"),
+                    ("pixels", "smallest", "lower quartile", "median", "upper quartile", "largest"),
                     [(row["measure"], *(f"{row[name]:,}" for name in columns)) for row in sizes],
                     range(1, 6),
                 ),

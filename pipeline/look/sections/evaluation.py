@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from pipeline.look import plots
-from pipeline.look.groups import groups_of_labels
-from pipeline.look.page import Html, code, count, join, percent, table, tag
+from pipeline.look.groups import MOST_GROUPS, groups_of_labels, in_order
+from pipeline.look.page import Html, between, code, count, interval, join, percent, table, tag
 from pipeline.look.source import Missing, Section, Source, case, cut, gallery, mosaic, named
-from pipeline.runs.taxonomy import is_rank
 
 MISTAKES, PAIRS = 16, 8
-MOST_CLASSES = 26  # of a matrix of classes; more are put into groups, or the most confused are shown
+MOST_CLASSES = MOST_GROUPS  # of a matrix of classes; more are put into groups, or the most confused are shown
 MOST_RUNS = 20
 GUESSED = "plain"
 
@@ -75,11 +75,14 @@ def _called(row: dict[str, Any]) -> Html:
 def _confusion(source: Source, cells: list[dict[str, Any]], key: dict[str, Any]) -> Html:
     labels = sorted({row["label"] for row in cells} | {row["predicted"] for row in cells})
     about = "Rows are the labels, columns what the run says. The stronger the colour, the larger the share of the row."
+    if len(labels) < source.facts["labels"]:
+        about += f" {len(labels)} of the {source.facts['labels']:,} classes occur among these images."
     parts: list[Any] = []
+    groups = groups_of_labels(source.snapshot, labels)
     if len(labels) <= MOST_CLASSES:
-        parts += [tag("p", about), _matrix(labels, cells, "The confusion matrix.")]
+        parts += [tag("p", about), _matrix(in_order(labels, groups), cells, "The confusion matrix.")]
     else:
-        group_of, column = _groups(source, labels)
+        column, group_of = groups.column, groups.of_label
         if column is not None:
             grouped = [
                 {"label": group_of[row["label"]], "predicted": group_of[row["predicted"]], "images": row["images"]}
@@ -118,20 +121,6 @@ def _most_confused(cells: list[dict[str, Any]]) -> list[str]:
     return sorted(label for label, _ in wrong.most_common(MOST_CLASSES - 2))
 
 
-def _groups(source: Source, labels: Sequence[str]) -> tuple[dict[str, str], str | None]:
-    """The group of each class by the column named like a rank that has the most values, but not too many for a matrix."""
-    best: tuple[dict[str, str], str | None] = {}, None
-    for column in source.snapshot.columns("images"):
-        if not is_rank(column):
-            continue
-        found = groups_of_labels(source.snapshot, column)
-        groups = {label: found.get(label, "(none)") for label in labels}
-        number = len(set(groups.values()))
-        if 1 < number <= MOST_CLASSES and number > len(set(best[0].values())):
-            best = groups, column
-    return best
-
-
 def _pair(source: Source, row: dict[str, Any]) -> Html:
     line = join([f"{row['images']:,} × ", _called(row)])
     told = f"{row['image_id']}, {row['label']}, called {row['predicted']}"
@@ -147,15 +136,18 @@ def _runs(source: Source, run: dict[str, Any]) -> Html:
     shown = known[:MOST_RUNS]
     drawn = [
         plots.Interval(
-            str(row["name"]), row["accuracy"], row["accuracy_low"], row["accuracy_high"], percent(row["accuracy"])
+            str(row["name"]),
+            row["accuracy"],
+            interval(row["accuracy_low"], row["accuracy_high"]),
+            percent(row["accuracy"]),
         )
         for row in shown
     ]
     cells = [
         (
             row["name"], row["head"], row["embedder"], row["plan"], f"{row['train_rows'] or 0:,}", f"{row['rows']:,}",
-            percent(row["accuracy"]), _interval(row["accuracy_low"], row["accuracy_high"]),
-            percent(row["f1_macro"]), f"{row['created_at']:%Y-%m-%d %H:%M}" if row["created_at"] else "",
+            percent(row["accuracy"]), between(row["accuracy_low"], row["accuracy_high"]),
+            percent(row["f1_macro"]), _moment(row["created_at"]),
         )
         for row in shown
     ]  # fmt: skip
@@ -182,5 +174,5 @@ def _runs(source: Source, run: dict[str, Any]) -> Html:
     return join(parts)
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return "–" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f} %"
+def _moment(moment: datetime | None) -> Html | str:
+    return "" if moment is None else tag("span", f"{moment:%Y-%m-%d %H:%M}", class_="whole")

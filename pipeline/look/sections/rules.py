@@ -62,19 +62,18 @@ def _rule(source: Source, rule: dict[str, Any], inside: list[dict[str, Any]], mo
     for row in source.rows("outs", plan=source.plan, rule=name, most=most):
         lists[row["list"]].append(row)
     worst = lists["worst"]
-    is_ranked = worst[0]["margin"] is not None and name != COPIES  # of copies no one is worse than another
+    margins = {row["margin"] for rows in lists.values() for row in rows}
+    is_ranked = len(margins - {None}) > 1 and name != COPIES  # of copies no one is worse than another
     shown = {row["image_id"] for row in worst}
     narrow = [row for row in lists["narrow"] if row["image_id"] not in shown or source.everything]
     if len(shown) == rule["images"] or not is_ranked:  # all are there already, the narrowest last
         narrow = []
     parts: list[Any] = [tag("p", join(_about(rule, name)))]
     parts += [tag("h3", "The worst first" if is_ranked else "What it took out")]
-    parts += [
-        _cards(source, worst, name),
-        cut(len(shown | {row["image_id"] for row in narrow}), rule["images"], "images"),
-    ]
+    parts.append(_cards(source, worst, name))
     if narrow:
         parts += [tag("h3", "Narrowly out"), _cards(source, narrow, name)]
+    parts.append(cut(len(shown | {row["image_id"] for row in narrow}), rule["images"], "images that are out"))
     if inside:
         parts += [tag("h3", "Narrowly in"), _cards(source, inside, name, out=False)]
     return join(parts)
@@ -184,10 +183,18 @@ def _of_relations(source: Source, plan: Plan, rules: list[str], most: int) -> di
     return found
 
 
+def _set_with_views(source: Source) -> str | None:
+    """The feature set whose views are shown: one has to be named where several have some."""
+    names = [str(row["embedder"]) for row in source.rows("sets_with_views")]
+    if len(names) < 2:
+        return None
+    of_run = None if source.run is None else source.run["embedder"]
+    return next((str(one) for one in (of_run, source.embedder) if one in names), names[0])
+
+
 def _batch(source: Source) -> Section | Missing:
     try:
-        several = len(source.rows("sets_with_views")) > 1  # then one has to be named
-        batch = contact_sheet.batch(source.snapshot, source.embedder if several else None, source.plan or "")
+        batch = contact_sheet.batch(source.snapshot, _set_with_views(source), source.plan or "")
     except ColdframeError as error:
         return Missing("An augmented batch", tag("span", f"No view could be drawn: {error}"))
     rows = []

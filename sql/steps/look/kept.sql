@@ -1,2 +1,2 @@
--- One row per plan and image that is in.
-select plan, image_id from splits
+-- One row per plan and image that is in, with its split.
+select plan, image_id, split from splits

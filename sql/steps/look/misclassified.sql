@@ -1,5 +1,5 @@
--- One row per image that a run's evaluation tells wrongly, the surest error first.
-select image_id, predicted, probability, label_probability
+-- One row per image that an evaluation of a run on a split gets wrong, the surest error first.
+select image_id, predicted, probability
 from predictions
-where run_id = $run_id and evaluation = $evaluation and label <> predicted
+where run_id = $run_id and evaluation = $evaluation and split = $split and label <> predicted
 order by probability desc, image_id

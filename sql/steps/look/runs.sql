@@ -1,4 +1,4 @@
--- One row per run, the newest first, with its plain figures on the split that it was evaluated on last.
+-- One row per run, the newest first, with its plain figures on test, or else on the first of its splits by name.
 with plain as (
     select run_id, split, rows, accuracy, accuracy_low, accuracy_high, f1_macro
     from data.evaluations
