@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 from pipeline.look import asked
@@ -41,6 +42,9 @@ STEPS = {
     "repair": "Damaged files were set aside",
 }
 
+MERGED = "compact"
+JUDGING = ("keep", "drop", "relabel", "unset", MERGED)
+
 
 def history(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
     """The latest verdicts, and the moments of the store."""
@@ -54,11 +58,28 @@ def history(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         moments = [manifest.read(session.store.root, number) for number in _numbers(session)[-MOST_MOMENTS:]]
         return {
             "verdicts": shown,
-            "moments": [
-                {"number": one.number, "when": str(one.created_at), "what": STEPS.get(one.step, one.step)}
-                for one in reversed(moments)
-            ],
+            "moments": _told(reversed(moments)),
         }
+
+
+def _told(newest_first: Iterable[manifest.Manifest]) -> list[dict[str, Any]]:
+    """Moments in words; verdicts that follow each other, each a moment of its own, are one line with the last of them."""
+    told: list[dict[str, Any]] = []
+    for is_judging, group in groupby(newest_first, lambda one: one.step in JUDGING):
+        ones = list(group)
+        for part in [ones] if is_judging else [[one] for one in ones]:
+            told.append(
+                {"number": part[0].number, "when": str(part[0].created_at), "what": _what([one.step for one in part])}
+            )
+    return told
+
+
+def _what(steps: Sequence[str]) -> str:
+    verdicts = [step for step in steps if step != MERGED]  # the parts of many verdicts are merged meanwhile
+    if not verdicts:
+        return STEPS[MERGED]
+    what = STEPS.get(verdicts[0], verdicts[0]) if len(set(verdicts)) == 1 else "Pictures were judged"
+    return what if len(verdicts) == 1 else f"{what}, {len(verdicts)} times"
 
 
 def _numbers(session: Session) -> list[int]:
