@@ -21,14 +21,21 @@ if TYPE_CHECKING:
     from store.manifest import Manifest
 
 START_SECONDS = 120.0  # at least, for the process to know the parts of the moment
-NARROW = "narrow the query, or allow more with --memory"
+NARROW = "narrow the query; 'coldframe sql' allows more with --memory"
 
 _idle: list[Worker] = []
 _idle_lock = threading.Lock()
 
 
 def ask(
-    root: Path, moment: Manifest, sql: str, parameters: Mapping[str, str], *, timeout: float | None, memory: int | None
+    root: Path,
+    moment: Manifest,
+    sql: str,
+    parameters: Mapping[str, str],
+    *,
+    timeout: float | None,
+    memory: int | None,
+    rows: int | None,
 ) -> pa.Table:
     """Rows of a query.
 
@@ -36,12 +43,13 @@ def ask(
         timeout: seconds that the query and its answer may take, None for any number.
         memory: bytes that the query and its rows may hold together, beside some 2 GB for libraries; None for half of the
             machine's memory.
+        rows: the most that it may give, None for any number.
 
     Raises:
-        QueryRefused: it would do more than read the store, is wrong, or takes too long.
+        QueryRefused: it would do more than read the store, is wrong, takes too long, or gives more rows.
         TooLittleMemory: it needs more memory, or its rows do.
     """
-    with _asked(root, moment, sql, parameters, timeout, memory, None) as answers:
+    with _asked(root, moment, sql, parameters, timeout, memory, rows, None) as answers:
         import pyarrow as pa
 
         schema, *batches = answers
@@ -63,7 +71,7 @@ def tell(
     Raises:
         ColdframeError: as :func:`ask`, or there is no such store or moment.
     """
-    with _asked(root, at, sql, parameters, timeout, memory, pieces) as answers:
+    with _asked(root, at, sql, parameters, timeout, memory, None, pieces) as answers:
         yield from answers
 
 
@@ -75,6 +83,7 @@ def _asked(
     parameters: Mapping[str, str],
     timeout: float | None,
     memory: int | None,
+    rows: int | None,
     pieces: Callable[[pa.Table], Iterable[Any]] | None,
 ) -> Iterator[Iterator[Any]]:
     try:
@@ -87,16 +96,15 @@ def _asked(
 
     spilled = spill.new()
     try:
-        worker.ask(
-            _answer, root.absolute(), places.STORES.get(root), moment, sql, dict(parameters), spilled, memory, pieces
-        )
+        known_as = places.STORES.get(root)
+        worker.ask(_answer, root.absolute(), known_as, moment, sql, dict(parameters), spilled, memory, rows, pieces)
         _wait_for_store(worker, root, timeout)
         answers = worker.answers(timeout)
         next(answers)
         yield answers
     except TookTooLong:
         raise QueryRefused(
-            f"the query ran longer than {timeout:g} seconds: narrow it, or give more with --timeout"
+            f"the query ran longer than {timeout:g} seconds: narrow it; 'coldframe sql' gives more with --timeout"
         ) from None
     except Died as error:
         raise TooLittleMemory(

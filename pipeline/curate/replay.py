@@ -18,6 +18,7 @@ from pipeline.embed import feature_sets
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from store import digests, queries
+from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
@@ -102,8 +103,8 @@ def replay_and_commit(
     started = time.monotonic()
     snapshot = store.snapshot()
     plan = make_plan(snapshot)
-    inputs = inputs_read(snapshot, plan)
     result = replay(snapshot, plan, reassign=reassign)
+    inputs = inputs_read(snapshot, plan)  # not before: a condition that cannot be answered would be waited for twice
     if before_commit:
         before_commit(plan)
     kept = result.curation["rule"].null_count
@@ -180,7 +181,13 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
     record = Record.of(moment, STEP, name)
     if record is None or moment is None:
         return NEVER
-    return None if plan is None else record.difference(plan_settings(plan), inputs_read(moment, plan))
+    if plan is None:
+        return None
+    try:
+        inputs = inputs_read(moment, plan)
+    except ColdframeError as error:  # such as a condition that cannot be answered
+        return str(error)
+    return record.difference(plan_settings(plan), inputs)
 
 
 def again(plan: str) -> list[str]:
