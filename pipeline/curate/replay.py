@@ -15,6 +15,7 @@ from pipeline.curate import given_split, rules
 from pipeline.curate.plans import Plan, current
 from pipeline.curate.state import State
 from pipeline.embed import feature_sets
+from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from store import digests, queries
@@ -192,7 +193,7 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
 
 def again(plan: str) -> list[str]:
     """The command that replays a plan."""
-    return [STEP, "--plan", plan]
+    return [STEP, "--plan", operand(plan)]
 
 
 def _stages_table(plan: Plan, stage_rows: list[tuple[int, int]]) -> pa.Table:

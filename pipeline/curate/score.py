@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipeline.curate import scorers
 from pipeline.embed import feature_sets
+from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import Declared, as_json, check, declared, from_json, incidental, options
@@ -163,7 +164,11 @@ def again(moment: Snapshot, config: Config, name: str) -> list[str]:
     """The command that scores again with a scorer."""
     record = Record.of(moment, STEP, name)
     if record is None or name not in scorers.names():  # a scorer of the user's own that has been removed
-        return [STEP, name]
+        return [STEP, operand(name)]
     kind = scorers.module(name).Settings
     made = from_json(kind, record.settings)
-    return [STEP, name, *options(kind, made, config.defaults(kind, STEP, name), leave_out=tuple(incidental(kind)))]
+    return [
+        STEP,
+        operand(name),
+        *options(kind, made, config.defaults(kind, STEP, name), leave_out=tuple(incidental(kind))),
+    ]
