@@ -18,7 +18,7 @@ from pipeline.embed import feature_sets
 from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
-from pipeline.steps.settings import Declared, as_json, check, declared, from_json, incidental, options
+from pipeline.steps.settings import Declared, as_json, check, from_json, incidental, named_paths, options
 from store import opening
 from store.errors import ColdframeError
 from store.matrices import Vectors
@@ -129,11 +129,7 @@ def _inputs(moment: Snapshot, name: str, embedder: str, files: dict[str, str]) -
 
 def _files(settings: Any) -> Iterator[tuple[Declared, Path]]:
     """The settings that name a file, and the files."""
-    for one in declared(type(settings)):
-        value = getattr(settings, one.name)
-        may_name = one.setting.holds_path or one.setting.may_hold_path
-        if may_name and isinstance(value, str) and value not in one.setting.words and os.path.isfile(value):
-            yield one, Path(value)
+    return ((one, path) for one, path in named_paths(settings) if os.path.isfile(path))
 
 
 def _resolved(settings: Any) -> Any:
