@@ -55,8 +55,9 @@ class Holes:
     def _verdicts(self) -> None:
         if self._mending.lost_keys("verdicts"):
             self._mending.outcome.lost.append(
-                "verdicts cannot be made again: give them anew with keep and drop, before a plan is replayed; images they "
-                "dropped are still in: coldframe sql \"select image_id from exclusions where rule = 'verdict'\""
+                "verdicts cannot be made again: give them anew with keep, drop and relabel, before a plan is replayed; labels "
+                "they corrected are the catalogue's again; images they dropped are still in: coldframe sql \"select image_id "
+                "from exclusions where rule = 'verdict'\""
             )
 
     def _catalogue(self) -> None:
