@@ -206,3 +206,26 @@ def test_a_broken_thumbnail_does_not_end_a_report(ingested: Ingested, folder: st
     assert GONE not in pictures.fill(pictures.show(plain, "a moth"))
     assert not pictures.failed
     assert file.read_bytes() == made
+
+
+@pytest.mark.parametrize("other", ["folder", "file", "link"])
+def test_gc_tells_what_it_removes_and_not_what_others_keep(ingested: Ingested, other: str) -> None:
+    cf, _ = ingested
+    plain = content(cf, "plain")
+    opened(cf).thumbnail(plain)
+    file = file_of(cf, plain)
+    kept = file.parent / "of-somebody-else"
+    if other == "folder":
+        kept.mkdir()
+    elif other == "file":
+        kept.write_bytes(b"x" * 5_000_000)
+    else:
+        kept.symlink_to(file.parent)
+    os.utime(file.parent, (1, 1))
+    assert "1 folders of thumbnails, 0.0 MB" in cf("gc", "--dry-run").stdout
+    assert "removes 1 folders of thumbnails, 0.0 MB" in cf("gc").stdout
+    assert not file.exists()
+    assert os.path.lexists(kept)
+    os.utime(file.parent, (1, 1))
+    assert "thumbnails" not in cf("gc").stdout
+    assert os.path.lexists(kept)
