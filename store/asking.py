@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from store.manifest import Manifest
 
 START_SECONDS = 120.0  # at least, for the process to know the parts of the moment
-NARROW = "narrow the query, or allow more with --memory"
+NARROW = "narrow the query; 'coldframe sql' allows more with --memory"
 
 _idle: list[Worker] = []
 _idle_lock = threading.Lock()
@@ -35,6 +35,7 @@ def ask(
     *,
     timeout: float | None,
     memory: int | None,
+    rows: int | None,
 ) -> pa.Table:
     """Rows of a query.
 
@@ -43,12 +44,14 @@ def ask(
         timeout: seconds that the query and its answer may take, None for any number.
         memory: bytes that the query and its rows may hold together, beside some 2 GB for libraries; None for half of the
             machine's memory.
+        rows: the most that it may give, None for any number.
 
     Raises:
-        QueryRefused: it would do more than read the store, is wrong, takes too long, or its parameters are not those given.
+        QueryRefused: it would do more than read the store, is wrong, takes too long, gives more rows, or its parameters are not
+            those given.
         TooLittleMemory: it needs more memory, or its rows do.
     """
-    with _asked(root, moment, sql, parameters, timeout, memory, None) as answers:
+    with _asked(root, moment, sql, parameters, timeout, memory, rows, None) as answers:
         import pyarrow as pa
 
         schema, *batches = answers
@@ -70,7 +73,7 @@ def tell(
     Raises:
         ColdframeError: as :func:`ask`, or there is no such store or moment.
     """
-    with _asked(root, at, sql, parameters, timeout, memory, pieces) as answers:
+    with _asked(root, at, sql, parameters, timeout, memory, None, pieces) as answers:
         yield from answers
 
 
@@ -82,6 +85,7 @@ def _asked(
     parameters: Mapping[str, str | list[str]],
     timeout: float | None,
     memory: int | None,
+    rows: int | None,
     pieces: Callable[[pa.Table], Iterable[Any]] | None,
 ) -> Iterator[Iterator[Any]]:
     try:
@@ -94,16 +98,15 @@ def _asked(
 
     spilled = spill.new()
     try:
-        worker.ask(
-            _answer, root.absolute(), places.STORES.get(root), moment, sql, dict(parameters), spilled, memory, pieces
-        )
+        known_as = places.STORES.get(root)
+        worker.ask(_answer, root.absolute(), known_as, moment, sql, dict(parameters), spilled, memory, rows, pieces)
         _wait_for_store(worker, root, timeout)
         answers = worker.answers(timeout)
         next(answers)
         yield answers
     except TookTooLong:
         raise QueryRefused(
-            f"the query ran longer than {timeout:g} seconds: narrow it, or give more with --timeout"
+            f"the query ran longer than {timeout:g} seconds: narrow it; 'coldframe sql' gives more with --timeout"
         ) from None
     except Died as error:
         raise TooLittleMemory(

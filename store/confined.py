@@ -43,6 +43,7 @@ def answer(
     parameters: Mapping[str, str | list[str]],
     spill: str,
     memory: int | None,
+    rows: int | None,
     pieces: Callable[[pa.Table], Iterable[Any]] | None,
 ) -> Iterator[Any]:
     """Yield None when the query starts, None when its rows are there, then their schema and record batches, or what ``pieces``
@@ -50,7 +51,7 @@ def answer(
     device and inode of the folder that it has opened.
 
     Raises:
-        QueryRefused: it would do more than read the store, or is wrong.
+        QueryRefused: it would do more than read the store, is wrong, or gives more than ``rows`` rows.
         ColdframeError: a part is damaged, or it needs more than ``memory`` bytes.
     """
     if isinstance(moment, Manifest):
@@ -69,7 +70,7 @@ def answer(
             connection.Views(con, root, moment).make(_needed(query))
             _show_parts_by_path(con, root, query.relations)
             values = _values_of(connection.parameters(con, query.sql), parameters)
-            table = _rows(connection.reader(con, query.sql, values, ANSWER_ROWS), memory)
+            table = _rows(connection.reader(con, query.sql, values, ANSWER_ROWS), memory, rows)
             yield None
             if pieces is None:
                 yield table.schema
@@ -122,15 +123,19 @@ def _needed(query: judge.Query) -> queries.Needed:
     return queries.needed(named, query.functions)
 
 
-def _rows(reader: pa.RecordBatchReader, memory: int) -> pa.Table:
+def _rows(reader: pa.RecordBatchReader, memory: int, most: int | None) -> pa.Table:
     """All rows, under names that SQL can tell apart.
 
     Raises:
+        QueryRefused: they are more than ``most``.
         TooLittleMemory: they take more than ``memory`` bytes.
     """
-    batches, taken = [], 0
+    batches, taken, count = [], 0, 0
     for batch in _told(reader):
         batches.append(batch)
+        count += batch.num_rows
+        if most is not None and count > most:
+            raise QueryRefused(f"it gives more than {most} rows")
         taken += batch.nbytes + ROW_BYTES * batch.num_rows  # a row of NULLs takes nothing here, and much as text
         if taken > memory:
             raise TooLittleMemory(f"the rows of the query take more than {memory / 1e9:.1f} GB: {NARROW}")

@@ -81,7 +81,7 @@ def find(root: Path, before: float) -> Waste:
         by_dataset[path.parent.name] = (*by_dataset.get(path.parent.name, ()), path)
     unfinished = [path for path in _files_below(root / manifest.FOLDER) if _UNFINISHED.fullmatch(path.name)]
     unfinished += [path for path in _files_of_parts(root) if path.suffix == ".tmp"]
-    every = [folder for kind in _CACHED for folder in caches(root, kind)]
+    every = [folder for kind in _CACHED for folder in caches(root, kind) if _can_go(folder)]
     torn = [path for path in torn if _is_begun_by_us(path)]  # what else is in place of one is not ours to remove
     return Waste(tuple(dead) + _old(torn, before), by_dataset, _old(unfinished, before), _old(every, before))
 
@@ -100,6 +100,11 @@ def _files_of_parts(root: Path) -> list[Path]:
     """Files among the parts that bear a name of ours. What else may lie there, or behind a link, is not ours to touch."""
     folders = [one.path for one in opening.entries(root / parts.FOLDER) if one.is_folder]
     return [path for folder in folders for path in _files_below(folder) if parts.is_name_of(folder.name, path.name)]
+
+
+def _can_go(folder: Path) -> bool:
+    """Whether anything would be removed of a cache: files of ours, or the folder itself. What else lies there keeps it."""
+    return bool(cached_files(folder, folder.parent.name)) or not opening.entries(folder)
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -179,12 +184,12 @@ def remove_folder(folder: Path) -> None:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of the files of a cache; what another process removes meanwhile counts for nothing."""
+    """Bytes of the files that we have written into a cache; what another process removes meanwhile counts for nothing."""
     size = 0
     with suppress(OSError):
-        for one in opening.entries(folder):
+        for path in cached_files(folder, folder.parent.name):
             with suppress(OSError):
-                size += one.path.lstat().st_size
+                size += path.lstat().st_size
     return size
 
 

@@ -256,7 +256,13 @@ class Snapshot:
         self._views.con.execute(f"set memory_limit = '{limit // 10**6}MB'")
 
     def ask(
-        self, sql: str, parameters: dict[str, str], *, timeout: float | None = None, memory: int | None = None
+        self,
+        sql: str,
+        parameters: dict[str, str],
+        *,
+        timeout: float | None = None,
+        memory: int | None = None,
+        rows: int | None = None,
     ) -> pa.Table:
         """Rows of a user's own query, which may only read, and only the store.
 
@@ -264,12 +270,13 @@ class Snapshot:
             parameters: a value for each ``$name``.
             timeout: seconds that it may take, None for any number.
             memory: bytes that the query and its rows may hold together, None for half of the machine's memory.
+            rows: the most that it may give, None for any number.
 
         Raises:
-            QueryRefused: the query would write, reach outside, is wrong, or takes too long.
+            QueryRefused: the query would write, reach outside, is wrong, takes too long, or gives more rows.
             TooLittleMemory: it needs more.
         """
-        return asking.ask(self.root, self.manifest, sql, parameters, timeout=timeout, memory=memory)
+        return asking.ask(self.root, self.manifest, sql, parameters, timeout=timeout, memory=memory, rows=rows)
 
     def file(self, dataset: str, key: str) -> Path:
         """The path of the file stored under ``key``, a regular file.

@@ -45,7 +45,7 @@ def report(common: Common, file: Path, plan: str | None, everything: bool, force
     """
     from pipeline.look import reporting
 
-    reporting.check(file, beside=everything, force=force)
+    reporting.check(file, everything=everything, force=force)
     made = reporting.report(common.open(), plan=plan, everything=everything, file=file)
     made.save(file, force=force)
     common.say(reporting.told(made, file))

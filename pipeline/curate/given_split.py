@@ -6,8 +6,10 @@ import pyarrow as pa
 
 from pipeline.curate.plans import Stage
 from store import digests
-from store.errors import ColdframeError, QueryRefused
+from store.errors import ColdframeError, QueryRefused, TooLittleMemory
 from store.store import Snapshot
+
+SECONDS = 60.0  # that a condition may take: as long as others wait for the lock of curation
 
 
 def is_given(stage: Stage) -> bool:
@@ -31,22 +33,28 @@ def take(snapshot: Snapshot, stage: Stage) -> None:
 
 
 def digest(snapshot: Snapshot, stage: Stage) -> str:
-    """A digest of the images for which the condition holds: which columns it reads cannot be told from its text."""
-    try:
-        return digests.of_json(sorted(_selected(snapshot, stage)["image_id"].to_pylist()))
-    except ColdframeError:
-        return "cannot be answered"
+    """A digest of the images for which the condition holds: which columns it reads cannot be told from its text.
+
+    Raises:
+        ColdframeError: the condition cannot be answered.
+    """
+    return digests.of_json(sorted(_selected(snapshot, stage)["image_id"].to_pylist()))
 
 
 def _selected(snapshot: Snapshot, stage: Stage) -> pa.Table:
     """The images for which the condition holds.
 
-    It is answered as a user's own query is, which can only read the store: it may come with a store of someone else.
+    It is answered as a user's own query is, which can only read the store, within limits: it may come with a store of someone
+    else.
+
+    Raises:
+        ColdframeError: the condition cannot be answered within the limits.
     """
     where = stage.settings["where"]
+    most = sum(part.rows for part in snapshot.manifest.parts("images"))
     try:
-        found = snapshot.ask(f"select image_id from images where (\n{where}\n)", {})
-    except QueryRefused as error:
+        found = snapshot.ask(f"select image_id from images where (\n{where}\n)", {}, timeout=SECONDS, rows=most)
+    except (QueryRefused, TooLittleMemory) as error:
         raise ColdframeError(f"split {stage.name}: the condition {where!r} cannot be answered: {error}") from error
     if found.column_names != ["image_id"]:
         raise ColdframeError(f"split {stage.name}: {where!r} is no condition on an image, such as \"set = 'test'\"")

@@ -16,9 +16,11 @@ from pipeline.curate.plans import Plan, current
 from pipeline.curate.state import State
 from pipeline.embed import feature_sets
 from pipeline.ingest import identity
+from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from store import digests, queries
+from store.errors import ColdframeError
 from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
@@ -103,8 +105,8 @@ def replay_and_commit(
     started = time.monotonic()
     snapshot = store.snapshot()
     plan = make_plan(snapshot)
-    inputs = inputs_read(snapshot, plan)
     result = replay(snapshot, plan, reassign=reassign)
+    inputs = inputs_read(snapshot, plan)  # not before: a condition that cannot be answered would be waited for twice
     if before_commit:
         before_commit(plan)
     kept = result.curation["rule"].null_count
@@ -183,12 +185,18 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
     record = Record.of(moment, STEP, name)
     if record is None or moment is None:
         return NEVER
-    return None if plan is None else record.difference(plan_settings(plan), inputs_read(moment, plan))
+    if plan is None:
+        return None
+    try:
+        inputs = inputs_read(moment, plan)
+    except ColdframeError as error:  # such as a condition that cannot be answered
+        return str(error)
+    return record.difference(plan_settings(plan), inputs)
 
 
 def again(plan: str) -> list[str]:
     """The command that replays a plan."""
-    return [STEP, "--plan", plan]
+    return [STEP, "--plan", operand(plan)]
 
 
 def _stages_table(plan: Plan, stage_rows: list[tuple[int, int]]) -> pa.Table:

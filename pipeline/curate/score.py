@@ -15,9 +15,10 @@ import pyarrow as pa
 
 from pipeline.curate import scorers
 from pipeline.embed import feature_sets
+from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
-from pipeline.steps.settings import Declared, as_json, check, declared, from_json, incidental, options
+from pipeline.steps.settings import Declared, as_json, check, from_json, incidental, named_paths, options
 from store import opening
 from store.errors import ColdframeError
 from store.matrices import Vectors
@@ -128,11 +129,7 @@ def _inputs(moment: Snapshot, name: str, embedder: str, files: dict[str, str]) -
 
 def _files(settings: Any) -> Iterator[tuple[Declared, Path]]:
     """The settings that name a file, and the files."""
-    for one in declared(type(settings)):
-        value = getattr(settings, one.name)
-        may_name = one.setting.holds_path or one.setting.may_hold_path
-        if may_name and isinstance(value, str) and value not in one.setting.words and os.path.isfile(value):
-            yield one, Path(value)
+    return ((one, path) for one, path in named_paths(settings) if os.path.isfile(path))
 
 
 def _resolved(settings: Any) -> Any:
@@ -163,7 +160,11 @@ def again(moment: Snapshot, config: Config, name: str) -> list[str]:
     """The command that scores again with a scorer."""
     record = Record.of(moment, STEP, name)
     if record is None or name not in scorers.names():  # a scorer of the user's own that has been removed
-        return [STEP, name]
+        return [STEP, operand(name)]
     kind = scorers.module(name).Settings
     made = from_json(kind, record.settings)
-    return [STEP, name, *options(kind, made, config.defaults(kind, STEP, name), leave_out=tuple(incidental(kind)))]
+    return [
+        STEP,
+        operand(name),
+        *options(kind, made, config.defaults(kind, STEP, name), leave_out=tuple(incidental(kind))),
+    ]

@@ -24,6 +24,7 @@ from pipeline.runs.neighbours import Neighbours
 from pipeline.runs.rows import Rows, load_rows
 from pipeline.runs.runs import FINETUNED, Run
 from pipeline.steps import names
+from pipeline.steps.again import operand
 from pipeline.steps.settings import options, setting
 from pipeline.train import classifier
 from pipeline.train.classifier import Parts
@@ -263,4 +264,4 @@ def _judge(
 
 def again(run: str, split: str, format: str) -> list[str]:
     """The command that exports a run again; the artefact's evaluation comes with it."""
-    return ["export", run, "--force", *options(Settings, Settings(format=format, split=split))]
+    return ["export", operand(run), "--force", *options(Settings, Settings(format=format, split=split))]

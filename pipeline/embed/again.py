@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.embed.settings import OF_VIEWS, STEP, VIEWS_STEP, Settings
+from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import Record
 from pipeline.steps.settings import from_json, incidental, options, show_size
@@ -51,12 +52,10 @@ def _made(moment: Snapshot, name: str, row: Mapping[str, Any] | None) -> tuple[l
         source, views = json.loads(row["source"]), json.loads(row["settings"])
         size = source.get("size")
         network = row["network"]
-        if network.startswith("-"):  # it would be an option
-            raise ValueError(network)
         settings = replace(
             settings,
             **{key: source[key] for key in ("weights", "seed") if key in source},
             size=show_size((size[0], size[1])) if size else None,
             store_as=views.get("store_as") or Settings.store_as,
         )
-    return [STEP, network, *(["--as", name] if network != name else [])], settings, views
+    return [STEP, operand(network), *(["--as", operand(name)] if network != name else [])], settings, views

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,6 +132,5 @@ def check(name: str, settings: Settings) -> None:
 
 def resolved(settings: Settings) -> Settings:
     """The settings as a store remembers them: weights that are a local file or folder get an absolute path."""
-    if settings.weights and os.path.exists(settings.weights):
-        return replace(settings, weights=str(Path(settings.weights).resolve()))
-    return settings
+    whole: dict[str, Any] = {one.name: str(path.resolve()) for one, path in declared.named_paths(settings)}
+    return replace(settings, **whole)

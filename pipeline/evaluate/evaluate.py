@@ -19,6 +19,7 @@ from pipeline.runs.evaluations import Evaluation, record_name
 from pipeline.runs.judgement import Judgement
 from pipeline.runs.rows import Rows, load_rows
 from pipeline.runs.runs import HEAD, Run
+from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import check, incidental, options, setting
@@ -250,6 +251,6 @@ def again(
     )
     return [
         STEP,
-        run,
+        operand(run),
         *options(Settings, settings, config.defaults(Settings, STEP), leave_out=tuple(incidental(Settings))),
     ]

@@ -25,6 +25,7 @@ from pipeline.runs.rows import Rows, load_rows
 from pipeline.runs.runs import FINETUNED, Run, is_id, name_in
 from pipeline.runtime.progress import Progress
 from pipeline.steps import hints
+from pipeline.steps.again import operand
 from pipeline.steps.config import Config, parse_bytes
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import (
@@ -297,10 +298,14 @@ def out_of_date(moment: Snapshot | None, config: Config, name: str) -> str | Non
 def again(moment: Snapshot, config: Config, name: str, made: Mapping[str, Any]) -> list[str]:
     """The command that repeats a fine-tuning with these settings, under the same name."""
     settings: Settings = from_json(Settings, made)
-    if (settings.run or "").startswith("-"):  # it would be an option
-        raise ValueError(settings.run)
     asked = options(Settings, settings, config.defaults(Settings, STEP, name), leave_out=tuple(incidental(Settings)))
-    return [STEP, *([_still_there(moment, settings.run)] if settings.run else []), "--as", name, *asked]
+    return [
+        STEP,
+        *([operand(_still_there(moment, settings.run))] if settings.run else []),
+        "--as",
+        operand(name),
+        *asked,
+    ]
 
 
 def _still_there(moment: Snapshot, run: str) -> str:

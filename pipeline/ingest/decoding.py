@@ -25,8 +25,6 @@ from pipeline.ingest.pixels import looks_like_picture as looks_like_picture
 from pipeline.ingest.pixels import resize as resize
 from store import opening, places
 
-# The smallest read size: a file that grows, or whose size is unknown, is read piece by piece.
-_PIECE = 1 << 20
 # Bytes of the largest file, whatever its pixels. A higher pixel limit allows more, at 16 bytes a pixel.
 MAX_BYTES = 1 << 30
 
@@ -94,7 +92,8 @@ def read_bytes(file: Path, *, most: int = MAX_BYTES) -> bytes:
     """The bytes of a regular file, or of the regular file that a link leads to.
 
     Raises:
-        UnreadableImage: the file is missing, empty, larger than ``most`` bytes, a folder, a special file, or not permitted.
+        UnreadableImage: the file is missing, empty, larger than ``most`` bytes or than it says, a folder, a special file, or not
+            permitted.
     """
     return _read(file, None, most)[0]
 
@@ -116,11 +115,8 @@ def _read(file: Path, below: Path | None, most: int) -> tuple[bytes, int]:
             status = os.fstat(opened.fileno())
             if status.st_size > most:
                 raise UnreadableImage(f"{status.st_size} bytes, over the limit of {most}: expected an image file")
-            # allocate no more than the file's stated size
-            pieces, held = [opened.read(min(most, status.st_size) + 1)], 0
-            while pieces[-1] and (held := held + len(pieces[-1])) <= most:
-                pieces.append(opened.read(_PIECE) or b"")
-            data = b"".join(pieces) if len(pieces) > 2 else pieces[0]
+            # no more than its stated size: a file of the system may state none, and have no end
+            data = (opened.read(status.st_size + 1) or b"") if status.st_size else b""
     except FileNotFoundError:
         raise UnreadableImage(MISSING) from None
     except opening.NotRegular as error:
@@ -135,8 +131,8 @@ def _read(file: Path, below: Path | None, most: int) -> tuple[bytes, int]:
         raise UnreadableImage(f"cannot be read: {error.strerror or error}") from error
     if not data:
         raise UnreadableImage("empty file")
-    if len(data) > most:  # the file has grown
-        raise UnreadableImage(f"over the limit of {most} bytes: expected an image file")
+    if len(data) > status.st_size:
+        raise UnreadableImage("grew while it was read: expected an image file that nobody writes to")
     return data, status.st_mtime_ns
 
 

@@ -26,6 +26,7 @@ from pipeline.ingest.readers import folders
 from pipeline.ingest.readers.delimited import Dialect
 from pipeline.ingest.settings import STEP, Settings, image_folder, resolved, wanted
 from pipeline.runtime.progress import Progress
+from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import as_json, check, from_json, incidental, options
@@ -179,10 +180,8 @@ def again(moment: Snapshot, config: Config) -> list[str]:
     if record is None:
         raise LookupError("the catalogue")
     made: Settings = from_json(Settings, record.settings)
-    if made.metadata.startswith("-"):  # it would be an option
-        raise ValueError(made.metadata)
     asked = options(Settings, made, config.defaults(Settings, STEP), leave_out=("images", *incidental(Settings)))
-    return [STEP, made.metadata, "--images", str(made.images), *asked]
+    return [STEP, operand(made.metadata), "--images", str(made.images), *asked]
 
 
 def inputs_read(source: Path, how: Dialect | None = None) -> dict[str, str]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline.ingest import decoding
+from pipeline.ingest.examine import most_pixels
 from pipeline.runtime.processes import cores
 from pipeline.runtime.progress import Progress
 from pipeline.steps.settings import LARGEST_COUNT
@@ -157,13 +158,13 @@ def image_root(snapshot: Snapshot) -> Path:
 
 
 def ingested_max_pixels(snapshot: Snapshot) -> int:
-    """The largest picture that the last ingest took, in pixels.
+    """The largest picture that the last ingest took, in pixels; no more than a store may allow, which a stranger may have made.
 
     Raises:
         ColdframeError: nothing was ingested yet.
     """
     found: int = _ingest_settings(snapshot)["max_pixels"]
-    return found
+    return min(found, most_pixels())
 
 
 def read_otherwise(moment: Snapshot) -> tuple[str, ...]:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import html
 import os
-import re
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from pipeline.look import beside
 from pipeline.look.page import count
-from store import files, opening, whole
+from store import opening, whole
 from store.errors import ColdframeError
 from store.store import Snapshot, Store
 
@@ -24,7 +23,6 @@ SUFFIXES = (".html", ".htm")
 BEGIN = (
     '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<meta name="generator" content="coldframe report">\n'
 )
-_PICTURE = re.compile(r"[0-9a-f]{32}\.webp")
 
 
 @dataclass(frozen=True)
@@ -58,14 +56,14 @@ class Report:
             ColdframeError: the name does not end in .html, or something stands there that is no report of coldframe.
         """
         file = Path(path)
-        check(file, beside=self.folder is not None, force=force)
+        check(file, everything=self.folder is not None, force=force)
         if self.folder is not None and self.folder != folder_of(file):
             raise ColdframeError(
                 f"{file}: this report shows the pictures of {self.folder}: save it as {_name_of(self.folder)}"
             )
         try:
             if self.folder is not None:
-                _write_pictures(file.with_name(self.folder), self.pictures)
+                beside.write(file.with_name(self.folder), self.pictures)
             whole.replace(file, lambda out: out.write(self.html.encode()))
         except OSError as error:
             raise ColdframeError(
@@ -116,8 +114,8 @@ def _name_of(folder: str) -> str:
     return folder.removesuffix("-pictures") + SUFFIXES[0]
 
 
-def check(file: Path, *, beside: bool, force: bool) -> None:
-    """Check that a report may be written here.
+def check(file: Path, *, everything: bool, force: bool) -> None:
+    """Check that a report may be written here; with ``everything``, also the folder of its pictures.
 
     Raises:
         ColdframeError: the name does not end in .html, something stands there that is no report of coldframe, or the folder of
@@ -134,8 +132,8 @@ def check(file: Path, *, beside: bool, force: bool) -> None:
             raise ColdframeError(
                 f"{file}: not a report of coldframe, so it stays; name another file, or replace it with --force"
             )
-    if beside:
-        _check_folder(file.with_name(folder_of(file)), force=force)
+    if everything:
+        beside.check(file.with_name(folder_of(file)), force=force)
 
 
 def _is_ours(file: Path) -> bool:
@@ -146,48 +144,13 @@ def _is_ours(file: Path) -> bool:
         return False
 
 
-def _check_folder(folder: Path, *, force: bool) -> None:
-    if not os.path.lexists(folder):
-        return
-    if not opening.is_plain_folder(folder):
-        raise ColdframeError(
-            f"{folder}: a link or no folder, and the pictures of the report go there: name another file"
-        )
-    other = next(
-        (one for one in opening.entries(folder) if not (one.is_file and _PICTURE.fullmatch(one.path.name))), None
-    )
-    if other is not None and not force:
-        raise ColdframeError(
-            f"{folder}: it holds {other.path.name!r}, which is no picture of a report; name another file, or add --force, which "
-            "leaves that where it is"
-        )
-
-
-def _write_pictures(folder: Path, pictures: dict[str, bytes]) -> None:
-    """Make the folder hold these pictures, and none of an earlier report."""
-    files.make_folder(folder)
-    known = {one.path.name for one in opening.entries(folder) if one.is_file}
-    for name, data in pictures.items():
-        if name not in known or not _is_same(folder / name, data):
-            whole.replace(folder / name, lambda out, data=data: out.write(data))  # type: ignore[misc]
-    for name in known - set(pictures):
-        if _PICTURE.fullmatch(name):
-            files.remove(folder / name)
-
-
-def _is_same(file: Path, data: bytes) -> bool:
-    with suppress(OSError):
-        return opening.read_regular(file, most=len(data)) == data
-    return False
-
-
 def told(made: Report, file: Path) -> str:
     """A sentence about a report that was written."""
     size = len(made.html.encode())
     sentence = f"{file}: {count(made.shown, 'picture')}, {size / 1e6:.1f} MB"
     if made.folder is not None:
-        beside = sum(map(len, made.pictures.values()))
-        sentence += f", and {beside / 1e6:.1f} MB in {made.folder}, which goes with it"
+        size = sum(map(len, made.pictures.values()))
+        sentence += f", and {size / 1e6:.1f} MB in {made.folder}, which goes with it"
     if made.failed:
         reason = next(iter(made.failed.values()))
         sentence += f"; {count(len(made.failed), 'picture')} can no longer be read, such as: {reason}"

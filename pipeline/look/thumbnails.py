@@ -10,7 +10,7 @@ import io
 import os
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -63,10 +63,13 @@ class Thumbnails:
             NoSuchPicture: no image has this content.
             PictureUnreadable: its files no longer give a picture.
         """
+        return self._thumbnail(content_id, _whole)
+
+    def _thumbnail(self, content_id: str, find: Callable[[Path], bytes | None]) -> bytes:
         folder = self._store / garbage.THUMBNAILS / content_id[:2]
         file = folder / f"{content_id}.webp"
         self._refuse_unknown(content_id)
-        kept = _kept(file)
+        kept = find(file)
         if kept is None:
             kept = self._make(content_id, SIDE, QUALITY, EFFORT)
             with suppress(OSError):  # a full or read-only disk, or a link in its place: it is made again next time
@@ -102,7 +105,7 @@ class Thumbnails:
             if stop is not None and stop.is_set():
                 return
             try:
-                self.thumbnail(content_id)
+                self._thumbnail(content_id, _kept)
             except (NoSuchPicture, PictureUnreadable) as error:
                 failed[content_id] = str(error)
 
@@ -135,8 +138,21 @@ class Thumbnails:
         return made.getvalue()
 
 
+def _whole(file: Path) -> bytes | None:
+    """A thumbnail that is there, can be decoded and is of our making; None otherwise."""
+    data = _kept(file)
+    if data is None:
+        return None
+    try:
+        with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
+            image.load()
+    except Exception:  # Pillow's decoders raise nearly anything on damaged input
+        return None
+    return data
+
+
 def _kept(file: Path) -> bytes | None:
-    """A thumbnail that is there, whole and of our making; None otherwise. Nothing in it is decoded."""
+    """A thumbnail that is there and begins and ends as those of our making; None otherwise. Nothing in it is decoded."""
     try:
         data = opening.read_regular(file, most=MOST_BYTES)
     except OSError:

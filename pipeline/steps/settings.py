@@ -9,10 +9,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from store.errors import ColdframeError
@@ -236,6 +238,17 @@ def options(kind: type, settings: Any, defaults: Any = None, *, leave_out: Seque
             continue
         for single in value if one.takes_several and isinstance(value, list | tuple) else [value]:
             yield from (one.option, one.shown(single))
+
+
+def named_paths(settings: Any) -> Iterator[tuple[Declared, Path]]:
+    """The settings whose value names a file or folder that is there, and the path; a final slash makes no difference to it."""
+    for one in declared(type(settings)):
+        value = getattr(settings, one.name)
+        may_name = one.setting.holds_path or one.setting.may_hold_path
+        if may_name and isinstance(value, str) and value and value not in one.setting.words:
+            path = Path(value)
+            if os.path.exists(path):
+                yield one, path
 
 
 def fits(value: Any, hint: Any) -> bool:

@@ -14,6 +14,7 @@ from pipeline.runs import judgement, keeping, runs
 from pipeline.runs.keeping import Outcome
 from pipeline.runs.rows import Rows, load_rows
 from pipeline.runs.runs import NETWORK, Run
+from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import as_json, from_json, incidental, options, setting
@@ -125,4 +126,4 @@ def again(config: Config, name: str, made: Mapping[str, Any]) -> list[str]:
     settings: Settings = from_json(Settings, made)
     defaults = config.defaults(Settings, STEP, name, from_scratch=settings.from_scratch)
     asked = options(Settings, settings, defaults, leave_out=("from_scratch", *incidental(Settings)))
-    return [STEP, "--from-scratch", settings.from_scratch, "--as", name, *asked]
+    return [STEP, "--from-scratch", operand(settings.from_scratch), "--as", operand(name), *asked]

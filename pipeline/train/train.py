@@ -15,6 +15,7 @@ from pipeline.runs import judgement, keeping, runs
 from pipeline.runs.evaluations import Evaluation
 from pipeline.runs.judgement import Judgement
 from pipeline.runs.keeping import Outcome
+from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import as_json, from_json, incidental, options
@@ -137,7 +138,7 @@ def again(config: Config, name: str, made: Mapping[str, Any]) -> list[str]:
     unheeded = [one for one in heads.ALL_SETTINGS if one not in heads.heeded(head)]
     named = ["--head", head] if head != (config.section(STEP, name).get("head") or name) else []
     asked = options(Settings, _resolved(head, settings), defaults, leave_out=("head", *unheeded, *incidental(Settings)))
-    return [STEP, "--as", name, *named, *asked]
+    return [STEP, "--as", operand(name), *named, *asked]
 
 
 def _resolved(head: str, settings: Settings) -> Settings:

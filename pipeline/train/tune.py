@@ -24,6 +24,7 @@ from pipeline.runtime import quiet
 from pipeline.runtime.frameworks import load_keras
 from pipeline.runtime.progress import Progress
 from pipeline.steps import hints
+from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from pipeline.steps.settings import LARGEST_COUNT, as_json, check, from_json, incidental, options, setting
@@ -288,4 +289,4 @@ def again(config: Config, name: str, made: Mapping[str, Any]) -> list[str]:
     settings: Settings = from_json(Settings, made)
     defaults = heads.resolve(HEAD, config.defaults(Settings, STEP, name, head=HEAD))
     asked = options(Settings, heads.resolve(HEAD, settings), defaults, leave_out=(*NOT_ASKED, *incidental(Settings)))
-    return [STEP, "--as", name, *asked]
+    return [STEP, "--as", operand(name), *asked]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 
+from pipeline.steps.again import NotKnown, command_line
 from pipeline.upkeep.mending import Outcome
-from store.errors import ColdframeError
 
 
 class Commands:
@@ -20,24 +19,13 @@ class Commands:
     def __init__(self, outcome: Outcome, flags: Sequence[str]) -> None:
         self._outcome, self._flags = outcome, flags
 
-    def say(self, make: Callable[[], list[str] | None], what: str, name: str = "") -> None:
-        """Add a command made from a record; the records of a stranger's store may lack what it needs.
-
-        Args:
-            what: what the command makes again.
-            name: a name in the command, which must not be mistaken for an option.
-        """
+    def say(self, make: Callable[[], list[str] | None], what: str) -> None:
+        """Add a command made from a record; ``what`` is what it makes again."""
         outcome = self._outcome
         try:
-            if name.startswith("-"):
-                raise ValueError(name)
-            words = make()
-            command = shlex.join(["coldframe", *self._flags, *words]) if words else ""
-        except LookupError as error:
-            outcome.lost.append(f"the command for {what}: {error.args[0] if error.args else error}")
-            return
-        except (ValueError, TypeError, AttributeError, RecursionError, ColdframeError):
-            outcome.lost.append(f"the command for {what}: coldframe did not write its record")
+            command = command_line(make, self._flags)
+        except NotKnown as error:
+            outcome.lost.append(f"the command for {what}: {error}")
             return
         if command and command not in outcome.commands:
             outcome.commands.append(command)

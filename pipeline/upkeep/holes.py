@@ -55,8 +55,9 @@ class Holes:
     def _verdicts(self) -> None:
         if self._mending.lost_keys("verdicts"):
             self._mending.outcome.lost.append(
-                "verdicts cannot be made again: give them anew with keep and drop, before a plan is replayed; images they "
-                "dropped are still in: coldframe sql \"select image_id from exclusions where rule = 'verdict'\""
+                "verdicts cannot be made again: give them anew with keep, drop and relabel, before a plan is replayed; labels "
+                "they corrected are the catalogue's again; images they dropped are still in: coldframe sql \"select image_id "
+                "from exclusions where rule = 'verdict'\""
             )
 
     def _catalogue(self) -> None:
@@ -82,16 +83,14 @@ class Holes:
         lost = self._mending.lost_keys("embeddings", "feature_sets")
         for name in sorted({*lost, *failed, *self._mending.lost_records(EMBED)}):
             row = self._row_of_set(name)
-            self._commands.say(
-                partial(embed_again, self._rest, self._config, name, row), f"the feature set {name}", name
-            )
+            self._commands.say(partial(embed_again, self._rest, self._config, name, row), f"the feature set {name}")
 
     def _views(self) -> None:
         """Views come after the plans, because the plans' training rows have the views."""
         lost = self._mending.lost_keys("embeddings", "feature_sets")
         for name in sorted({*lost, *self._mending.lost_records(VIEWS_STEP)}):
             row = self._row_of_set(name)
-            self._commands.say(partial(views_again, self._rest, self._config, name, row), f"the views of {name}", name)
+            self._commands.say(partial(views_again, self._rest, self._config, name, row), f"the views of {name}")
 
     def _row_of_set(self, name: str) -> dict[str, Any] | None:
         rows = self._rest.rows("steps/embed/feature_set", embedder=name)
@@ -99,7 +98,7 @@ class Holes:
 
     def _scores(self) -> None:
         for name in self._mending.lost_keys("scores"):
-            self._commands.say(partial(score.again, self._rest, self._config, name), f"the scores of {name}", name)
+            self._commands.say(partial(score.again, self._rest, self._config, name), f"the scores of {name}")
             self._mending.mark(score.STEP, name)
 
     def _copies(self) -> None:
@@ -124,5 +123,5 @@ class Holes:
             )
         lost = mending.lost_keys("curation", "stages", "assignments")
         for plan in sorted({*self._plans, *lost, *mending.lost_records(replay.STEP)}):
-            self._commands.say(partial(replay.again, plan), f"plan {plan}", plan)
+            self._commands.say(partial(replay.again, plan), f"plan {plan}")
             mending.mark(replay.STEP, plan)

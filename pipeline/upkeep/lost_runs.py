@@ -12,6 +12,7 @@ from pipeline.finetune import finetune
 from pipeline.finetune.settings import STEP as FINETUNE
 from pipeline.runs.evaluations import Evaluation, record_name
 from pipeline.runs.runs import FINETUNED, NETWORK, Run, is_id, name_in
+from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import Record
 from pipeline.train import from_pixels, train, tune
@@ -76,7 +77,7 @@ class LostRuns:
             name = name_in(run_id)
             run = name if run_id in unusable else run_id
             for words in self._evaluated_again(run, name, split, evaluations):
-                self._commands.say(words, f"the evaluations of {run_id}", run)
+                self._commands.say(words, f"the evaluations of {run_id}")
             self._mending.mark(evaluate.STEP, record_name(name, split, plan))
 
     def _evaluated_again(
@@ -85,7 +86,7 @@ class LostRuns:
         """Training makes out-of-fold predictions, an export those of an artefact, and ``evaluate`` all others."""
         commands: list[Callable[[], list[str]]] = []
         for folds in sorted({one.folds for one in evaluations if one.folds}):
-            commands.append(lambda folds=folds: [train.STEP, "--from", run, "--folds", str(folds)])  # type: ignore[misc]
+            commands.append(lambda folds=folds: [train.STEP, "--from", operand(run), "--folds", str(folds)])  # type: ignore[misc]
         for format in sorted({one.exported_as for one in evaluations if one.exported_as}):
             commands.append(lambda format=format: export.again(run, split, format))  # type: ignore[misc]
         others = [one for one in evaluations if not one.folds and not one.exported_as]
@@ -125,7 +126,7 @@ def run_again(moment: Snapshot, config: Config, run_id: str) -> list[str]:
         return again(config, name, made[train.STEP])
     for step in (train.STEP, tune.STEP, FINETUNE):
         if name in config.section(step):
-            return [step, "--as", name]
+            return [step, "--as", operand(name)]
     raise LookupError("how it was made cannot be recovered: train it anew")
 
 
@@ -135,7 +136,7 @@ def _like(moment: Snapshot, config: Config, run: Run) -> list[str]:
     if run.kind == NETWORK:
         return from_pixels.again(config, run.name, run.settings)
     if run.settings_chosen_on is not None:  # the new run has to record this too
-        return [train.STEP, "--from", run.run_id]
+        return [train.STEP, "--from", operand(run.run_id)]
     return train.again(config, run.name, run.settings)
 
 

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.curate import score
+from pipeline.curate.scorers import imagenet as imagenet_scorer
 from pipeline.curate.scorers.imagenet import MOST_BYTES, NAMES, classes
+from pipeline.embed import settings as embed
 from pipeline.embed.embedders.keras_applications import backbone, classifier, preprocessing
 from pipeline.ingest.decoding import resize
 from pipeline.runtime.frameworks import load_keras, set_seed
@@ -237,3 +240,29 @@ def test_a_file_of_weights_of_the_whole_network(ready: Coldframe, catalogue: Cat
     said = imagenet(ready, "--weights", "notop.weights.h5", code=1)
     assert "does not hold weights of this network with its top" in said
     assert "expected those of MobileNet(include_top=True)" in said
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize("ending", ["/", "", "/.", "//"])
+@pytest.mark.parametrize("kind", [imagenet_scorer.Settings, embed.Settings])
+def test_however_a_file_is_spelled_it_is_remembered_as_a_path(kind: Any, ending: str) -> None:
+    Path("mine.txt").write_text("5")
+    Path("imagenet").write_text("5")
+    Path("animal").write_text("5")
+    name = f"mine.txt{ending}"
+    whole = str(Path("mine.txt").resolve())
+    if kind is embed.Settings:
+        assert embed.resolved(kind(weights=name)).weights == whole
+        assert embed.resolved(kind(weights="imagenet")).weights == "imagenet"
+        return
+    found = score._resolved(kind(wanted=name, weights=name))
+    assert (found.wanted, found.weights) == (whole, whole)
+    assert set(score._digests("imagenet", kind(wanted=name))) == {"the file of wanted"}
+    assert score._resolved(kind(wanted="animal", weights="imagenet")) == kind(wanted="animal", weights="imagenet")
+    for nothing in ("nosuch", "x" * 5000, "x\0y"):
+        assert score._resolved(kind(wanted=nothing)).wanted == nothing
+
+
+def test_a_byte_order_mark_belongs_to_no_class() -> None:
+    Path("wanted.txt").write_text("5\ngreat_white_shark\n", encoding="utf-8-sig")
+    assert classes("wanted.txt") == [2, 5]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.curate import replay, rules
+from pipeline.curate import given_split, replay, rules
 from pipeline.curate.plans import Plan, rule_stage, split_stage
 from store import digests
 from store.errors import ColdframeError
@@ -527,6 +529,43 @@ def test_a_given_split_is_out_of_date_when_other_rows_are_in_it(
     assert "out of date" not in cf("status").stdout
     set_apart(1)
     assert "curate --plan default: changed since: the rows of split test" in cf("status").stdout
+
+
+ENDLESS = "(select count(*) from range(100000000000) a, range(100000000) b where a.range % 7 = b.range % 11) > 0"
+ALL_ROWS = "1 = 1) union all (select 'x' from range(30)"
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (ENDLESS, "the query ran longer than 1 seconds"),
+        (ALL_ROWS, "it gives more than 24 rows"),
+        ("1 = 1) union all (from images select image_id", "it gives more than 24 rows"),
+        ("1 = 1) union all (select repeat('x', 100) || range from range(100000000)", "it gives more than 24 rows"),
+        ("1 = 1) union all (select i.image_id from images as i, range(1000000000)", "it gives more than 24 rows"),
+    ],
+)
+def test_a_condition_without_end_holds_no_lock(
+    ready: Coldframe, monkeypatch: pytest.MonkeyPatch, where: str, said: str
+) -> None:
+    """It may come with a store of somebody else."""
+    monkeypatch.setattr(given_split, "SECONDS", 1.0)
+    assert ready.value("select count(*) from images") == 24
+    ready("filter", "greyscale")
+    store = ready.store
+    stages = store.snapshot().ask("from data.stages", {}).to_pylist()
+    split = {**stages[0], "position": 2, "kind": "split", "name": "test", "settings": json.dumps({"where": where})}
+    with store.commit("foreign") as commit:
+        commit.replace("stages", pa.Table.from_pylist([*stages, split], SCHEMAS["stages"]), key="default")
+    started = time.monotonic()
+    assert f"curate --plan default: split test: the condition {where!r} cannot be answered" in ready("status").stdout
+    for command in (("keep", "moth-00", "--why", "y"), ("curate",), ("filter", "cmyk")):
+        found = ready(*command, code=1).stderr
+        assert f"split test: the condition {where!r} cannot be answered: {said}" in found
+    assert time.monotonic() - started < 40
+    with replay.lock(store):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import io
 import os
 import struct
 import sys
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -205,3 +206,33 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for name, reason in (("gone", "missing"), ("", "a folder"), ("pipe", "not a regular"), ("empty.png", "empty")):
         with pytest.raises(UnreadableImage, match=reason):
             decoding.read_bytes(tmp_path / name)
+
+
+@pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="no such system")
+@pytest.mark.parametrize("path", ["pagemap", "./pagemap", "task/../pagemap", "status"])
+def test_a_file_of_the_system_that_states_no_size_is_not_read(path: str) -> None:
+    started = time.process_time()
+    for read in (
+        lambda: decoding.read_inside(Path("/proc/self"), path, most=1 << 40),
+        lambda: decoding.read_bytes(Path("/proc/self") / path, most=1 << 40),
+        lambda: decoding.decode_content(Path("/proc/self"), "0" * 32, [path] * 20),
+    ):
+        with pytest.raises(UnreadableImage, match="empty file"):
+            read()
+    assert time.process_time() - started < 2
+
+
+def test_a_file_that_grows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "growing.png"
+    file.write_bytes(b"x" * 100)
+    real = os.fstat
+
+    def fstat(descriptor: int) -> os.stat_result:
+        status = real(descriptor)
+        with file.open("ab") as opened:
+            opened.write(b"x" * 5_000_000)
+        return status
+
+    monkeypatch.setattr("pipeline.ingest.decoding.os.fstat", fstat)
+    with pytest.raises(UnreadableImage, match="grew while it was read"):
+        decoding.read_bytes(file)

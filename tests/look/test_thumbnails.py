@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from pipeline.ingest import decoding
+from pipeline.look.embedded import GONE, Pictures
 from pipeline.look.thumbnails import NoSuchPicture, PictureUnreadable, Thumbnails
 from store import whole
 from tests.support.coldframe import Catalogue, Coldframe, picture
@@ -99,7 +101,11 @@ def test_a_picture_that_is_gone_says_why(ingested: Ingested) -> None:
     assert opened(cf).thumbnail(wide) == kept
 
 
-@pytest.mark.parametrize("damage", ["cut", "zeros", "text", "huge", "link", "folder"])
+# Bytes behind the head of a picture, in place of its own.
+BROKEN = {"ones": b"\xff" * 600, "words": b"junk" * 150, "few": b"\0" * 9}
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros", "text", "huge", "link", "folder", *BROKEN])
 def test_what_is_no_thumbnail_is_made_again(ingested: Ingested, tmp_path: Path, damage: str) -> None:
     cf, _ = ingested
     plain = content(cf, "plain")
@@ -114,10 +120,21 @@ def test_what_is_no_thumbnail_is_made_again(ingested: Ingested, tmp_path: Path, 
     else:
         large = io.BytesIO()
         Image.new("RGB", (2000, 2000)).save(large, "WEBP", quality=10)
-        odd = {"cut": made[:-1], "zeros": bytes(len(made)), "text": b"<svg onload=x>", "huge": large.getvalue()}
+        broken = {name: _with_size(made[:30] + rest) for name, rest in BROKEN.items()}
+        odd = broken | {
+            "cut": made[:-1],
+            "zeros": bytes(len(made)),
+            "text": b"<svg onload=x>",
+            "huge": large.getvalue(),
+        }
         file.write_bytes(odd[damage])
     assert opened(cf).thumbnail(plain) == made
     assert outside.read_bytes() == b"outside"
+
+
+def _with_size(data: bytes) -> bytes:
+    """A RIFF file whose head says how long it is, and its one chunk too."""
+    return data[:4] + struct.pack("<I", len(data) - 8) + data[8:16] + struct.pack("<I", len(data) - 20) + data[20:]
 
 
 def test_nothing_is_written_through_a_link(ingested: Ingested, tmp_path: Path) -> None:
@@ -177,3 +194,38 @@ def test_many_at_once_and_a_stop(ingested: Ingested) -> None:
     failed = found.warm([*both, "none"])
     assert set(failed) == {both[0], "none"}
     assert file_of(cf, both[1]).exists()
+
+
+@pytest.mark.parametrize("folder", [None, "pictures"])
+def test_a_broken_thumbnail_does_not_end_a_report(ingested: Ingested, folder: str | None) -> None:
+    cf, _ = ingested
+    plain = content(cf, "plain")
+    made, file = opened(cf).thumbnail(plain), file_of(cf, plain)
+    file.write_bytes(made[:30] + b"\xff" * (len(made) - 30))
+    pictures = Pictures(opened(cf), folder)
+    assert GONE not in pictures.fill(pictures.show(plain, "a moth"))
+    assert not pictures.failed
+    assert file.read_bytes() == made
+
+
+@pytest.mark.parametrize("other", ["folder", "file", "link"])
+def test_gc_tells_what_it_removes_and_not_what_others_keep(ingested: Ingested, other: str) -> None:
+    cf, _ = ingested
+    plain = content(cf, "plain")
+    opened(cf).thumbnail(plain)
+    file = file_of(cf, plain)
+    kept = file.parent / "of-somebody-else"
+    if other == "folder":
+        kept.mkdir()
+    elif other == "file":
+        kept.write_bytes(b"x" * 5_000_000)
+    else:
+        kept.symlink_to(file.parent)
+    os.utime(file.parent, (1, 1))
+    assert "1 folders of thumbnails, 0.0 MB" in cf("gc", "--dry-run").stdout
+    assert "removes 1 folders of thumbnails, 0.0 MB" in cf("gc").stdout
+    assert not file.exists()
+    assert os.path.lexists(kept)
+    os.utime(file.parent, (1, 1))
+    assert "thumbnails" not in cf("gc").stdout
+    assert os.path.lexists(kept)

@@ -161,7 +161,8 @@ def test_whatever_is_sent_every_byte_stays(untouched: Snapshot) -> None:
 )
 def test_the_limit_of_time_is_kept(untouched: Snapshot, query: str) -> None:
     with pytest.raises(
-        QueryRefused, match=r"the query ran longer than 0.5 seconds: narrow it, or give more with --timeout"
+        QueryRefused,
+        match=r"the query ran longer than 0.5 seconds: narrow it; 'coldframe sql' gives more with --timeout",
     ):
         untouched.ask(query, {}, timeout=0.5)
     assert untouched.ask("select 1 as n", {}).to_pylist() == [{"n": 1}]

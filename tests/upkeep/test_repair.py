@@ -117,7 +117,8 @@ def test_what_a_lost_dataset_held_comes_back_by_the_commands_it_names(
     assert "FAILED" not in cf("verify").stdout
     after = seen(cf)
     if dataset == "verdicts":
-        assert "verdicts cannot be made again: give them anew with keep and drop" in said
+        assert "verdicts cannot be made again: give them anew with keep, drop and relabel" in said
+        assert "labels they corrected are the catalogue's again" in said
         assert cf.rows("select * from verdicts") == []
     if dataset == "steps":  # what a step was told is lost with its record: here a limit that one picture exceeded
         after |= {name: before[name] for name in ("steps", "embeddings", "failures")}

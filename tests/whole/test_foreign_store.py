@@ -30,6 +30,7 @@ from click.testing import CliRunner
 
 from pipeline.cli.app import cli
 from pipeline.finetune.activations import Activations
+from pipeline.ingest import decoding, examine, pictures
 from pipeline.train import tune
 from pipeline.upkeep import footers, inside
 from store import manifest, opening, parts, queries, spill
@@ -823,6 +824,17 @@ def test_a_limit_of_pixels_that_no_ingest_takes_gives_a_sentence(
     (tmp_path / "photo.jpg").write_bytes(b"x")
     for command in (["predict", "c", tmp_path / "photo.jpg"], ["embed", "mean-colour", "--as", "again"]):
         assert "the settings of the last ingest: max_pixels = " in told(foreign, *command)
+
+
+@pytest.mark.parametrize("value", [9_000, 10**8, 2**31 - 1])
+def test_a_store_allows_no_more_pixels_than_a_quarter_of_the_memory_decodes(
+    foreign: Coldframe, monkeypatch: pytest.MonkeyPatch, value: int
+) -> None:
+    monkeypatch.setattr("pipeline.ingest.examine.memory_bytes", lambda: 8_000_000_000)
+    (settings,) = {row["settings"] for row in foreign.rows("select settings from steps where step = 'ingest'")}
+    with_rows(foreign, "steps", "settings", json.dumps({**json.loads(settings), "max_pixels": value}))
+    allowed = pictures.ingested_max_pixels(foreign.store.snapshot())
+    assert allowed == min(value, max(decoding.MAX_PIXELS, 2_000_000_000 // examine.MEMORY_BYTES_A_PIXEL))
 
 
 INJECTED = "1 |\n\n# pwn <img src=x onerror=alert(1)> [a](http://evil.example) "

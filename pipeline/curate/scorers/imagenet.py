@@ -113,7 +113,7 @@ def classes(wanted: str) -> list[int]:
     """
     file = _file_of(wanted)
     try:
-        text = opening.read_regular(file, follow=True, most=MOST_BYTES).decode()
+        text = opening.read_regular(file, follow=True, most=MOST_BYTES).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise ColdframeError(
             f"wanted = {wanted!r}: expected {' or '.join(groups())}, or a text file of ImageNet classes "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -18,6 +17,7 @@ from pipeline.look.page import Html, code, count, join, tag
 from pipeline.look.source import Missing, Section, Source
 from pipeline.runs.evaluations import Evaluation
 from pipeline.runs.runs import FINETUNED, NETWORK, Run
+from pipeline.steps.again import NotKnown, command_line, operand
 from pipeline.steps.config import Config
 from pipeline.train import from_pixels, train, tune
 from store.errors import ColdframeError
@@ -26,7 +26,6 @@ from store.schemas import DEFAULT_PLAN
 from store.store import Snapshot
 
 Made = tuple[str, Callable[[], list[str] | None]]  # a step, and what gives its command
-UNKNOWN = (ColdframeError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
 NOTHING = Config()  # whatever a coldframe.toml says: the commands say all themselves
 
 
@@ -74,10 +73,10 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
     made += _trained(snapshot)
     for what, make in made:
         try:
-            words = make()
-            if words:
-                yield shlex.join(["coldframe", *map(str, words)]).replace("\n", " ")
-        except UNKNOWN:
+            line = command_line(make)
+            if line:
+                yield line.replace("\n", " ")
+        except NotKnown:
             yield f"# {what}: its record does not say how it was made".replace("\n", " ")
 
 
@@ -105,14 +104,14 @@ def _raise(error: ColdframeError) -> list[str]:
 
 
 def _stage(plan: plans.Plan, stage: plans.Stage) -> list[str]:
-    of_plan = ["--plan", plan.name] if plan.name != DEFAULT_PLAN else []
+    of_plan = ["--plan", operand(plan.name)] if plan.name != DEFAULT_PLAN else []
     if stage.kind == "rule":
-        return ["filter", stage.name, *_options(stage.name, stage.settings), *of_plan]
+        return ["filter", operand(stage.name), *_options(stage.name, stage.settings), *of_plan]
     settings = stage.settings
     share = [f"{settings['share']:g}"] if "share" in settings else ["--where", str(settings["where"])]
     grouped = [word for one in ("by", "seconds") if one in settings for word in (f"--{one}", str(settings[one]))]
     seed = ["--seed", str(plan.seed)] if plan.seed else []
-    return ["split", stage.name, *share, *grouped, *seed, *of_plan]
+    return ["split", operand(stage.name), *share, *grouped, *seed, *of_plan]
 
 
 def _options(rule: str, settings: Mapping[str, Any]) -> Iterator[str]:
