@@ -107,7 +107,7 @@ def find(store: Store, settings: Settings, *, quiet: bool = False) -> Outcome:
             if failed and len(failed) == len(wanted):
                 raise _nothing_readable(snapshot, failed)
             found = _copies(thumbnails, np.searchsorted(wanted, pairs), limits, contents.take(wanted), quiet=quiet)
-        table = _table([*_rows(found, content_ids[wanted]), *_kept(snapshot, failed)])
+        table = _table([*_rows(found, content_ids[wanted]), *_found_before(snapshot, failed)])
         kinds = table["kind"].value_counts().to_pylist()
         with store.commit(STEP) as commit:
             commit.replace("copies", table)
@@ -173,7 +173,10 @@ def _pairs(snapshot: Snapshot, embedder: str, contents: pa.Table, settings: Sett
     hashes = candidates.as_numbers(contents["phash"].to_pylist())
     hashed = np.flatnonzero(hashes)
     alike = hashed[candidates.by_hashes(hashes[hashed], settings.bits, settings.neighbours)]
-    return candidates.merged(nearest, alike)
+    # what was found by a vector that is not there now is looked at all the same
+    before = _found_before(snapshot, np.setdiff1d(ids.astype(str), known.content_ids.astype(str)).tolist())
+    known_pairs = [[row["content_id"], row["other_id"]] for row in before]
+    return candidates.merged(nearest, alike, np.searchsorted(ids, np.array(known_pairs, ids.dtype).reshape(-1, 2)))
 
 
 def _copies(thumbnails: Thumbnails, pairs: Pairs, limits: Limits, contents: pa.Table, *, quiet: bool) -> Found:
@@ -251,10 +254,10 @@ def _rows(found: Found, content_ids: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _kept(snapshot: Snapshot, failed: Iterable[str]) -> list[dict[str, Any]]:
-    """Pairs found before that could not be looked at: a picture that cannot be read now is a copy still."""
-    snapshot.register("failed_now", pa.table({"content_id": pa.array(list(failed), pa.string())}))
-    return snapshot.rows("steps/curate/copies/kept")
+def _found_before(snapshot: Snapshot, missed: Iterable[str]) -> list[dict[str, Any]]:
+    """Pairs found before, of contents without a picture or a vector now: these may be copies still."""
+    snapshot.register("missed", pa.table({"content_id": pa.array(list(missed), pa.string())}))
+    return snapshot.rows("steps/curate/copies/found_before")
 
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:

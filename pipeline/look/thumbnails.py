@@ -66,9 +66,9 @@ class Thumbnails:
         return self._thumbnail(content_id, _whole)
 
     def _thumbnail(self, content_id: str, find: Callable[[Path], bytes | None]) -> bytes:
+        self._refuse_unknown(content_id)
         folder = self._store / garbage.THUMBNAILS / content_id[:2]
         file = folder / f"{content_id}.webp"
-        self._refuse_unknown(content_id)
         kept = find(file)
         if kept is None:
             kept = self._make(content_id, SIDE, QUALITY, EFFORT)

@@ -255,3 +255,29 @@ def test_flat_pictures_are_no_copies_and_why_names_the_original(tmp_path: Path) 
     assert "threshold 4; like finch-large" in cf("why", "finch-01").stdout
     assert "threshold 4; like red" in cf("why", "red-again").stdout
     assert "like" not in cf("why", "finch-large").stdout
+
+
+@pytest.mark.parametrize(
+    "without",
+    ["0-%", pytest.param("%-crop%", marks=pytest.mark.variants), pytest.param("%", marks=pytest.mark.variants)],
+)
+def test_copies_whose_vectors_are_missing_for_a_while_stay_copies(cf: Coldframe, without: str) -> None:
+    """As after an embed in which some failed."""
+    cf("copies", "--bits", 0)  # by vectors alone, but for equal hashes
+    gone = {
+        row["content_id"]
+        for row in cf.rows(f"select content_id from images where image_id like '{without}' order by all")
+    }
+    before = {pair for pair in pairs(cf) if gone & {*pair}}
+    assert before
+    table = cf.store.snapshot().ask("from data.embeddings", {}).select(SCHEMAS["embeddings"].names)
+    with cf.store.commit("test") as commit:
+        left = table.filter(pc.invert(pc.is_in(table["content_id"], pa.array(sorted(gone)))))
+        commit.replace("embeddings", left, key="mean-colour")
+    cf("copies", "--bits", 0)
+    assert before <= pairs(cf)
+
+
+def pairs(cf: Coldframe) -> set[tuple[str, str]]:
+    """The pairs of contents that were found."""
+    return {(row["content_id"], row["other_id"]) for row in cf.rows("from data.copies")}

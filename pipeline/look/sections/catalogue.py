@@ -139,7 +139,7 @@ def _sizes(source: Source) -> Html:
                 "div",
                 table(
                     ("pixels", "smallest", "lower quartile", "median", "upper quartile", "largest"),
-                    [(row["measure"], *(f"{row[name]:,}" for name in columns)) for row in sizes],
+                    [(row["measure"], *(_number(row[name]) for name in columns)) for row in sizes],
                     range(1, 6),
                 ),
                 table(("format", "mode", "images", "without colour"), formats, (2, 3)),
@@ -147,3 +147,7 @@ def _sizes(source: Source) -> Html:
             ),
         ]
     )
+
+
+def _number(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"

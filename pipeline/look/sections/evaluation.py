@@ -42,7 +42,7 @@ def _told(run: dict[str, Any]) -> Html:
         rows = f"evaluated on the split {run['split']}"
         rows += "" if run["evaluation"] == GUESSED else f" as {run['evaluation']}"
     made = f" ({run['head']} on {run['embedder']})" if run["embedder"] else f" ({run['head']})"
-    return join(["The run ", tag("b", run["name"], class_="label"), made, f", {rows}: {run['rows']:,} rows. "])
+    return join(["The run ", tag("b", run["name"], class_="label"), made, f", {rows}: {run['rows'] or 0:,} rows. "])
 
 
 def _mistakes(source: Source, run: dict[str, Any], rows: list[dict[str, Any]]) -> Html:
@@ -145,7 +145,7 @@ def _runs(source: Source, run: dict[str, Any]) -> Html:
     ]
     cells = [
         (
-            row["name"], row["head"], row["embedder"], row["plan"], f"{row['train_rows'] or 0:,}", f"{row['rows']:,}",
+            row["name"], row["head"], row["embedder"], row["plan"], f"{row['train_rows'] or 0:,}", f"{row['rows'] or 0:,}",
             percent(row["accuracy"]), between(row["accuracy_low"], row["accuracy_high"]),
             percent(row["f1_macro"]), _moment(row["created_at"]),
         )

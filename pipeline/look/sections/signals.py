@@ -19,8 +19,9 @@ def sections(source: Source) -> Iterator[Section | Missing]:
         yield from _suspects(source)
     elif source.facts["images"]:
         yield Missing("Suspects", Html(f"No image was scored. {code('coldframe score label-doubt')} does it."))
-    if source.facts["copies"]:
-        yield Section("copies", "Copies", _copies(source))
+    stacks = source.rows("stacks", most=source.most(STACKS))
+    if stacks:
+        yield Section("copies", "Copies", _copies(source, stacks))
     if source.facts["images"] and not source.facts["looked_for_copies"]:
         sentence = f"Only identical files are known. {code('coldframe copies')} finds those that show the same picture."
         yield Missing("Near copies", Html(sentence))
@@ -52,8 +53,7 @@ def _suspects(source: Source) -> Iterator[Section]:
     yield Section("suspects", f"Suspects ({rows[0]['of_all']:,})", join(body))
 
 
-def _copies(source: Source) -> Html:
-    rows = source.rows("stacks", most=source.most(STACKS))
+def _copies(source: Source, rows: list[dict[str, Any]]) -> Html:
     kinds = source.snapshot.rows("steps/ingest/inspect/copies")
     listed = [(row["kind"], f"{row['copies']:,}", f"{row['with_another_label']:,}") for row in kinds]
     stacks = []
