@@ -21,6 +21,15 @@ OTHER_FILES = (
     (rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!", "not an image but an archive: unpack it"),
     (rb"(?s)....ftyp|\x1aE\xdf\xa3|RIFF....AVI ", "not an image but a film, or of a format that Pillow does not know"),
     (rb"(?s).{128}DICM", "not an image but DICOM: save it as PNG or TIFF"),
+    (
+        rb"II[*+]\0|MM\0[*+]",
+        "a TIFF of a kind that Pillow does not read, or damaged at its beginning: save it anew, with samples of 8 bits",
+    ),
+    (
+        rb"\xff\xd8\xff",
+        "a JPEG of a kind that Pillow does not read, such as one of 12 bits, or damaged at its beginning: save it anew",
+    ),
+    (rb"\x89PNG|GIF8|RIFF....WEBP|BM", "damaged at its beginning: copy it again"),
     (rb"\0{16,}\Z", "not an image: it holds nothing but zero bytes: copy it again"),
 )
 UNKNOWN = "not an image, or of a format that Pillow does not know"

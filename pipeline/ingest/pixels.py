@@ -173,7 +173,8 @@ def _decode(variant: bytes, data: bytes, max_pixels: int, at_least: int | None, 
             opened.load()
             format_, mode = opened.format or "", opened.mode
             frames = int(getattr(opened, "n_frames", 1))
-            opened.seek(0)  # in some formats, counting the frames moves the position
+            if frames > 1:
+                opened.seek(0)  # in some formats, counting the frames moves the position
             scaled, white = in_8_bits(opened, raw, variant)
             image = _upright(_convert(scaled), opened)
             exif = _exif(opened) if with_exif else {}

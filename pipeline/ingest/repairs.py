@@ -11,6 +11,7 @@ ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 USED_AS_IS = (b"eXIf", b"sBIT")
 USED_TEXTS = re.compile(rb"(Raw profile type exif|XML:com\.adobe\.xmp)\0")  # they may say which side is up
 TEXT_BYTES = 1 << 20  # of the longest that Pillow reads
+OF_COLOURS = {0xE0: 14, 0xEE: 12}  # segments of a JPEG that say its colours, if they are as long as this
 
 
 def variants(data: bytes) -> list[bytes]:
@@ -81,8 +82,8 @@ def pixels_of_jpeg(data: bytes) -> bytes:
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in (0xD9, 0xDA):
         marker, end = data[at + 1], at + 2 + int.from_bytes(data[at + 2 : at + 4])
         is_profile = data.startswith(b"ICC_PROFILE\0", at + 4) and end >= at + 18  # with its number and their count
-        is_used = marker in (0xE0, 0xEE) or is_profile or data.startswith(b"Exif\0", at + 4)
-        if is_used or not (0xE1 <= marker <= 0xEF or marker == 0xFE):
+        is_used = end - at - 4 >= OF_COLOURS.get(marker, 1 << 16) or is_profile or data.startswith(b"Exif\0", at + 4)
+        if is_used or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             kept.append(data[at:end])
         at = end
     return b"".join((*kept, data[at:]))

@@ -14,7 +14,13 @@ import numpy as np
 from PIL import Image
 
 LEAST_SHARE = 0.25  # of the range that samples may have: a picture whose lightest is below it may be in fewer bits
-S_MIN, S_MAX, MAX, PHOTOMETRIC, DESCRIPTION = 340, 341, 281, 262, 270  # tags of TIFF
+S_MIN, S_MAX, MAX, PHOTOMETRIC, DESCRIPTION, BITS = 340, 341, 281, 262, 270, 258  # tags of TIFF
+OF_16_BITS = {
+    "RGB": 3,
+    "RGBA": 3,
+    "RGBa": 3,
+    "CMYK": 4,
+}  # modes of which Pillow keeps the high bytes, and their colours
 SAY_THEIR_WHITE = ("PPM", "JPEG2000")  # Pillow scales them by it
 
 
@@ -46,11 +52,15 @@ def in_8_bits(image: Image.Image, raw: str, data: bytes) -> tuple[Image.Image, f
         samples = np.asarray(image)
         if image.mode == "I" and bits == 32 and not signed:
             samples = samples.view(np.uint32)
-    elif found and bits == 16 and image.mode in ("RGB", "RGBA", "RGBa") and _highest(image) < 256 * LEAST_SHARE:
-        samples = _with_low_bytes(image, raw, data)  # Pillow keeps the high bytes, which hold next to nothing
+    elif found and bits == 16 and image.mode in OF_16_BITS and _highest(image) < 256 * LEAST_SHARE:
+        samples = _with_low_bytes(image, raw, data)  # the high bytes hold next to nothing
+    elif not found and max(np.ravel(getattr(image, "tag_v2", {}).get(BITS, 8))) > 8:
+        raise Unsaid(
+            "has samples of more than 8 bits, each colour by itself, which Pillow reads wrongly: save it as 8 bits"
+        )
     else:
         return image, 65535 if found else 255
-    colours = samples[..., :3] if samples.ndim == 3 else samples
+    colours = samples[..., : OF_16_BITS[image.mode]] if samples.ndim == 3 else samples
     black, white = _range(colours, image, data, None if image.mode == "F" else bits - signed)
     wide: Any = samples.astype(np.float64 if bits == 32 else np.float32)
     levels = (wide - black) * (255 / (white - black))
@@ -63,7 +73,7 @@ def in_8_bits(image: Image.Image, raw: str, data: bytes) -> tuple[Image.Image, f
 
 def _highest(image: Image.Image) -> float:
     bands: Any = image.getextrema()
-    return float(max(high for _, high in bands[:3]))
+    return float(max(high for _, high in bands[: OF_16_BITS[image.mode]]))
 
 
 def _with_low_bytes(image: Image.Image, raw: str, data: bytes) -> Any:

@@ -114,6 +114,16 @@ def test_what_says_which_side_is_up_is_kept() -> None:
     assert np.array_equal(np.asarray(decode(encoded(drawn(), pnginfo=text)).image), turned)
 
 
+@pytest.mark.parametrize("marker", [0xE0, 0xEE])
+def test_a_jpeg_with_a_segment_that_is_too_short_is_read(marker: int) -> None:
+    """What says the colours of a JPEG says nothing if it is cut off: other decoders pass over it."""
+    data = encoded(drawn(), "JPEG", quality=95)
+    begin = 2 + 2 + int.from_bytes(data[4:6])  # behind the segment of Pillow's own
+    name = b"JFIF\0" if marker == 0xE0 else b"Adobe"
+    short = bytes([0xFF, marker]) + (2 + len(name)).to_bytes(2) + name
+    assert (np.asarray(decode(data[:2] + short + data[begin:]).image) == np.asarray(decode(data).image)).all()
+
+
 @pytest.mark.parametrize("marker", [0xE1, 0xE2, 0xED, 0xFE])
 def test_a_jpeg_with_damaged_segments_is_read(marker: int) -> None:
     data = encoded(drawn(), "JPEG", quality=95)

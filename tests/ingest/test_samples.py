@@ -33,6 +33,40 @@ def tiff(samples: npt.NDArray[Any], tags: dict[int, Any] | None = None) -> bytes
     return buffer.getvalue()
 
 
+def raw_tiff(samples: npt.NDArray[Any], photometric: int, *, is_planar: bool = False) -> bytes:
+    """A TIFF of samples of shape (height, width, bands), as they are; with ``is_planar`` each band by itself."""
+    height, width, count = samples.shape
+    planes = [samples[..., at] for at in range(count)] if is_planar else [samples]
+    strips = [plane.astype(samples.dtype.newbyteorder("<")).tobytes() for plane in planes]
+    kind = 3 if samples.dtype.kind == "f" else 1
+    tags: dict[int, list[int]] = {
+        256: [width],
+        257: [height],
+        258: [8 * samples.itemsize] * count,
+        259: [1],
+        262: [photometric],
+    }
+    tags |= {
+        273: [0] * len(strips),
+        277: [count],
+        278: [height],
+        279: [len(one) for one in strips],
+        284: [1 + is_planar],
+    }
+    tags |= {339: [kind] * count}
+    more_at = 8 + 2 + 12 * len(tags) + 4
+    data_at = more_at + sum(4 * len(values) for values in tags.values())
+    tags[273] = [data_at + sum(map(len, strips[:at])) for at in range(len(strips))]
+    entries, more = b"", b""
+    for tag, values in sorted(tags.items()):
+        packed = struct.pack(f"<{len(values)}I", *values)
+        entries += struct.pack("<HHI", tag, 4, len(values))
+        entries += packed if len(values) == 1 else struct.pack("<I", more_at + len(more))
+        more += packed if len(values) > 1 else b""
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + b"\0\0\0\0" + more
+    return head.ljust(data_at, b"\0") + b"".join(strips)
+
+
 def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -94,6 +128,21 @@ def test_where_nothing_says_what_is_white_the_reason_is_given(kind: str) -> None
     with pytest.raises(UnreadableImage, match=r"nothing in the file says which is white|no numbers") as caught:
         decode(UNSAID[kind])
     assert "save it as 8 bits" in str(caught.value)
+
+
+def test_other_layouts_are_read_or_refused_with_the_reason() -> None:
+    whole = np.asarray(decode(raw_tiff(bands(16, 4), 5)).image)  # CMYK, of which the samples are ink
+    assert whole[0, 0].min() > 250
+    assert whole[-1, -1].max() < 5
+    for data, why in (
+        (raw_tiff(bands(16, 3), 2, is_planar=True), "each colour by itself, which Pillow reads wrongly"),
+        (raw_tiff(bands(12, 4), 5), "nothing in the file says which is white"),
+        (raw_tiff(RAMP[..., None].astype(np.float64), 1), "a TIFF of a kind that Pillow does not read"),
+    ):
+        with pytest.raises(UnreadableImage, match=why):
+            decode(data)
+    planar = raw_tiff(np.repeat(GREY[..., None], 3, axis=2), 2, is_planar=True)
+    assert (np.asarray(decode(planar).image)[..., 0] == GREY).all()
 
 
 def test_dark_pictures_are_not_taken_for_ones_of_fewer_bits() -> None:
