@@ -142,7 +142,7 @@ def filter_(common: Common, rule: str, others: tuple[str, ...], plan: str, what_
 )
 @click.option(
     "--seconds",
-    type=float,
+    type=Number(),
     metavar="S",
     help=f"With --by burst: most seconds between two pictures of one burst.  [default: {units.BURST_SECONDS:g}]",
 )

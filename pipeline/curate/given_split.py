@@ -56,7 +56,7 @@ def _selected(snapshot: Snapshot, stage: Stage) -> pa.Table:
         found = snapshot.ask(f"select image_id from images where (\n{where}\n)", {}, timeout=SECONDS, rows=most)
     except (QueryRefused, TooLittleMemory) as error:
         raise ColdframeError(f"split {stage.name}: the condition {where!r} cannot be answered: {error}") from error
-    if found.column_names != ["image_id"]:
+    if found.column_names != ["image_id"] or found["image_id"].null_count:
         raise ColdframeError(f"split {stage.name}: {where!r} is no condition on an image, such as \"set = 'test'\"")
     return found
 

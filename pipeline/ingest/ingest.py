@@ -139,11 +139,15 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                     rows_in=outcome.ready + outcome.failed,
                     rows_out=outcome.ready,
                 )
-            return replace(outcome, notes=(*outcome.notes, *notes, *identity.notes(store.snapshot(), moved=True)))
+            return replace(outcome, notes=(*outcome.notes, *notes))
 
-        outcome = _sparingly(finish)
-        said = store.snapshot()
-        return replace(outcome, notes=(*outcome.notes, *inspection.labels_alike(said), *read_otherwise(said)))
+        return _with_remarks(_sparingly(finish), store.snapshot())
+
+
+def _with_remarks(outcome: Outcome, now: Snapshot) -> Outcome:
+    """The same with what a person may want to know of the store as it is now."""
+    remarks = (*identity.notes(now, moved=True), *inspection.labels_alike(now), *read_otherwise(now))
+    return replace(outcome, notes=(*outcome.notes, *remarks))
 
 
 def _sparingly(work: Callable[[bool], Result]) -> Result:

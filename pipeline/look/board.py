@@ -57,7 +57,7 @@ class Board:
             f"{i}\n{p}\n{w or ''}".casefold() for i, p, w in zip(self.ids, self.paths, self.labels, strict=True)
         ]
         self._lists: dict[Wanted, Positions] = {}
-        self._digest = digests.of_json(self.ids.tolist())
+        self._digest = digests.of_json([self.ids.tolist(), self.contents.tolist()])
 
     def positions(self, image_ids: Sequence[str]) -> list[int]:
         """Where images are.
@@ -172,19 +172,6 @@ class Board:
     def digest(self, positions: Positions) -> str:
         """What a list holds, in its order, in a few characters."""
         return hashlib.blake2b(positions.tobytes(), digest_size=16, key=self._digest.encode()).hexdigest()
-
-    def failure_rows(self, text: str = "") -> list[dict[str, Any]]:
-        """Files that gave no picture, as lists show them."""
-        wanted = text.casefold()
-        return [
-            {
-                "id": one["image_id"], "content": None, "label": None, "given": None, "suggested": None, "split": None,
-                "rule": None, "verdict": None, "path": one["path"],
-                "note": f"{one['step']} {one['name']}".strip() + f": {one['reason']}",
-            }
-            for one in self.failures
-            if wanted in f"{one['image_id']}\n{one['path']}".casefold()
-        ]  # fmt: skip
 
     def has_changed(self) -> None:
         """Forget the lists that depend on verdicts and labels."""

@@ -29,10 +29,12 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Act:
-    """One act of this session, and what stood before it."""
+    """One act of this session: what stood before it and after it, by image, and the content that was judged."""
 
     what: str
     before: dict[str, Standing]
+    after: dict[str, Standing]
+    contents: dict[str, str]
 
 
 class Desk:
@@ -82,7 +84,9 @@ class Desk:
             reason = why or LOOKED_AT
             self.ledger.record([Entry(at, verdict, label, ERROR_OF_TEST if at in erred else reason) for at in chosen])
             self._errors |= {board.ids[at] for at in erred}
-            self.acts.append(Act(f"{verdict} of {_pictures(len(before))}", before))
+            after = {board.ids[at]: self.ledger.standing(at) for at in chosen}
+            contents = {board.ids[at]: board.contents[at] for at in chosen}
+            self.acts.append(Act(f"{verdict} of {_pictures(len(before))}", before, after, contents))
         if not erred:
             return ""
         return (
@@ -91,7 +95,7 @@ class Desk:
         )
 
     def undo(self) -> tuple[str, list[int]]:
-        """Take back the last act of this session: what it was, and the images.
+        """Take back the last act of this session: what it was, and the images. What somebody else has said of one since stays.
 
         Raises:
             ColdframeError: there is nothing to take back.
@@ -102,7 +106,7 @@ class Desk:
                     "nothing to take back: what was judged before this session is changed picture by picture"
                 )
             act = self.acts[-1]
-            was_of = {self.board.place[one]: was for one, was in act.before.items() if one in self.board.place}
+            was_of = {self.board.place[one]: was for one, was in act.before.items() if self._stands(act, one)}
             entries = [Entry(at, UNSET, None, "taken back") for at in was_of]
             for at, was in was_of.items():
                 if was.label is not None:
@@ -112,7 +116,16 @@ class Desk:
             if entries:  # none where the images are gone from the catalogue
                 self.ledger.record(entries)
             self.acts.pop()
-        return act.what, list(was_of)
+        others = len(act.before) - len(was_of)
+        what = act.what if not others else f"{act.what}, but for {others:,} judged by somebody else since, or gone"
+        return what, list(was_of)
+
+    def _stands(self, act: Act, image_id: str) -> bool:
+        """Whether an image still has the content that was judged, and what was said of it."""
+        at = self.board.place.get(image_id)
+        if at is None or self.board.contents[at] != act.contents[image_id]:
+            return False
+        return self.ledger.standing(at) == act.after[image_id]
 
     def preview(self) -> tuple[replay.Replay, pa.Table]:
         """What a replay of the plan would give now, and its changes by class; nothing is committed.

@@ -45,7 +45,9 @@ def _chosen(session: Session, board: Board, given: Mapping[str, Any]) -> tuple[l
     if whole is None:
         seen = given.get("seen")
         queue = seen.get("queue", "") if isinstance(seen, dict) else ""
-        return board.positions(asked.ids(given)), queue if isinstance(queue, str) else ""
+        positions = board.positions(asked.ids(given))
+        _check_contents(board, positions, given.get("contents"))
+        return positions, queue if isinstance(queue, str) else ""
     if not isinstance(whole, dict):
         raise ColdframeError("list: expected an object")
     wanted = asked.wanted(whole)
@@ -53,6 +55,17 @@ def _chosen(session: Session, board: Board, given: Mapping[str, Any]) -> tuple[l
     if given.get("expect") != board.digest(found):
         raise Conflict(f"the list is another one by now, of {len(found):,} pictures: look at it again")
     return [int(at) for at in found], wanted.queue
+
+
+def _check_contents(board: Board, positions: Sequence[int], contents: Any) -> None:
+    """A verdict is on the picture that was seen: after an ingest an id may have another one."""
+    if contents is None:
+        return
+    if not isinstance(contents, list) or len(contents) != len(positions):
+        raise ColdframeError("contents: expected one for each id")
+    for at, content in zip(positions, contents, strict=True):
+        if board.contents[at] != content:
+            raise Conflict(f"{board.ids[at]} is another picture by now: look at it again")
 
 
 def undo(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,13 +113,13 @@ def replay(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
     is_preview = given.get("preview", True) is not False
     if not is_preview:
         with session.board():
-            if given.get("expect") not in (None, session.desk.ledger.newest):
-                raise Conflict("something was judged since: look again at what would change")
+            if given.get("expect") not in (None, _expected(session)):
+                raise Conflict("something was judged since, or another plan is shown: look again at what would change")
             session.desk.replay()
             session.renew()
         return {}
     with session.board():
-        moment = session.desk.ledger.newest
+        expected = _expected(session)
     replayed, changes = session.desk.preview()  # without the board: verdicts do not wait for it
     with session.board() as board:
         after = {row["image_id"]: row for row in replayed.curation.select(["image_id", "rule", "split"]).to_pylist()}
@@ -125,7 +138,7 @@ def replay(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
         ]
         every = by_class.pop() if by_class else {"before": 0, "after": 0}
         return {
-            "moment": moment,
+            "expect": expected,
             "plan": board.plan,
             "kept_before": every["before"],
             "kept_after": every["after"],
@@ -134,6 +147,11 @@ def replay(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
             "sentence": _sentence(replayed, len(moved) - len(others), len(others)),
             "rows": [board.row(at) for at in others[:SHOWN_OTHERS]],
         }
+
+
+def _expected(session: Session) -> str:
+    """What a preview holds for: the plan, and the moment of the store."""
+    return f"{session.desk.ledger.newest} {session.desk.board.plan}"
 
 
 def _is_other(board: Board, at: int, after: Mapping[str, Any] | None) -> bool:

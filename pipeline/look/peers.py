@@ -6,14 +6,14 @@ to. On Linux the system says who holds each end of a connection, so knowing them
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
-import socket
 import struct
 from pathlib import Path
 
-TABLES = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
-ESTABLISHED = "01"
+TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+ESTABLISHED, LISTENING = "01", "0A"
 ROOT = 0  # may do everything anyway: a relay of the system into a container, for example
 
 Address = tuple[str, int]
@@ -22,40 +22,54 @@ Address = tuple[str, int]
 def may_ask(client: Address | None, server: Address | None) -> bool:
     """Whether a connection comes from another machine, or from a process of the user who serves.
 
-    A connection that is no longer held by a process is nobody's, and may not ask. Where the system does not say, all may.
+    A connection within this machine that no process holds any more is nobody's, and may not ask. Where the system does not say
+    who holds connections, all may.
 
     Args:
-        client: host and port of the other end.
+        client: host and port of the other end; None if it is gone.
         server: host and port of ours.
     """
-    if client is None or server is None or not hasattr(os, "getuid"):
-        return True
+    lines = _listed()
+    if (
+        lines is None
+        or server is None
+        or not any(_port(line[1]) == server[1] and line[3] == LISTENING for line in lines)
+    ):
+        return True  # this system has no such lists, or we are not in them
+    theirs, ours = _written(client), _written(server)
+    if not theirs or not ours:
+        return False
+    if not any(line[1] in ours and line[2] in theirs for line in lines):
+        return False  # our own end is gone
+    others = [line for line in lines if line[1] in theirs and line[2] in ours]
+    if not others:
+        return not ipaddress.ip_address(server[0]).is_loopback  # from another machine
+    return any(line[3] == ESTABLISHED and int(line[7]) in (os.getuid(), ROOT) for line in others)
+
+
+def _listed() -> list[list[str]] | None:
+    """The lines of the system's lists of connections, in columns; None where it has none."""
+    found = []
+    for table in TABLES:
+        with contextlib.suppress(OSError, ValueError):
+            found += [line.split() for line in table.read_text("ascii").splitlines()[1:]]
+    return [line for line in found if len(line) > 7] or None
+
+
+def _port(written: str) -> int:
+    return int(written.rpartition(":")[2], 16)
+
+
+def _written(address: Address | None) -> set[str]:
+    """An address as the lists may write it: words of four bytes in the order of this machine, and the port."""
+    if address is None:
+        return set()
     try:
-        if not ipaddress.ip_address(client[0]).is_loopback:
-            return True
+        at = ipaddress.ip_address(address[0].partition("%")[0])
     except ValueError:
-        return True
-    owners = _owners(client, server)
-    return owners is None or bool(owners & {os.getuid(), ROOT})
-
-
-def _owners(client: Address, server: Address) -> set[int] | None:
-    """The users who hold the other end of a connection; None where the system does not list even our own end."""
-    family = socket.AF_INET6 if ":" in client[0] else socket.AF_INET
-    try:
-        theirs, ours = _written(client, family), _written(server, family)
-        lines = [line.split() for line in TABLES[family].read_text("ascii").splitlines()[1:]]
-    except (OSError, ValueError, struct.error):
-        return None
-    if not any(ours == line[1] and theirs == line[2] for line in lines if len(line) > 7):
-        return None
+        return set()
+    of_4 = at if at.version == 4 else at.ipv4_mapped
+    forms = {at.packed} if of_4 is None else {of_4.packed, bytes(10) + b"\xff\xff" + of_4.packed}
     return {
-        int(line[7]) for line in lines if len(line) > 7 and (line[1], line[2], line[3]) == (theirs, ours, ESTABLISHED)
+        "".join(f"{word:08X}" for (word,) in struct.iter_unpack("=I", form)) + f":{address[1]:04X}" for form in forms
     }
-
-
-def _written(address: Address, family: socket.AddressFamily) -> str:
-    """An address as the tables write it: words of four bytes in the order of this machine, and the port."""
-    packed = socket.inet_pton(family, address[0])
-    words = [struct.unpack("=I", packed[at : at + 4])[0] for at in range(0, len(packed), 4)]
-    return "".join(f"{word:08X}" for word in words) + f":{address[1]:04X}"

@@ -89,7 +89,7 @@ def listed(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
     wanted = asked.wanted(given)
     with session.board() as board:
         if wanted.queue == "failures":
-            rows = board.failure_rows(wanted.text)
+            rows = _failures(board, wanted.text)
             return {"total": len(rows), "left": 0, "which": "", "rows": rows[start : start + count]}
         notes = _of_runs(board, wanted, given)
         found = board.found(wanted) if notes is None else board.narrowed(list(notes), wanted)
@@ -98,6 +98,18 @@ def listed(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
         if notes is not None:
             rows = [row | {"note": notes[row["id"]]} for row in rows]
         return {"total": len(found), "left": left, "which": board.digest(found), "rows": rows}
+
+
+def _failures(board: Board, text: str) -> list[dict[str, Any]]:
+    """Files that gave no picture, as lists show them."""
+    wanted = text.casefold()
+    none = dict.fromkeys(("content", "label", "given", "suggested", "split", "rule", "verdict"))
+    return [
+        {"id": one["image_id"], "path": one["path"], **none}
+        | {"note": f"{one['step']} {one['name']}".strip() + f": {one['reason']}"}
+        for one in board.failures
+        if wanted in f"{one['image_id']}\n{one['path']}".casefold()
+    ]
 
 
 def positions(session: Session, board: Board, wanted: Wanted, given: Mapping[str, Any]) -> Any:

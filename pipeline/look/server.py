@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
-import os
 import secrets
 import socket
 import threading
 import webbrowser
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,7 +22,6 @@ from store.errors import ColdframeError
 from store.store import Store
 
 HOME = "127.0.0.1"
-PORTS = range(20_000, 32_000)  # below those that the system gives away
 STOP_SECONDS = 2
 
 
@@ -33,9 +30,7 @@ class Settings:
     """Where the pages are served."""
 
     host: str = setting(HOME, "Address to serve; any but this machine's own lets others in.", metavar="ADDRESS")
-    port: int = setting(
-        0, "Port to serve; 0: the same one for a store each time, or any that is free.", least=0, most=65535
-    )
+    port: int = setting(0, "Port to serve; 0: any that is free.", least=0, most=65535)
     plan: str | None = setting(None, "Plan to show.", metavar="PLAN", default_text="default, or the first")
 
 
@@ -54,7 +49,7 @@ def serve(
     """
     token = secrets.token_urlsafe(24)
     with (
-        contextlib.closing(_listen(store, settings)) as listening,
+        contextlib.closing(_listen(settings.host, settings.port)) as listening,
         contextlib.closing(Session(store, config, settings.plan)) as session,
     ):
         bound, port = listening.getsockname()[:2]
@@ -87,6 +82,7 @@ def serve(
             server_header=False,
             date_header=False,
             timeout_graceful_shutdown=STOP_SECONDS,
+            proxy_headers=False,  # a header must not say who is at the other end
             limit_concurrency=200,
             h11_max_incomplete_event_size=64 * 1024,
         )
@@ -97,16 +93,7 @@ def serve(
             stop.set()
 
 
-def _listen(store: Store, settings: Settings) -> socket.socket:
-    """A socket at the port asked for; where none is, at the store's own: a page that is still open finds its server again."""
-    if settings.port == 0:
-        own = PORTS[zlib.crc32(os.fsencode(store.root.absolute())) % len(PORTS)]
-        with contextlib.suppress(ColdframeError):
-            return _listen_at(settings.host, own)
-    return _listen_at(settings.host, settings.port)
-
-
-def _listen_at(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     if not host:
         raise ColdframeError(f"--host is empty: expected an address, such as {HOME}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

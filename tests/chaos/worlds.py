@@ -23,6 +23,7 @@ stages = [{ rule = "greyscale" }, { split = "test", share = 0.25 }, { split = "v
 # What no two runs of a step agree on, and of trained heads what they need not agree on.
 VOLATILE = {
     "files": {"examined_at"},
+    "facts": {"examined_at"},
     "feature_sets": {"created_at"},
     "embeddings": {"vector"},
     "verdicts": {"created_at"},

@@ -83,9 +83,9 @@ def test_facts_say_what_pixels_are_like_and_rules_use_them(cf: Coldframe, catalo
     with cf.store.commit("test") as commit:
         commit.replace("facts", SCHEMAS["facts"].empty_table())
     assert "out of date: curate" in cf("status").stdout
-    assert (
-        "7 images have no facts and stay in: 'coldframe ingest' with --rehash" in cf("curate", "--plan", "dark").stderr
-    )
+    said = cf("curate", "--plan", "dark").stderr
+    assert "7 images have no facts and stay in: 'coldframe ingest" in said
+    assert "with --rehash reads all pictures again" in said
     assert cf.value("select count(*) from blurred") == 0
     cf.ingest(catalogue, "--rehash")
     assert by_id(cf, "sharpness").keys() == facts.keys()
@@ -149,7 +149,6 @@ def test_bursts_are_kept_together(cf: Coldframe, catalogue: Catalogue) -> None:
     for wrong in (
         ("--seconds", "5"),
         ("--by", "burst", "--seconds", "0"),
-        ("--by", "burst", "--seconds", "nan"),
         ("--by", "label", "--seconds", "3"),
     ):
         cf("split", "test", "0.3", *wrong, "--plan", "other", code=1)

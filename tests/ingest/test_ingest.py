@@ -161,7 +161,9 @@ def test_a_row_moves_between_images_and_failures(cf: Coldframe, catalogue: Catal
     file.rename(aside)
     cf.ingest(catalogue, code=3)
     assert cf.value("select count(*) from images") == 23
-    assert cf.value("select reason from failures") == "missing: no such file"
+    assert cf.value("select reason from failures").startswith(
+        "missing: no such file; did you mean 'finch/finch-00.aside'"
+    )
     aside.rename(file)
     cf.ingest(catalogue)
     assert cf.value("select count(*) from images") == 24

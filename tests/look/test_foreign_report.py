@@ -54,7 +54,7 @@ def test_no_name_in_a_command_is_an_option(tmp_path: Path, name: str) -> None:
     assert not [words for words in told if name in words]
     unknown = [line.removesuffix(": its record does not say how it was made") for line in lines if line[:2] == "# "]
     for what in (f"embed {name}", f"plan {name}", "plan default", f"run {name}", f"evaluate {name}"):
-        assert f"# {what}" in unknown
+        assert f"# {shlex.quote(what)}" in unknown
 
 
 def put_all(store: Store) -> None:

@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shutil
+import socket
+import struct
 import sys
 import threading
 from collections.abc import Iterator
@@ -132,13 +134,30 @@ def test_the_cookie_is_for_a_path_that_only_this_session_knows(cf: Coldframe) ->
 @pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="only root on Linux can be another user")
 def test_another_user_of_the_machine_is_not_answered(served: Looking) -> None:
     """Though it has the address that was printed, which a list of processes shows while a browser is opened."""
+    given = json.dumps({"ids": ["finch-05"], "verdict": "drop"}).encode()
+
+    def is_refused() -> bool:
+        os.setuid(65534)
+        forwarded = {"X-Forwarded-For": "8.8.8.8", "Forwarded": "for=8.8.8.8"}
+        answers = [served.send("GET", "/api/state"), served.send_opening(), served.send("GET", "/", headers=forwarded)]
+        answers.append(served.send("POST", "/api/judge", given, forwarded))
+        for _ in range(20):  # who asks is gone before it is known who it is
+            with socket.create_connection(("127.0.0.1", served.port)) as gone:
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                lines = [f"POST {served.root}/api/judge HTTP/1.1", f"Host: {served.host}", f"Cookie: {served.cookie}"]
+                lines += [
+                    f"Origin: http://{served.host}",
+                    "Content-Type: application/json",
+                    f"Content-Length: {len(given)}",
+                ]
+                gone.sendall("\r\n".join([*lines, "", ""]).encode() + given)
+        return {one.status for one in answers} == {403}
+
     child = os.fork()
     if child == 0:
-        os.setuid(65534)
-        statuses = {served.send("GET", "/api/state").status, served.send_opening().status}
-        os._exit(0 if statuses == {403} else 1)
+        os._exit(0 if is_refused() else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert served.get("/api/state")["images"]
+    assert served.get("/api/state")["judged"]["drop"] == 0
 
 
 @pytest.mark.parametrize(
@@ -214,6 +233,33 @@ def test_an_act_that_is_sent_again_is_done_once(cf: Coldframe) -> None:
             assert served.post("/api/judge", act) == served.post("/api/judge", act)
         assert served.post("/api/undo", {"act": "page-3"}) == served.post("/api/undo", {"act": "page-3"})
         assert cf.value("select string_agg(image_id) from judgements") == "finch-01"
+
+
+def test_a_verdict_is_on_the_picture_that_was_seen(cf: Coldframe) -> None:
+    with looking(cf) as served:
+        first, second = served.get("/api/list?queue=all&count=2")["rows"]
+        act = {"ids": [first["id"]], "contents": [second["content"]], "verdict": "drop"}
+        assert "another picture by now" in served.post("/api/judge", act, code=409)["error"]
+        assert served.post("/api/judge", act | {"contents": [first["content"]]})["judged"] == 1
+
+
+def test_undo_leaves_what_somebody_else_has_said_since(cf: Coldframe) -> None:
+    with looking(cf) as served:
+        served.post("/api/judge", {"ids": ["finch-01", "finch-02"], "verdict": "drop"})
+        cf("keep", "finch-01", "--why", "a good one")
+        assert "but for 1 judged by somebody else" in served.post("/api/undo", {})["what"]
+    assert cf.rows("select image_id, verdict from judgements") == [{"image_id": "finch-01", "verdict": "keep"}]
+
+
+def test_a_replay_is_of_the_plan_that_was_previewed(cf: Coldframe) -> None:
+    cf("split", "other", 0.2, "--plan", "another")
+    with looking(cf) as served:
+        expect = served.post("/api/replay", {"preview": True})["expect"]
+        served.post("/api/plan", {"plan": "another"})
+        assert (
+            "another plan is shown"
+            in served.post("/api/replay", {"preview": False, "expect": expect}, code=409)["error"]
+        )
 
 
 def test_all_of_a_list_is_judged_if_it_is_the_list_that_was_seen(cf: Coldframe) -> None:

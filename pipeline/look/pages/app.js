@@ -121,7 +121,7 @@ function paintUnsaved() {
 function gone(event) {
   const why = event.type === "over"
     ? "This session is over: coldframe look was started again. Open the address that it printed, then come back to this page."
-    : `The server does not answer. Is coldframe look still running? This page tries again by itself: ${location.port} must be its --port.`;
+    : `The server does not answer. Is coldframe look still running? If not, start it with --port ${location.port}, and open the address that it prints.`;
   notice(`${why} Your verdicts are kept here until then.`);
   paintUnsaved();
 }

@@ -29,7 +29,7 @@ export function judge(rows, verdict, label, queue) {
   const ids = rows.map((row) => row.id);
   const after = rows.map((row) => judged(row, verdict, label));
   tell("rows", after);
-  add({ path: "api/judge", count: ids.length, before, after, body: { act: name(), ids, verdict, label, why: null, seen: { queue } } });
+  add({ path: "api/judge", count: ids.length, before, after, body: { act: name(), ids, contents: rows.map((row) => row.content), verdict, label, why: null, seen: { queue } } });
 }
 
 /** Judge everything in a list: `count` pictures, `which` ones, as the page has said. Answers when it is done. */

@@ -20,7 +20,7 @@ export function offerReplay(pending) {
     stay.addEventListener("click", () => box.close());
     box.addEventListener("cancel", (event) => busy && event.preventDefault());
     let busy = false;
-    let moment = null;
+    let expect = null;
     const failed = (error) => {
       busy = stay.disabled = false;
       go.textContent = "Replay the plan";
@@ -32,7 +32,7 @@ export function offerReplay(pending) {
     const look = async () => {
       await settled();
       const answer = await post("api/replay", { preview: true });
-      ({ moment } = answer);
+      ({ expect } = answer);
       body.replaceChildren(...preview(answer));
       go.disabled = false;
       go.focus();
@@ -41,7 +41,7 @@ export function offerReplay(pending) {
     go.addEventListener("click", () => {
       busy = go.disabled = stay.disabled = true;
       go.textContent = "Replaying…";
-      post("api/replay", { preview: false, expect: moment }).then(() => { done = true; box.close(); }, failed);
+      post("api/replay", { preview: false, expect }).then(() => { done = true; box.close(); }, failed);
     });
   });
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -77,7 +78,8 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
             if line:
                 yield line.replace("\n", " ")
         except NotKnown:
-            yield f"# {what}: its record does not say how it was made".replace("\n", " ")
+            # quoted: some shells read a comment as a command when it is pasted
+            yield f"# {shlex.quote(what)}: its record does not say how it was made".replace("\n", " ")
 
 
 def _embedded(snapshot: Snapshot, name: str) -> list[str]:
