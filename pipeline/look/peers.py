@@ -43,7 +43,7 @@ def may_ask(client: Address | None, server: Address | None) -> bool:
         return False  # our own end is gone
     others = [line for line in lines if line[1] in theirs and line[2] in ours]
     if not others:
-        return not ipaddress.ip_address(server[0]).is_loopback  # from another machine
+        return not _number(server[0]).is_loopback  # from another machine
     return any(line[3] == ESTABLISHED and int(line[7]) in (os.getuid(), ROOT) for line in others)
 
 
@@ -65,11 +65,16 @@ def _written(address: Address | None) -> set[str]:
     if address is None:
         return set()
     try:
-        at = ipaddress.ip_address(address[0].partition("%")[0])
+        at = _number(address[0])
     except ValueError:
         return set()
-    of_4 = at if at.version == 4 else at.ipv4_mapped
-    forms = {at.packed} if of_4 is None else {of_4.packed, bytes(10) + b"\xff\xff" + of_4.packed}
+    forms = {at.packed, bytes(10) + b"\xff\xff" + at.packed} if at.version == 4 else {at.packed}
     return {
         "".join(f"{word:08X}" for (word,) in struct.iter_unpack("=I", form)) + f":{address[1]:04X}" for form in forms
     }
+
+
+def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address; one of version 4 that is written as one of version 6 is of version 4."""
+    at = ipaddress.ip_address(host.partition("%")[0])
+    return at.ipv4_mapped or at if isinstance(at, ipaddress.IPv6Address) else at

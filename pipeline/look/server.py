@@ -54,8 +54,11 @@ def serve(
     ):
         bound, port = listening.getsockname()[:2]
         at = ipaddress.ip_address(bound)
-        shown = socket.gethostname().lower() if at.is_unspecified else settings.host.lower()
-        names = {bound, shown, *(("localhost",) if at.is_loopback or at.is_unspecified else ())}
+        # In numbers where it is this machine: "localhost" may lead a browser to another address, and another server.
+        shown = (
+            socket.gethostname().lower() if at.is_unspecified else bound if at.is_loopback else settings.host.lower()
+        )
+        names = {bound, shown}
         hosts = frozenset(f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in names)
         address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/?token={token}"
         if not at.is_loopback:

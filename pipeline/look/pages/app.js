@@ -1,7 +1,7 @@
 // Which page is shown, what the header says, and the keys that hold everywhere.
 
 import { connection, post } from "./api.js";
-import { h, number, plural, say } from "./dom.js";
+import { h, number, plural, say, visible } from "./dom.js";
 import { settled, undo, unsaved, verdicts } from "./judge.js";
 import { listen, showKeys } from "./keys.js";
 import { offerReplay } from "./replay.js";
@@ -45,12 +45,12 @@ async function show() {
     if (tab.dataset.key === key) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
   }
-  document.title = `${title} · ${state.store} · coldframe`;
+  document.title = visible(`${title} · ${state.store} · coldframe`);
   await page.enter(params);
 }
 
 function paint() {
-  $("store").textContent = state.store;
+  $("store").textContent = visible(state.store);
   $("replay").hidden = !state.pending;
   $("replay").textContent = `Replay ${plural(state.pending, "verdict")}…`;
   paintUndo(state.undo);
@@ -96,7 +96,7 @@ let trouble = "";
 function notice(text) {
   trouble = text;
   $("notice").hidden = !text;
-  $("notice").textContent = text;
+  $("notice").textContent = visible(text);
 }
 
 /** Say what is not safe yet. A verdict that is saved within a moment is not worth a word. */

@@ -1,7 +1,7 @@
 // Ask: a query in SQL with the views beside it, and pictures found by words.
 
 import { get, post } from "./api.js";
-import { h, isNumber, number, pictures, plural } from "./dom.js";
+import { h, isNumber, number, pictures, plural, visible } from "./dom.js";
 import { Grid } from "./grid.js";
 import { GivenList } from "./lists.js";
 import { handOver } from "./review.js";
@@ -124,7 +124,7 @@ export class Ask {
     } catch (error) {
       if (this.latest !== mine) return;
       this.rows = this.answer = null;
-      this.count.textContent = error.message;
+      this.count.textContent = visible(error.message);
       this.count.classList.add("problem");
       this.show(false);
     } finally {

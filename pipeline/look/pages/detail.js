@@ -1,7 +1,7 @@
 // One picture explained: large, with why it is in or out, beside what it should resemble.
 
 import { get, picture, thumb } from "./api.js";
-import { h, number, stateOf, verdictWord } from "./dom.js";
+import { h, number, stateOf, verdictWord, visible } from "./dom.js";
 
 const FRESH = 15000;
 const SOON = 90;
@@ -85,7 +85,7 @@ export class Detail {
   }
 
   wait(row) {
-    this.headline.textContent = row.content === null ? "This file gave no picture." : sentence(row.note || row.label || "");
+    this.headline.textContent = row.content === null ? "This file gave no picture." : visible(sentence(row.note || row.label || ""));
     this.more.classList.add("old");
     this.more.setAttribute("aria-busy", "true");
     clearTimeout(this.timer);
@@ -128,7 +128,7 @@ export class Detail {
   paintPicture(row) {
     this.frame.hidden = row.content === null;
     if (row.content === null) return;
-    this.image.alt = row.label ? `The picture, filed as ${row.label}` : "The picture";
+    this.image.alt = row.label ? visible(`The picture, filed as ${row.label}`) : "The picture";
     this.image.src = thumb(row);
     this.stop();
     this.later = setTimeout(() => this.enlarge(row), this.pause);
@@ -171,7 +171,7 @@ export class Detail {
     const { row } = answer;
     this.told = row;
     this.missing = false;
-    this.headline.textContent = answer.headline;
+    this.headline.textContent = visible(answer.headline);
     this.more.classList.remove("old");
     this.more.removeAttribute("aria-busy");
     const compare = h("div", { class: "compare" });

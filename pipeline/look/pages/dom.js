@@ -25,12 +25,14 @@ export function svg(tag, props = {}, ...children) {
   return element;
 }
 
+const READ = new Set(["alt", "title", "aria-label"]);
+
 function set(element, props) {
   for (const [name, value] of Object.entries(props)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "style") for (const [key, style] of Object.entries(value)) element.style.setProperty(key, style);
-    else element.setAttribute(name, value === true ? "" : value);
+    else element.setAttribute(name, value === true ? "" : READ.has(name) ? visible(value) : value);
   }
 }
 
@@ -74,7 +76,7 @@ let silence = 0;
 /** Say something in the header, also to those who listen. It goes after a while, unless it still holds. */
 export function say(text, holds = false) {
   const place = document.getElementById("saved");
-  place.textContent = text;
+  place.textContent = visible(text);
   clearTimeout(silence);
   if (!holds) silence = setTimeout(() => { place.textContent = ""; }, STAYS);
 }

@@ -1,7 +1,7 @@
 // A grid of as many pictures as there are, of which only those in view are elements. Elements are used again.
 
 import { thumb } from "./api.js";
-import { h, number, stateOf } from "./dom.js";
+import { h, number, stateOf, visible } from "./dom.js";
 
 const GAP = 10;
 const PAD = 14;
@@ -170,8 +170,8 @@ export class Grid {
     if (place === this.cursor) this.element.setAttribute("aria-activedescendant", tile.element.id);
     tile.badge.textContent = row ? stateOf(row) : "";
     if (this.captions) {
-      tile.caption.textContent = row ? row.label ?? row.path ?? "no class" : "";
-      tile.note.textContent = row ? second(row) : "";
+      tile.caption.textContent = row ? visible(row.label ?? row.path ?? "no class") : "";
+      tile.note.textContent = row ? visible(second(row)) : "";
     }
     this.paint(tile, fast || !row ? null : row.content);
   }

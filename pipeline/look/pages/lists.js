@@ -129,7 +129,7 @@ export class ServerList extends Rows {
   async now() {
     await settled();
     const { total, which } = await get("api/list", { ...this.params, count: 1 });
-    return { total, which, same: this.narrowed() ? total === this.listed() : which === this.which };
+    return { total, which, same: which === this.which };
   }
 
   narrowed() {

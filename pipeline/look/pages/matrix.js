@@ -1,6 +1,6 @@
 // A confusion matrix on a canvas. Of many classes it shows where errors lie, and a click goes closer.
 
-import { h, number } from "./dom.js";
+import { h, number, visible } from "./dom.js";
 
 const LABELS = 128; // of the longest names
 const OVERHANG = 48; // of the name over the last column, which leans to the right
@@ -202,7 +202,7 @@ export class Matrix {
     const count = this.count(label, predicted);
     const of = number(this.sums.get(label) ?? 0);
     const what = label === predicted ? "found right" : `taken for ${predicted}`;
-    this.words.textContent = `${label}: ${number(count)} of ${of} ${what}`;
+    this.words.textContent = visible(`${label}: ${number(count)} of ${of} ${what}`);
   }
 
   clicked(event) {

@@ -1,6 +1,6 @@
 // Over the grid: what the list is, how it is narrowed and sorted, and how large its pictures are.
 
-import { h, number, pictures, plural } from "./dom.js";
+import { h, number, pictures, plural, visible } from "./dom.js";
 
 const VERDICTS = [["", "any verdict"], ["none", "not judged"], ["keep", "kept"], ["drop", "dropped"], ["relabel", "relabelled"]];
 const SORTS = [["", "by queue"], ["label", "by class"], ["value", "by value"], ["id", "by id"]];
@@ -32,12 +32,12 @@ export class Toolbar {
   }
 
   paint(params, queue, state, title) {
-    this.title.textContent = title;
+    this.title.textContent = visible(title);
     this.about.textContent = queue?.about ?? "";
     this.about.title = this.about.textContent; // where it is cut
     this.about.hidden = !this.about.textContent;
     this.clear.hidden = !params.label || params.queue === "cell";
-    this.clear.textContent = `${params.label} ✕`;
+    this.clear.textContent = visible(`${params.label} ✕`);
     this.clear.setAttribute("aria-label", `Only ${params.label}: show every class`);
     this.filters.hidden = ["given", "failures"].includes(params.queue);
     if (document.activeElement !== this.text) this.text.value = params.text ?? "";
