@@ -165,8 +165,8 @@ def split(
     """Carve NAME out of what is still train, stratified by class; equal files and known near copies stay together."""
     if share is None and where is None:
         raise click.UsageError("expected a share such as 0.15, or a condition with --where")
-    stage = plans.split_stage(name, {"share": share, "by": by, "seconds": seconds, "where": where})
     naming.check("a split", name)
+    stage = plans.split_stage(name, {"share": share, "by": by, "seconds": seconds, "where": where})
 
     def change(present: Plan) -> Plan:
         changed = present.with_stage(stage)

@@ -24,28 +24,35 @@ SENTENCES = {
 }
 
 
-def check(now: Snapshot, settings: Settings) -> None:
+def check(now: Snapshot, settings: Settings) -> list[str]:
     """Check that most pictures of the store keep their ids in a catalogue: the tables ``listed`` and ``stored`` of ``now``.
 
-    Rows that go with ``--prune`` may come back under other ids.
+    Rows that go with ``--prune`` may come back under other ids. Of fewer a sentence says how many there are.
 
     Raises:
         ColdframeError: more than half of the rows are there under another id, as after a change of the id column.
     """
-    if settings.new_ids:
-        return
     found = now.rows("steps/ingest/other_ids")[0]
     moved = found["swapped"] + (0 if settings.prune else found["gone"])
-    if 2 * moved <= found["rows"]:
-        return
+    if settings.new_ids or 2 * moved <= found["rows"]:
+        if settings.prune or not found["gone"]:
+            return []
+        return [
+            f"{found['gone']} pictures of the store have another id here and are in twice now: --prune removes the old rows"
+        ]
     record = Record.of(now, STEP, "")
     before = _told(record.settings.get("id")) if record is not None else "another"
+    now_told = _told(settings.id)
+    if before == now_told:
+        why = f"The id column is {before} as before, so paths or ids are written in another way, or count from another folder"
+    else:
+        why = f"The id column was {before} and is now {now_told}. Give the one that it was"
     prune = "" if settings.prune else "; --prune to remove the old rows, and what persons said follows its picture"
     twice = "" if found["swapped"] else ": they would be in twice"
     raise ColdframeError(
         f"{Path(settings.metadata).name}: {moved} pictures of the store have another id here, such as "
-        f"{found['image_id']!r}, which is now {found['new_id']!r}{twice}. The id column was {before} and is now "
-        f"{_told(settings.id)}. Give the one that it was{prune}; or --new-ids, if all of this is meant"
+        f"{found['image_id']!r}, which is now {found['new_id']!r}{twice}. {why}{prune}; or "
+        "--new-ids, if all of this is meant"
     )
 
 
@@ -58,9 +65,8 @@ def judged_twice(now: Snapshot) -> Iterator[str]:
     found = now.rows("steps/ingest/judged_twice")[0]
     if found["pictures"]:
         yield (
-            f"{found['pictures']} pictures that a person kept or dropped are also there under a new id, to which that does "
-            f"not apply, such as {found['image_id']}, also {found['new_id']}: --prune removes the old rows, and the verdicts "
-            "follow"
+            f"{found['pictures']} pictures that a person kept or dropped are there under two ids, and that applies to one of them: "
+            f"such as to {found['image_id']}, not to {found['new_id']}: --prune removes the old rows, and the verdicts follow"
         )
 
 

@@ -117,8 +117,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                 return now
 
             compared = wanted()
-            identity.check(compared, settings)
-            notes = () if settings.prune else tuple(identity.judged_twice(compared))
+            notes = [*identity.check(compared, settings), *([] if settings.prune else identity.judged_twice(compared))]
             outcome = _compare(compared, listed, examined=examined, prune=settings.prune)
             if settings.prune:
                 check_loss(compared, settings, listed.failed, remaining=outcome.ready + outcome.failed)

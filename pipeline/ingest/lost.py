@@ -15,7 +15,7 @@ from pipeline.ingest import decoding
 from pipeline.ingest.on_disk import REASONS
 from store import places
 
-MOST_EXPLAINED = 100_000  # paths of one ingest: a catalogue of millions that names no file has one cause
+MOST_EXPLAINED = 10_000  # paths of one ingest: a catalogue of millions that names no file has one cause
 MOST_NAMES = 1_000_000  # of files and folders looked through in one ingest
 MOST_PARTS = 64  # of a path
 URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")

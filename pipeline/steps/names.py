@@ -19,10 +19,10 @@ def check(what: str, name: str) -> None:
         what: what is called so, such as ``a run``.
 
     Raises:
-        ColdframeError: the name is empty, begins with a dash, has white space around it, a slash or characters that cannot be
-            seen, or is longer than 150 bytes.
+        ColdframeError: the name is empty or dots alone, begins with a dash, has white space around it, a slash or characters
+            that cannot be seen, or is longer than 150 bytes.
     """
-    if not is_plain(name) or _BIDI.search(name) or name.startswith("-") or name != name.strip():
+    if not is_plain(name) or _BIDI.search(name) or name.startswith("-") or name != name.strip() or name in (".", ".."):
         raise ColdframeError(f"{what} called {ascii(name)[:60]}: {EXPECTED}")
     if len(name.encode()) > MOST_BYTES:
         raise ColdframeError(f"{what} called {name[:40]!r}…: expected a name of at most {MOST_BYTES} bytes")

@@ -170,7 +170,7 @@ def test_verdicts_follow_their_pictures_to_new_ids(
     cf("keep", "crow/p1.png", "--why", "good")
     cf("drop", *(["crow/same.png"] if change is rename_files else []), "bat/p0.png", "--why", "blurred")
     new = change(root)
-    assert "a new id, to which that does not apply, such as" in cf("ingest", root).stderr
+    assert "there under two ids, and that applies to one of them: such as to" in cf("ingest", root).stderr
     said = cf("ingest", root, "--prune").stderr
     assert "verdicts follow their pictures to other ids" in said
     assert "new id, to which" not in said

@@ -375,20 +375,20 @@ def test_a_server_that_is_killed_costs_no_verdict(opened: Open, tmp_path: Path) 
         window = opened(first, "review?queue=all")
         window.allowed.append(GONE)
         window.painted()
-        for _ in range(60):
-            window.press("d")
-        soon(lambda: len(verdicts(cf)), 60)
         answered: list[int] = []
         window.page.on(
             "response", lambda answer: answered.append(answer.status) if "/api/judge" in answer.url else None
         )
+        for _ in range(60):
+            window.press("d")
+        soon(lambda: len(verdicts(cf)), 60)
         for _ in range(10):  # as fast as a person who looks at each
             window.press("d")
             window.page.wait_for_timeout(300)
         first.process.kill()
         first.process.wait()
         stored = len(verdicts(cf))
-        assert 60 + answered.count(200) <= stored <= 70  # what was answered is safe
+        assert answered.count(200) <= stored <= 70  # what was answered is safe
         for _ in range(len(catalogue.rows) - 70):  # one more would judge the last one again
             window.press("d")
         window.waits_for("The server does not answer.", "#notice")
