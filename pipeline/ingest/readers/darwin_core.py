@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from pipeline.ingest import catalogue_limits
 from pipeline.ingest.listed import Listed
 from pipeline.ingest.readers import delimited, text
+from pipeline.ingest.readers.reading import Reading, Unread
 from store import opening
 from store.errors import ColdframeError
 from store.names import unique_names
@@ -50,7 +51,7 @@ class Part:
     name: str
     kind: str
     encoding: str
-    reading: delimited.Reading
+    reading: Reading
     is_free: bool
     key: int | None
     columns: Mapping[str, int]
@@ -208,7 +209,7 @@ def _rows(source: Path, archive: Archive, part: Part) -> tuple[pa.Table, list[in
     reading = replace(part.reading, names=names)
     try:
         _, parsed = delimited.read_as(inside, member, part.encoding, reading, is_free=part.is_free)
-    except delimited.Unread as error:
+    except Unread as error:
         raise ColdframeError(f"{inside}: {error}") from error
     columns = {name: parsed.table.column(position) for name, position in part.columns.items()}
     for name, value in part.defaults.items():
@@ -222,10 +223,12 @@ def _width(inside: Path, member: text.Opening, part: Part) -> int:
     """How many cells the first row of a file has."""
     with text.lines(inside, member, part.encoding) as lines:
         try:
-            return len(next(replace(part.reading, quote=None if part.is_free else part.reading.quote).cells(lines))[2])
+            return len(
+                next(replace(part.reading, quote=None if part.is_free else part.reading.quote).rows(lines)).cells
+            )
         except StopIteration:
             return 1 + max([*part.columns.values(), part.key or 0])
-        except delimited.Unread as error:
+        except Unread as error:
             raise ColdframeError(f"{inside}: {error}") from error
 
 
@@ -264,7 +267,7 @@ def _part(found: ElementTree.Element) -> Part:
     if len(places) != 1:
         raise ValueError(f"a table lies in {len(places)} files, expected one")
     quote = _unescaped(found.get("fieldsEnclosedBy", '"'))
-    reading = delimited.Reading(
+    reading = Reading(
         delimiter=_unescaped(found.get("fieldsTerminatedBy", ",")),
         quote=quote or None,
         names=(),
