@@ -161,9 +161,34 @@ def test_train_val_and_test_above_classes_are_a_column(cf: Coldframe, tmp_path: 
     cf("split", "test", "--where", "subset = 'test'")
     assert cf("sql", "select count(*) from splits where split = 'test'", "--format", "csv").stdout.split()[1] == "2"
     assert catalogue.read(tmp_path / "set" / "train").rows["label"].to_pylist() == ["elk", "owl"]
-    (tmp_path / "set" / "birds").mkdir()
-    (tmp_path / "set" / "birds" / "a.png").touch()  # now they are classes, one of them called train
-    assert set(catalogue.read(tmp_path / "set").rows["label"].to_pylist()) == {"train", "val", "test", "birds"}
+
+
+@pytest.mark.parametrize(
+    ("paths", "labels", "subsets"),
+    [
+        ("data/train/cat/a data/train/dog/b data/val/cat/c", "cat dog cat", "train train val"),
+        ("train/cat/a unlabeled/b val/cat/c", "cat None cat", "train unlabeled val"),
+        ("a/b/cat/a a/b/cat/deep/b a/b/dog/c", "cat cat dog", None),
+        ("images/cat/a images/cat/b", "cat cat", None),
+        ("cat/a cat/b", "cat cat", None),
+        ("train/images/cat/a val/images/dog/b", "cat dog", "train val"),
+        ("data/train/cat/a data/test/b data/extra/dog/c", "dog None cat", "extra test train"),
+        ("birds/a test/b test/c/d train/e", "birds test test train", None),
+        ("birds/a test/b/c", "birds test", None),
+        ("a data/cat/b", "None data", None),
+        ("a/b/train/a a/b/test/b", "None None", "test train"),
+    ],
+)
+def test_where_classes_and_splits_stand(tmp_path: Path, paths: str, labels: str, subsets: str | None) -> None:
+    for path in paths.split():
+        (tmp_path / "set" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / f"{path}.png").touch()
+    found = catalogue.read(tmp_path / "set")
+    rows = sorted(found.rows.to_pylist(), key=lambda row: row["path"])
+    assert " ".join(str(row["label"]) for row in rows) == labels
+    assert [row.get("subset") for row in rows] == (subsets.split() if subsets else [None] * len(rows))
+    assert ("unlabeled is taken for no class" in " ".join(found.notes)) == ("unlabeled" in paths)
+    assert ("folders in data" in " ".join(found.notes)) == paths.startswith("data/")
 
 
 @pytest.mark.variants
