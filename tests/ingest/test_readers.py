@@ -37,7 +37,7 @@ OCCURRENCES = 'id\tfamily\tl\nk1\t"moth\tcc0\nk2\theron\tcc0\nk3\tnone\tcc0\n'
 MEDIA = 'id\ti\tl\tr\nk1\ta.png\tby\t"Ann\nk1\tb.png\tby\tBo\nk2\thttps://x.org/p/c.png?s=1\tby\t"Cy\n'
 
 
-def dwca(folder: Path, meta: str = META, media: str = MEDIA, occurrences: str = OCCURRENCES) -> Path:
+def dwca(folder: Path, meta: str = META, media: str = MEDIA, occurrences: str | bytes = OCCURRENCES) -> Path:
     with zipfile.ZipFile(folder / "dwca.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in (("meta.xml", meta), ("occurrence.txt", occurrences), ("multimedia.txt", media)):
             archive.writestr(name, text)
@@ -117,6 +117,22 @@ def test_catalogues_of_the_trade(cf: Coldframe, tmp_path: Path, make: Callable[[
     if make is dwca:
         assert "left out 1 rows of occurrence.txt that have no picture" in said
         assert "nothing is fetched" in said
+
+
+def test_an_image_of_coco_that_is_listed_twice(tmp_path: Path) -> None:
+    found = json.loads(coco(tmp_path).read_text())
+    source = tmp_path / "twice.json"
+    source.write_text(json.dumps(found | {"images": [found["images"][1], *found["images"]]}))
+    read = catalogue.read(source)
+    assert sorted(read.rows.select(["path", "label"]).to_pylist(), key=lambda row: str(row["path"])) == [
+        {"path": "a.png", "label": "moth"},
+        {"path": "b.png", "label": "heron"},
+        {"path": "c.png", "label": None},
+    ]
+    assert "left out 1 images that are listed once more" in " ".join(read.notes)
+    source.write_text(json.dumps(found | {"images": [*found["images"], {"id": 1, "file_name": "d.png"}]}))
+    with pytest.raises(ColdframeError, match=r"images 2 and 4 have the same id 1: make the ids unique"):
+        catalogue.read(source)
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -225,7 +241,15 @@ def test_what_is_not_read_is_refused_with_what_to_do(tmp_path: Path, name: str, 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"media": MEDIA + "k1\td.png\tby\n"}, r"multimedia.txt: line 5: 3 cells, expected 4"),
+        (
+            {"media": MEDIA + "k1\td.png\tby\n"},
+            r"multimedia.txt: line 5: 3 cells, expected 4; meta.xml says that cells are divided by tabs, nothing of quotes, and",
+        ),
+        (
+            {"meta": META.replace('fieldsEnclosedBy=""', 'fieldsEnclosedBy="&quot;"')},
+            r"occurrence.txt: line 2: a quote is opened and not closed; meta.xml says .* tabs, quotes \", and UTF-8: correct",
+        ),
+        ({"occurrences": b"id\tf\tl\nk1\t\xff\tx\n"}, "occurrence.txt: line 2: not UTF-8 text; meta.xml says"),
         (
             {"meta": META.replace("multimedia.txt", "../../etc/passwd")},
             "names '../../etc/passwd', which is not in the archive",
@@ -241,9 +265,36 @@ def test_what_is_not_read_is_refused_with_what_to_do(tmp_path: Path, name: str, 
         ),
     ],
 )
-def test_a_faulty_archive_is_refused_by_its_file_and_line(tmp_path: Path, change: dict[str, str], message: str) -> None:
-    with pytest.raises(ColdframeError, match=rf"dwca.zip: .*{message}"):
+def test_a_faulty_archive_is_refused_by_its_file_and_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ColdframeError, match=rf"dwca.zip: .*{message}") as refused:
         catalogue.read(dwca(tmp_path, **change))
+    assert not any(option in str(refused.value) for option in ("--quote", "--delimiter", "--encoding"))
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize(
+    ("identifiers", "access", "paths"),
+    [
+        (("urn:1", "urn:2"), ("https://x.org/a.png", "https://x.org/b.png?s=1"), ["a.png", "b.png"]),
+        (("urn:uuid:1", "URN:2"), ("a.png", "b/c.png"), ["a.png", "b/c.png"]),
+        (("https://x.org/view/1", "https://x.org/view/2"), ("https://x.org/a.png", "b.png"), ["a.png", "b.png"]),
+        (("a.png", "b.png"), ("https://x.org/1/a.png", "https://x.org/2/b.png"), ["a.png", "b.png"]),
+        (("https://x.org/1", "https://x.org/2"), ("", ""), ["1", "2"]),
+        (("urn:1", "urn:2"), ("", "urn:3"), None),
+    ],
+)
+def test_the_term_of_an_archive_that_names_files_is_the_path(
+    tmp_path: Path, identifiers: tuple[str, str], access: tuple[str, str], paths: list[str] | None
+) -> None:
+    field = '<field index="3" term="http://rs.tdwg.org/ac/terms/accessURI"/>'
+    meta = META.replace(f'<field index="3" term="{DC}rightsHolder"/>', field)
+    rows = "".join(f"k1\t{one}\tby\t{other}\n" for one, other in zip(identifiers, access, strict=True))
+    source = dwca(tmp_path, meta, "id\ti\tl\ta\n" + rows)
+    if paths is None:
+        with pytest.raises(ColdframeError, match="which column holds the image paths"):
+            catalogue.read(source)
+    else:
+        assert catalogue.read(source).rows["path"].to_pylist() == paths
 
 
 def test_an_archive_without_rows_says_to_unpack_it_and_none_is_unpacked_without_limit(

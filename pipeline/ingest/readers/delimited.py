@@ -29,6 +29,7 @@ SEPARATOR = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 BEGINNING = 1 << 20  # characters in which the header must end, for its delimiter to be found
 ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 4096, 1 << 24
 MOST_CELL = 1 << 26  # characters
+CELLS = ": every row needs as many; put text that holds a delimiter in quotes, or name another one with --delimiter"
 
 
 @dataclass(frozen=True)
@@ -219,8 +220,8 @@ def read_as(
     if is_free and parsed.merged:
         raise Unread(
             parsed.merged,
-            "a quote is opened here and closed on a later line, but each of these lines could be a row as well: "
-            "give --quote none if quotes are part of the text, or --quote '\"' if they enclose cells",
+            "a quote is opened here and closed on a later line, but each of these lines could be a row as well",
+            ": give --quote none if quotes are part of the text, or --quote '\"' if they enclose cells",
         )
     return asked, parsed
 
@@ -271,7 +272,7 @@ def _parsed(source: Path, reading: Reading, rows: Iterator[Row]) -> Parsed:
         if len(cells) != len(names):
             if len(cells) == 1 and not cells[0].strip():  # a line of blanks
                 continue
-            raise Unread(row.first, _wrong_count(len(cells), len(names), header))
+            raise Unread(row.first, _wrong_count(len(cells), len(names), header), CELLS)
         seen.see(row)
         numbers.append(row.first)
         pending.append(cells)
@@ -287,10 +288,7 @@ def _parsed(source: Path, reading: Reading, rows: Iterator[Row]) -> Parsed:
 def _wrong_count(found: int, wanted: int, header: int) -> str:
     named = f" as the header in line {header}" if header else ""
     cells = "1 cell" if found == 1 else f"{found} cells"
-    return (
-        f"{cells}, expected {wanted}{named}: every row needs as many; put text that holds a delimiter in quotes, or name "
-        "another one with --delimiter"
-    )
+    return f"{cells}, expected {wanted}{named}"
 
 
 def _shorter(numbers: array[int]) -> Sequence[int]:

@@ -10,22 +10,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-MIXED = (
-    "it does not end as the lines before do (with a line feed or a carriage return), so that its end may be part of a cell: "
-    "save the file with one kind of line ends"
-)
+MIXED = "it does not end as the lines before do (with a line feed or a carriage return), so that its end may be part of a cell"
+ONE_KIND = ": save the file with one kind of line ends"
+QUOTES = "; close each quote and double those within, or, where quotes are part of the text, give --quote none"
 
 
 class Unread(Exception):
     """A reading does not fit a text.
 
     Attributes:
+        fault: the line and what is wrong there, without the advice.
         is_odd: whether that is because text follows a closing quote, in a row of one line.
     """
 
-    def __init__(self, line: int, why: str, *, is_odd: bool = False) -> None:
-        super().__init__(f"line {line}: {why}")
-        self.line, self.is_odd = line, is_odd
+    def __init__(self, line: int, why: str, advice: str = "", *, is_odd: bool = False) -> None:
+        self.line, self.fault, self.is_odd = line, f"line {line}: {why}", is_odd
+        super().__init__(self.fault + advice)
 
 
 class Row(NamedTuple):
@@ -87,13 +87,13 @@ class Reading:
                 is_odd = "expected after" in str(error) and len(taken) == 1
                 loose = self._as_they_stand(taken[0]) if is_odd and self.is_loose else None
                 if loose is None:
-                    raise Unread(last + 1, self._why(error), is_odd=is_odd) from error
+                    raise Unread(last + 1, self._why(error), QUOTES, is_odd=is_odd) from error
                 cells, odd = loose
             first, last = last + 1, self.skip + reader.line_num
             end = taken[-1][len(taken[-1].rstrip("\r\n")) :]
             first_end = first_end or end
             if end not in ("", first_end, *(["\n"] if first_end == "\r\n" else [])):
-                raise Unread(last, MIXED)
+                raise Unread(last, MIXED, ONE_KIND)
             if cells:
                 yield Row(first, last, cells, tuple(taken), odd)
 
@@ -150,9 +150,5 @@ class Reading:
 
     def _why(self, error: csv.Error) -> str:
         if "limit" in str(error) or "end of data" in str(error):
-            what = "a quote is opened and not closed" if self.quote else str(error)
-        elif "expected after" in str(error):
-            what = "text follows a closing quote"
-        else:
-            what = str(error)
-        return f"{what}; close each quote and double those within, or, where quotes are part of the text, give --quote none"
+            return "a quote is opened and not closed" if self.quote else str(error)
+        return "text follows a closing quote" if "expected after" in str(error) else str(error)

@@ -16,6 +16,17 @@ Opening = Callable[[], IO[bytes]]
 MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
+class NotText(ColdframeError):
+    """Bytes are no text in an encoding. ``fault`` says which and where, without the advice."""
+
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+        super().__init__(
+            f"{fault}; save it as CSV with UTF-8 encoding, or name its encoding with --encoding, such as cp1252 for a file "
+            "from Excel"
+        )
+
+
 def of_file(source: Path) -> Opening:
     """Opens the bytes of a file, unpacked where they are packed with gzip."""
     return lambda: catalogue_limits.unpacked(source, catalogue_limits.opened(source))
@@ -47,7 +58,7 @@ def lines(source: Path, opening: Opening, encoding: str) -> Iterator[Iterator[st
     """The lines of a text, each with its end: a line feed, a carriage return, or both.
 
     Raises:
-        ColdframeError: the text is not in this encoding; the message names the line.
+        NotText: the text is not in this encoding; the message names the line.
     """
     with opening() as file, io.TextIOWrapper(file, encoding, newline="") as text:
         try:
@@ -56,7 +67,7 @@ def lines(source: Path, opening: Opening, encoding: str) -> Iterator[Iterator[st
             raise _not_in(source, opening, encoding) from error
 
 
-def _not_in(source: Path, opening: Opening, encoding: str) -> ColdframeError:
+def _not_in(source: Path, opening: Opening, encoding: str) -> NotText:
     """The error for bytes that are no text in this encoding."""
     where = ""
     with opening() as file, io.TextIOWrapper(file, encoding, errors="surrogateescape", newline="") as text:
@@ -68,10 +79,7 @@ def _not_in(source: Path, opening: Opening, encoding: str) -> ColdframeError:
         except (UnicodeError, StopIteration):  # an encoding whose errors cannot be skipped
             pass
     said = "UTF-8" if encoding.startswith("utf-8") else encoding
-    return ColdframeError(
-        f"{source}: {where}not {said} text; save it as CSV with UTF-8 encoding, or name its encoding with --encoding, such as "
-        "cp1252 for a file from Excel"
-    )
+    return NotText(f"{source}: {where}not {said} text")
 
 
 def said(encoding: str) -> str:
