@@ -179,12 +179,18 @@ def _column(
     if chosen is None:
         return None, None
     column = table.column(names.index(chosen))
+    if pa.types.is_floating(column.type):  # pandas writes a missing value as NaN
+        column = pc.if_else(pc.fill_null(pc.is_nan(column), False), pa.scalar(None, column.type), column)
     try:
         return chosen, column.cast(pa.string())
     except pa.ArrowException as error:
-        raise ColdframeError(
-            f"{source}: column {chosen!r} holds {column.type}, expected text or numbers for {option}"
-        ) from error
+        has_bytes = pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0
+        way_out = (
+            "pictures themselves, which are not read from a table: write each to a file, and name the files in a column of text"
+            if has_bytes
+            else f"{column.type}, expected text or numbers for {option}"
+        )
+        raise ColdframeError(f"{source}: column {chosen!r} holds {way_out}") from error
 
 
 def _user_name(name: str) -> str:

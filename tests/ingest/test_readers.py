@@ -119,6 +119,27 @@ def test_catalogues_of_the_trade(cf: Coldframe, tmp_path: Path, make: Callable[[
         assert "nothing is fetched" in said
 
 
+def test_nan_is_no_label(tmp_path: Path) -> None:
+    """A missing value, as pandas writes it into Parquet and JSON."""
+    numbers = [1.0, float("nan"), None]
+    for kind in (pa.float32(), pa.float64()):
+        pq.write_table(pa.table({"path": list("abc"), "label": pa.array(numbers, kind)}), tmp_path / "m.parquet")
+        found = catalogue.read(tmp_path / "m.parquet")
+        assert found.rows["label"].to_pylist() == ["1", None, None]
+        assert "2 of 3 rows have no label" in " ".join(found.notes)
+    rows = [{"path": str(n), "label": one} for n, one in enumerate(["owl", float("nan"), "NaN"])]
+    (tmp_path / "m.json").write_text(json.dumps(rows))
+    assert catalogue.read(tmp_path / "m.json").rows["label"].to_pylist() == ["owl", None, "NaN"]
+    pq.write_table(pa.table({"path": numbers}), tmp_path / "m.parquet")
+    assert catalogue.read(tmp_path / "m.parquet").rows["path"].to_pylist()[1] is None
+
+
+def test_pictures_within_a_table_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [{"bytes": b"x", "path": "a.png"}], "label": [1]}), tmp_path / "m.parquet")
+    with pytest.raises(ColdframeError, match=r"column 'image' holds pictures themselves.*write each to a file"):
+        catalogue.read(tmp_path / "m.parquet")
+
+
 def test_an_image_of_coco_that_is_listed_twice(tmp_path: Path) -> None:
     found = json.loads(coco(tmp_path).read_text())
     source = tmp_path / "twice.json"

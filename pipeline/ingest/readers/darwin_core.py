@@ -204,7 +204,8 @@ def _as_described(inside: Path, part: Part) -> Iterator[None]:
     quotes = "no quotes" if part.reading.quote is None else f"quotes {part.reading.quote}"
     if part.is_free:
         quotes = "nothing of quotes"
-    advice = f"{META} says that cells are divided by {delimiter}, {quotes}, and {text.said(part.encoding)}: correct it, or the file"
+    described = f"cells are divided by {delimiter}, {quotes}, and {text.said(part.encoding)}"
+    advice = f"{META} says that {described}: correct it, or the file"
     try:
         yield
     except Unread as error:
