@@ -111,6 +111,7 @@ def _of(
     if paths is None:
         raise ColdframeError(
             f"{source}: which column holds the image paths? Name it with --path; columns: {', '.join(table.column_names)}"
+            + _why_no_path(listed)
         )
     numbers, excluded = listed.numbers, list[str]()
     if exclude:
@@ -143,6 +144,20 @@ def _of(
     if not listed.ours:
         notes[0] += f"; path: {path_name!r}" + (f", label: {label_name!r}" if label_name else "")
     return Catalogue(rows, tuple(notes), wanted, tuple(user), listed.failed)
+
+
+def _why_no_path(listed: Listed) -> str:
+    """What a text without a column of paths may lack, if that shows: a row of names, or the right delimiter."""
+    from pipeline.ingest.decoding import suffixes
+
+    names = listed.table.column_names
+    if not listed.is_text:
+        return ""
+    if any(Path(part).suffix.lower() in suffixes() for name in names for part in name.split()[:1]):
+        return ". The first row looks like one of the others: put a row with the names of the columns above it"
+    if len(names) == 1 and len(names[0].split()) > 1:
+        return ". If blanks divide the cells, say so with --delimiter space"
+    return ". If that is all one column, say with --delimiter what divides the cells" if len(names) == 1 else ""
 
 
 def _none_for_blanks(labels: pa.ChunkedArray) -> pa.ChunkedArray:

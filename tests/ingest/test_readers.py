@@ -119,6 +119,24 @@ def test_catalogues_of_the_trade(cf: Coldframe, tmp_path: Path, make: Callable[[
         assert "nothing is fetched" in said
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_what_a_file_is_its_first_bytes_decide(tmp_path: Path, encoding: str) -> None:
+    """Whatever its name, with a mark of its encoding or without."""
+    table, row = "path,label\na.png,K\u00e4fer\n", '{"path": "a.png", "label": "K\u00e4fer"}\n'
+    for name, text in (
+        ("m.csv", table),
+        ("m.txt", row),
+        ("m.csv", row + row.replace("a.png", "b.png")),
+        ("m.txt", f"[{row}]"),
+        ("m.jsonl", row),
+        ("m.json", f"[{row}]"),
+    ):
+        (tmp_path / name).write_bytes(text.encode(encoding))
+        assert catalogue.read(tmp_path / name).rows.slice(0, 1).select(["path", "label"]).to_pylist() == [
+            {"path": "a.png", "label": "K\u00e4fer"}
+        ]
+
+
 def test_nan_is_no_label(tmp_path: Path) -> None:
     """A missing value, as pandas writes it into Parquet and JSON."""
     numbers = [1.0, float("nan"), None]
@@ -234,6 +252,26 @@ def test_where_classes_and_splits_stand(tmp_path: Path, paths: str, labels: str,
     [
         ("m.xlsx", b"PK\x03\x04", "a spreadsheet: save its sheet as CSV"),
         ("m.csv", b"\xd0\xcf\x11\xe0", "a spreadsheet: save its sheet as CSV"),
+        (
+            "m.csv",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:a\n",
+            "a Git LFS pointer.*run 'git lfs pull'",
+        ),
+        ("m.csv.gz", gzip.compress(b"\n<!DOCTYPE html><html>"), "an HTML page, as of a download that failed: fetch"),
+        ("m.jsonl", b"<html><body>404", "an HTML page"),
+        ("m.csv", b'<?xml version="1.0"?><annotation>', "XML, which is not read: save its rows as CSV"),
+        ("m.db", b"SQLite format 3\0" + bytes(100), "an SQLite database: save its table as CSV or Parquet"),
+        ("m.pkl", b"\x80\x04\x95abc", "a pickle, which is a program and is not run"),
+        ("m.csv", b"\x89PNG\r\n\x1a\n", "a picture, not a list of pictures: name the folder"),
+        ("m.csv", bytes(64), "begins with zero bytes"),
+        (
+            "m.txt",
+            b"path label\na.png x\n",
+            "columns: path label. If blanks divide the cells, say so with --delimiter space",
+        ),
+        ("m.txt", b"file:label\na.png:x\n", "say with --delimiter what divides the cells"),
+        ("m.csv", b"a.png,x\nb.png,y\n", "put a row with the names of the columns above it"),
+        ("m.txt", b"a.png x\nb.png y\n", "put a row with the names of the columns above it"),
         ("m.zip", b"PK\x03\x04", "not a readable archive"),
         ("m.feather", b"ARROW1\0\0", "an Arrow or Feather file: save it as Parquet"),
         ("m.csv.gz", gzip.compress(b"path\na\n" * 99, mtime=0)[:-9], "cannot be unpacked: .*see that it is whole"),

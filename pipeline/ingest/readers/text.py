@@ -39,10 +39,10 @@ def encoding_of(source: Path, opening: Opening, given: str | None) -> str:
         ColdframeError: there is no such encoding.
     """
     with opening() as file:
-        begin = file.read(3)
+        begin = file.read(64)
     marked = next((name for mark, name in MARKS if begin.startswith(mark)), "utf-8")
     if given is None:
-        return marked
+        return _unmarked(begin) if marked == "utf-8" else marked
     try:
         "".encode(given)  # only encodings of text can do that
         name = codecs.lookup(given).name
@@ -51,6 +51,14 @@ def encoding_of(source: Path, opening: Opening, given: str | None) -> str:
             f"{source}: no encoding {given!r} (--encoding); expected one such as utf-8, utf-16, latin-1 or cp1252"
         ) from error
     return marked if name == "utf-8" else name
+
+
+def _unmarked(begin: bytes) -> str:
+    """UTF-16 if every other byte of a beginning is zero, as in names of columns; else UTF-8."""
+    even, odd = begin[::2], begin[1::2]
+    if len(begin) < 4 or all(even) == all(odd):
+        return "utf-8"
+    return "utf-16-le" if not any(odd) else "utf-16-be" if not any(even) else "utf-8"
 
 
 @contextmanager
@@ -84,4 +92,10 @@ def _not_in(source: Path, opening: Opening, encoding: str) -> NotText:
 
 def said(encoding: str) -> str:
     """The name of an encoding as people write it."""
-    return {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "utf-16": "UTF-16"}.get(encoding, encoding)
+    return {
+        "utf-8": "UTF-8",
+        "utf-8-sig": "UTF-8",
+        "utf-16": "UTF-16",
+        "utf-16-le": "UTF-16",
+        "utf-16-be": "UTF-16",
+    }.get(encoding, encoding)
