@@ -123,6 +123,20 @@ def test_cells_that_keep_their_quotes_among_enclosed_ones_are_counted(tmp_path: 
     assert bare.rows["label"].to_pylist() == ['"owl"', '"owl"', "owl"]
 
 
+def test_line_ends_may_change_to_those_of_windows_once(tmp_path: Path) -> None:
+    rows = [f"{n}.png,owl" for n in range(12)]
+    for text in ("path,label\n" + "\r\n".join(rows), 'path,label\n"0.png","owl"\r\n'):
+        assert cells(write(tmp_path, text))[1] == ("0.png", "owl")
+    for text, line in (
+        ("path,label\na,b\r\n", 2),
+        ("path,label\n" + "\r\n".join(rows) + "\r\nx,y\n", 2),
+        ("path,label\na,b\n" + "\r\n".join(rows[:3]) + "\r\n", 3),
+        ("path,label\r\na,b\rc,d\r\n", 2),
+    ):
+        with pytest.raises(ColdframeError, match=rf"line {line}: it does not end as the lines before do"):
+            cells(write(tmp_path, text))
+
+
 def test_a_cell_of_4_mb(tmp_path: Path) -> None:
     before = csv.field_size_limit()
     assert cells(write(tmp_path, f'path,note\na,"{"x" * 4_000_000}"\n'))[1][1] == "x" * 4_000_000

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 MIXED = "it does not end as the lines before do (with a line feed or a carriage return), so that its end may be part of a cell"
+MANY = 10  # lines that all end with a carriage return before the line feed: no longer by chance
 ONE_KIND = ": save the file with one kind of line ends"
 QUOTES = "; close each quote and double those within, or, where quotes are part of the text, give --quote none"
 
@@ -41,6 +42,36 @@ class Row(NamedTuple):
     cells: list[str]
     lines: tuple[str, ...]
     odd: int = 0
+
+
+@dataclass
+class _Ends:
+    """The ends of rows. Where a line feed ends them, a carriage return before one may be part of a cell."""
+
+    first: str = ""
+    changed: int = 0
+    count: int = 0
+
+    def see(self, line: str, number: int, *, is_enclosed: bool) -> None:
+        """Raises:
+        Unread: a line may have lost the end of a cell.
+        """
+        end = line[len(line.rstrip("\r\n")) :]
+        self.first = self.first or end
+        if self.first == "\n" and end == "\r\n":
+            self.changed = self.changed or number
+            self.count += MANY if is_enclosed else 1
+        elif self.changed and end:
+            raise Unread(self.changed, MIXED, ONE_KIND)
+        elif end not in ("", self.first, *(["\n"] if self.first == "\r\n" else [])):
+            raise Unread(number, MIXED, ONE_KIND)
+
+    def check(self) -> None:
+        """Raises:
+        Unread: too few lines end in another way than those before.
+        """
+        if 0 < self.count < MANY:
+            raise Unread(self.changed, MIXED, ONE_KIND)
 
 
 @dataclass(frozen=True)
@@ -75,13 +106,14 @@ class Reading:
                 yield line
 
         reader = self._reader(watched())
-        first_end, last = "", self.skip
+        ends, last = _Ends(), self.skip
         while True:
             taken.clear()
             odd = 0
             try:
                 cells = next(reader)
             except StopIteration:
+                ends.check()
                 return
             except csv.Error as error:
                 is_odd = "expected after" in str(error) and len(taken) == 1
@@ -90,10 +122,7 @@ class Reading:
                     raise Unread(last + 1, self._why(error), QUOTES, is_odd=is_odd) from error
                 cells, odd = loose
             first, last = last + 1, self.skip + reader.line_num
-            end = taken[-1][len(taken[-1].rstrip("\r\n")) :]
-            first_end = first_end or end
-            if end not in ("", first_end, *(["\n"] if first_end == "\r\n" else [])):
-                raise Unread(last, MIXED, ONE_KIND)
+            ends.see(taken[-1], last, is_enclosed=self.quote is not None and taken[-1].endswith(f"{self.quote}\r\n"))
             if cells:
                 yield Row(first, last, cells, tuple(taken), odd)
 
