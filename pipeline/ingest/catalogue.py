@@ -111,6 +111,7 @@ def _of(
     if paths is None:
         raise ColdframeError(
             f"{source}: which column holds the image paths? Name it with --path; columns: {', '.join(table.column_names)}"
+            + _why_no_path(listed)
         )
     numbers, excluded = listed.numbers, list[str]()
     if exclude:
@@ -143,6 +144,20 @@ def _of(
     if not listed.ours:
         notes[0] += f"; path: {path_name!r}" + (f", label: {label_name!r}" if label_name else "")
     return Catalogue(rows, tuple(notes), wanted, tuple(user), listed.failed)
+
+
+def _why_no_path(listed: Listed) -> str:
+    """What a text without a column of paths may lack, if that shows: a row of names, or the right delimiter."""
+    from pipeline.ingest.decoding import suffixes
+
+    names = listed.table.column_names
+    if not listed.is_text:
+        return ""
+    if any(Path(part).suffix.lower() in suffixes() for name in names for part in name.split()[:1]):
+        return ". The first row looks like one of the others: put a row with the names of the columns above it"
+    if len(names) == 1 and len(names[0].split()) > 1:
+        return ". If blanks divide the cells, say so with --delimiter space"
+    return ". If that is all one column, say with --delimiter what divides the cells" if len(names) == 1 else ""
 
 
 def _none_for_blanks(labels: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -179,12 +194,18 @@ def _column(
     if chosen is None:
         return None, None
     column = table.column(names.index(chosen))
+    if pa.types.is_floating(column.type):  # pandas writes a missing value as NaN
+        column = pc.if_else(pc.fill_null(pc.is_nan(column), False), pa.scalar(None, column.type), column)
     try:
         return chosen, column.cast(pa.string())
     except pa.ArrowException as error:
-        raise ColdframeError(
-            f"{source}: column {chosen!r} holds {column.type}, expected text or numbers for {option}"
-        ) from error
+        has_bytes = pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0
+        way_out = (
+            "pictures themselves, which are not read from a table: write each to a file, and name the files in a column of text"
+            if has_bytes
+            else f"{column.type}, expected text or numbers for {option}"
+        )
+        raise ColdframeError(f"{source}: column {chosen!r} holds {way_out}") from error
 
 
 def _user_name(name: str) -> str:

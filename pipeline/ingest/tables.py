@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from pipeline.ingest import catalogue_limits
@@ -25,6 +26,30 @@ PACKED = {
     b"7z\xbc\xaf": "7z",
 }
 ARROW = (b"ARROW1", b"FEA1")
+BEGINNING = 512  # bytes that tell what a file is
+JSON = re.compile(rb"\s*(\{\s*\"|\[\s*\{)")
+NAMES_OF_TEXT = ("", ".txt", ".csv", ".tsv", ".tab")
+# By how a file begins. White space before a text does not count.
+OTHER_FILES = (
+    (rb"version https://git-lfs", "a Git LFS pointer, not the file itself: run 'git lfs pull' where it was cloned"),
+    (
+        rb"(?i)(<!--.*?-->\s*)?<(!doctype html|html|head|body|title|script|meta)",
+        "an HTML page, as of a download that failed: fetch the file again",
+    ),
+    (rb"<\?xml|<\w+[\s>]", "XML, which is not read: save its rows as CSV"),
+    (rb"SQLite format 3\0", "an SQLite database: save its table as CSV or Parquet"),
+    (rb"(?s).{8}DUCK", "a DuckDB database: save its table as CSV or Parquet"),
+    (rb"\x89HDF", "an HDF5 file: save its table as CSV or Parquet"),
+    (rb"\x93NUMPY", "a NumPy array: save it as CSV or Parquet, with a name for each column"),
+    (rb"\x80[\x02-\x05]", "a pickle, which is a program and is not run: save its table as CSV or Parquet"),
+    (rb"%PDF", "a PDF document: save its table as CSV"),
+    (
+        rb"(?s)\x89PNG|\xff\xd8\xff|GIF8|II\*\0|MM\0\*|RIFF....WEBP|....ftyp(heic|mif1|avif)",
+        "a picture, not a list of pictures: name the folder that it lies in",
+    ),
+    (rb"Rar!", "packed with RAR: unpack it, and give the file that was in it"),
+    (rb"\0{16}", "a file that begins with zero bytes, as of a copy that was cut off: copy it again"),
+)
 
 
 def read_table(source: Path, how: Dialect | None = None) -> Listed:
@@ -51,7 +76,7 @@ def read_table(source: Path, how: Dialect | None = None) -> Listed:
 
 def _read(source: Path, how: Dialect) -> Listed:
     with catalogue_limits.opened(source) as file:
-        begin = file.read(8)
+        begin = file.read(BEGINNING)
     ending = Path(source.name.lower().removesuffix(".gz")).suffix
     if begin.startswith(ZIP) and ending not in SHEET_ENDINGS:
         return darwin_core.read_archive(source)
@@ -64,18 +89,35 @@ def _read(source: Path, how: Dialect) -> Listed:
     for mark, name in PACKED.items():
         if begin.startswith(mark):
             raise ColdframeError(f"{source}: packed with {name}: unpack it, and give the file that was in it")
-    if ending in JSON_ENDINGS:
-        return _read_json(source, is_lines=ending in LINES_ENDINGS)
+    with catalogue_limits.unpacked(source, catalogue_limits.opened(source)) as inside:
+        begin = inside.read(BEGINNING).removeprefix(b"\xef\xbb\xbf")
+    for like, said in OTHER_FILES:
+        if re.match(like, begin) or re.match(like, begin.lstrip()):
+            raise ColdframeError(f"{source}: {said}")
+    is_asked = any((how.delimiter, how.quote, how.escape, how.encoding))
+    if ending in JSON_ENDINGS or (not is_asked and JSON.match(begin.replace(b"\0", b"").lstrip(b"\xff\xfe"))):
+        is_line = ending in NAMES_OF_TEXT and begin.lstrip()[:1] != b"["  # a line may be all that there is
+        return _read_json(source, is_lines=ending in LINES_ENDINGS, is_line=is_line)
     return delimited.read(source, how)
 
 
-def _read_json(source: Path, *, is_lines: bool) -> Listed:
+def _read_json(source: Path, *, is_lines: bool, is_line: bool) -> Listed:
     data = catalogue_limits.whole(source)
+    encoding = json.detect_encoding(data)
+    if not encoding.startswith("utf-8"):
+        try:
+            data = data.decode(encoding).encode()
+        except UnicodeError as error:
+            raise ColdframeError(
+                f"{source}: not readable as {encoding}; save it as JSON with UTF-8 encoding"
+            ) from error
     if is_lines or _has_several(data):
         return json_rows.read_lines(source, data)
     found = json_rows.parsed(source, "", data)
     if coco.is_coco(found):
         return coco.read(source, found)
+    if is_line and isinstance(found, dict) and data.strip().count(b"\n") == 0:
+        return json_rows.read_lines(source, data)
     if isinstance(found, list):
         return json_rows.read_list(source, found)
     raise ColdframeError(

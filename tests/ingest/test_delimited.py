@@ -44,6 +44,13 @@ def cells(file: Path, **how: Any) -> list[tuple[str | None, ...]]:
         ('"sep=|"\r\npath|title\r\na|x\r\n', ["x"]),
         ("\npath,title\n\n\na,x\n \nb,y\n", ["x", "y"]),
         ("path\ttitle\na\tl'été, \"chaud\n", ["l'été, \"chaud"]),
+        (
+            'path,title,label\na,"Old Joe" the raven,"x"\nb,"f,""g""","x"\nc,g,x\n',
+            ['"Old Joe" the raven', 'f,"g"', "g"],
+        ),
+        ('path,title\na,"x, y" z\nb,"x"\nc,"two\nlines"\n', ['"x, y" z', "x", "two\nlines"]),
+        ('path,title\na,"Joe" the raven\nb,"x"\n', ['"Joe" the raven', "x"]),
+        ('path\ttitle\na\t"x"\nb\t"Joe" the raven\nc\t"y"\n', ["x", '"Joe" the raven', "y"]),
     ],
 )
 def test_quotes_that_are_text_merge_no_rows(tmp_path: Path, text: str, titles: list[str]) -> None:
@@ -62,6 +69,14 @@ def test_quotes_that_are_text_merge_no_rows(tmp_path: Path, text: str, titles: l
             {},
             "line 2: a quote is opened here and closed on a later",
         ),
+        (
+            'path\tt\tl\na\t"b\tc"\tx\nd\t"Old\ty\ne\tNew"\tz\n',
+            {},
+            "line 3: a quote is opened here and closed on a later",
+        ),
+        ('path,title,l\na,"Joe" the, raven,"x"\nb,"c",x\n', {}, "line 2: text follows a closing quote"),
+        ('path,title,l\na,"e"f",x\nb,"c",x\n', {}, "line 2: text follows a closing quote"),
+        ('path,title\na,"b\nc,"d"\n', {}, "line 2: text follows a closing quote"),
         ('path,title\na,"b""c"\nd,"e"f"\n', {}, "line 3: text follows a closing quote"),
         ('"path","title"\n"a","b"\n"c","d\n', {}, "line 3: a quote is opened and not closed"),
         ("path,title\n\na,b\n\nc\n", {}, "line 5: 1 cell, expected 2 as the header in line 1"),
@@ -97,6 +112,29 @@ def test_how_a_text_is_read_can_be_set_and_is_said(cf: Coldframe, tmp_path: Path
     write(tmp_path, 'path\tlabel\na.png\t"moth\n')
     assert "cells divided by tabs, quotes are part of the text" in cf("ingest").stderr
     assert cf("sql", "select label from images", "--format", "json").stdout.count('\\"moth') == 1
+
+
+def test_cells_that_keep_their_quotes_among_enclosed_ones_are_counted(tmp_path: Path) -> None:
+    rows = 'path,title,label\na,"x\ny","owl"\nb,"Old Joe" the raven,"owl"\nc,"a" b,owl\n'
+    found = catalogue.read(write(tmp_path, rows))
+    assert found.rows["label"].to_pylist() == ["owl"] * 3
+    assert "2 cells keep their quotes, since text follows the closing one: see line 4" in found.notes[1]
+    bare = catalogue.read(write(tmp_path, rows.replace("\ny", "")), how=Dialect(quote="none"))
+    assert bare.rows["label"].to_pylist() == ['"owl"', '"owl"', "owl"]
+
+
+def test_line_ends_may_change_to_those_of_windows_once(tmp_path: Path) -> None:
+    rows = [f"{n}.png,owl" for n in range(12)]
+    for text in ("path,label\n" + "\r\n".join(rows), 'path,label\n"0.png","owl"\r\n'):
+        assert cells(write(tmp_path, text))[1] == ("0.png", "owl")
+    for text, line in (
+        ("path,label\na,b\r\n", 2),
+        ("path,label\n" + "\r\n".join(rows) + "\r\nx,y\n", 2),
+        ("path,label\na,b\n" + "\r\n".join(rows[:3]) + "\r\n", 3),
+        ("path,label\r\na,b\rc,d\r\n", 2),
+    ):
+        with pytest.raises(ColdframeError, match=rf"line {line}: it does not end as the lines before do"):
+            cells(write(tmp_path, text))
 
 
 def test_a_cell_of_4_mb(tmp_path: Path) -> None:

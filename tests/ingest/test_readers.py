@@ -37,7 +37,7 @@ OCCURRENCES = 'id\tfamily\tl\nk1\t"moth\tcc0\nk2\theron\tcc0\nk3\tnone\tcc0\n'
 MEDIA = 'id\ti\tl\tr\nk1\ta.png\tby\t"Ann\nk1\tb.png\tby\tBo\nk2\thttps://x.org/p/c.png?s=1\tby\t"Cy\n'
 
 
-def dwca(folder: Path, meta: str = META, media: str = MEDIA, occurrences: str = OCCURRENCES) -> Path:
+def dwca(folder: Path, meta: str = META, media: str = MEDIA, occurrences: str | bytes = OCCURRENCES) -> Path:
     with zipfile.ZipFile(folder / "dwca.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in (("meta.xml", meta), ("occurrence.txt", occurrences), ("multimedia.txt", media)):
             archive.writestr(name, text)
@@ -119,6 +119,61 @@ def test_catalogues_of_the_trade(cf: Coldframe, tmp_path: Path, make: Callable[[
         assert "nothing is fetched" in said
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_what_a_file_is_its_first_bytes_decide(tmp_path: Path, encoding: str) -> None:
+    """Whatever its name, with a mark of its encoding or without."""
+    table, row = "path,label\na.png,K\u00e4fer\n", '{"path": "a.png", "label": "K\u00e4fer"}\n'
+    for name, text in (
+        ("m.csv", table),
+        ("m.txt", row),
+        ("m.csv", row + row.replace("a.png", "b.png")),
+        ("m.txt", f"[{row}]"),
+        ("m.jsonl", row),
+        ("m.json", f"[{row}]"),
+    ):
+        (tmp_path / name).write_bytes(text.encode(encoding))
+        assert catalogue.read(tmp_path / name).rows.slice(0, 1).select(["path", "label"]).to_pylist() == [
+            {"path": "a.png", "label": "K\u00e4fer"}
+        ]
+
+
+def test_nan_is_no_label(tmp_path: Path) -> None:
+    """A missing value, as pandas writes it into Parquet and JSON."""
+    numbers = [1.0, float("nan"), None]
+    for kind in (pa.float32(), pa.float64()):
+        pq.write_table(pa.table({"path": list("abc"), "label": pa.array(numbers, kind)}), tmp_path / "m.parquet")
+        found = catalogue.read(tmp_path / "m.parquet")
+        assert found.rows["label"].to_pylist() == ["1", None, None]
+        assert "2 of 3 rows have no label" in " ".join(found.notes)
+    rows = [{"path": str(n), "label": one} for n, one in enumerate(["owl", float("nan"), "NaN"])]
+    (tmp_path / "m.json").write_text(json.dumps(rows))
+    assert catalogue.read(tmp_path / "m.json").rows["label"].to_pylist() == ["owl", None, "NaN"]
+    pq.write_table(pa.table({"path": numbers}), tmp_path / "m.parquet")
+    assert catalogue.read(tmp_path / "m.parquet").rows["path"].to_pylist()[1] is None
+
+
+def test_pictures_within_a_table_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [{"bytes": b"x", "path": "a.png"}], "label": [1]}), tmp_path / "m.parquet")
+    with pytest.raises(ColdframeError, match=r"column 'image' holds pictures themselves.*write each to a file"):
+        catalogue.read(tmp_path / "m.parquet")
+
+
+def test_an_image_of_coco_that_is_listed_twice(tmp_path: Path) -> None:
+    found = json.loads(coco(tmp_path).read_text())
+    source = tmp_path / "twice.json"
+    source.write_text(json.dumps(found | {"images": [found["images"][1], *found["images"]]}))
+    read = catalogue.read(source)
+    assert sorted(read.rows.select(["path", "label"]).to_pylist(), key=lambda row: str(row["path"])) == [
+        {"path": "a.png", "label": "moth"},
+        {"path": "b.png", "label": "heron"},
+        {"path": "c.png", "label": None},
+    ]
+    assert "left out 1 images that are listed once more" in " ".join(read.notes)
+    source.write_text(json.dumps(found | {"images": [*found["images"], {"id": 1, "file_name": "d.png"}]}))
+    with pytest.raises(ColdframeError, match=r"images 2 and 4 have the same id 1: make the ids unique"):
+        catalogue.read(source)
+
+
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_an_imagefolder_as_hugging_face_has_it(cf: Coldframe, tmp_path: Path, ending: str) -> None:
     for split in ("train", "test"):
@@ -161,9 +216,34 @@ def test_train_val_and_test_above_classes_are_a_column(cf: Coldframe, tmp_path: 
     cf("split", "test", "--where", "subset = 'test'")
     assert cf("sql", "select count(*) from splits where split = 'test'", "--format", "csv").stdout.split()[1] == "2"
     assert catalogue.read(tmp_path / "set" / "train").rows["label"].to_pylist() == ["elk", "owl"]
-    (tmp_path / "set" / "birds").mkdir()
-    (tmp_path / "set" / "birds" / "a.png").touch()  # now they are classes, one of them called train
-    assert set(catalogue.read(tmp_path / "set").rows["label"].to_pylist()) == {"train", "val", "test", "birds"}
+
+
+@pytest.mark.parametrize(
+    ("paths", "labels", "subsets"),
+    [
+        ("data/train/cat/a data/train/dog/b data/val/cat/c", "cat dog cat", "train train val"),
+        ("train/cat/a unlabeled/b val/cat/c", "cat None cat", "train unlabeled val"),
+        ("a/b/cat/a a/b/cat/deep/b a/b/dog/c", "cat cat dog", None),
+        ("images/cat/a images/cat/b", "cat cat", None),
+        ("cat/a cat/b", "cat cat", None),
+        ("train/images/cat/a val/images/dog/b", "cat dog", "train val"),
+        ("data/train/cat/a data/test/b data/extra/dog/c", "dog None cat", "extra test train"),
+        ("birds/a test/b test/c/d train/e", "birds test test train", None),
+        ("birds/a test/b/c", "birds test", None),
+        ("a data/cat/b", "None data", None),
+        ("a/b/train/a a/b/test/b", "None None", "test train"),
+    ],
+)
+def test_where_classes_and_splits_stand(tmp_path: Path, paths: str, labels: str, subsets: str | None) -> None:
+    for path in paths.split():
+        (tmp_path / "set" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / f"{path}.png").touch()
+    found = catalogue.read(tmp_path / "set")
+    rows = sorted(found.rows.to_pylist(), key=lambda row: row["path"])
+    assert " ".join(str(row["label"]) for row in rows) == labels
+    assert [row.get("subset") for row in rows] == (subsets.split() if subsets else [None] * len(rows))
+    assert ("unlabeled is taken for no class" in " ".join(found.notes)) == ("unlabeled" in paths)
+    assert ("folders in data" in " ".join(found.notes)) == paths.startswith("data/")
 
 
 @pytest.mark.variants
@@ -172,6 +252,26 @@ def test_train_val_and_test_above_classes_are_a_column(cf: Coldframe, tmp_path: 
     [
         ("m.xlsx", b"PK\x03\x04", "a spreadsheet: save its sheet as CSV"),
         ("m.csv", b"\xd0\xcf\x11\xe0", "a spreadsheet: save its sheet as CSV"),
+        (
+            "m.csv",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:a\n",
+            "a Git LFS pointer.*run 'git lfs pull'",
+        ),
+        ("m.csv.gz", gzip.compress(b"\n<!DOCTYPE html><html>"), "an HTML page, as of a download that failed: fetch"),
+        ("m.jsonl", b"<html><body>404", "an HTML page"),
+        ("m.csv", b'<?xml version="1.0"?><annotation>', "XML, which is not read: save its rows as CSV"),
+        ("m.db", b"SQLite format 3\0" + bytes(100), "an SQLite database: save its table as CSV or Parquet"),
+        ("m.pkl", b"\x80\x04\x95abc", "a pickle, which is a program and is not run"),
+        ("m.csv", b"\x89PNG\r\n\x1a\n", "a picture, not a list of pictures: name the folder"),
+        ("m.csv", bytes(64), "begins with zero bytes"),
+        (
+            "m.txt",
+            b"path label\na.png x\n",
+            "columns: path label. If blanks divide the cells, say so with --delimiter space",
+        ),
+        ("m.txt", b"file:label\na.png:x\n", "say with --delimiter what divides the cells"),
+        ("m.csv", b"a.png,x\nb.png,y\n", "put a row with the names of the columns above it"),
+        ("m.txt", b"a.png x\nb.png y\n", "put a row with the names of the columns above it"),
         ("m.zip", b"PK\x03\x04", "not a readable archive"),
         ("m.feather", b"ARROW1\0\0", "an Arrow or Feather file: save it as Parquet"),
         ("m.csv.gz", gzip.compress(b"path\na\n" * 99, mtime=0)[:-9], "cannot be unpacked: .*see that it is whole"),
@@ -200,7 +300,15 @@ def test_what_is_not_read_is_refused_with_what_to_do(tmp_path: Path, name: str, 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"media": MEDIA + "k1\td.png\tby\n"}, r"multimedia.txt: line 5: 3 cells, expected 4"),
+        (
+            {"media": MEDIA + "k1\td.png\tby\n"},
+            r"multimedia.txt: line 5: 3 cells, expected 4; meta.xml says that cells are divided by tabs, nothing of quotes, and",
+        ),
+        (
+            {"meta": META.replace('fieldsEnclosedBy=""', 'fieldsEnclosedBy="&quot;"')},
+            r"occurrence.txt: line 2: a quote is opened and not closed; meta.xml says .* tabs, quotes \", and UTF-8: correct",
+        ),
+        ({"occurrences": b"id\tf\tl\nk1\t\xff\tx\n"}, "occurrence.txt: line 2: not UTF-8 text; meta.xml says"),
         (
             {"meta": META.replace("multimedia.txt", "../../etc/passwd")},
             "names '../../etc/passwd', which is not in the archive",
@@ -216,9 +324,36 @@ def test_what_is_not_read_is_refused_with_what_to_do(tmp_path: Path, name: str, 
         ),
     ],
 )
-def test_a_faulty_archive_is_refused_by_its_file_and_line(tmp_path: Path, change: dict[str, str], message: str) -> None:
-    with pytest.raises(ColdframeError, match=rf"dwca.zip: .*{message}"):
+def test_a_faulty_archive_is_refused_by_its_file_and_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ColdframeError, match=rf"dwca.zip: .*{message}") as refused:
         catalogue.read(dwca(tmp_path, **change))
+    assert not any(option in str(refused.value) for option in ("--quote", "--delimiter", "--encoding"))
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize(
+    ("identifiers", "access", "paths"),
+    [
+        (("urn:1", "urn:2"), ("https://x.org/a.png", "https://x.org/b.png?s=1"), ["a.png", "b.png"]),
+        (("urn:uuid:1", "URN:2"), ("a.png", "b/c.png"), ["a.png", "b/c.png"]),
+        (("https://x.org/view/1", "https://x.org/view/2"), ("https://x.org/a.png", "b.png"), ["a.png", "b.png"]),
+        (("a.png", "b.png"), ("https://x.org/1/a.png", "https://x.org/2/b.png"), ["a.png", "b.png"]),
+        (("https://x.org/1", "https://x.org/2"), ("", ""), ["1", "2"]),
+        (("urn:1", "urn:2"), ("", "urn:3"), None),
+    ],
+)
+def test_the_term_of_an_archive_that_names_files_is_the_path(
+    tmp_path: Path, identifiers: tuple[str, str], access: tuple[str, str], paths: list[str] | None
+) -> None:
+    field = '<field index="3" term="http://rs.tdwg.org/ac/terms/accessURI"/>'
+    meta = META.replace(f'<field index="3" term="{DC}rightsHolder"/>', field)
+    rows = "".join(f"k1\t{one}\tby\t{other}\n" for one, other in zip(identifiers, access, strict=True))
+    source = dwca(tmp_path, meta, "id\ti\tl\ta\n" + rows)
+    if paths is None:
+        with pytest.raises(ColdframeError, match="which column holds the image paths"):
+            catalogue.read(source)
+    else:
+        assert catalogue.read(source).rows["path"].to_pylist() == paths
 
 
 def test_an_archive_without_rows_says_to_unpack_it_and_none_is_unpacked_without_limit(

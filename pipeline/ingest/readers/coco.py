@@ -32,7 +32,8 @@ def read(source: Path, found: Mapping[str, Any]) -> Listed:
     names = _names(source, found, "categories", "name")
     licences = _by_id(source, found, "licenses")
     images = _objects(source, found, "images")
-    of_image: dict[Any, dict[str, None]] = {_id(source, "images", n, one): {} for n, one in enumerate(images, start=1)}
+    images, repeated = _once(source, images)
+    of_image: dict[Any, dict[str, None]] = {_hashable(one["id"]): {} for one in images}
     counts = dict.fromkeys(of_image, 0)
     strays = 0
     for number, one in enumerate(_objects(source, found, "annotations"), start=1):
@@ -57,6 +58,8 @@ def read(source: Path, found: Mapping[str, Any]) -> Listed:
     listed = json_rows.read_list(source, rows)
     ambiguous = sum(len(one) > 1 for one in of_image.values())
     notes = [f"{source}: read as COCO JSON, a row for each image"]
+    if repeated:
+        notes.append(f"{source}: left out {repeated} images that are listed once more, with the same values")
     if ambiguous:
         notes.append(
             f"{source}: {ambiguous} images are of several categories, so they have no label; see the column {ALL}"
@@ -65,6 +68,23 @@ def read(source: Path, found: Mapping[str, Any]) -> Listed:
         notes.append(f"{source}: left out {strays} annotations of images that the file does not list")
     path = next((one for one in PATHS if one in listed.table.column_names), None)
     return Listed(listed.table, listed.numbers, tuple(notes), path=path, label=LABEL)
+
+
+def _once(source: Path, images: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], int]:
+    """The images without those that are listed again just alike, and how many these are.
+
+    Raises:
+        ColdframeError: two different images have the same id, so that their annotations cannot be told apart.
+    """
+    found: dict[Any, tuple[int, Mapping[str, Any]]] = {}
+    for number, one in enumerate(images, start=1):
+        first, before = found.setdefault(_id(source, "images", number, one), (number, one))
+        if before != one:
+            raise ColdframeError(
+                f"{source}: images {first} and {number} have the same id {one['id']!r}: make the ids unique, in the annotations "
+                "too, as after merging several files"
+            )
+    return [one for _, one in found.values()], len(images) - len(found)
 
 
 def _objects(source: Path, found: Mapping[str, Any], part: str) -> Sequence[Mapping[str, Any]]:

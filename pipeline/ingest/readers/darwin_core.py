@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import IO
-from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,7 +21,8 @@ import pyarrow.compute as pc
 
 from pipeline.ingest import catalogue_limits
 from pipeline.ingest.listed import Listed
-from pipeline.ingest.readers import delimited, text
+from pipeline.ingest.readers import addresses, delimited, text
+from pipeline.ingest.readers.reading import Reading, Unread
 from store import opening
 from store.errors import ColdframeError
 from store.names import unique_names
@@ -32,7 +32,6 @@ MOST_META = 1 << 20
 MOST_MEMBERS = 100_000
 CORE = "occurrence"
 PICTURES = ("multimedia", "image", "simplemultimedia")  # the last part of a row type
-PATHS = ("identifier", "accessURI", "accessuri")
 ESCAPES = {"\\t": "\t", "\\n": "\n", "\\r": "\r", "\\\\": "\\"}
 
 
@@ -50,7 +49,7 @@ class Part:
     name: str
     kind: str
     encoding: str
-    reading: delimited.Reading
+    reading: Reading
     is_free: bool
     key: int | None
     columns: Mapping[str, int]
@@ -133,10 +132,12 @@ def _read(source: Path, archive: Archive) -> Listed:
             f"{source}: several files of pictures ({found}): give one of them as a catalogue by itself"
         )
     notes = [f"{source}: read as a Darwin Core archive"]
-    rows, numbers, keys = _rows(source, archive, core)
+    rows, numbers, keys, kept = _rows(source, archive, core)
     if not pictures:
-        return Listed(rows, _named(core, numbers), (f"{notes[0]}: {core.name}",), path=_path_of(rows))
-    media, numbers, owners = _rows(source, archive, pictures[0])
+        rows, path, more = addresses.paths_of(source, rows)
+        return Listed(rows, _named(core, numbers), (f"{notes[0]}: {core.name}", *kept, *more), path=path)
+    notes += kept
+    media, numbers, owners, kept = _rows(source, archive, pictures[0])
     if keys is None or owners is None:
         raise ColdframeError(f"{source}: {META} names no id that joins {pictures[0].name} to {core.name}; expected one")
     if len(pc.unique(keys)) < len(keys):
@@ -152,81 +153,65 @@ def _read(source: Path, archive: Archive) -> Listed:
     said = [f"{core.kind}_{name}" if name.lower() in theirs else name for name in rows.column_names]
     joined = rows.rename_columns(said).take(at)
     table = pa.table(media.columns + joined.columns, names=unique_names([*media.column_names, *said]))
-    path = _path_of(table)
-    table, more = _without_addresses(source, table, path)
-    return Listed(table, _named(pictures[0], numbers), (*notes, *more), path=path if not more else LAST_PART)
-
-
-LAST_PART = "file_name"
-
-
-def _without_addresses(source: Path, table: pa.Table, path: str | None) -> tuple[pa.Table, tuple[str, ...]]:
-    """Where pictures are named by URLs: another column, with the last part of each, if that tells them apart."""
-    if path is None or LAST_PART in table.column_names:
-        return table, ()
-    given = table[path].to_pylist()
-    addresses = [one for one in given if one and "://" in one]
-    if not addresses:
-        return table, ()
-    last = [_last_part(one) if one and "://" in one else one for one in given]
-    if not all(last) or len(set(last)) < len(last):
-        return table, ()
-    note = (
-        f"{source}: the pictures in {path!r} are URLs, and nothing is fetched: each is expected under the last part of its URL, "
-        f"in the column {LAST_PART!r}; name another column with --path"
-    )
-    return table.append_column(LAST_PART, pa.array(last, pa.string())), (note,)
-
-
-def _last_part(address: str) -> str:
-    try:
-        return PurePosixPath(unquote(urlsplit(address).path)).name
-    except ValueError:
-        return ""
+    table, path, more = addresses.paths_of(source, table)
+    return Listed(table, _named(pictures[0], numbers), (*notes, *kept, *more), path=path)
 
 
 def _named(part: Part, numbers: Iterator[int] | list[int]) -> list[int | str]:
     return [f"{number} of {part.name}" for number in numbers]
 
 
-def _path_of(table: pa.Table) -> str | None:
-    return next((one for one in PATHS if one in table.column_names), None)
-
-
-def _rows(source: Path, archive: Archive, part: Part) -> tuple[pa.Table, list[int], pa.ChunkedArray | None]:
-    """The rows of a file in an archive, their lines, and the values that join them to those of another."""
+def _rows(source: Path, archive: Archive, part: Part) -> tuple[pa.Table, list[int], pa.ChunkedArray | None, list[str]]:
+    """The rows of a file in an archive, their lines, the values that join them to those of another, and what to say."""
     inside = Path(f"{source}: {part.name}")
 
     def member() -> BufferedReader:
         return _member(source, archive, part.name)
 
     part = replace(part, encoding=text.encoding_of(inside, member, part.encoding))
-    width = _width(inside, member, part)
+    with _as_described(inside, part):
+        width = _width(inside, member, part)
     names = tuple(f"column {position}" for position in range(width))
     if any(position >= width for position in [*part.columns.values(), part.key or 0]):
         raise ColdframeError(f"{inside}: {width} columns, fewer than {META} describes")
     reading = replace(part.reading, names=names)
-    try:
+    with _as_described(inside, part):
         _, parsed = delimited.read_as(inside, member, part.encoding, reading, is_free=part.is_free)
-    except delimited.Unread as error:
-        raise ColdframeError(f"{inside}: {error}") from error
     columns = {name: parsed.table.column(position) for name, position in part.columns.items()}
     for name, value in part.defaults.items():
         columns.setdefault(name, pa.chunked_array([pa.repeat(pa.scalar(value, pa.string()), len(parsed.table))]))
     table = pa.table(columns)
     key = None if part.key is None else parsed.table.column(part.key)
-    return table, list(np.asarray(parsed.numbers)), key
+    said = [f"{inside}: {one}" for one in delimited.kept_quotes(parsed)]
+    return table, list(np.asarray(parsed.numbers)), key, said
 
 
 def _width(inside: Path, member: text.Opening, part: Part) -> int:
     """How many cells the first row of a file has."""
     with text.lines(inside, member, part.encoding) as lines:
-        try:
-            return len(next(replace(part.reading, quote=None if part.is_free else part.reading.quote).cells(lines))[2])
-        except StopIteration:
-            return 1 + max([*part.columns.values(), part.key or 0])
-        except delimited.Unread as error:
-            raise ColdframeError(f"{inside}: {error}") from error
+        first = next(replace(part.reading, quote=None if part.is_free else part.reading.quote).rows(lines), None)
+    return len(first.cells) if first else 1 + max([*part.columns.values(), part.key or 0])
+
+
+@contextmanager
+def _as_described(inside: Path, part: Part) -> Iterator[None]:
+    """Refuse a file that is not as its description says. Options on how to read a text are not heeded here: none is advised.
+
+    Raises:
+        ColdframeError: with the line.
+    """
+    delimiter = delimited.NAMES.get(part.reading.delimiter, repr(part.reading.delimiter))
+    quotes = "no quotes" if part.reading.quote is None else f"quotes {part.reading.quote}"
+    if part.is_free:
+        quotes = "nothing of quotes"
+    described = f"cells are divided by {delimiter}, {quotes}, and {text.said(part.encoding)}"
+    advice = f"{META} says that {described}: correct it, or the file"
+    try:
+        yield
+    except Unread as error:
+        raise ColdframeError(f"{inside}: {error.fault}; {advice}") from error
+    except text.NotText as error:
+        raise ColdframeError(f"{error.fault}; {advice}") from error
 
 
 def _described(source: Path, data: bytes) -> list[Part]:
@@ -264,7 +249,7 @@ def _part(found: ElementTree.Element) -> Part:
     if len(places) != 1:
         raise ValueError(f"a table lies in {len(places)} files, expected one")
     quote = _unescaped(found.get("fieldsEnclosedBy", '"'))
-    reading = delimited.Reading(
+    reading = Reading(
         delimiter=_unescaped(found.get("fieldsTerminatedBy", ",")),
         quote=quote or None,
         names=(),

@@ -7,7 +7,6 @@ is taken that merges lines while another one reads each of them as a row.
 from __future__ import annotations
 
 import csv
-import itertools
 import re
 from array import array
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ import pyarrow as pa
 from pipeline.ingest import catalogue_limits
 from pipeline.ingest.listed import Listed
 from pipeline.ingest.readers import text
+from pipeline.ingest.readers.reading import Reading, Row, Unread
 from store.errors import ColdframeError
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -29,10 +29,7 @@ SEPARATOR = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 BEGINNING = 1 << 20  # characters in which the header must end, for its delimiter to be found
 ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 4096, 1 << 24
 MOST_CELL = 1 << 26  # characters
-MIXED = (
-    "it does not end as the lines before do (with a line feed or a carriage return), so that its end may be part of a cell: "
-    "save the file with one kind of line ends"
-)
+CELLS = ": every row needs as many; put text that holds a delimiter in quotes, or name another one with --delimiter"
 
 
 @dataclass(frozen=True)
@@ -52,72 +49,38 @@ class Dialect:
     encoding: str | None = None
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One way to read a text.
+@dataclass
+class _Seen:
+    """What the rows of a text show of its quotes, for a reading and a number of columns."""
 
-    Attributes:
-        quote: None where quotes are part of the text.
-        names: the names of the columns; None if the first row has them.
-        skip: lines to leave out at the start.
-    """
+    reading: Reading
+    width: int
+    merged: int = 0
+    odd: int = 0
+    first_odd: int = 0
+    _enclosed: int = 0
+    _is_sure: bool = False
 
-    delimiter: str
-    quote: str | None = '"'
-    escape: str | None = None
-    names: tuple[str, ...] | None = None
-    skip: int = 0
+    def see(self, row: Row, *, is_header: bool = False) -> None:
+        if row.last > row.first and not self.merged and self.reading.could_be_rows(row.lines, self.width):
+            self.merged = row.first
+        if self.reading.quote is None:
+            for cell in row.cells:
+                if not cell.startswith('"'):
+                    continue
+                if len(cell) > 1 and cell.endswith('"'):
+                    self._enclosed += 1
+                    self._is_sure = self._is_sure or is_header or '""' in cell[1:-1]
+                else:
+                    self.odd += 1
+        elif self.reading.is_loose:
+            self._enclosed += sum(map(self.reading.enclosed, row.lines))
+            self.odd += row.odd
+            self.first_odd = self.first_odd or (row.first if row.odd else 0)
 
-    def cells(self, lines: Iterator[str]) -> Iterator[tuple[int, int, list[str]]]:
-        """Yield each row with its first and last line, blank lines left out.
-
-        Raises:
-            Unread: a quote is not closed where it should be, or a line may have lost the end of a cell.
-        """
-        line = first_end = ""
-
-        def watched() -> Iterator[str]:
-            nonlocal line
-            for line in itertools.islice(lines, self.skip, None):  # noqa: UP028 - the line is kept
-                yield line
-
-        reader = csv.reader(
-            watched(),
-            delimiter=self.delimiter,
-            quotechar=self.quote,
-            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
-            escapechar=self.escape,
-            strict=True,
-        )
-        last = self.skip
-        try:
-            for cells in reader:
-                first, last = last + 1, self.skip + reader.line_num
-                end = line[len(line.rstrip("\r\n")) :]
-                first_end = first_end or end
-                if end not in ("", first_end, *(["\n"] if first_end == "\r\n" else [])):
-                    raise Unread(last, MIXED)
-                if cells:
-                    yield first, last, cells
-        except csv.Error as error:
-            raise Unread(last + 1, self._why(error)) from error
-
-    def _why(self, error: csv.Error) -> str:
-        if "limit" in str(error) or "end of data" in str(error):
-            what = "a quote is opened and not closed" if self.quote else str(error)
-        elif "expected after" in str(error):
-            what = "text follows a closing quote"
-        else:
-            what = str(error)
-        return f"{what}; close each quote and double those within, or, where quotes are part of the text, give --quote none"
-
-
-class Unread(Exception):
-    """A reading does not fit a text."""
-
-    def __init__(self, line: int, why: str) -> None:
-        super().__init__(f"line {line}: {why}")
-        self.line = line
+    def is_enclosed(self) -> bool:
+        """Whether quotes enclose cells. Text with tabs is often written without: there, most quotes must."""
+        return self._is_sure or self._enclosed > (self.odd if self.reading.delimiter == "\t" else 0)
 
 
 @dataclass(frozen=True)
@@ -126,8 +89,9 @@ class Parsed:
 
     Attributes:
         header: the line of the names.
-        merged: the first line of the first row that takes several lines; 0 if none does.
+        merged: the first line of the first row that takes several lines, each of which could be a row as well; 0 if none does.
         is_enclosed: whether cells show that quotes enclose them.
+        odd: how many cells keep their quotes in a reading that is loose, and the line of the first.
     """
 
     table: pa.Table
@@ -135,6 +99,7 @@ class Parsed:
     header: int
     merged: int
     is_enclosed: bool
+    odd: tuple[int, int]
 
 
 def read(source: Path, how: Dialect) -> Listed:
@@ -175,7 +140,8 @@ def read(source: Path, how: Dialect) -> Listed:
             f"{source}: line {fitting[0][1].header}: the cells may be divided by {ways}: say by which with --delimiter"
         )
     reading, parsed = fitting[0]
-    return Listed(parsed.table, parsed.numbers, (f"{source}: {said(reading, encoding)}",), is_text=True)
+    notes = (f"{source}: {said(reading, encoding)}", *(f"{source}: {one}" for one in kept_quotes(parsed)))
+    return Listed(parsed.table, parsed.numbers, notes, is_text=True)
 
 
 def said(reading: Reading, encoding: str) -> str:
@@ -183,6 +149,13 @@ def said(reading: Reading, encoding: str) -> str:
     divided = NAMES.get(reading.delimiter, repr(reading.delimiter))
     quotes = f"quoted with {reading.quote}" if reading.quote else "quotes are part of the text"
     return f"read as text in {text.said(encoding)}, cells divided by {divided}, {quotes}"
+
+
+def kept_quotes(parsed: Parsed) -> list[str]:
+    """A sentence on the cells that keep their quotes while others are enclosed by them, if there are any."""
+    count, line = parsed.odd if parsed.odd[1] else (0, 0)
+    said = "1 cell keeps its quotes" if count == 1 else f"{count} cells keep their quotes"
+    return [f"{said}, since text follows the closing one: see line {line}"] if count else []
 
 
 def _one(source: Path, option: str, given: str | None) -> str | None:
@@ -229,6 +202,14 @@ def read_as(
     except Unread as error:
         if not is_free:
             raise
+        if error.is_odd:
+            try:
+                loose = replace(asked, is_loose=True)
+                parsed = parse(source, opening, encoding, loose)
+                if parsed.is_enclosed and not parsed.merged:
+                    return loose, parsed
+            except Unread:
+                pass
         try:
             parsed = parse(source, opening, encoding, bare)
         except Unread as other:
@@ -237,14 +218,10 @@ def read_as(
             raise error from None
         return bare, parsed
     if is_free and parsed.merged:
-        try:
-            parse(source, opening, encoding, bare)
-        except Unread:
-            return asked, parsed
         raise Unread(
             parsed.merged,
-            "a quote is opened here and closed on a later line, but each of these lines could be a row as well: "
-            "give --quote none if quotes are part of the text, or --quote '\"' if they enclose cells",
+            "a quote is opened here and closed on a later line, but each of these lines could be a row as well",
+            ": give --quote none if quotes are part of the text, or --quote '\"' if they enclose cells",
         )
     return asked, parsed
 
@@ -259,21 +236,22 @@ def parse(source: Path, opening: text.Opening, encoding: str, reading: Reading) 
     before = csv.field_size_limit(MOST_CELL)
     try:
         with text.lines(source, opening, encoding) as lines:
-            return _parsed(source, reading, reading.cells(lines))
+            return _parsed(source, reading, reading.rows(lines))
     finally:
         csv.field_size_limit(before)
 
 
-def _parsed(source: Path, reading: Reading, rows: Iterator[tuple[int, int, list[str]]]) -> Parsed:
+def _parsed(source: Path, reading: Reading, rows: Iterator[Row]) -> Parsed:
     names, header = reading.names, 0
+    first = next(rows, None) if names is None else None
     if names is None:
-        header, last, found = next(rows, (0, 0, []))
-        names = tuple(found)
-        if not found:
+        if first is None:
             raise Unread(1, "empty; expected a header row with the names of the columns")
-    merged = header if reading.names is None and last > header else 0
-    is_enclosed = reading.quote is None and any(map(_encloses, names))
+        header, names = first.first, tuple(first.cells)
     catalogue_limits.check_columns(source, len(names))
+    seen = _Seen(reading, len(names))
+    if first is not None:
+        seen.see(first, is_header=True)
     pieces: list[pa.RecordBatch] = []
     schema = pa.schema([(name, pa.string()) for name in names])
     pending: list[list[str]] = []
@@ -289,37 +267,28 @@ def _parsed(source: Path, reading: Reading, rows: Iterator[tuple[int, int, list[
         pending.clear()
         size = 0
 
-    for first, last, cells in rows:
+    for row in rows:
+        cells = row.cells
         if len(cells) != len(names):
             if len(cells) == 1 and not cells[0].strip():  # a line of blanks
                 continue
-            raise Unread(first, _wrong_count(len(cells), len(names), header))
-        if last > first and not merged:
-            merged = first
-        if reading.quote is None and not is_enclosed:
-            is_enclosed = any(_encloses(one) and '""' in one[1:-1] for one in cells if one.startswith('"'))
-        numbers.append(first)
+            raise Unread(row.first, _wrong_count(len(cells), len(names), header), CELLS)
+        seen.see(row)
+        numbers.append(row.first)
         pending.append(cells)
         size += sum(map(len, cells))
         if len(pending) == ROWS_AT_ONCE or size > CHARACTERS_AT_ONCE:
             pack()
     if pending:
         pack()
-    return Parsed(pa.Table.from_batches(pieces, schema), _shorter(numbers), header, merged, is_enclosed)
+    table = pa.Table.from_batches(pieces, schema)
+    return Parsed(table, _shorter(numbers), header, seen.merged, seen.is_enclosed(), (seen.odd, seen.first_odd))
 
 
 def _wrong_count(found: int, wanted: int, header: int) -> str:
     named = f" as the header in line {header}" if header else ""
     cells = "1 cell" if found == 1 else f"{found} cells"
-    return (
-        f"{cells}, expected {wanted}{named}: every row needs as many; put text that holds a delimiter in quotes, or name "
-        "another one with --delimiter"
-    )
-
-
-def _encloses(cell: str) -> bool:
-    """Whether a cell as it stands begins and ends with a quote."""
-    return len(cell) > 1 and cell[0] == cell[-1] == '"'
+    return f"{cells}, expected {wanted}{named}"
 
 
 def _shorter(numbers: array[int]) -> Sequence[int]:

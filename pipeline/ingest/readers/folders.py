@@ -49,7 +49,7 @@ def read(folder: Path, how: Dialect | None = None) -> Listed:
     * a ``meta.xml``: it is a Darwin Core archive that was unpacked;
     * metadata files with a column ``file_name``: their rows, as Hugging Face's imagefolder has them;
     * class folders: the label is the first folder on a path, or the one below ``train``, ``val`` or ``test``, which then are the
-      column ``subset``.
+      column ``subset``. Folders that stand above all others do not count.
 
     A folder that cannot be listed is a row that fails. Folders that systems leave behind are left out.
 
@@ -121,28 +121,48 @@ def _of_classes(folder: Path, found: _Walk) -> Listed:
         raise ColdframeError(
             f"{folder}: no image files in it; {KINDS}" + "".join(f" ({one})" for one in _left_out(found))
         )
-    is_split = _has_splits(found.pictures)
-    below = [path.split("/") for path in paths]
-    steps = [parts[:-1] if path not in found.failed else parts for path, parts in zip(paths, below, strict=True)]
-    at = int(is_split)
-    labels = [parts[at] if len(parts) > at else None for parts in steps]
-    columns = {"path": pa.array(paths, pa.string()), "label": pa.array(labels, pa.string())}
+    steps = [tuple(path.split("/")) if path in found.failed else PurePosixPath(path).parent.parts for path in paths]
+    above = _shared(steps)
+    steps = [parts[above:] for parts in steps]
     notes = [f"{folder}: read as a folder of class folders"]
-    if is_split:
+    if above:
+        notes[0] += f" in {'/'.join(PurePosixPath(paths[0]).parts[:above])}"
+    columns = {"path": pa.array(paths, pa.string())}
+    if _has_splits(steps):
         splits = [parts[0] if parts else None for parts in steps]
+        steps = [parts[1:] for parts in steps]
+        steps = [parts[_shared(steps) :] for parts in steps]
         columns[SPLIT] = pa.array(splits, pa.string())
         notes[0] += f" below {_some(one for one in splits if one)}, which are the column {SPLIT!r}"
+        others = _some(one for one in splits if one and one.lower() not in SPLITS)
+        if others:
+            notes.append(
+                f"{folder}: beside splits, {others} is taken for no class; its folders are classes, if it has any"
+            )
+    columns["label"] = pa.array([parts[0] if parts else None for parts in steps], pa.string())
     table = pa.table(columns)
     return Listed(table, range(1, len(paths) + 1), tuple(notes), path="path", label="label", ours=("path", "label"))
 
 
-def _has_splits(paths: Sequence[str]) -> bool:
-    """Whether the first folders are splits, and no classes: all are called so, or several are and all have folders below them."""
-    parts = [PurePosixPath(path).parts for path in paths if "/" in path]
-    first = {one[0] for one in parts}
-    splits = {one for one in first if one.lower() in SPLITS}
-    are_deep = all(len(one) > 2 for one in parts)
-    return bool(splits) and (first == splits or len(splits) > 1) and (are_deep or (first == splits and len(splits) > 1))
+def _shared(steps: Sequence[tuple[str, ...]]) -> int:
+    """How many folders stand above everything, as a download that was unpacked has them, and are no class and no split."""
+    if not steps:
+        return 0
+    most, first = min(map(len, steps)) - 1, steps[0]
+    for at in range(most):
+        if first[at].lower() in SPLITS or any(parts[at] != first[at] for parts in steps):
+            return at
+    return max(most, 0)
+
+
+def _has_splits(steps: Sequence[tuple[str, ...]]) -> bool:
+    """Whether the first folders are splits, and no classes: all are called so, or several are and one has folders below it."""
+    parts = [one for one in steps if one]
+    splits = {one[0] for one in parts if one[0].lower() in SPLITS}
+    if all(one[0] in splits for one in parts):
+        return len(splits) > 1 or (bool(splits) and all(len(one) > 1 for one in parts))
+    deep = splits - {one[0] for one in parts if len(one) == 1}
+    return len({one.lower() for one in splits}) > 1 and bool(deep)
 
 
 def _of_metadata(folder: Path, found: _Walk, named: Sequence[tuple[str, Listed]]) -> Listed:
@@ -155,8 +175,9 @@ def _of_metadata(folder: Path, found: _Walk, named: Sequence[tuple[str, Listed]]
         names = as_text(table.column(at)).to_pylist()
         below = pa.array([one and (above / one).as_posix() for one in names], pa.string())
         table = table.set_column(at, NAMED_BY, below)
-        if above.parts and above.parts[0].lower() in SPLITS and SPLIT not in map(folded, table.column_names):
-            table = table.append_column(SPLIT, pa.array([above.parts[0]] * len(table), pa.string()))
+        split = next((one for one in above.parts if one.lower() in SPLITS), None)
+        if split and SPLIT not in map(folded, table.column_names):
+            table = table.append_column(SPLIT, pa.array([split] * len(table), pa.string()))
         tables.append(table)
         numbers += [f"{number} of {path}" for number in listed.numbers] if len(named) > 1 else listed.numbers
         notes += listed.notes

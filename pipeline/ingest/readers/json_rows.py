@@ -114,9 +114,16 @@ def _column(source: Path, name: str, values: list[Any], numbers: Sequence[int]) 
             return pa.chunked_array([found])
     except (pa.ArrowException, OverflowError, ValueError):
         pass
-    said = [one if one is None or isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in values]
+    said = [_as_text(one) for one in values]
     _check_text(source, said, numbers, f"column {name!r}")
     return pa.chunked_array([pa.array(said, pa.string())])
+
+
+def _as_text(value: Any) -> str | None:
+    """A value among others of another kind. NaN is how pandas writes a missing one, of text too."""
+    if value is None or value != value:
+        return None
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _check_text(source: Path, texts: Sequence[str | None], numbers: Sequence[int], what: str) -> None:

@@ -16,6 +16,17 @@ Opening = Callable[[], IO[bytes]]
 MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
+class NotText(ColdframeError):
+    """Bytes are no text in an encoding. ``fault`` says which and where, without the advice."""
+
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+        super().__init__(
+            f"{fault}; save it as CSV with UTF-8 encoding, or name its encoding with --encoding, such as cp1252 for a file "
+            "from Excel"
+        )
+
+
 def of_file(source: Path) -> Opening:
     """Opens the bytes of a file, unpacked where they are packed with gzip."""
     return lambda: catalogue_limits.unpacked(source, catalogue_limits.opened(source))
@@ -28,10 +39,10 @@ def encoding_of(source: Path, opening: Opening, given: str | None) -> str:
         ColdframeError: there is no such encoding.
     """
     with opening() as file:
-        begin = file.read(3)
+        begin = file.read(64)
     marked = next((name for mark, name in MARKS if begin.startswith(mark)), "utf-8")
     if given is None:
-        return marked
+        return _unmarked(begin) if marked == "utf-8" else marked
     try:
         "".encode(given)  # only encodings of text can do that
         name = codecs.lookup(given).name
@@ -42,12 +53,20 @@ def encoding_of(source: Path, opening: Opening, given: str | None) -> str:
     return marked if name == "utf-8" else name
 
 
+def _unmarked(begin: bytes) -> str:
+    """UTF-16 if every other byte of a beginning is zero, as in names of columns; else UTF-8."""
+    even, odd = begin[::2], begin[1::2]
+    if len(begin) < 4 or all(even) == all(odd):
+        return "utf-8"
+    return "utf-16-le" if not any(odd) else "utf-16-be" if not any(even) else "utf-8"
+
+
 @contextmanager
 def lines(source: Path, opening: Opening, encoding: str) -> Iterator[Iterator[str]]:
     """The lines of a text, each with its end: a line feed, a carriage return, or both.
 
     Raises:
-        ColdframeError: the text is not in this encoding; the message names the line.
+        NotText: the text is not in this encoding; the message names the line.
     """
     with opening() as file, io.TextIOWrapper(file, encoding, newline="") as text:
         try:
@@ -56,7 +75,7 @@ def lines(source: Path, opening: Opening, encoding: str) -> Iterator[Iterator[st
             raise _not_in(source, opening, encoding) from error
 
 
-def _not_in(source: Path, opening: Opening, encoding: str) -> ColdframeError:
+def _not_in(source: Path, opening: Opening, encoding: str) -> NotText:
     """The error for bytes that are no text in this encoding."""
     where = ""
     with opening() as file, io.TextIOWrapper(file, encoding, errors="surrogateescape", newline="") as text:
@@ -68,12 +87,15 @@ def _not_in(source: Path, opening: Opening, encoding: str) -> ColdframeError:
         except (UnicodeError, StopIteration):  # an encoding whose errors cannot be skipped
             pass
     said = "UTF-8" if encoding.startswith("utf-8") else encoding
-    return ColdframeError(
-        f"{source}: {where}not {said} text; save it as CSV with UTF-8 encoding, or name its encoding with --encoding, such as "
-        "cp1252 for a file from Excel"
-    )
+    return NotText(f"{source}: {where}not {said} text")
 
 
 def said(encoding: str) -> str:
     """The name of an encoding as people write it."""
-    return {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "utf-16": "UTF-16"}.get(encoding, encoding)
+    return {
+        "utf-8": "UTF-8",
+        "utf-8-sig": "UTF-8",
+        "utf-16": "UTF-16",
+        "utf-16-le": "UTF-16",
+        "utf-16-be": "UTF-16",
+    }.get(encoding, encoding)
