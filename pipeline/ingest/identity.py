@@ -65,8 +65,9 @@ def judged_twice(now: Snapshot) -> Iterator[str]:
     found = now.rows("steps/ingest/judged_twice")[0]
     if found["pictures"]:
         yield (
-            f"{found['pictures']} pictures that a person kept or dropped are there under two ids, and that applies to one of them: "
-            f"such as to {found['image_id']}, not to {found['new_id']}: --prune removes the old rows, and the verdicts follow"
+            f"{found['pictures']} pictures that a person kept or dropped are there under two ids, and that applies to one of "
+            f"them: such as to {found['image_id']}, not to {found['new_id']}: --prune removes the old rows, and the verdicts "
+            "follow"
         )
 
 
