@@ -49,6 +49,7 @@ def cells(file: Path, **how: Any) -> list[tuple[str | None, ...]]:
             ['"Old Joe" the raven', 'f,"g"', "g"],
         ),
         ('path,title\na,"x, y" z\nb,"x"\nc,"two\nlines"\n', ['"x, y" z', "x", "two\nlines"]),
+        ('"path"\t"title"\n"a"\t"x"\n', ["x"]),
         ('path,title\na,"Joe" the raven\nb,"x"\n', ['"Joe" the raven', "x"]),
         ('path\ttitle\na\t"x"\nb\t"Joe" the raven\nc\t"y"\n', ["x", '"Joe" the raven', "y"]),
     ],

@@ -184,7 +184,7 @@ def _delimiters(source: Path, begin: str) -> list[str]:
     if source.name.lower().removesuffix(".gz").endswith(TAB_ENDINGS):
         return ["\t"]
     unquoted = re.sub(r'"[^"]*"', "", begin)
-    header = next((line for line in re.split(r"[\r\n]+", unquoted) if line.strip()), "")
+    header = next((line for line in re.split(r"[\r\n]+", unquoted) if line.strip(" ")), "")  # perhaps tabs alone
     return sorted(filter(header.count, DELIMITERS), key=header.count, reverse=True) or [DELIMITERS[0]]
 
 
