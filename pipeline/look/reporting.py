@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import html
 import os
-import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from pipeline.ingest.leftovers import BESIDE_REPORT, PICTURE_OF_REPORT
 from pipeline.look.page import count
 from store import files, opening, whole
 from store.errors import ColdframeError
@@ -24,7 +24,6 @@ SUFFIXES = (".html", ".htm")
 BEGIN = (
     '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<meta name="generator" content="coldframe report">\n'
 )
-_PICTURE = re.compile(r"[0-9a-f]{32}\.webp")
 
 
 @dataclass(frozen=True)
@@ -109,11 +108,11 @@ def of_snapshot(
 
 def folder_of(file: Path) -> str:
     """The name of the folder of pictures beside a report."""
-    return f"{file.stem}-pictures"
+    return f"{file.stem}{BESIDE_REPORT}"
 
 
 def _name_of(folder: str) -> str:
-    return folder.removesuffix("-pictures") + SUFFIXES[0]
+    return folder.removesuffix(BESIDE_REPORT) + SUFFIXES[0]
 
 
 def check(file: Path, *, beside: bool, force: bool) -> None:
@@ -154,7 +153,8 @@ def _check_folder(folder: Path, *, force: bool) -> None:
             f"{folder}: a link or no folder, and the pictures of the report go there: name another file"
         )
     other = next(
-        (one for one in opening.entries(folder) if not (one.is_file and _PICTURE.fullmatch(one.path.name))), None
+        (one for one in opening.entries(folder) if not (one.is_file and PICTURE_OF_REPORT.fullmatch(one.path.name))),
+        None,
     )
     if other is not None and not force:
         raise ColdframeError(
@@ -171,7 +171,7 @@ def _write_pictures(folder: Path, pictures: dict[str, bytes]) -> None:
         if name not in known or not _is_same(folder / name, data):
             whole.replace(folder / name, lambda out, data=data: out.write(data))  # type: ignore[misc]
     for name in known - set(pictures):
-        if _PICTURE.fullmatch(name):
+        if PICTURE_OF_REPORT.fullmatch(name):
             files.remove(folder / name)
 
 
