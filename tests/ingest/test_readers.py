@@ -287,6 +287,7 @@ def test_junk_is_no_class(cf: Coldframe, tmp_path: Path) -> None:
     assert all(f"1 {name}" in said for name in junk[1:])
     assert "2 @eaDir" in said
     assert "no image by its name: 1 hidden" in said
+    assert len(sources.expand([str(tmp_path / "set")])) == 3  # what predict takes: owl, elk and drafts
     assert "left out 1 rows by --exclude: 'drafts' (1), '*.gif' (0)" in said
     assert cf("sql", "select path from images order by 1", "--format", "csv").stdout.split()[1:] == [
         "elk/a.png",
