@@ -30,6 +30,7 @@ class Judged:
 def read(content: bytes, source: str, why: str, *, needs_why: bool, with_label: bool) -> list[Judged]:
     """The rows of a list.
 
+    Cells are divided by commas, or by the semicolons or tabs of a spreadsheet if the first line has several cells only by those.
     The first line may name the columns: ``image_id`` (or ``path``), ``label``, ``why``, and others, which are not read. If it
     names none of the first two, each line is an image, with its label after a comma if ``with_label``.
 
@@ -48,7 +49,7 @@ def read(content: bytes, source: str, why: str, *, needs_why: bool, with_label: 
         content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ColdframeError(f"{source}: not UTF-8 at byte {error.start}: save it as UTF-8") from error
-    rows = _rows(content, source)
+    rows = _rows(content, source, _delimiter(content, with_label=with_label))
     head = next(rows, None)
     if head is None:
         raise ColdframeError(f"{source}: no images; expected one a line")
@@ -83,7 +84,18 @@ def read(content: bytes, source: str, why: str, *, needs_why: bool, with_label: 
     return found
 
 
-def _rows(content: bytes, source: str) -> Iterator[tuple[int, list[str]]]:
+def _delimiter(content: bytes, *, with_label: bool) -> str:
+    """What divides the cells, by the first line; a comma, unless that would leave a label or a named column unseen."""
+    first = content[:MOST_CHARACTERS].lstrip().partition(b"\n")[0].decode("utf-8-sig", "replace").lower()
+    if "," not in first:
+        for delimiter in ";\t":
+            cells = [cell.strip().strip('"') for cell in first.split(delimiter)]
+            if len(cells) > 1 and (with_label or not {IMAGE, "path"}.isdisjoint(cells)):
+                return delimiter
+    return ","
+
+
+def _rows(content: bytes, source: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The rows that are not empty, each with the number of its last line; none is held."""
     length = 0
 
@@ -98,7 +110,7 @@ def _rows(content: bytes, source: str) -> Iterator[tuple[int, list[str]]]:
                 )
             yield line
 
-    reader = csv.reader(lines(), strict=True)
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     try:
         for row, cells in enumerate(reader, start=1):
             length = 0

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.ingest import decoding
+from pipeline.ingest import decoding, leftovers
 from pipeline.ingest.decoders import Inside, Source
 from pipeline.runtime.processes import standard_input
 from store import places
@@ -45,18 +45,24 @@ def expand(given: Sequence[str]) -> list[Source]:
 
 
 def _pictures_in(name: str) -> Iterator[Inside]:
-    """Files of a folder, at any depth, that are pictures by their names; a link to somewhere else is none of its own."""
+    """Files of a folder, at any depth, that are pictures by their names, without what is left out by ``ingest``; a link to
+    somewhere else is none of its own."""
     folder = Path(name)
     known, top = decoding.suffixes(), str(places.real_path(folder))
-    for path in folder.rglob("*"):
-        if path.suffix.lower() not in known:
+    for where, folders, files in os.walk(folder):
+        if where != name and leftovers.is_ours(Path(where), folders, files):
+            folders.clear()
             continue
-        try:
-            is_own = path.is_file() and places.is_inside(path, folder)
-        except OSError:
-            is_own = True  # reading it will say why it cannot be read
-        if is_own:
-            yield Inside(str(folder), top, str(path.relative_to(folder)))
+        folders[:] = [one for one in folders if not leftovers.is_junk(one)]
+        for path in (Path(where, one) for one in files if not one.startswith(".")):
+            if path.suffix.lower() not in known:
+                continue
+            try:
+                is_own = path.is_file() and places.is_inside(path, folder)
+            except OSError:
+                is_own = True  # reading it will say why it cannot be read
+            if is_own:
+                yield Inside(str(folder), top, str(path.relative_to(folder)))
 
 
 def _from_stdin() -> list[Source]:

@@ -19,6 +19,11 @@ from store.schemas import COMPUTED, SCHEMAS
 
 PATH_COLUMNS = ("path", "file_path", "filepath", "file_name", "filename", "file", "image")
 LABEL_COLUMNS = ("label", "class", "family")
+WAYS_OUT = {
+    "--path": "pictures are read from files, so write each to one, and name a column with their paths",
+    "--id": "name a column with one id a row",
+    "--label": "name a column with one label a row, or give each its own column",
+}
 MOST_SAID = 10  # columns that a sentence names
 
 
@@ -107,20 +112,17 @@ def _of(
                 f"{source}: the name of column {name!r} has a NUL character: remove it; if many have, save the file as UTF-8"
             )
     table = listed.table
-    path_name, paths = _column(source, table, "--path", path_column, (listed.path, *PATH_COLUMNS))
+    path_name, paths = _column(source, listed, "--path", path_column, (listed.path, *PATH_COLUMNS))
     if paths is None:
-        raise ColdframeError(
-            f"{source}: which column holds the image paths? Name it with --path; columns: {', '.join(table.column_names)}"
-            + _why_no_path(listed)
-        )
+        raise _no_paths(source, listed)
     numbers, excluded = listed.numbers, list[str]()
     if exclude:
         stay, excluded = _excluded(source, paths, exclude)
         table, paths = table.filter(pa.array(stay, pa.bool_())), paths.filter(pa.array(stay, pa.bool_()))
         numbers = [number for number, stays in zip(numbers, stay, strict=True) if stays]
         listed = replace(listed, table=table, numbers=numbers)
-    label_name, labels = _column(source, table, "--label", label_column, (listed.label, *LABEL_COLUMNS))
-    _, ids = _column(source, table, "--id", id_column, ())
+    label_name, labels = _column(source, listed, "--label", label_column, (listed.label, *LABEL_COLUMNS))
+    _, ids = _column(source, listed, "--id", id_column, ())
     if ids is None:
         ids = paths
         if _some_empty(paths):
@@ -140,7 +142,7 @@ def _of(
     labels = pa.chunked_array([pa.nulls(len(table), pa.string())]) if labels is None else _none_for_blanks(labels)
     ours = [ids, paths, labels]
     rows = pa.table([*ours, *theirs.columns], ["image_id", "path", "label", *unique_names(wanted)])
-    notes = [*listed.notes, *excluded, *_labels_said(source, label_name, labels)]
+    notes = [*listed.notes, *excluded, *_labels_said(source, label_name, labels), *_repeated(source, numbers, paths)]
     if not listed.ours:
         notes[0] += f"; path: {path_name!r}" + (f", label: {label_name!r}" if label_name else "")
     return Catalogue(rows, tuple(notes), wanted, tuple(user), listed.failed)
@@ -174,6 +176,25 @@ def _labels_said(source: Path, name: str | None, labels: pa.ChunkedArray) -> lis
     return []
 
 
+def _repeated(source: Path, numbers: Sequence[int | str], paths: pa.ChunkedArray) -> list[str]:
+    """A sentence about rows that name the same file, perhaps in other words: ``./a.png`` is ``a.png``."""
+    plain = pc.replace_substring_regex(pc.replace_substring_regex(paths, "/(?:\\.?/)+", "/"), "^(?:\\./)+", "")
+    if pc.count_distinct(plain).as_py() == len(plain) - plain.null_count:
+        return []
+    first: dict[str, int | str] = {}
+    pairs = [
+        (first[one], row)
+        for row, one in zip(numbers, plain.to_pylist(), strict=True)
+        if one and first.setdefault(one, row) != row
+    ]
+    if not pairs:
+        return []
+    return [
+        f"{source}: {len(pairs)} rows name a file that an earlier row names too, such as rows {pairs[0][0]} and {pairs[0][1]}; "
+        "each is an image of its own"
+    ]
+
+
 def _excluded(source: Path, paths: pa.ChunkedArray, globs: Sequence[str]) -> tuple[list[bool], list[str]]:
     stay, counts = excluding.kept(paths.to_pylist(), globs)
     if stay and not any(stay):
@@ -183,29 +204,39 @@ def _excluded(source: Path, paths: pa.ChunkedArray, globs: Sequence[str]) -> tup
 
 
 def _column(
-    source: Path, table: pa.Table, option: str, given: str | None, usual: tuple[str | None, ...]
+    source: Path, listed: Listed, option: str, given: str | None, usual: tuple[str | None, ...]
 ) -> tuple[str | None, pa.ChunkedArray | None]:
-    """The column asked for, or else the first with a usual name in any case: its name, and its values as text; or nothing."""
-    names = table.column_names
+    """The column asked for, or else the first with a usual name in any case: its name, and its values as text; or nothing.
+
+    Of numbers, one that is not a number (NaN) is no value: it is how many programs write an empty cell.
+    """
+    names = listed.table.column_names
     if given is not None and given not in names:
         raise ColdframeError(f"{source}: no column {given!r} for {option}; columns: {', '.join(names)}")
     lower = [name.strip().lower() for name in names]
     chosen = given or next((names[lower.index(name.lower())] for name in usual if name and name.lower() in lower), None)
     if chosen is None:
         return None, None
-    column = table.column(names.index(chosen))
+    column = listed.table.column(names.index(chosen))
     if pa.types.is_floating(column.type):  # pandas writes a missing value as NaN
         column = pc.if_else(pc.fill_null(pc.is_nan(column), False), pa.scalar(None, column.type), column)
     try:
-        return chosen, column.cast(pa.string())
-    except pa.ArrowException as error:
-        has_bytes = pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0
-        way_out = (
-            "pictures themselves, which are not read from a table: write each to a file, and name the files in a column of text"
-            if has_bytes
-            else f"{column.type}, expected text or numbers for {option}"
-        )
-        raise ColdframeError(f"{source}: column {chosen!r} holds {way_out}") from error
+        if chosen not in listed.no_text:
+            return chosen, column.cast(pa.string())
+    except pa.ArrowException:
+        pass
+    held = listed.no_text.get(chosen, str(column.type))
+    raise ColdframeError(
+        f"{source}: column {chosen!r} holds {held}, expected text or numbers for {option}: {WAYS_OUT[option]}"
+    )
+
+
+def _no_paths(source: Path, listed: Listed) -> ColdframeError:
+    """The error for a catalogue in which no column is known to hold paths."""
+    return ColdframeError(
+        f"{source}: which column holds the image paths? Name it with --path; columns: {', '.join(listed.table.column_names)}"
+        + _why_no_path(listed)
+    )
 
 
 def _user_name(name: str) -> str:

@@ -36,6 +36,7 @@ GREY_PERCENTILE = 0.99
 HEIC_ENDINGS = frozenset({".heic", ".heif", ".hif"})
 ABSOLUTE = "absolute path: expected one relative to the image folder"
 LEAVES = "leaves the image folder, by its path or through a link"
+CHANGED = "changed since it was ingested: run 'coldframe ingest' again"  # which then reads the file, whatever its size and time
 MISSING = "missing: no such file"
 
 
@@ -150,7 +151,7 @@ def decode_content(
             data, _ = read_inside(root, path, most=most_bytes(max_pixels))
             if content_id(data) == content:
                 return decode(data, max_pixels=max_pixels, at_least=at_least)
-            reason = "changed since it was ingested: run 'coldframe ingest' again"
+            reason = CHANGED
         except UnreadableImage as error:
             reason = str(error)
     raise UnreadableImage(reason)

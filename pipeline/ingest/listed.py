@@ -23,6 +23,7 @@ class Listed:
         failed: for paths that cannot be read, the reason.
         files: the files of a folder that the rows were read from.
         is_text: whether it was read as text with delimiters.
+        no_text: columns that became text only to be shown, and what their values are: no path, id or label.
     """
 
     table: pa.Table
@@ -34,3 +35,4 @@ class Listed:
     failed: Mapping[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     is_text: bool = False
+    no_text: Mapping[str, str] = field(default_factory=dict)

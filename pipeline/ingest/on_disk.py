@@ -72,9 +72,10 @@ def reasons_of(rows: list[tuple[str | None, str]]) -> pa.Table:
 
 
 def to_examine(moment: Snapshot, found: pa.Table, *, max_pixels: int, rehash: bool = False) -> pa.ChunkedArray:
-    """Paths of files not yet examined under the present rules and limit, or changed since by size or mtime."""
+    """Paths of files not yet examined under the present rules and limit, or changed since: by size or mtime, or by what a later
+    step found in them."""
     if rehash:
         return found["path"]
     moment.show("found", found)
-    limits = {"decoding": decoding.ALIKE, "max_pixels": max_pixels}
+    limits = {"decoding": decoding.ALIKE, "max_pixels": max_pixels, "changed": decoding.CHANGED}
     return moment.query("steps/ingest/to_examine", **limits)["path"]

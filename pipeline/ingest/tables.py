@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from pipeline.ingest import catalogue_limits
 from pipeline.ingest.listed import Listed
@@ -12,6 +15,7 @@ from pipeline.ingest.readers import coco, darwin_core, delimited, json_rows, par
 from pipeline.ingest.readers.delimited import Dialect
 from store.errors import ColdframeError
 
+MOST_SAID = 5  # keys that a sentence names
 PARQUET_ENDINGS = (".parquet", ".pq")
 LINES_ENDINGS = (".jsonl", ".ndjson")
 JSON_ENDINGS = (*LINES_ENDINGS, ".json")
@@ -121,8 +125,17 @@ def _read_json(source: Path, *, is_lines: bool, is_line: bool) -> Listed:
     if isinstance(found, list):
         return json_rows.read_list(source, found)
     raise ColdframeError(
-        f"{source}: JSON of another kind; expected a list of objects, an object on each line, or COCO JSON"
+        f"{source}: JSON of another kind; expected a list of objects, an object on each line, or COCO JSON{_keys_of(found)}: "
+        "turn it into a CSV with a row for each picture, and the columns path and label"
     )
+
+
+def _keys_of(found: Any) -> str:
+    """What stands at the top of a JSON document, in words."""
+    if not isinstance(found, Mapping):
+        return ""
+    names = [repr(name) for name in islice(found, MOST_SAID)] + ["…"] * (len(found) > MOST_SAID)
+    return f", and this is an object with {', '.join(names)}" if names else ", and this is an empty object"
 
 
 def _has_several(data: bytes) -> bool:

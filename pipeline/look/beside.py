@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.ingest.leftovers import BESIDE_REPORT
 from store import files, opening, whole
 from store.errors import ColdframeError
 
-LIST = "coldframe-report.txt"
+LIST = BESIDE_REPORT
 FIRST_LINE = "The pictures in this folder that belong to a report of coldframe:"
 MOST_BYTES = 1 << 30  # of the list
 _PICTURE = re.compile(r"[0-9a-f]{32}\.webp")

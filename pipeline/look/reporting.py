@@ -107,7 +107,7 @@ def of_snapshot(
 
 def folder_of(file: Path) -> str:
     """The name of the folder of pictures beside a report."""
-    return f"{file.stem}-pictures"
+    return f"{file.stem}{BESIDE_REPORT}"
 
 
 def _name_of(folder: str) -> str:

@@ -126,13 +126,14 @@ def _stub_telemetry(openvino: ModuleType) -> None:
 
 @contextmanager
 def _without_settings_file() -> Iterator[None]:
-    """Keep Keras from writing its defaults to a settings file in the home folder, if there is none.
+    """Keep Keras from its settings file in the home folder: from writing it, and from reading what another program set there.
 
-    Keras writes it beside downloaded weights, in the folder that ``KERAS_HOME`` names; the weights still go where they went.
+    With channels first networks cannot be built, and with another ``floatx`` vectors are others. The file lies beside downloaded
+    weights, in the folder that ``KERAS_HOME`` names; the weights still go where they went.
     """
     given = os.environ.get("KERAS_HOME")
     home = os.path.expanduser("~/.keras") if given is None else given
-    if "keras" in sys.modules or Path(os.path.expanduser(home), "keras.json").exists():
+    if "keras" in sys.modules:
         yield
         return
     os.environ["KERAS_HOME"] = os.devnull  # it exists, and no file can be made in it

@@ -104,9 +104,14 @@ def load(path: Path | None) -> Config:
     if not path.is_file():
         raise ColdframeError(f"{path}: no such file; 'coldframe run --init' writes the reference recipe")
     try:
-        tables = tomllib.loads(opening.read_regular(path, follow=True, most=MOST_BYTES).decode())
-    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of a number with too many digits
-        raise ColdframeError(f"{path}: not readable as TOML: {error}") from error
+        text = opening.read_regular(path, follow=True, most=MOST_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ColdframeError(f"{path}: not UTF-8 at byte {error.start}: save it as UTF-8") from error
+    try:
+        tables = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # of TOML, or of a number with too many digits
+        hint = "; in double quotes a backslash begins an escape: write a path with /, or in single quotes"
+        raise ColdframeError(f"{path}: not readable as TOML: {error}{hint if chr(92) in text else ''}") from error
     for text in _texts(tables):
         if "\0" in text:  # neither a path nor the name of a column, nor of what a step makes, may have one
             raise ColdframeError(f"{path}: {text[:60]!r} has a NUL character: remove it")

@@ -105,6 +105,8 @@ def test_flag_beats_environment_beats_file_beats_default(
     ("text", "message"),
     [
         ("[train.mlp", "coldframe.toml: not readable as TOML"),
+        ('[ingest]\nimages = "C:\\Users\\me"\n', "in double quotes a backslash begins an escape: write a path with /"),
+        ("\ufeff[trian]\r\n", "coldframe.toml: no section 'trian'"),  # as an editor of Windows saves it
         ("[trian]\n", "coldframe.toml: no section 'trian'; sections: store, ingest, embed"),
         ('[train."a\\u0000b"]\n', "coldframe.toml: 'a\\x00b' has a NUL character: remove it"),
         ('[plans.p]\nstages = [{ split = "val\\u0000", share = 0.1 }]\n', "'val\\x00' has a NUL character: remove it"),

@@ -255,6 +255,38 @@ def test_a_list_takes_no_more_memory_than_there_is(content: bytes, said: str) ->
         verdict_lists.read(content, "list.csv", "x", needs_why=True, with_label=False)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfimage_id;label\r\na;owl\r\nb;elk, calf\r\n",
+        *(
+            pytest.param(one, marks=pytest.mark.variants)
+            for one in (
+                b"Path\tlabel\na\towl\nb\telk, calf\n",
+                b"a;owl\nb;elk, calf\n",
+                b'"path";"label"\n"a";owl\nb;"elk, calf"\n',
+            )
+        ),
+    ],
+)
+def test_a_list_as_spreadsheets_save_it(content: bytes) -> None:
+    found = verdict_lists.read(content, "list.csv", "x", needs_why=True, with_label=True)
+    assert [(one.image, one.label) for one in found] == [("a", "owl"), ("b", "elk, calf")]
+
+
+@pytest.mark.parametrize(
+    ("content", "images"),
+    [
+        (b"a;b.png\nc.png\n", ["a;b.png", "c.png"]),  # no column is named: it is part of a name
+        (b"image_id;x\na,b.png;1\n", ["a,b.png"]),
+        (b"image_id,x;y\na;b.png,1\n", ["a;b.png"]),
+    ],
+)
+def test_a_semicolon_in_a_name_is_none_between_cells(content: bytes, images: list[str]) -> None:
+    found = verdict_lists.read(content, "list.csv", "x", needs_why=True, with_label=False)
+    assert [one.image for one in found] == images
+
+
 def test_a_list_may_have_a_million_rows_below_its_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdict_lists, "MOST_ROWS", 3)
     found = verdict_lists.read(b"image_id\na\nb\nc\n", "list.csv", "x", needs_why=True, with_label=False)

@@ -154,6 +154,20 @@ def test_rehash_looks_into_files_of_equal_size_and_time(cf: Coldframe, catalogue
     assert "1 updated" in cf.ingest(catalogue, "--rehash").stderr
 
 
+def test_what_a_later_step_finds_changed_is_read_by_the_next_ingest(cf: Coldframe, catalogue: Catalogue) -> None:
+    file = catalogue.images / catalogue.rows[0]["file_path"]
+    picture("finch", 1).save(file, "BMP")
+    cf.ingest(catalogue)
+    before = file.stat()
+    picture("finch", 2).save(file, "BMP")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert "run 'coldframe ingest' again" in cf("embed", "mean-colour", code=3).stderr + str(cf.rows("from failures"))
+    assert "1 updated" in cf.ingest(catalogue).stderr
+    assert "1 embedded, 0 failed" in cf("embed", "mean-colour").stderr
+    assert cf.value("select count(*) from failures") == 0
+    assert "0 files read" in cf.ingest(catalogue).stderr
+
+
 def test_a_row_moves_between_images_and_failures(cf: Coldframe, catalogue: Catalogue) -> None:
     file = catalogue.images / catalogue.rows[0]["file_path"]
     aside = file.with_suffix(".aside")

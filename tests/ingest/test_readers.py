@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.deploy import sources
 from pipeline.ingest import catalogue, catalogue_limits, tables
 from store.errors import ColdframeError
 from tests.support.coldframe import Coldframe, picture
@@ -281,6 +282,18 @@ def test_where_classes_and_splits_stand(tmp_path: Path, paths: str, labels: str,
         ("m.jsonl", b'{"path": "a", "x": "\\ud800"}\n', "row 1, column 'x': .* is not Unicode text"),
         ("m.jsonl", b'{"path": "a"}\n\n{"path": "a"}\n', "rows 1 and 3 have the same id"),
         ("m.json", b'{"some": 1}', "JSON of another kind; expected a list of objects"),
+        (
+            "m.json",
+            b'{"classes": ["owl"], "labels": {"a": 0}}',
+            "an object with 'classes', 'labels': turn it into a CSV",
+        ),
+        (
+            "m.json",
+            b'{"images": [{"file": "a", "detections": null}], "detection_categories": {"1": "animal"}}',
+            "JSON of another kind; .*an object with 'images', 'detection_categories': turn it into a CSV",
+        ),
+        ("m.csv", b"a/p.jpg,owl\nb/p.jpg,elk\n", "Name it with --path.*its first line looks like a row"),
+        ("m.txt", b"a/p.JPG 0\nb/p.JPG 1\n", "Name it with --path.*its first line looks like a row"),
         ("m.json", b"[" * 100_000, "not readable as JSON"),
         ("m.json", b'{"images": [{"file_name": "a"}]}', "object 1 of 'images' has no 'id'"),
         (
@@ -409,6 +422,7 @@ def test_junk_is_no_class(cf: Coldframe, tmp_path: Path) -> None:
     assert all(f"1 {name}" in said for name in junk[1:])
     assert "2 @eaDir" in said
     assert "no image by its name: 1 hidden" in said
+    assert len(sources.expand([str(tmp_path / "set")])) == 3  # what predict takes: owl, elk and drafts
     assert "left out 1 rows by --exclude: 'drafts' (1), '*.gif' (0)" in said
     assert cf("sql", "select path from images order by 1", "--format", "csv").stdout.split()[1:] == [
         "elk/a.png",
@@ -418,6 +432,70 @@ def test_junk_is_no_class(cf: Coldframe, tmp_path: Path) -> None:
         "elk/drafts/a.png" in cf("sql", "from images", "--format", "csv").stdout
         or "3 rows" in cf("ingest", "set").stderr
     )
+
+
+def test_what_coldframe_writes_is_no_class(cf: Coldframe, tmp_path: Path) -> None:
+    name = f"{0:032x}.webp"
+    classes = ("owl", "elk", "elk/manifests", "holiday-pictures")
+    for n, folder in enumerate(classes):
+        (tmp_path / folder).mkdir()
+        picture("moth", n).save(tmp_path / folder / "a.webp")
+    cf("ingest", ".")
+    for own in (tmp_path / "store" / "thumbnails" / "00", tmp_path / "old-pictures"):
+        own.mkdir(parents=True)
+        picture("moth", 9).save(own / name)
+    said = cf("ingest", ".").stderr
+    assert "left out folders that hold no class: 1 store, 1 old-pictures" in said.replace(
+        "1 old-pictures, 1 store", "1 store, 1 old-pictures"
+    )
+    assert cf("sql", "select path from images order by 1", "--format", "csv").stdout.split()[1:] == sorted(
+        f"{one}/a.webp" for one in classes
+    )
+    assert len(sources.expand([str(tmp_path)])) == len(classes)
+    assert len(sources.expand([str(tmp_path / "old-pictures")])) == 1  # what is named itself is taken
+
+
+@pytest.mark.variants
+@pytest.mark.parametrize(
+    ("name", "values", "option"),
+    [
+        ("image", [{"bytes": b"\xff\xd8", "path": "a.png"}, None], "--path: pictures are read from files"),
+        ("image", [b"\xff\xd8", b"\x89PNG"], "--path: pictures are read from files"),
+        ("label", [["owl", "elk"], ["owl"]], "--label: name a column with one label a row"),
+        ("label", [{"name": "owl"}, None], "--label: name a column with one label a row"),
+        ("key", [[1], [2]], "--id: name a column with one id a row"),
+    ],
+)
+def test_pictures_and_lists_are_no_paths_ids_or_labels(
+    tmp_path: Path, name: str, values: list[Any], option: str
+) -> None:
+    columns = {name: pa.array(values)} | ({} if name == "image" else {"path": ["a.png", "b.png"]})
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    with pytest.raises(
+        ColdframeError, match=rf"m.parquet: column '{name}' holds .*, expected text or numbers for {option}"
+    ):
+        catalogue.read(tmp_path / "m.parquet", id_column="key" if name == "key" else None)
+
+
+def test_not_a_number_is_no_label_and_bytes_that_are_text_are_one(tmp_path: Path) -> None:
+    numbers = pa.array([1.0, None, float("nan"), 2.5])
+    paths = pa.array([b"a.png", b"b.png", b"c.png", "d\u00e9.png".encode()])
+    pq.write_table(pa.table({"path": paths, "label": numbers}), tmp_path / "m.parquet")
+    (tmp_path / "m.jsonl").write_text(
+        "".join(f'{{"path": "{n}", "label": {one}}}\n' for n, one in enumerate(("1.0", "null", "NaN", "2.5")))
+    )
+    for name in ("m.parquet", "m.jsonl"):
+        found = catalogue.read(tmp_path / name)
+        assert found.rows["label"].to_pylist() == ["1", None, None, "2.5"]
+        assert any("2 of 4 rows have no label" in one for one in found.notes)
+
+
+def test_rows_that_name_one_file_are_said(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("id,path\n1,a/p.png\n2,./a//p.png\n3,b/p.png\n\n4,b/./p.png\n5,\n6,\n")
+    (tmp_path / "n.csv").write_text("path\na/p.png\nb/p.png\n")
+    said = catalogue.read(tmp_path / "m.csv", id_column="id").notes
+    assert any("2 rows name a file that an earlier row names too, such as rows 2 and 3" in one for one in said)
+    assert not any("name a file" in one for one in catalogue.read(tmp_path / "n.csv").notes)
 
 
 def test_a_folder_that_cannot_be_listed_fails_alone(

@@ -195,15 +195,15 @@ def test_openvino_that_was_imported_before_us_is_told_as_well(watched: Watched) 
     watched.python("-c", code, more={"PYTHONPATH": str(REPOSITORY)})
 
 
-def test_a_settings_file_of_keras_that_is_there_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_settings_file_of_keras_is_read_or_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "keras", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with quiet._without_settings_file():
         assert os.environ["KERAS_HOME"] == os.devnull
     assert os.environ["KERAS_HOME"] == str(tmp_path)
-    (tmp_path / "keras.json").write_text("{}")
+    (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first"}')
     with quiet._without_settings_file():
-        assert os.environ["KERAS_HOME"] == str(tmp_path)
+        assert os.environ["KERAS_HOME"] == os.devnull
 
 
 @pytest.mark.exhaustive

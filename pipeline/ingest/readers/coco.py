@@ -17,7 +17,12 @@ PATHS = ("file_name", "coco_url", "path")
 
 def is_coco(found: Any) -> bool:
     """Whether a JSON document is shaped like COCO's."""
-    return isinstance(found, Mapping) and isinstance(found.get("images"), list)
+    return isinstance(found, Mapping) and isinstance(found.get("images"), list) and not _is_of_detector(found)
+
+
+def _is_of_detector(found: Mapping[str, Any]) -> bool:
+    """Whether a document is what a detector such as MegaDetector found: its images have no ids, and no labels of a person's."""
+    return "detection_categories" in found and "annotations" not in found
 
 
 def read(source: Path, found: Mapping[str, Any]) -> Listed:

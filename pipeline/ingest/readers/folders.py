@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from pipeline.ingest import catalogue_limits
+from pipeline.ingest import catalogue_limits, leftovers
 from pipeline.ingest.listed import Listed
 from pipeline.ingest.readers import darwin_core
 from pipeline.ingest.readers.delimited import Dialect
@@ -19,11 +19,6 @@ from store.errors import ColdframeError
 from store.names import folded, unique_names
 from store.schemas import as_text
 
-# Folders that systems, storages and programs leave behind: what lies in them is no picture of a class. In lower case.
-STORAGES = ("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "@sharebin", "~snapshot")
-SYSTEMS = ("$recycle.bin", "recycler", "recycled", "system volume information", "found.000", "lost+found", "__macosx")
-PROGRAMS = ("__pycache__", "node_modules", "network trash folder", "temporary items")
-JUNK = frozenset((*STORAGES, *SYSTEMS, *PROGRAMS))
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 NAMED_BY = "file_name"  # the column of a metadata file that names pictures from its own folder
 SPLITS = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing"))
@@ -51,7 +46,8 @@ def read(folder: Path, how: Dialect | None = None) -> Listed:
     * class folders: the label is the first folder on a path, or the one below ``train``, ``val`` or ``test``, which then are the
       column ``subset``. Folders that stand above all others do not count.
 
-    A folder that cannot be listed is a row that fails. Folders that systems leave behind are left out.
+    A folder that cannot be listed is a row that fails. Folders that systems leave behind are left out, and so are a store and the
+    pictures of a report.
 
     Raises:
         ColdframeError: there is no picture, or a metadata file cannot be read.
@@ -74,11 +70,6 @@ def read(folder: Path, how: Dialect | None = None) -> Listed:
     )
 
 
-def is_junk(name: str) -> bool:
-    """Whether a folder is one that a system or a program leaves behind."""
-    return name.startswith(".") or name.lower() in JUNK
-
-
 def _walk(folder: Path) -> _Walk:
     from pipeline.ingest.decoding import suffixes
 
@@ -91,9 +82,13 @@ def _walk(folder: Path) -> _Walk:
         found.failed[_said(path)] = f"this folder cannot be listed: {error.strerror}"
 
     for where, folders, files in os.walk(folder, onerror=cannot_list):
+        if Path(where) != folder and leftovers.is_ours(Path(where), folders, files):
+            found.junk[Path(where).name] += 1
+            folders.clear()
+            continue
         found.skipped["linked folders"] += sum((Path(where) / name).is_symlink() for name in folders)
-        found.junk.update(name for name in folders if is_junk(name))
-        folders[:] = sorted(name for name in folders if not is_junk(name))
+        found.junk.update(name for name in folders if leftovers.is_junk(name))
+        folders[:] = sorted(name for name in folders if not leftovers.is_junk(name))
         for name in sorted(files):
             path = (Path(where) / name).relative_to(folder).as_posix()
             if name.startswith("."):

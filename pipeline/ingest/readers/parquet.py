@@ -49,7 +49,24 @@ def read(source: Path) -> Listed:
     except (pa.ArrowException, OSError) as error:
         raise ColdframeError(f"{source}: not a readable Parquet file ({error})") from error
     columns = [usable(source, name, column) for name, column in zip(table.column_names, table.columns, strict=True)]
-    return Listed(pa.table(columns, table.column_names), range(1, table.num_rows + 1), (f"{source}: read as Parquet",))
+    no_text = {
+        name: said for name, one in zip(table.column_names, table.columns, strict=True) if (said := _no_text(one))
+    }
+    notes = (f"{source}: read as Parquet",)
+    return Listed(pa.table(columns, table.column_names), range(1, table.num_rows + 1), notes, no_text=no_text)
+
+
+def _no_text(column: pa.ChunkedArray) -> str | None:
+    """What the values of a column are, if they can be no path, id or label: parts, or bytes that are no text."""
+    kind = column.type
+    if pa.types.is_nested(kind):
+        return str(kind)[:SHOWN_CHARACTERS]
+    if any(is_kind(kind) for is_kind in BYTES):
+        try:
+            column.cast(pa.binary()).cast(pa.string())
+        except pa.ArrowException:
+            return "bytes"
+    return None
 
 
 def _check_count(source: Path, said: pq.FileMetaData) -> None:
