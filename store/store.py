@@ -173,8 +173,7 @@ class Snapshot:
 
     def rows(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Rows of ``sql/<name>.sql`` as dictionaries."""
-        rows: list[dict[str, Any]] = self.query(name, **parameters).to_pylist()
-        return rows
+        return list(self.query(name, **parameters).to_pylist())
 
     def value(self, name: str, /, **parameters: Any) -> Any:
         """The only value of ``sql/<name>.sql``."""
@@ -182,8 +181,7 @@ class Snapshot:
 
     def columns(self, view: str) -> list[str]:
         """The names of a view's columns."""
-        names: list[str] = self._views.needed_by(view).view(view).columns
-        return names
+        return list(self._views.needed_by(view).view(view).columns)
 
     def select(self, view: str, *columns: str) -> pa.Table:
         """Some columns of a view or a table of this snapshot, which it must have; no columns give their types alone."""
@@ -249,8 +247,7 @@ class Snapshot:
         self._views.needed_by(source).execute(f"create or replace temp view {view} as select {columns} from {source}")
 
     def hold_little(self, shown: pa.Table) -> None:
-        """Have this snapshot's connection spill to disk early in queries over rows like those of ``shown``, rather than hold all
-        that they touch. It may be too little for one: then that raises :class:`store.errors.TooLittleMemory`."""
+        """Have queries over rows like ``shown`` spill early; one that needs more raises :class:`store.errors.TooLittleMemory`."""
         limit = LITTLE + LITTLE_A_COLUMN * shown.num_columns + LITTLE_A_ROW * shown.num_rows + shown.nbytes
         self._views.con.execute("set threads = 1")
         self._views.con.execute(f"set memory_limit = '{limit // 10**6}MB'")
@@ -264,13 +261,9 @@ class Snapshot:
         memory: int | None = None,
         rows: int | None = None,
     ) -> pa.Table:
-        """Rows of a user's own query, which may only read, and only the store.
+        """Rows of a user's own query, which may only read, and only the store, with a value for each ``$name``.
 
-        Args:
-            parameters: a value for each ``$name``.
-            timeout: seconds that it may take, None for any number.
-            memory: bytes that the query and its rows may hold together, None for half of the machine's memory.
-            rows: the most that it may give, None for any number.
+        The limits are those of :func:`store.asking.ask`.
 
         Raises:
             QueryRefused: the query would write, reach outside, is wrong, takes too long, or gives more rows.

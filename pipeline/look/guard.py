@@ -22,6 +22,9 @@ import anyio
 from pipeline.look import peers
 
 COOKIE = "coldframe_look"
+PROOF = (
+    "coldframe-session"  # a header of our answers, by which a page knows who answers: another server may take our port
+)
 MOST_AWAY, AWAY_SECONDS = 1 << 16, 0.5  # of the body of a request that is refused
 MOST_BODY = 16 << 20  # bytes: a few hundred thousand ids
 HEADERS = {
@@ -52,6 +55,7 @@ class Guard:
         self._root = f"/{secrets.token_urlsafe(16)}"
         # A name of its own: a cookie of the same name for all paths, set at another port, would come with ours.
         self._cookie = f"{COOKIE}_{secrets.token_hex(8)}"
+        self._proof = secrets.token_hex(16)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -71,7 +75,9 @@ class Guard:
             await _read_away(receive)
             await _answer(send, status, message)
         else:
-            await self._app({**scope, "root_path": self._root}, _bounded(receive), _with_headers(send))
+            await self._app(
+                {**scope, "root_path": self._root}, _bounded(receive), _with_headers(send, {PROOF: self._proof})
+            )
 
     def _refusal(self, scope: Scope, headers: dict[str, list[str]]) -> tuple[int, str]:
         """Why a request is refused; 200 if it is not."""
@@ -154,11 +160,11 @@ def _bounded(receive: Receive) -> Receive:
     return bounded
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, own: dict[str, str]) -> Send:
     async def sent(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             there = {name.decode("latin-1").lower() for name, _ in message.get("headers", [])}
-            more = {name: value for name, value in HEADERS.items() if name not in there}
+            more = {name: value for name, value in (HEADERS | own).items() if name not in there}
             if "cache-control" not in there:
                 more["cache-control"] = "no-store"
             message = {**message, "headers": [*message.get("headers", []), *_encoded(more)]}

@@ -19,6 +19,7 @@ from store.errors import ColdframeError
 MOST_VERDICTS, MOST_MOMENTS = 1000, 500
 MOST_ANSWERED = 2000  # rows of an answer to a query
 SECONDS, MEMORY = 20.0, 2_000_000_000
+MOST_BYTES = 32 << 20  # of what a page shows
 MOST_SQL, MOST_CELL = 100_000, 2000  # characters
 
 # What a step did, in words.
@@ -125,6 +126,10 @@ def ask(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
         snapshot.close()
     shown = found.slice(0, MOST_ANSWERED)
     names = shown.column_names
+    if shown.nbytes > MOST_BYTES:
+        raise ColdframeError(
+            f"the answer has {shown.nbytes:,} bytes, more than the {MOST_BYTES:,} that a page can show: ask for fewer columns"
+        )
     try:
         columns = [column.to_pylist() for column in shown.columns]
     except (ValueError, OverflowError) as error:  # as of a time before the year 1

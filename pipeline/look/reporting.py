@@ -18,6 +18,7 @@ from store.errors import ColdframeError
 from store.store import Snapshot, Store
 
 FILE = "coldframe-report.html"
+PICTURES = "-pictures"  # ends the name of the folder beside a report
 SUFFIXES = (".html", ".htm")
 # A file is ours if it begins so: nothing else is replaced without being told to.
 BEGIN = (
@@ -107,11 +108,11 @@ def of_snapshot(
 
 def folder_of(file: Path) -> str:
     """The name of the folder of pictures beside a report."""
-    return f"{file.stem}{BESIDE_REPORT}"
+    return f"{file.stem}{PICTURES}"
 
 
 def _name_of(folder: str) -> str:
-    return folder.removesuffix("-pictures") + SUFFIXES[0]
+    return folder.removesuffix(PICTURES) + SUFFIXES[0]
 
 
 def check(file: Path, *, everything: bool, force: bool) -> None:

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.deploy import sources
-from pipeline.ingest import catalogue, catalogue_limits, tables
+from pipeline.ingest import catalogue, catalogue_limits, leftovers, tables
 from store.errors import ColdframeError
 from tests.support.coldframe import Coldframe, picture
 
@@ -155,7 +155,9 @@ def test_nan_is_no_label(tmp_path: Path) -> None:
 
 def test_pictures_within_a_table_are_refused_with_the_way_out(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": [{"bytes": b"x", "path": "a.png"}], "label": [1]}), tmp_path / "m.parquet")
-    with pytest.raises(ColdframeError, match=r"column 'image' holds pictures themselves.*write each to a file"):
+    with pytest.raises(
+        ColdframeError, match=r"column 'image' holds .*pictures are read from files, so write each to one"
+    ):
         catalogue.read(tmp_path / "m.parquet")
 
 
@@ -444,6 +446,7 @@ def test_what_coldframe_writes_is_no_class(cf: Coldframe, tmp_path: Path) -> Non
     for own in (tmp_path / "store" / "thumbnails" / "00", tmp_path / "old-pictures"):
         own.mkdir(parents=True)
         picture("moth", 9).save(own / name)
+    (tmp_path / "old-pictures" / leftovers.BESIDE_REPORT).write_text(name)
     said = cf("ingest", ".").stderr
     assert "left out folders that hold no class: 1 store, 1 old-pictures" in said.replace(
         "1 old-pictures, 1 store", "1 store, 1 old-pictures"

@@ -19,16 +19,19 @@ let state = "here";
 // one of the same store, once that one is opened in the same browser.
 let root = new URL(".", location.href).pathname;
 let store = null;
+// What only this session's server answers with: another server may listen at its port by now.
+const PROOF = "coldframe-session";
+let proof = null;
 const sessions = new BroadcastChannel("coldframe-look");
 sessions.addEventListener("message", ({ data }) => {
-  if (state !== "here" && data.store === store) root = data.root;
+  if (state !== "here" && data.store === store) ({ root, proof } = data);
 });
 
 /** Say to other pages of this store that a session is open, and where. */
 export function announce(identity) {
   if (store !== null) return;
   store = identity;
-  sessions.postMessage({ root, store });
+  sessions.postMessage({ root, proof, store });
 }
 
 export const reachable = () => state === "here";
@@ -49,7 +52,8 @@ async function ask(path, options) {
     became("gone");
     throw new ApiError("The server does not answer.", 0);
   }
-  if (response.status === 401) {
+  if (response.ok && !proof) proof = response.headers.get(PROOF);
+  if (response.status === 401 || (response.ok && response.headers.get(PROOF) !== proof)) {
     became("over");
     throw new ApiError("This session is over. Open the address that coldframe look printed again.", 401);
   }

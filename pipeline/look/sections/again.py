@@ -76,7 +76,7 @@ def commands(snapshot: Snapshot) -> Iterator[str]:
         try:
             line = command_line(make)
             if line:
-                yield line.replace("\n", " ")
+                yield line  # a line end in it is within quotes
         except NotKnown:
             # quoted: some shells read a comment as a command when it is pasted
             yield f"# {shlex.quote(what)}: its record does not say how it was made".replace("\n", " ")
