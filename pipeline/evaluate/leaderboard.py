@@ -52,8 +52,8 @@ def board(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selecti
     """One row per run with its figures of one evaluation on a split, and notes on them."""
     table = selection.of(snapshot.query("steps/evaluate/leaderboard", split=split, evaluation=evaluation))
     notes = [
-        f"{_figures(split, evaluation)}; _low and _high are {metrics.METHOD}. Evaluations by an earlier version keep the intervals "
-        "they were made with: evaluate again",
+        f"{_figures(split, evaluation)}; _low and _high are {metrics.METHOD}. Evaluations by an earlier version keep the "
+        "intervals they were made with: evaluate again",
         *_too_optimistic(table),
     ]
     without = table["accuracy"].null_count
