@@ -1304,7 +1304,7 @@ def test_repair_says_no_name_that_would_be_an_option(foreign: Coldframe, name: s
 
 
 def test_a_split_with_a_slash_is_refused(foreign: Coldframe) -> None:
-    assert "split 'b/c': a name with a slash: choose another" in told(foreign, "split", "b/c", "0.1")
+    assert "a split called 'b/c': expected a name without a slash" in told(foreign, "split", "b/c", "0.1")
 
 
 def test_a_store_in_the_working_folder_that_is_a_link_is_not_taken_unasked(foreign: Coldframe, tmp_path: Path) -> None:
