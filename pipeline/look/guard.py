@@ -81,7 +81,7 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: dict[str, list[str]]) -> tuple[int, str]:
         """Why a request is refused; 200 if it is not."""
-        if not peers.may_ask(scope.get("client"), scope.get("server")):
+        if not scope.get("state", {}).get(peers.MAY_ASK, False):
             return 403, "only the user who started the server is answered"
         hosts = self._hosts | _own(scope)
         if len(headers.get("host", [])) != 1 or headers["host"][0] not in hosts:

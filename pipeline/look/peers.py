@@ -16,7 +16,8 @@ TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 ESTABLISHED, LISTENING = "01", "0A"
 ROOT = 0  # may do everything anyway: a relay of the system into a container, for example
 
-Address = tuple[str, int]
+MAY_ASK = "may_ask"  # in the state of each request: what was found when its connection was made
+Address = tuple[str, int | None]
 
 
 def may_ask(client: Address | None, server: Address | None) -> bool:
@@ -62,7 +63,7 @@ def _port(written: str) -> int:
 
 def _written(address: Address | None) -> set[str]:
     """An address as the lists may write it: words of four bytes in the order of this machine, and the port."""
-    if address is None:
+    if address is None or address[1] is None:
         return set()
     try:
         at = _number(address[0])

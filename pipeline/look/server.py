@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import logging
@@ -13,8 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
-from pipeline.look import app
+from pipeline.look import app, peers
 from pipeline.look.session import Session
 from pipeline.steps.config import Config
 from pipeline.steps.settings import setting
@@ -85,6 +88,7 @@ def serve(
             server_header=False,
             date_header=False,
             timeout_graceful_shutdown=STOP_SECONDS,
+            http=_Asked,
             proxy_headers=False,  # a header must not say who is at the other end
             limit_concurrency=200,
             h11_max_incomplete_event_size=64 * 1024,
@@ -94,6 +98,16 @@ def serve(
             uvicorn.Server(answering).run(sockets=[listening])
         finally:
             stop.set()
+
+
+class _Asked(H11Protocol):
+    """Connections of which it is known who made them: found once for each, since looking it up takes a few milliseconds."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See who is at the other end."""
+        found = peers.may_ask(get_remote_addr(transport), get_local_addr(transport))
+        self.app_state = {**self.app_state, peers.MAY_ASK: found}
+        super().connection_made(transport)
 
 
 def _listen(host: str, port: int) -> socket.socket:
