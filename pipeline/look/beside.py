@@ -13,7 +13,6 @@ from pipeline.ingest.leftovers import BESIDE_REPORT
 from store import files, opening, whole
 from store.errors import ColdframeError
 
-LIST = BESIDE_REPORT
 FIRST_LINE = "The pictures in this folder that belong to a report of coldframe:"
 MOST_BYTES = 1 << 30  # of the list
 _PICTURE = re.compile(r"[0-9a-f]{32}\.webp")
@@ -59,7 +58,7 @@ def write(folder: Path, pictures: dict[str, bytes]) -> None:
     _list(folder, wanted | ours)  # first: a process killed on the way leaves nothing that is not in the list
     for name in needed:
         whole.replace(folder / name, lambda out, name=name: out.write(pictures[name]))  # type: ignore[misc]
-    for path in ours - wanted - {folder / LIST}:
+    for path in ours - wanted - {folder / BESIDE_REPORT}:
         files.remove(path)
     _list(folder, wanted)
 
@@ -70,7 +69,7 @@ def _ours(folder: Path) -> set[Path]:
     found = set()
     for one in opening.entries(folder):
         unfinished = _UNFINISHED.fullmatch(one.path.name)
-        is_listed = one.path.name in listed or (unfinished is not None and unfinished[1] in {*listed, LIST})
+        is_listed = one.path.name in listed or (unfinished is not None and unfinished[1] in {*listed, BESIDE_REPORT})
         if one.is_file and is_listed:
             found.add(one.path)
     return found
@@ -79,19 +78,21 @@ def _ours(folder: Path) -> set[Path]:
 def _listed(folder: Path) -> set[str]:
     """The names in the list of a folder, and its own; none if there is no list of ours."""
     try:
-        lines = opening.read_regular(folder / LIST, most=MOST_BYTES).decode("ascii").splitlines()
+        lines = opening.read_regular(folder / BESIDE_REPORT, most=MOST_BYTES).decode("ascii").splitlines()
     except (OSError, UnicodeDecodeError):
         return set()
-    return {LIST, *filter(_PICTURE.fullmatch, lines)} if lines[:1] == [FIRST_LINE] else set()
+    return {BESIDE_REPORT, *filter(_PICTURE.fullmatch, lines)} if lines[:1] == [FIRST_LINE] else set()
 
 
 def _list(folder: Path, paths: Iterable[Path]) -> None:
     names = sorted(path.name for path in paths if _PICTURE.fullmatch(path.name))
     text = "\n".join([FIRST_LINE, *names, ""])
-    if not _is_same(folder / LIST, text.encode()):
-        if os.path.lexists(folder / LIST) and not _listed(folder):
-            raise OSError(errno.EEXIST, "a file there has the name of the list of pictures", str(folder / LIST))
-        whole.replace(folder / LIST, lambda out: out.write(text.encode()))
+    if not _is_same(folder / BESIDE_REPORT, text.encode()):
+        if os.path.lexists(folder / BESIDE_REPORT) and not _listed(folder):
+            raise OSError(
+                errno.EEXIST, "a file there has the name of the list of pictures", str(folder / BESIDE_REPORT)
+            )
+        whole.replace(folder / BESIDE_REPORT, lambda out: out.write(text.encode()))
 
 
 def _is_same(file: Path, data: bytes) -> bool:

@@ -22,9 +22,8 @@ import anyio
 from pipeline.look import peers
 
 COOKIE = "coldframe_look"
-PROOF = (
-    "coldframe-session"  # a header of our answers, by which a page knows who answers: another server may take our port
-)
+# A header of our answers, by which a page knows who answers: another server may take our port.
+PROOF = "coldframe-session"
 MOST_AWAY, AWAY_SECONDS = 1 << 16, 0.5  # of the body of a request that is refused
 MOST_BODY = 16 << 20  # bytes: a few hundred thousand ids
 HEADERS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.curate.replay import Replay
@@ -17,27 +17,27 @@ MOST_SHOWN = 200  # rows of an answer
 
 
 class Conflict(ColdframeError):
-    """Something is other than the page showed, or the page is one of another store."""
+    """Something is other than the page showed."""
 
 
 def judge(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
     """Record a verdict on the images named, or on all of a list.
 
     Raises:
-        Conflict: the list holds other images than the page showed.
+        Conflict: the list, or an image, is another one than the page showed.
         ColdframeError: as :meth:`pipeline.look.desk.Desk.judge`.
     """
-    with session.board() as board:
-        if (said := _said(session, given)) is not None:
-            return said
+
+    def act(board: Board) -> dict[str, Any]:
         positions, queue = _chosen(session, board, given)
         label, why = given.get("label"), given.get("why")
         for name, value in (("label", label), ("why", why)):
             if value is not None and not isinstance(value, str):
                 raise ColdframeError(f"{name}: expected a text")
         note = session.desk.judge(positions, asked.needed(given, "verdict"), label, why, queue)
-        answer = {"judged": len(positions), "note": note} | _standing(session, board, positions)
-        return _remembered(session, given, answer)
+        return {"judged": len(positions), "note": note} | _standing(session, board, positions)
+
+    return _once(session, given, act)
 
 
 def _chosen(session: Session, board: Board, given: Mapping[str, Any]) -> tuple[list[int], str]:
@@ -70,26 +70,26 @@ def _check_contents(board: Board, positions: Sequence[int], contents: Any) -> No
 
 def undo(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
     """Take back the last act of this session."""
-    with session.board() as board:
-        if (said := _said(session, given)) is not None:
-            return said
+
+    def act(board: Board) -> dict[str, Any]:
         what, positions = session.desk.undo()
-        answer = {"undone": len(positions), "what": what} | _standing(session, board, positions)
-        return _remembered(session, given, answer)
+        return {"undone": len(positions), "what": what} | _standing(session, board, positions)
+
+    return _once(session, given, act)
 
 
-def _said(session: Session, given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What an act was answered, if a page sends it again since the answer was lost."""
-    return session.answered.get(asked.text(given, "act"))
-
-
-def _remembered(session: Session, given: Mapping[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    act = asked.text(given, "act")
-    if act:
-        session.answered[act] = answer
-        if len(session.answered) > MOST_ANSWERED:
-            del session.answered[next(iter(session.answered))]
-    return answer
+def _once(session: Session, given: Mapping[str, Any], act: Callable[[Board], dict[str, Any]]) -> dict[str, Any]:
+    """Do an act; answer as before if a page sends it again under the same name, since the answer was lost."""
+    name = asked.text(given, "act")
+    with session.board() as board:
+        if name in session.answered:
+            return session.answered[name]
+        answer = act(board)
+        if name:
+            session.answered[name] = answer
+            if len(session.answered) > MOST_ANSWERED:
+                del session.answered[next(iter(session.answered))]
+        return answer
 
 
 def _standing(session: Session, board: Board, positions: Sequence[int]) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def replay(session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
     """What a replay of the plan changes; it is committed where ``preview`` is false.
 
     Raises:
-        Conflict: something has changed since the preview of which ``expect`` is the moment.
+        Conflict: ``expect``, which a preview gave, is not of this plan and this moment of the store.
         ColdframeError: as :meth:`pipeline.look.desk.Desk.preview`.
     """
     is_preview = given.get("preview", True) is not False

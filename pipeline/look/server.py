@@ -55,16 +55,8 @@ def serve(
         contextlib.closing(_listen(settings.host, settings.port)) as listening,
         contextlib.closing(Session(store, config, settings.plan)) as session,
     ):
-        bound, port = listening.getsockname()[:2]
-        at = ipaddress.ip_address(bound)
-        # In numbers where it is this machine: "localhost" may lead a browser to another address, and another server.
-        shown = (
-            socket.gethostname().lower() if at.is_unspecified else bound if at.is_loopback else settings.host.lower()
-        )
-        names = {bound, shown}
-        hosts = frozenset(f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in names)
-        address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/?token={token}"
-        if not at.is_loopback:
+        address, hosts = _named(listening, settings.host, token)
+        if not _bound(listening).is_loopback:
             say(
                 f"warning: {settings.host} can be reached from other machines; who has the address below can judge pictures"
             )
@@ -75,10 +67,10 @@ def serve(
             threading.Thread(target=session.warm, args=(stop,), daemon=True).start()
         if browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        logging.getLogger("uvicorn.error").addHandler(logging.NullHandler())
-        logging.getLogger(
-            "uvicorn.error"
-        ).propagate = False  # faults of ours are said by the app; the end of the server is no fault
+        # The app says what goes wrong; that a request was cut off when the server ended is no fault.
+        heard = logging.getLogger("uvicorn.error")
+        heard.addHandler(logging.NullHandler())
+        heard.propagate = False
         answering = uvicorn.Config(
             app.make(session, token=token, hosts=hosts),
             log_config=None,
@@ -98,6 +90,21 @@ def serve(
             uvicorn.Server(answering).run(sockets=[listening])
         finally:
             stop.set()
+
+
+def _named(listening: socket.socket, host: str, token: str) -> tuple[str, frozenset[str]]:
+    """The address to print, and the values of the header Host that are served.
+
+    It is in numbers where it is this machine: "localhost" may lead a browser to another address, and another server.
+    """
+    at, port = _bound(listening), listening.getsockname()[1]
+    shown = socket.gethostname().lower() if at.is_unspecified else str(at) if at.is_loopback else host.lower()
+    named = {name: f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in (str(at), shown)}
+    return f"http://{named[shown]}/?token={token}", frozenset(named.values())
+
+
+def _bound(listening: socket.socket) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(listening.getsockname()[0])
 
 
 class _Asked(H11Protocol):

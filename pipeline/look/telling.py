@@ -47,7 +47,8 @@ def sentences(board: Board, at: int, known: Mapping[str, Any]) -> list[str]:
 def details(known: Mapping[str, Any]) -> list[str]:
     """All of it, as ``coldframe why`` tells it: every plan, score and evaluation."""
     standing = [row for row in known["verdicts"] if row["stands"] and row["verdict"] != "unset"]
-    return [_capital(line) for line in tell({**known, "image": {"image_id": ""}, "verdicts": standing})[1:]]
+    image = {"image_id": known["image"]["image_id"]}  # its facts are shown elsewhere
+    return [_capital(line) for line in tell({**known, "image": image, "verdicts": standing})[1:]]
 
 
 def _place(board: Board, at: int) -> Iterator[str]:

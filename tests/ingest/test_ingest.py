@@ -142,25 +142,25 @@ def test_again_does_only_what_changed(cf: Coldframe, catalogue: Catalogue) -> No
     assert "FAILED" not in cf("verify").stdout
 
 
-@pytest.mark.exhaustive
-def test_rehash_looks_into_files_of_equal_size_and_time(cf: Coldframe, catalogue: Catalogue) -> None:
+def ingest_and_replace(cf: Coldframe, catalogue: Catalogue) -> None:
+    """Replace a picture by another one of the same size and time, after it was ingested."""
     file = catalogue.images / catalogue.rows[0]["file_path"]
     picture("finch", 1).save(file, "BMP")
     cf.ingest(catalogue)
     before = file.stat()
     picture("finch", 2).save(file, "BMP")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.exhaustive
+def test_rehash_looks_into_files_of_equal_size_and_time(cf: Coldframe, catalogue: Catalogue) -> None:
+    ingest_and_replace(cf, catalogue)
     assert "0 updated" in cf.ingest(catalogue).stderr
     assert "1 updated" in cf.ingest(catalogue, "--rehash").stderr
 
 
 def test_what_a_later_step_finds_changed_is_read_by_the_next_ingest(cf: Coldframe, catalogue: Catalogue) -> None:
-    file = catalogue.images / catalogue.rows[0]["file_path"]
-    picture("finch", 1).save(file, "BMP")
-    cf.ingest(catalogue)
-    before = file.stat()
-    picture("finch", 2).save(file, "BMP")
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    ingest_and_replace(cf, catalogue)
     assert "run 'coldframe ingest' again" in cf("embed", "mean-colour", code=3).stderr + str(cf.rows("from failures"))
     assert "1 updated" in cf.ingest(catalogue).stderr
     assert "1 embedded, 0 failed" in cf("embed", "mean-colour").stderr

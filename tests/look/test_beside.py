@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.ingest import leftovers
 from pipeline.look import beside
 from pipeline.look.reporting import BEGIN, Report
 from store import files
@@ -25,7 +26,7 @@ def made(**pictures: bytes) -> Report:
 
 def held(folder: Path) -> dict[str, bytes]:
     """What lies in a folder, but for the list."""
-    return {one.name: one.read_bytes() for one in folder.iterdir() if one.name != beside.LIST}
+    return {one.name: one.read_bytes() for one in folder.iterdir() if one.name != leftovers.BESIDE_REPORT}
 
 
 def with_pages(folder: Path) -> None:
@@ -39,12 +40,12 @@ def with_page_of_ours(folder: Path) -> None:
 
 def with_other_list(folder: Path) -> None:
     """A file has the name of the list."""
-    (folder / beside.LIST).write_text(f"birds\n{A}\n")
+    (folder / leftovers.BESIDE_REPORT).write_text(f"birds\n{A}\n")
 
 
 def with_list_of_others(folder: Path) -> None:
     """The list names other pictures."""
-    (folder / beside.LIST).write_text(f"{beside.FIRST_LINE}\n{C}\n")
+    (folder / leftovers.BESIDE_REPORT).write_text(f"{beside.FIRST_LINE}\n{C}\n")
 
 
 @pytest.mark.variants
@@ -55,10 +56,16 @@ def test_pictures_of_the_user_stay(tmp_path: Path, more: Callable[[Path], None],
     folder.mkdir()
     (folder / name).write_bytes(b"a bird")
     more(folder)
-    before = held(folder), (folder / beside.LIST).exists() and (folder / beside.LIST).read_bytes()
+    before = (
+        held(folder),
+        (folder / leftovers.BESIDE_REPORT).exists() and (folder / leftovers.BESIDE_REPORT).read_bytes(),
+    )
     with pytest.raises(ColdframeError, match=r"which no report put there; name another file, or add --force"):
         made(a=b"1").save(tmp_path / "x.html")
-    assert before == (held(folder), (folder / beside.LIST).exists() and (folder / beside.LIST).read_bytes())
+    assert before == (
+        held(folder),
+        (folder / leftovers.BESIDE_REPORT).exists() and (folder / leftovers.BESIDE_REPORT).read_bytes(),
+    )
     if name == A or more is with_other_list:  # a picture of the report has that name, or its list
         with pytest.raises(ColdframeError, match=r"no report put this there|has the name of the list"):
             made(a=b"1").save(tmp_path / "x.html", force=True)
@@ -124,5 +131,5 @@ def _die_at(patched: pytest.MonkeyPatch, at: int, act: Callable[[], object]) -> 
 
 def test_the_list_names_what_the_page_shows(tmp_path: Path) -> None:
     file = made(a=b"1", b=b"2").save(tmp_path / "x.html")
-    lines = (tmp_path / "x-pictures" / beside.LIST).read_text().splitlines()
+    lines = (tmp_path / "x-pictures" / leftovers.BESIDE_REPORT).read_text().splitlines()
     assert lines == [beside.FIRST_LINE, *re.findall(r"[ab]{32}\.webp", file.read_text())]

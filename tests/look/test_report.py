@@ -19,8 +19,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from pipeline.ingest.leftovers import BESIDE_REPORT
 from pipeline.look import report
-from pipeline.look.beside import LIST
 from pipeline.look.page import between
 from pipeline.look.reporting import BEGIN, folder_of
 from store.errors import ColdframeError
@@ -224,7 +224,7 @@ def test_all_pictures_lie_beside_it(full: tuple[Coldframe, Catalogue], tmp_path:
     file = tmp_path / "whole.html"
     assert "which goes with it" in cf("report", "--all", file).stderr
     folder = tmp_path / folder_of(file)
-    names = {one.name for one in folder.iterdir()} - {LIST}
+    names = {one.name for one in folder.iterdir()} - {BESIDE_REPORT}
     assert names
     assert {f"{one}.webp" for one in re.findall(r"whole-pictures/([0-9a-f]{32}).webp", file.read_text())} == names
     outs = cf.rows("select content_id from exclusions join images using (image_id) where plan = 'default'")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.look import telling
 from pipeline.look.typical import typical
 from store.store import Store
 from tests.support.coldframe import REPOSITORY, Catalogue, Coldframe
@@ -241,6 +242,19 @@ def test_a_verdict_is_on_the_picture_that_was_seen(cf: Coldframe) -> None:
         act = {"ids": [first["id"]], "contents": [second["content"]], "verdict": "drop"}
         assert "another picture by now" in served.post("/api/judge", act, code=409)["error"]
         assert served.post("/api/judge", act | {"contents": [first["content"]]})["judged"] == 1
+
+
+def test_details_say_of_what_a_picture_is_a_copy() -> None:
+    copy = {"image_id": "finch-01", "original_id": "finch-00", "kind": "near", "correlation": 0.97, "overlap": 1.0}
+    nothing = {
+        name: [] for name in ("failures", "verdicts", "embeddings", "scores", "suspects", "plans", "predictions")
+    }
+    told = {
+        one: telling.details({**nothing, "image": {"image_id": one}, "copies": [copy]})[0]
+        for one in ("finch-00", "finch-01")
+    }
+    assert told["finch-01"].startswith("Near copy of finch-00: ")
+    assert told["finch-00"].startswith("Near copy of it: finch-01: ")
 
 
 def test_undo_leaves_what_somebody_else_has_said_since(cf: Coldframe) -> None:
