@@ -246,7 +246,7 @@ def test_a_verdict_is_on_the_picture_that_was_seen(cf: Coldframe) -> None:
 
 def test_details_say_of_what_a_picture_is_a_copy() -> None:
     copy = {"image_id": "finch-01", "original_id": "finch-00", "kind": "near", "correlation": 0.97, "overlap": 1.0}
-    nothing = {
+    nothing: dict[str, list[object]] = {
         name: [] for name in ("failures", "verdicts", "embeddings", "scores", "suspects", "plans", "predictions")
     }
     told = {
