@@ -25,6 +25,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(browsing.missing()), rea
 
 Open = Callable[..., Window]
 SAVED = "#saved"
+# Both timers are due when the page is free again, so the page's own runs before it hears that the address has changed.
+MOVE_AND_GO_ON = """at => {
+  setTimeout(() => { location.hash = at; }, 200);
+  document.querySelector('.grid').dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true }));
+  const until = performance.now() + 400;
+  while (performance.now() < until);
+}"""
 WAITING = "() => document.body.classList.contains('unsaved')"
 
 
@@ -348,6 +355,15 @@ def test_a_scripted_person_needs_two_keys_a_picture(opened: Open, tmp_path: Path
 
 
 # What goes wrong
+
+
+def test_who_goes_on_at_once_is_not_called_back(window: Window) -> None:
+    """The address is made more exact a moment after the cursor moves; a link that is followed in that moment counts."""
+    window.review("queue=all&label=moth")
+    window.page.evaluate(MOVE_AND_GO_ON, "#/review?queue=all&label=heron")
+    window.page.locator(".grid .tile:not(.unused)").filter(has_text="heron").first.wait_for()
+    window.page.wait_for_timeout(400)
+    assert "label=heron" in window.page.url
 
 
 def test_two_pages_see_each_others_verdicts(opened: Open, served: Looking, cf: Coldframe) -> None:

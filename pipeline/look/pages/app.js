@@ -4,6 +4,7 @@ import { connection, post } from "./api.js";
 import { h, number, plural, say, visible } from "./dom.js";
 import { settled, undo, unsaved, verdicts } from "./judge.js";
 import { listen, showKeys } from "./keys.js";
+import { arrive } from "./place.js";
 import { offerReplay } from "./replay.js";
 import { changes, refresh, state } from "./state.js";
 
@@ -22,14 +23,9 @@ let turn = 0;
 
 const $ = (id) => document.getElementById(id);
 
-function route() {
-  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  const page = PAGES.find(([key]) => key === path) ?? PAGES[0];
-  return { page, params: Object.fromEntries(new URLSearchParams(query)) };
-}
-
 async function show() {
-  const { page: [key, title, make], params } = route();
+  const { page: name, params } = arrive();
+  const [key, title, make] = PAGES.find(([one]) => one === name) ?? PAGES[0];
   const mine = ++turn;
   if (!made.has(key)) made.set(key, make());
   const page = await made.get(key);

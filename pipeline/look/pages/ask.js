@@ -4,6 +4,7 @@ import { get, post } from "./api.js";
 import { h, isNumber, number, pictures, plural, visible } from "./dom.js";
 import { Grid } from "./grid.js";
 import { GivenList } from "./lists.js";
+import { noteAddress } from "./place.js";
 import { handOver } from "./review.js";
 import { state } from "./state.js";
 import { table } from "./table.js";
@@ -85,7 +86,7 @@ export class Ask {
     const sql = this.text.value.trim();
     if (!sql) return;
     this.asked = sql;
-    history.replaceState(null, "", `#/ask?${new URLSearchParams({ sql })}`);
+    noteAddress(`#/ask?${new URLSearchParams({ sql })}`);
     await this.wait(this.run, () => post("api/ask", { sql }), (answer) => {
       this.answer = answer;
       const rows = plural(answer.total, "row");
@@ -101,7 +102,7 @@ export class Ask {
     const text = this.words.value.trim();
     if (!text) return;
     this.asked = text;
-    history.replaceState(null, "", `#/ask?${new URLSearchParams({ find: text })}`);
+    noteAddress(`#/ask?${new URLSearchParams({ find: text })}`);
     await this.wait(this.search.lastChild, () => get("api/search", { text }), ({ rows }) => {
       this.answer = null;
       this.rows = rows;

@@ -6,6 +6,7 @@ import { Grid } from "./grid.js";
 import { verdicts } from "./judge.js";
 import { GivenList } from "./lists.js";
 import { Cloud } from "./cloud.js";
+import { noteAddress } from "./place.js";
 import { handOver } from "./review.js";
 import { changes, state } from "./state.js";
 
@@ -100,7 +101,7 @@ export class MapPage {
   }
 
   picked() {
-    history.replaceState(null, "", `#/map?${new URLSearchParams({ set: this.set.value, method: this.method.value, colour: this.colour.value })}`);
+    noteAddress(`#/map?${new URLSearchParams({ set: this.set.value, method: this.method.value, colour: this.colour.value })}`);
     this.read();
   }
 

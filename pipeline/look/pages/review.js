@@ -8,6 +8,7 @@ import { dialog, h, number, pictures, say, verdictWord } from "./dom.js";
 import { Grid } from "./grid.js";
 import { judge, judgeList, verdicts } from "./judge.js";
 import { GivenList, ServerList } from "./lists.js";
+import { noteAddress } from "./place.js";
 import { choose } from "./relabel.js";
 import { changes, state } from "./state.js";
 import { Toolbar } from "./toolbar.js";
@@ -118,6 +119,7 @@ export class Review {
     this.where = { queue: wanted.queue, predicted: wanted.queue === "cell" ? wanted.predicted : "" };
     if (key === this.key && (wanted.queue !== "given" || this.list === given)) return this.resume(Number(params.at) || 0);
     this.key = key;
+    clearTimeout(this.later);
     if (this.list !== given) this.list?.close();
     const list = wanted.queue === "given" ? given : new ServerList(wanted);
     this.list = list;
@@ -234,7 +236,7 @@ export class Review {
     clearTimeout(this.later);
     this.later = setTimeout(() => {
       prepare(this.list.row(place + 1), this.where);
-      history.replaceState(null, "", address("#/review", { ...this.params, at: this.list.narrowed() ? "" : place || "" }));
+      noteAddress(address("#/review", { ...this.params, at: this.list.narrowed() ? "" : place || "" }));
     }, 200);
   }
 
