@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -130,3 +130,24 @@ class Window:
     def close(self) -> None:
         """Close it, though something may not be saved."""
         self.page.close(run_before_unload=False)
+
+
+def settle(window: Window, page: str) -> None:
+    """Wait until a page shows what it has."""
+    shown = {
+        "review": ".detail .story",
+        "map": ".cloud canvas",
+        "classes": ".classes table",
+        "runs": "table",
+        "ask": "textarea",
+        "history": "#page li, #page td",
+    }
+    window.page.locator(f"#tabs [aria-current=page][data-key={page}]").wait_for()
+    window.page.locator(shown[page]).first.wait_for()
+    if page == "map":
+        window.page.locator(".making").wait_for(state="hidden")
+        window.page.locator(".legend > *").first.wait_for()
+    window.page.wait_for_load_state("networkidle")
+
+
+Open = Callable[..., Window]

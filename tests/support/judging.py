@@ -1,11 +1,13 @@
-"""A person by script, who knows the truth and has no mouse."""
+"""A person by script, who knows the truth and has no mouse; and what the store holds of her verdicts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.support.browsing import Window
+from tests.support.coldframe import Coldframe
 
 HERE = """() => {
   const tile = document.querySelector('.grid .tile.cursor');
@@ -55,3 +57,21 @@ def _judge(window: Window, label: str, true: str | None) -> int:
         typed += 1
     window.press("Enter")
     return 2 + typed
+
+
+def verdicts(cf: Coldframe) -> dict[str, str]:
+    """What stands in the store, by image."""
+    return {row["image_id"]: row["verdict"] for row in cf.rows("select image_id, verdict from judgements")}
+
+
+def labelled(cf: Coldframe, image_id: str) -> Any:
+    """The label of an image in the store."""
+    return cf.value(f"select label from images where image_id = '{image_id}'")
+
+
+def soon(what: Callable[[], Any], expected: Any) -> None:
+    """Wait until the store says so."""
+    until = time.monotonic() + 20
+    while (found := what()) != expected:
+        assert time.monotonic() < until, found
+        time.sleep(0.1)
