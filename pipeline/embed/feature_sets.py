@@ -21,8 +21,8 @@ DEFAULT_TEXT = f"{DEFAULT_EMBEDDER}, or the only one"  # what choose() takes if 
 
 
 def names(snapshot: Snapshot) -> list[str]:
-    """The names of all feature sets, sorted."""
-    return sorted(snapshot.select("feature_sets", "embedder")["embedder"].to_pylist())
+    """The names of all feature sets, sorted; a row of somebody else's that has none is no set that can be asked for."""
+    return sorted(filter(None, snapshot.select("feature_sets", "embedder")["embedder"].to_pylist()))
 
 
 def choose(snapshot: Snapshot, asked: str | None) -> str:

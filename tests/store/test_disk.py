@@ -72,7 +72,8 @@ def test_a_full_disk_costs_no_more_than_the_batch(disk: Path, catalogue: Catalog
     assert said
     for line in said:
         assert line.startswith(f"Error: {cf.path}/")
-        assert "No space left on device: make room ('coldframe gc' removes what the store no longer needs)" in line
+        removes = f"'coldframe gc --store {cf.path}' removes what the store no longer needs"
+        assert f"No space left on device: make room ({removes})" in line
     cf("embed", "mean-colour")
     assert cf.value("select count(*) from data.embeddings") == 24
 
