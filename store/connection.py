@@ -27,6 +27,10 @@ _DAMAGE = (duckdb.IOException, duckdb.InvalidInputException, duckdb.Error)
 _NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), spill.PREFIX)
 _TOO_MANY_OPEN = (os.strerror(errno.EMFILE), os.strerror(errno.ENFILE))
 STREAMED_ROWS = 4096
+HELD_BYTES = (
+    100_000  # of the parts of a dataset: reading it whole, once, takes less time than opening them for each query
+)
+HELD_MEMORY = 64  # MB that such a dataset may take: what takes more was made to
 SMALL_BYTES = 16_000_000  # of parts: about what one core reads in the time that several take to share it
 MESSAGE_CHARACTERS = 2000
 
@@ -63,12 +67,15 @@ class Views:
     Attributes:
         con: the connection.
 
+    Args:
+        hold: read a small dataset whole when it is first needed, and keep it in memory.
+
     Raises:
         StoreDamaged: a part the manifest names is missing, or is not a regular file in its place.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, root: Path, manifest: Manifest) -> None:
-        self.con, self._root, self._manifest = con, root, manifest
+    def __init__(self, con: duckdb.DuckDBPyConnection, root: Path, manifest: Manifest, *, hold: bool = False) -> None:
+        self.con, self._root, self._manifest, self._hold = con, root, manifest, hold
         self._made: set[str] = set()
         con.execute("create schema data")
         for dataset in SCHEMAS:
@@ -77,7 +84,7 @@ class Views:
     @classmethod
     def of(cls, root: Path, manifest: Manifest) -> Views:
         """The views of a moment on a new connection."""
-        return cls(opened(PartFiles(root, manifest), size=manifest.bytes()), root, manifest)
+        return cls(opened(PartFiles(root, manifest), size=manifest.bytes()), root, manifest, hold=True)
 
     def needed_by(self, sql: str) -> duckdb.DuckDBPyConnection:
         """The connection, with the views and macros that a query of ours needs."""
@@ -111,7 +118,11 @@ class Views:
         return missing
 
     def _show_dataset(self, dataset: str) -> None:
-        _create_dataset(self.con, dataset, [f"{STORE}{part.path}" for part in self._manifest.parts(dataset)])
+        live = self._manifest.parts(dataset)
+        select = _parts(self.con, dataset, [f"{STORE}{part.path}" for part in live])
+        is_small = 0 < sum(part.bytes for part in live) <= HELD_BYTES
+        if not (self._hold and is_small and _held(self.con, dataset, select)):
+            self.con.execute(f"create view data.{dataset} as {select}")
         _check_types(self.con, self._root, dataset)
 
 
@@ -122,19 +133,32 @@ def _check_places(root: Path, live: tuple[Part, ...]) -> None:
         raise cannot_read(root, error) from error
 
 
-def _create_dataset(con: duckdb.DuckDBPyConnection, dataset: str, paths: list[str]) -> None:
+def _parts(con: duckdb.DuckDBPyConnection, dataset: str, paths: list[str]) -> str:
+    """The query that reads the parts of a dataset."""
     # A store made before a dataset existed has no part of it: an empty table stands in.
-    if not paths:
+    if not paths or dataset in GROWN_DATASETS:
         con.register(f"no_{dataset}", SCHEMAS[dataset].empty_table())
-        con.execute(f"create view data.{dataset} as select * from no_{dataset}")
-        return
+    if not paths:
+        return f"select * from no_{dataset}"
     files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
     by_name = str(dataset in OPEN_DATASETS + GROWN_DATASETS).lower()
     select = f"select * from read_parquet([{files}], union_by_name = {by_name})"
-    if dataset in GROWN_DATASETS:
-        con.register(f"no_{dataset}", SCHEMAS[dataset].empty_table())
-        select = f"select * from no_{dataset} union all by name {select}"
-    con.execute(f"create view data.{dataset} as {select}")
+    return f"select * from no_{dataset} union all by name {select}" if dataset in GROWN_DATASETS else select
+
+
+def _held(con: duckdb.DuckDBPyConnection, dataset: str, select: str) -> bool:
+    """Whether a dataset is a table in memory now: it is not if it is damaged, or far larger than its files."""
+    [(memory,)] = con.sql("select current_setting('memory_limit')").fetchall()
+    try:
+        con.execute(f"set memory_limit = '{HELD_MEMORY}MB'")
+        con.execute("set max_temp_directory_size = '0KB'")
+        con.execute(f"create table data.{dataset} as {select}")
+    except duckdb.Error:
+        return False  # a query that does not need what is damaged may still work, and another one says what is wrong
+    finally:
+        con.execute(f"set memory_limit = '{memory}'")
+        con.execute("reset max_temp_directory_size")
+    return True
 
 
 def _check_types(con: duckdb.DuckDBPyConnection, root: Path, dataset: str) -> None:

@@ -172,6 +172,19 @@ def test_too_little_memory_is_no_damage(store: Store) -> None:
         snapshot.register("many", rows)
 
 
+def test_a_small_file_that_is_large_in_memory_is_not_held(store: Store) -> None:
+    same = [{"image_id": str(one), "verdict": "keep", "why": "x" * 50_000} for one in range(2000)]
+    with store.commit("test") as commit:
+        commit.append("verdicts", pa.Table.from_pylist(same, SCHEMAS["verdicts"]))
+    assert store.snapshot().manifest.parts("verdicts")[-1].bytes < 100_000
+    snapshot = store.snapshot()
+    assert len(snapshot.select("verdicts", "image_id")) == 2000
+    snapshot.register(
+        "many", pa.table({"a": np.random.default_rng(0).random(10_000_000)})
+    )  # more than a small dataset may take
+    assert len(snapshot.select("many", "a")) == 10_000_000
+
+
 def test_too_many_open_files_are_no_damage(store: Store) -> None:
     for number in range(60):
         with store.commit("test") as commit:
