@@ -1,4 +1,4 @@
-"""DuckDB in memory over one moment of a store: a view per dataset, the named views and macros above them."""
+"""DuckDB in memory over one moment of a store: each dataset, as a table where it is small; named views and macros above them."""
 
 from __future__ import annotations
 

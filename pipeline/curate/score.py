@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipeline.curate import scorers
 from pipeline.embed import feature_sets
+from pipeline.steps import hints
 from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
@@ -60,7 +61,7 @@ def score(store: Store, name: str, settings: Any) -> Outcome:
         known = feature_sets.vectors(snapshot, embedder)
         if not len(known.content_ids):
             raise ColdframeError(
-                f"{name}: the feature set {embedder!r} is empty; run 'coldframe embed {embedder}' first"
+                f"{name}: the feature set {embedder!r} is empty; run {hints.command('embed', embedder)} first"
             )
         set_row = feature_sets.row_of(snapshot, embedder)
         feature_set = scorers.FeatureSet(

@@ -11,6 +11,7 @@ from pipeline.curate import given_split, rules, scorers, units
 from pipeline.curate.plans import Plan, Stage, from_store, percentiles
 from pipeline.curate.relations import RELATIONS
 from pipeline.embed import feature_sets
+from pipeline.steps import hints
 from store import queries
 from store.errors import ColdframeError
 from store.matrices import Vectors
@@ -81,7 +82,7 @@ class State:
             scored = self._snapshot.value("steps/curate/count_scored", scorer=scorer)
             if not scored:
                 raise ColdframeError(
-                    f"rule {stage.name}: no scores yet; run 'coldframe score {scorer or 'NAME'}' first"
+                    f"rule {stage.name}: no scores yet; run {hints.command('score', scorer or 'NAME')} first"
                 )
             self._note_missing(stage, candidates - scored, "score")
 

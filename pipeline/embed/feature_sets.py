@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.embed import architecture, embedders
 from pipeline.embed.augmentation import Augmentation
+from pipeline.steps import hints
 from store.errors import ColdframeError, StoreDamaged
 from store.matrices import FloatMatrix, Vectors, to_matrix
 from store.rows import json_of, not_ours
@@ -40,7 +41,7 @@ def choose(snapshot: Snapshot, asked: str | None) -> str:
         return str(available[0])
     wanted = f"no feature set {asked!r}" if asked else "which feature set? Name it with --embedder"
     listed = f"the store has: {', '.join(available)}" if available else "the store has none"
-    way_out = "" if available and not asked else f"; 'coldframe embed {asked or DEFAULT_EMBEDDER}' makes it"
+    way_out = "" if available and not asked else f"; {hints.command('embed', asked or DEFAULT_EMBEDDER)} makes it"
     raise ColdframeError(f"{wanted}; {listed}{way_out}")
 
 

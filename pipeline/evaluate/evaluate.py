@@ -19,6 +19,7 @@ from pipeline.runs.evaluations import Evaluation, record_name
 from pipeline.runs.judgement import Judgement
 from pipeline.runs.rows import Rows, load_rows
 from pipeline.runs.runs import HEAD, Run
+from pipeline.steps import hints
 from pipeline.steps.again import operand
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
@@ -124,8 +125,8 @@ def _rows(snapshot: Snapshot, run: Run, plan: str, settings: Settings) -> Rows:
         )
     if settings.tta and rows.without_view == len(rows):
         raise ColdframeError(
-            f"no row of split {settings.split!r} has augmented views to average: 'coldframe embed {run.embedders[0]} --views "
-            f"{views} --view-rows all' makes them"
+            f"no row of split {settings.split!r} has augmented views to average: "
+            f"{hints.command('embed', run.embedders[0], '--views', views, '--view-rows', 'all')} makes them"
         )
     return rows
 
@@ -174,8 +175,8 @@ def _views(snapshot: Snapshot, run: Run) -> int:
         found.append(max(feature_sets.views(snapshot, embedder), default=0))
         if not found[-1]:
             raise ColdframeError(
-                f"the feature set {embedder!r} has no augmented views to average: 'coldframe embed {embedder} --views 4 "
-                "--view-rows all' makes them"
+                f"the feature set {embedder!r} has no augmented views to average: "
+                f"{hints.command('embed', embedder, '--views', 4, '--view-rows', 'all')} makes them"
             )
     return min(found, default=0)
 

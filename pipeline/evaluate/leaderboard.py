@@ -14,6 +14,7 @@ from pipeline.curate import units
 from pipeline.runs import metrics
 from pipeline.runs.evaluations import Evaluation
 from pipeline.runs.runs import Run
+from pipeline.steps import hints
 from pipeline.train import heads
 from store.errors import ColdframeError
 from store.schemas import as_text
@@ -58,7 +59,7 @@ def board(snapshot: Snapshot, *, split: str, evaluation: str, selection: Selecti
     ]
     without = table["accuracy"].null_count
     if without:
-        notes.append(f"{without} runs have no such evaluation: 'coldframe evaluate RUN --split {split}'")
+        notes.append(f"{without} runs have no such evaluation: {hints.command('evaluate', 'RUN', '--split', split)}")
     return table, notes
 
 
@@ -154,8 +155,8 @@ def _in_common(snapshot: Snapshot, runs: Sequence[Run], *, split: str, evaluatio
         rows = snapshot.query("steps/evaluate/predictions_of", run_id=run.run_id, evaluation=evaluation, split=split)
         if not len(rows):
             raise ColdframeError(
-                f"{run.run_id} has no predictions of {evaluation} on {split}: 'coldframe evaluate {run.run_id} "
-                f"--split {split}' makes them"
+                f"{run.run_id} has no predictions of {evaluation} on {split}: "
+                f"{hints.command('evaluate', run.run_id, '--split', split)} makes them"
             )
         both.append(rows)
     ids, labels, predicted = ([_texts(rows, name) for rows in both] for name in ("image_id", "label", "predicted"))

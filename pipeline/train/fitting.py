@@ -150,7 +150,7 @@ def load(snapshot: Snapshot, settings: Settings) -> Data:
     for rows, split in ((training, TRAIN), (validation, VALIDATION)):
         for name, count in rows.without_vector.items():
             notes.append(
-                f"{count} {split} rows have no vector in {name} and are left out: run 'coldframe embed {name}'"
+                f"{count} {split} rows have no vector in {name} and are left out: run {hints.command('embed', name)}"
             )
     classes = np.unique(training.labels)
     if len(classes) < 2:
@@ -161,7 +161,7 @@ def load(snapshot: Snapshot, settings: Settings) -> Data:
     if settings.views and training.without_view == len(training):
         raise ColdframeError(
             f"no training row has {settings.views} augmented views in {', '.join(settings.embedder)}: "
-            f"'coldframe embed {settings.embedder[0]} --views {settings.views}' makes them"
+            f"{hints.command('embed', settings.embedder[0], '--views', settings.views)} makes them"
         )
     if training.without_view:
         notes.append(

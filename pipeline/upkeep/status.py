@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -11,6 +10,7 @@ from pipeline import recipe
 from pipeline.embed import feature_sets, rules_of_now
 from pipeline.embed.made import Made
 from pipeline.ingest.pictures import read_otherwise
+from pipeline.steps import hints
 from pipeline.steps.config import Config
 from store.store import Snapshot
 
@@ -47,7 +47,7 @@ def _redrawn(snapshot: Snapshot) -> list[str]:
         name: rules_of_now.redrawn(snapshot, Made.of(snapshot, name)).num_rows for name in feature_sets.names(snapshot)
     }
     return [
-        f"{count} pictures look different under the present decoding rules: 'coldframe embed {shlex.quote(name)}' makes their "
+        f"{count} pictures look different under the present decoding rules: {hints.command('embed', name)} makes their "
         "vectors anew"
         for name, count in counts.items()
         if count

@@ -15,6 +15,8 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.cli.app import FILES, Common, cli
 from pipeline.cli.options import default_text
@@ -24,7 +26,7 @@ from pipeline.embed import settings as embed_settings
 from pipeline.evaluate import evaluate
 from pipeline.finetune import settings as finetune_settings
 from pipeline.ingest import settings as ingest_settings
-from pipeline.steps import config
+from pipeline.steps import config, hints
 from pipeline.steps.settings import declared
 from pipeline.train import fitting, tune
 from store.errors import ColdframeError
@@ -375,3 +377,10 @@ def test_a_setting_that_is_not_finite_is_refused_in_a_recipe(ready: Coldframe, t
     assert ready.value("select count(*) from runs") == 0
     for option in ("threshold=Infinity", "threshold=NaN"):
         ready("filter", "clip-quality", "--set", option, code=1)
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_a_name_of_a_stranger_is_one_word_of_a_hint_and_no_option(name: str) -> None:
+    words = shlex.split(hints.line("embed", name, "--views", 4))
+    found = command_of("embed").make_context("embed", words[2:], resilient_parsing=True).params
+    assert (found["names"], found["views"]) == ((name,), 4)

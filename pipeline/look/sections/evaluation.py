@@ -11,6 +11,7 @@ from pipeline.look import plots
 from pipeline.look.groups import MOST_GROUPS, groups_of_labels, in_order
 from pipeline.look.page import Html, between, code, count, interval, join, percent, table, tag
 from pipeline.look.source import Missing, Section, Source, case, cut, gallery, mosaic, named
+from pipeline.steps import hints
 
 MISTAKES, PAIRS = 16, 8
 MOST_CLASSES = MOST_GROUPS  # of a matrix of classes; more are put into groups, or the most confused are shown
@@ -168,9 +169,8 @@ def _runs(source: Source, run: dict[str, Any]) -> Html:
         parts.append(tag("p", seen, class_="note"))
     if len(board) > len(known):
         missing = count(len(board) - len(known), "run has", "runs have")
-        parts.append(
-            tag("p", f"{missing} no such evaluation: ", code(f"coldframe evaluate RUN --split {split}"), class_="note")
-        )
+        how = code(hints.line("evaluate", "RUN", "--split", split))
+        parts.append(tag("p", f"{missing} no such evaluation: ", how, class_="note"))
     return join(parts)
 
 
