@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,21 +18,32 @@ from pipeline.ingest import decoding
 from pipeline.look.embedded import GONE, Pictures
 from pipeline.look.thumbnails import NoSuchPicture, PictureUnreadable, Thumbnails
 from store import whole
-from tests.support.coldframe import Catalogue, Coldframe, picture
+from tests.support.coldframe import Catalogue, Coldframe, moved, picture
 
 Ingested = tuple[Coldframe, Catalogue]
 
 
-@pytest.fixture
-def ingested(tmp_path: Path) -> Ingested:
-    cf, catalogue = Coldframe(tmp_path / "store"), Catalogue(tmp_path, [])
-    catalogue.images.mkdir()
+@pytest.fixture(scope="module")
+def _once(tmp_path_factory: pytest.TempPathFactory) -> Ingested:
+    folder = tmp_path_factory.mktemp("once")
+    cf, catalogue = Coldframe(folder / "store"), Catalogue(folder / "catalogue", [])
+    catalogue.images.mkdir(parents=True)
     catalogue.add("plain", "moth", picture("moth", 1), "plain.png")
     wide = np.zeros((1500, 3000, 3), np.uint8)
     wide[:, :, 0] = np.linspace(0, 255, 3000)
     catalogue.add("wide", "moth", Image.fromarray(wide), "wide.jpg")
     catalogue.write()
     cf.ingest(catalogue)
+    return cf, catalogue
+
+
+@pytest.fixture
+def ingested(tmp_path: Path, _once: Ingested) -> Ingested:
+    """A store with a small picture and a wide one."""
+    cf, catalogue = Coldframe(tmp_path / "store"), Catalogue(tmp_path / "catalogue", list(_once[1].rows))
+    shutil.copytree(_once[0].path, cf.path, copy_function=shutil.copy)
+    shutil.copytree(_once[1].folder, catalogue.folder)
+    moved(cf.store, _once[1].folder, catalogue.folder)
     return cf, catalogue
 
 
