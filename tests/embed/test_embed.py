@@ -124,6 +124,7 @@ def test_sizes_that_are_none(text: str) -> None:
         parse_size(text)
 
 
+@pytest.mark.exhaustive
 def test_a_keras_application_from_random_and_from_its_own_file(ready: Coldframe, tmp_path: Path) -> None:
     name, size = "mobilenet-v3-small", ("--size", "48x64")
     ready("embed", name, "--weights", "random", *size)

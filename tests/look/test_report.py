@@ -174,7 +174,7 @@ def _copied(store: Path, folder: Path) -> Path:
     return Path(shutil.copytree(store, folder / "copied", copy_function=shutil.copy))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(bool(browsing.missing()), reason=browsing.missing())
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_from_disk_in_a_browser_without_a_network(

@@ -18,7 +18,7 @@ from tests.support.looking import Looking, looking
 if TYPE_CHECKING:
     from playwright.sync_api import Dialog
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(browsing.missing()), reason=browsing.missing())]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.skipif(bool(browsing.missing()), reason=browsing.missing())]
 
 SAVED = "#saved"
 WAITING = "() => document.body.classList.contains('unsaved')"
@@ -207,7 +207,6 @@ def test_history_tells_verdicts_that_stand_and_that_do_not(window: Window, cf: C
     window.waits_for(re.compile("drop"), "#page")
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(opened: Open, served: Looking, cf: Coldframe, scheme: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
