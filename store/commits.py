@@ -80,12 +80,17 @@ class Commit:
         seconds: float,
         rows_in: int,
         rows_out: int,
+        read_at: datetime | None = None,
     ) -> None:
-        """Note that a step finished: its resolved settings, and a digest of each column it read."""
+        """Note that a step finished: its resolved settings, and a digest of each column it read.
+
+        Args:
+            read_at: when it read the store, for a step beside which others write what it reads; the step counts as done then.
+        """
         row = {
             "step": step,
             "name": name,
-            "created_at": datetime.now(UTC),
+            "created_at": read_at or datetime.now(UTC),
             "seconds": seconds,
             "rows_in": rows_in,
             "rows_out": rows_out,

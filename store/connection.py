@@ -27,6 +27,7 @@ _DAMAGE = (duckdb.IOException, duckdb.InvalidInputException, duckdb.Error)
 _NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), spill.PREFIX)
 _TOO_MANY_OPEN = (os.strerror(errno.EMFILE), os.strerror(errno.ENFILE))
 STREAMED_ROWS = 4096
+FIRST_TIME, LAST_TIME = "0001-01-01", "9999-12-31 23:59:59.9"
 HELD_BYTES = (
     100_000  # of the parts of a dataset: reading it whole, once, takes less time than opening them for each query
 )
@@ -48,10 +49,15 @@ def opened(files: PartFiles, spill_to: str | None = None, *, size: int | None = 
         con.execute("set threads = 1")
     con.register_filesystem(files)
     con.execute("set enable_progress_bar = false")
-    con.execute(f"set memory_limit = '{memory_bytes() // 2_000_000}MB'")
+    con.execute(f"set memory_limit = '{_memory()}MB'")
     con.execute("set timezone = 'UTC'")
     con.execute("set python_enable_replacements = false")  # a name in a query is never one of our variables
     return con
+
+
+def _memory() -> int:
+    """MB that queries may take."""
+    return memory_bytes() // 2_000_000
 
 
 def quoted(name: str) -> str:
@@ -76,6 +82,7 @@ class Views:
 
     def __init__(self, con: duckdb.DuckDBPyConnection, root: Path, manifest: Manifest, *, hold: bool = False) -> None:
         self.con, self._root, self._manifest, self._hold = con, root, manifest, hold
+        self._memory = _memory()
         self._made: set[str] = set()
         con.execute("create schema data")
         for dataset in SCHEMAS:
@@ -85,6 +92,11 @@ class Views:
     def of(cls, root: Path, manifest: Manifest) -> Views:
         """The views of a moment on a new connection."""
         return cls(opened(PartFiles(root, manifest), size=manifest.bytes()), root, manifest, hold=True)
+
+    def limit_memory(self, megabytes: int) -> None:
+        """Have queries spill, or fail, that take more."""
+        self._memory = megabytes
+        self.con.execute(f"set memory_limit = '{megabytes}MB'")
 
     def needed_by(self, sql: str) -> duckdb.DuckDBPyConnection:
         """The connection, with the views and macros that a query of ours needs."""
@@ -102,8 +114,8 @@ class Views:
                 self._show_dataset(dataset.removeprefix("data."))
             try:
                 for name in self._missing(name for name, _ in queries.views() if name in needed.views):
-                    self.con.execute(f"create view {name} as {dict(queries.views())[name]}")
-                if needed.macros and self._missing(["macros()"]):
+                    self.con.execute(f"create or replace view {name} as {dict(queries.views())[name]}")
+                for _ in self._missing(["macros()"] if needed.macros else []):
                     self.con.execute(queries.macros())
             except duckdb.BinderException as error:
                 raise StoreDamaged(
@@ -111,19 +123,21 @@ class Views:
                     "more"
                 ) from error
 
-    def _missing(self, wanted: Iterable[str]) -> list[str]:
-        """Those that are not made yet; they count as made from now on."""
-        missing = [name for name in wanted if name not in self._made]
-        self._made.update(missing)
-        return missing
+    def _missing(self, wanted: Iterable[str]) -> Iterator[str]:
+        """Those that are not made yet; each counts as made when the next is asked for."""
+        for name in wanted:
+            if name not in self._made:
+                yield name
+                self._made.add(name)
 
     def _show_dataset(self, dataset: str) -> None:
         live = self._manifest.parts(dataset)
         select = _parts(self.con, dataset, [f"{STORE}{part.path}" for part in live])
         is_small = 0 < sum(part.bytes for part in live) <= HELD_BYTES
-        if not (self._hold and is_small and _held(self.con, dataset, select)):
-            self.con.execute(f"create view data.{dataset} as {select}")
+        if not (self._hold and is_small and _held(self.con, dataset, select, self._memory)):
+            self.con.execute(f"create or replace view data.{dataset} as {select}")
         _check_types(self.con, self._root, dataset)
+        _check_times(self.con, self._root, dataset)
 
 
 def _check_places(root: Path, live: tuple[Part, ...]) -> None:
@@ -146,17 +160,22 @@ def _parts(con: duckdb.DuckDBPyConnection, dataset: str, paths: list[str]) -> st
     return f"select * from no_{dataset} union all by name {select}" if dataset in GROWN_DATASETS else select
 
 
-def _held(con: duckdb.DuckDBPyConnection, dataset: str, select: str) -> bool:
-    """Whether a dataset is a table in memory now: it is not if it is damaged, or far larger than its files."""
-    [(memory,)] = con.sql("select current_setting('memory_limit')").fetchall()
+def _held(con: duckdb.DuckDBPyConnection, dataset: str, select: str, memory: int) -> bool:
+    """Whether a dataset is a table in memory now: it is not if it is damaged, or far larger than its files.
+
+    Args:
+        memory: MB that queries may take otherwise.
+    """
     try:
         con.execute(f"set memory_limit = '{HELD_MEMORY}MB'")
         con.execute("set max_temp_directory_size = '0KB'")
-        con.execute(f"create table data.{dataset} as {select}")
-    except duckdb.Error:
+        con.execute(f"create or replace table data.{dataset} as {select}")
+    except duckdb.Error as error:
+        if "KeyboardInterrupt" in str(error):  # while a part was read
+            raise
         return False  # a query that does not need what is damaged may still work, and another one says what is wrong
     finally:
-        con.execute(f"set memory_limit = '{memory}'")
+        con.execute(f"set memory_limit = '{memory}MB'")
         con.execute("reset max_temp_directory_size")
     return True
 
@@ -173,6 +192,22 @@ def _check_types(con: duckdb.DuckDBPyConnection, root: Path, dataset: str) -> No
                 f"{root}: the column {wanted.name!r} of {dataset} holds {found.field(place).type}, expected {wanted.type}: "
                 "coldframe did not write it; 'coldframe verify' says more"
             )
+
+
+def _check_times(con: duckdb.DuckDBPyConnection, root: Path, dataset: str) -> None:
+    """Raises:
+    StoreDamaged: a time of ours is none that Python's calendar has, or leaves no room for a later one.
+    """
+    known = set(con.view(f"data.{dataset}").columns)
+    times = [one.name for one in SCHEMAS[dataset] if pa.types.is_timestamp(one.type) and one.name in known]
+    if not times:
+        return
+    beyond = " or ".join(f"{name} not between '{FIRST_TIME}' and '{LAST_TIME}'" for name in times)
+    if con.sql(f"select 1 from data.{dataset} where {beyond} limit 1").fetchall():
+        raise StoreDamaged(
+            f"{root}: {dataset} holds a time before the year 1 or at the end of 9999 or later: coldframe did not write it, and a "
+            "store with it cannot be used"
+        )
 
 
 def run(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> pa.Table:
@@ -229,6 +264,10 @@ def explaining(root: Path) -> Iterator[None]:
     """
     try:
         yield
+    except (pa.ArrowInvalid, OverflowError) as error:  # a type or a value that Arrow or Python lacks
+        raise StoreDamaged(
+            f"{root}: a part cannot be read ({_first_line(error)}): coldframe did not write it; 'coldframe verify' says more"
+        ) from error
     except RuntimeError as error:
         if str(error) != "Query interrupted":
             raise

@@ -197,6 +197,16 @@ def numbers(root: Path) -> list[int]:
     return sorted(int(stem) for stem in stems if stem == path_of(root, int(stem)).stem)  # with a zero more it is none
 
 
+def newest_file(root: Path) -> tuple[int, int, int]:
+    """Which file the newest manifest is: its number, inode and time. Another store in the place of this one has another."""
+    number = max(numbers(root), default=0)
+    try:
+        status = path_of(root, number).lstat()
+    except FileNotFoundError:
+        return number, 0, 0
+    return number, status.st_ino, status.st_mtime_ns
+
+
 def path_of(root: Path, number: int) -> Path:
     """The file of a number."""
     return root / FOLDER / f"{number:08d}.json"

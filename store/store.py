@@ -173,7 +173,11 @@ class Snapshot:
 
     def rows(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Rows of ``sql/<name>.sql`` as dictionaries."""
-        return list(self.query(name, **parameters).to_pylist())
+        from store import connection
+
+        found = self.query(name, **parameters)
+        with connection.explaining(self.root):
+            return list(found.to_pylist())
 
     def value(self, name: str, /, **parameters: Any) -> Any:
         """The only value of ``sql/<name>.sql``."""
@@ -250,7 +254,7 @@ class Snapshot:
         """Have queries over rows like ``shown`` spill early; one that needs more raises :class:`store.errors.TooLittleMemory`."""
         limit = LITTLE + LITTLE_A_COLUMN * shown.num_columns + LITTLE_A_ROW * shown.num_rows + shown.nbytes
         self._views.con.execute("set threads = 1")
-        self._views.con.execute(f"set memory_limit = '{limit // 10**6}MB'")
+        self._views.limit_memory(limit // 10**6)
 
     def ask(
         self,

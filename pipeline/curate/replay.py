@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ from store.schemas import SCHEMAS
 from store.store import Snapshot, Store
 
 LOCK_WAIT_SECONDS = 60.0
+MOST_TRIES = 3  # of a replay beside which verdicts are given
 
 STEP = "curate"
 
@@ -101,11 +103,19 @@ def replay_and_commit(
     reassign: bool = False,
     before_commit: Callable[[Plan], None] | None = None,
 ) -> Replay:
-    """:func:`curate` for callers that already hold :func:`lock`."""
+    """:func:`curate` for callers that already hold :func:`lock`.
+
+    A page records verdicts without the lock, so that nobody waits. Those that come meanwhile are replayed too, a few times; later
+    ones are later than this replay, which is dated by what it has read.
+    """
     started = time.monotonic()
-    snapshot = store.snapshot()
-    plan = make_plan(snapshot)
-    result = replay(snapshot, plan, reassign=reassign)
+    for _ in range(MOST_TRIES):
+        read_at = datetime.now(UTC)
+        snapshot = store.snapshot()
+        plan = make_plan(snapshot)
+        result = replay(snapshot, plan, reassign=reassign)
+        if store.snapshot().manifest.parts("verdicts") == snapshot.manifest.parts("verdicts"):
+            break
     inputs = inputs_read(snapshot, plan)  # not before: a condition that cannot be answered would be waited for twice
     if before_commit:
         before_commit(plan)
@@ -122,6 +132,7 @@ def replay_and_commit(
             seconds=time.monotonic() - started,
             rows_in=len(result.curation),
             rows_out=kept,
+            read_at=read_at,
         )
     return result
 

@@ -41,6 +41,7 @@ class Ledger:
 
     Attributes:
         newest: the number of the newest moment that the board knows of.
+        newest_file: the manifest of it.
     """
 
     def __init__(self, store: Store, board: Board) -> None:
@@ -53,6 +54,8 @@ class Ledger:
     def turn_to(self, board: Board) -> None:
         """Go on with another board, of a later moment."""
         self._board, self.newest = board, board.snapshot.manifest.number
+        number, *place = manifest.newest_file(self._store.root)
+        self.newest_file = (self.newest, *place) if number == self.newest else None
         self._corrected = {row["content_id"]: row["label"] for row in board.snapshot.rows("steps/look/corrections")}
         last = board.snapshot.rows("steps/look/last_verdict", plan=board.plan or "")[0]
         self._latest: datetime | None = last["latest"]
@@ -103,8 +106,9 @@ class Ledger:
 
     def _note_moment(self) -> None:
         """Know the moment that was just made as our own; not where somebody else made another one meanwhile."""
-        if max(manifest.numbers(self._store.root), default=0) == self.newest + 1:
-            self.newest += 1
+        found = manifest.newest_file(self._store.root)
+        if found[0] == self.newest + 1:
+            self.newest, self.newest_file = found[0], found
 
     def _show(self, entries: Sequence[Entry], moment: datetime) -> None:
         board = self._board

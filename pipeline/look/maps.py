@@ -21,6 +21,7 @@ METHODS = ("tsne", "pca")
 COMPONENTS = 50
 PERPLEXITY = 30.0
 MOST_TSNE = 20_000  # contents: of more, the rest are laid where their nearest are
+LEAST_SPREAD = 1e-6  # along the first component, of vectors of length 1
 VERSION = 1
 FILE = "points.npy"
 MOST_BYTES = 1 << 30
@@ -102,7 +103,10 @@ def _made(session: Session, digest: str, unit: Points, method: str) -> Points:
 
     session.maps.begin(digest, f"{len(unit):,} vectors are made shorter")
     low = PCA(min(COMPONENTS, *unit.shape), svd_solver="randomized", random_state=0).fit_transform(unit)
-    if method == "pca" or len(low) < 4:
+    has_spread = (
+        low.std(axis=0)[:1].sum() > LEAST_SPREAD
+    )  # where pictures are alike to the last bit, t-SNE divides by 0
+    if method == "pca" or len(low) < 4 or not has_spread:
         found = _scaled(low[:, :2])
     else:
         laid = min(len(low), MOST_TSNE)

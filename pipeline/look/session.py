@@ -138,7 +138,7 @@ class Session:
 
     def _keep_up(self) -> None:
         """Go on with a newer moment if something other than this session has made one."""
-        if max(manifest.numbers(self.store.root), default=0) != self.desk.ledger.newest:
+        if manifest.newest_file(self.store.root) != self.desk.ledger.newest_file:
             self._renew()
 
     def _renew(self) -> None:

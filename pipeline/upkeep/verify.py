@@ -39,7 +39,7 @@ def verify(store: Store, *, deep: bool = False) -> list[Finding]:
     findings = _check_files(store, snapshot.manifest, deep=deep)
     if findings[0].problems:
         return findings  # queries over damaged parts would only repeat it
-    findings.append(_check_columns(store, snapshot.manifest, deep=deep))
+    findings.append(_check_columns(store, snapshot, deep=deep))
     for name in queries.names("checks"):
         try:
             rows = snapshot.query(f"checks/{name.replace('-', '_')}")
@@ -91,13 +91,18 @@ def _check_files(store: Store, moment: manifest.Manifest, *, deep: bool) -> list
     ]
 
 
-def _check_columns(store: Store, moment: manifest.Manifest, *, deep: bool) -> Finding:
-    """Check the inside of the parts, see :mod:`pipeline.upkeep.inside`."""
+def _check_columns(store: Store, snapshot: Snapshot, *, deep: bool) -> Finding:
+    """Check the inside of the parts, see :mod:`pipeline.upkeep.inside`, and that queries can read them."""
     problems = []
-    with inside.Parts(store.root, moment) as held:
+    with inside.Parts(store.root, snapshot.manifest) as held:
         for dataset in SCHEMAS:
-            for part, problem in held.problems(dataset, moment.parts(dataset), deep=deep):
+            for part, problem in held.problems(dataset, snapshot.manifest.parts(dataset), deep=deep):
                 problems.append(f"{store.root / part.path}: {problem}")
+    for dataset in SCHEMAS if not problems else ():
+        try:
+            snapshot.select(f"data.{dataset}")
+        except StoreDamaged as error:
+            problems.append(str(error))
     return Finding("columns", _some(problems[:EXAMPLES], len(problems)), TAKE_AGAIN)
 
 

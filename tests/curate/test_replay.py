@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.curate import given_split, replay, rules
-from pipeline.curate.plans import Plan, rule_stage, split_stage
+from pipeline.curate.plans import Plan, from_store, rule_stage, split_stage
 from store import digests
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS
-from store.store import Store
+from store.store import Snapshot, Store
 from tests.support.coldframe import Catalogue, Coldframe, picture
 from tests.support.synthetic import fresh_store, image, put_images, put_scores, put_vectors
 
@@ -608,3 +609,29 @@ def test_groups_of_several_labels_are_told_in_one_line(cf: Coldframe, catalogue:
         assert "copies" not in "".join(notes)
     cf("split", "val", 0.2, "--plan", "other")
     assert "several labels" not in cf("curate", "--plan", "other").stderr
+
+
+@pytest.mark.parametrize("times", [1, 2, 9])
+def test_a_verdict_that_comes_while_a_plan_is_replayed_is_obeyed_or_waits(ready: Coldframe, times: int) -> None:
+    """A page gives verdicts without the lock of a replay."""
+    ready("filter", "greyscale")
+    store, said = ready.store, list[str]()
+
+    def planned(snapshot: Snapshot) -> Plan:
+        plan = from_store(snapshot, "default")
+        assert plan is not None
+        if len(said) < times:
+            said.append(f"moth-{len(said):02d}")
+            judged = {"image_id": said[-1], "verdict": "drop", "why": "x", "created_at": datetime.now(UTC)}
+            content = ready.value(f"select content_id from images where image_id = '{said[-1]}'")
+            with store.commit("drop") as commit:
+                commit.append("verdicts", pa.Table.from_pylist([judged | {"content_id": content}], SCHEMAS["verdicts"]))
+        return plan
+
+    replay.replay_and_commit(store, planned)
+    out = {row["image_id"] for row in ready.rows("select image_id from exclusions where plan = 'default'")}
+    snapshot = store.snapshot()
+    waiting = {row["image_id"] for row in snapshot.rows("steps/look/judged_since", plan="default")}
+    assert out | waiting == set(said)
+    assert len(waiting) == (1 if times == 9 else 0)
+    ready("verify")

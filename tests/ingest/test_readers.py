@@ -17,9 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.cli.app import cli
 from pipeline.deploy import sources
 from pipeline.ingest import catalogue, catalogue_limits, leftovers, tables
 from store.errors import ColdframeError
@@ -739,3 +741,13 @@ def test_how_to_read_text_is_no_option_of_other_kinds(tmp_path: Path) -> None:
 
     with pytest.raises(ColdframeError, match=r"rows.jsonl: --delimiter is for text with delimiters"):
         tables.read_table(lines(tmp_path), Dialect(delimiter=","))
+
+
+@pytest.mark.parametrize("levels", [90, 400, 900])
+def test_a_value_of_many_levels_is_text_or_refused(tmp_path: Path, cf: Coldframe, levels: int) -> None:
+    deep = '{"x": ' * levels + "1" + "}" * levels
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "m.jsonl").write_text(f'{{"path": "a.png", "y": {deep}}}\n{{"path": "b.png", "y": {deep}}}\n')
+    result = CliRunner().invoke(cli, ["-s", str(cf.path), "ingest", str(tmp_path / "m.jsonl")])
+    assert "unexpected error" not in result.output
+    assert result.exit_code in (1, 3)

@@ -996,6 +996,51 @@ def test_bytes_that_are_no_text_fail_a_deep_verify(foreign: Coldframe, name: str
     told(foreign, "why", "finch-00")
 
 
+@pytest.mark.parametrize(
+    ("dataset", "name", "time"),
+    [
+        ("verdicts", "created_at", 2**63 - 5),
+        ("verdicts", "created_at", 253_402_300_799_999_999),
+        ("steps", "created_at", -(10**17)),
+        ("feature_sets", "created_at", 2**63 - 5),
+        ("facts", "taken_at", -(10**17)),
+    ],
+)
+def test_a_time_that_no_calendar_has_gives_a_sentence(foreign: Coldframe, dataset: str, name: str, time: int) -> None:
+    kind = SCHEMAS[dataset].field(name).type
+    if dataset == "verdicts":
+        foreign("keep", "finch-01", "--why", "x")
+    with_tables(
+        foreign,
+        dataset,
+        lambda table: table.set_column(
+            table.column_names.index(name), name, pa.array([time] * len(table), pa.int64()).cast(kind)
+        ),
+    )
+    said = f"{dataset} holds a time before the year 1 or at the end of 9999 or later"
+    for command in (["status"], ["report", "x.html"], ["drop", "finch-00", "--why", "y"], ["curate"]):
+        result = CliRunner().invoke(cli, ["-s", str(foreign.path), *command])
+        assert "unexpected error" not in result.output
+        assert isinstance(result.exception, SystemExit | None)
+    assert said in foreign("verify", code=4).output
+    if dataset == "verdicts":
+        assert said in foreign("keep", "finch-00", "--why", "y", code=1).stderr
+
+
+def test_a_column_nested_without_end_gives_a_sentence(foreign: Coldframe) -> None:
+
+    def nested(table: pa.Table) -> pa.Table:
+        deep = pa.array([1] * len(table))
+        for _ in range(90):
+            deep = pa.StructArray.from_arrays([deep], ["x"])
+        return table.append_column("z", deep)
+
+    with_tables(foreign, "images", nested)
+    for command in (["status"], ["inspect"], ["why", "finch-00"]):
+        assert "coldframe did not write it" in foreign(*command, code=1).stderr
+    foreign("verify", code=4)
+
+
 @pytest.mark.parametrize("content", [b"", b"hello" * 100, b"PAR1" + b"\xff" * 100 + b"PAR1", b"a,b\n1,2\n"])
 def test_a_part_that_is_no_parquet_file_fails_verify(foreign: Coldframe, content: bytes) -> None:
     old = foreign.store.snapshot().manifest

@@ -166,7 +166,10 @@ def _pieces(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
 
 
 def _depth(kind: pa.DataType) -> int:
-    return 1 + max((_depth(kind.field(at).type) for at in range(kind.num_fields)), default=0)
+    depth, level = 0, [kind]
+    while level:
+        depth, level = depth + 1, [one.field(at).type for one in level for at in range(one.num_fields)]
+    return depth
 
 
 def _is_plain(kind: pa.DataType) -> bool:

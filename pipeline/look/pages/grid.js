@@ -166,7 +166,7 @@ export class Grid {
     tile.element.setAttribute("aria-setsize", String(this.list.total));
     // Where there is a caption, it is the name; without one the words are only heard.
     if (row && this.captions) tile.element.removeAttribute("aria-label");
-    else tile.element.setAttribute("aria-label", row ? describe(row) : `picture ${number(place + 1)}, not read yet`);
+    else tile.element.setAttribute("aria-label", row ? visible(describe(row)) : `picture ${number(place + 1)}, not read yet`);
     if (place === this.cursor) this.element.setAttribute("aria-activedescendant", tile.element.id);
     tile.badge.textContent = row ? stateOf(row) : "";
     if (this.captions) {

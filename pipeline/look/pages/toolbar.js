@@ -38,7 +38,7 @@ export class Toolbar {
     this.about.hidden = !this.about.textContent;
     this.clear.hidden = !params.label || params.queue === "cell";
     this.clear.textContent = visible(`${params.label} ✕`);
-    this.clear.setAttribute("aria-label", `Only ${params.label}: show every class`);
+    this.clear.setAttribute("aria-label", visible(`Only ${params.label}: show every class`));
     this.filters.hidden = ["given", "failures"].includes(params.queue);
     if (document.activeElement !== this.text) this.text.value = params.text ?? "";
     const count = (name, images) => `${name} (${number(images)})`;
