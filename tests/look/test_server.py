@@ -11,10 +11,13 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.look import telling
 from pipeline.look.typical import typical
@@ -370,3 +373,37 @@ def test_another_address_comes_with_a_warning_and_a_port_in_use_is_said(cf: Cold
         said = cf.process("look", "--no-browser", "--port", served.port, code=1).stderr
         assert f"127.0.0.1:{served.port}: cannot be served" in said
     assert "no plan 'x'" in cf.process("look", "--no-browser", "--plan", "x", code=1).stderr
+
+
+def test_equal_pictures_have_a_map(tmp_path: Path) -> None:
+    """t-SNE divides by the spread of what it is given."""
+    catalogue = Catalogue(tmp_path / "catalogue", [])
+    for number in range(8):
+        file = catalogue.add(f"same-{number}", "moth", Image.new("RGB", (40, 30), (90, 90, 90)))
+        with file.open("ab") as out:
+            out.write(bytes([number]))
+    catalogue.write()
+    cf = Coldframe(tmp_path / "store")
+    cf.ingest(catalogue)
+    cf("embed", "mean-colour")
+    with looking(cf) as served:
+        for method in ("pca", "tsne"):
+            path = f"/api/map?method={method}&set=mean-colour"
+            until = time.monotonic() + 60
+            while served.get(path)["state"] != "ready" and time.monotonic() < until:
+                time.sleep(0.2)
+            points = np.frombuffer(served.send("GET", f"/api/map/points?method={method}&set=mean-colour").body, "<f4")
+            assert len(points) == 16
+            assert np.isfinite(points).all()
+
+
+def test_another_store_in_the_same_folder_is_noticed(cf: Coldframe, tmp_path: Path) -> None:
+    """A backup that is put back has as many moments, and other verdicts."""
+    other = Coldframe(tmp_path / "other")
+    shutil.copytree(cf.path, other.path)
+    cf("drop", "heron-01", "--why", "x")
+    other("drop", "heron-02", "--why", "x")
+    with looking(cf) as served:
+        assert [row["id"] for row in served.get("/api/list?queue=judged")["rows"]] == ["heron-01"]
+        shutil.copytree(other.path, cf.path, dirs_exist_ok=True)
+        assert [row["id"] for row in served.get("/api/list?queue=judged")["rows"]] == ["heron-02"]
