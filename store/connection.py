@@ -264,7 +264,7 @@ def explaining(root: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (pa.ArrowInvalid, OverflowError) as error:  # a type or a value that Arrow or Python lacks
+    except pa.ArrowInvalid as error:  # a type that Arrow lacks
         raise StoreDamaged(
             f"{root}: a part cannot be read ({_first_line(error)}): coldframe did not write it; 'coldframe verify' says more"
         ) from error

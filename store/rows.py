@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pyarrow as pa
+
 from store.errors import StoreDamaged
 
 
@@ -24,6 +26,18 @@ def json_of(text: Any, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise not_ours(where, f"{ascii(text)[:60]}, expected a JSON object")
     return found
+
+
+def dictionaries(table: pa.Table, where: str) -> list[dict[str, Any]]:
+    """Rows as dictionaries.
+
+    Raises:
+        StoreDamaged: a value is none that Python has, such as a day after the year 9999.
+    """
+    try:
+        return list(table.to_pylist())
+    except OverflowError as error:
+        raise not_ours(where, str(error)) from error
 
 
 def not_ours(where: str, why: str) -> StoreDamaged:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from store import asking, files, locks, manifest, opening, parts, places, queries
+from store import asking, files, locks, manifest, opening, parts, places, queries, rows
 from store.commits import Commit
 from store.errors import ColdframeError, Locked, StoreDamaged
 from store.manifest import Manifest
@@ -173,11 +173,7 @@ class Snapshot:
 
     def rows(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Rows of ``sql/<name>.sql`` as dictionaries."""
-        from store import connection
-
-        found = self.query(name, **parameters)
-        with connection.explaining(self.root):
-            return list(found.to_pylist())
+        return rows.dictionaries(self.query(name, **parameters), f"{self.root}, rows of {name}")
 
     def value(self, name: str, /, **parameters: Any) -> Any:
         """The only value of ``sql/<name>.sql``."""
