@@ -29,7 +29,7 @@ _TOO_MANY_OPEN = (os.strerror(errno.EMFILE), os.strerror(errno.ENFILE))
 STREAMED_ROWS = 4096
 FIRST_TIME, LAST_TIME = "0001-01-01", "9999-12-31 23:59:59.9"
 HELD_BYTES = (
-    100_000  # of the parts of a dataset: reading it whole, once, takes less time than opening them for each query
+    100_000  # of the parts of a dataset: reading all of it once takes less time than opening them for each query
 )
 HELD_MEMORY = 64  # MB that such a dataset may take: what takes more was made to
 SMALL_BYTES = 16_000_000  # of parts: about what one core reads in the time that several take to share it

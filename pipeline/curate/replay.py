@@ -105,8 +105,8 @@ def replay_and_commit(
 ) -> Replay:
     """:func:`curate` for callers that already hold :func:`lock`.
 
-    A page records verdicts without the lock, so that nobody waits. Those that come meanwhile are replayed too, a few times; later
-    ones are later than this replay, which is dated by what it has read.
+    A page records verdicts without the lock, so that nobody waits. If some come meanwhile, the plan is replayed again, at most
+    :data:`MOST_TRIES` times in all. The replay is dated by when it read the store, so verdicts that it missed count as waiting.
     """
     started = time.monotonic()
     for _ in range(MOST_TRIES):

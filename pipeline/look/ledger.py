@@ -40,8 +40,7 @@ class Ledger:
     """Writes verdicts of one session, for the board that is shown.
 
     Attributes:
-        newest: the number of the newest moment that the board knows of.
-        newest_file: the manifest of it.
+        newest_file: the manifest of the newest moment that the board knows of, as :func:`store.manifest.newest_file` tells it.
     """
 
     def __init__(self, store: Store, board: Board) -> None:
@@ -53,9 +52,9 @@ class Ledger:
 
     def turn_to(self, board: Board) -> None:
         """Go on with another board, of a later moment."""
-        self._board, self.newest = board, board.snapshot.manifest.number
-        number, *place = manifest.newest_file(self._store.root)
-        self.newest_file = (self.newest, *place) if number == self.newest else None
+        self._board, number = board, board.snapshot.manifest.number
+        found = manifest.newest_file(self._store.root)
+        self.newest_file = found if found[0] == number else (number, 0, 0)  # there is a newer one already
         self._corrected = {row["content_id"]: row["label"] for row in board.snapshot.rows("steps/look/corrections")}
         last = board.snapshot.rows("steps/look/last_verdict", plan=board.plan or "")[0]
         self._latest: datetime | None = last["latest"]
@@ -64,6 +63,11 @@ class Ledger:
         self._replayed = last["replayed"]
         for row in board.snapshot.rows("steps/look/judged_since", plan=board.plan or ""):
             self._stood.setdefault(row["image_id"], None)  # judged by somebody else: as what, is not known
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest moment that the board knows of."""
+        return self.newest_file[0]
 
     @property
     def pending(self) -> int:
@@ -108,7 +112,7 @@ class Ledger:
         """Know the moment that was just made as our own; not where somebody else made another one meanwhile."""
         found = manifest.newest_file(self._store.root)
         if found[0] == self.newest + 1:
-            self.newest, self.newest_file = found[0], found
+            self.newest_file = found
 
     def _show(self, entries: Sequence[Entry], moment: datetime) -> None:
         board = self._board
