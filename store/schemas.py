@@ -113,6 +113,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("why", pa.string()),
             ("created_at", TIMESTAMP),
             ("label", pa.string()),  # the right one, of the verdict relabel
+            ("given_for", pa.string()),  # the id that it was given for, where ingest carried it to the picture's new id
         ]
     ),
     # One row per stage of a plan, as it was last replayed.

@@ -117,12 +117,14 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                 return now
 
             compared = wanted()
-            notes = [*identity.check(compared, settings), *([] if settings.prune else identity.judged_twice(compared))]
+            notes = identity.check(compared, settings)
             outcome = _compare(compared, listed, examined=examined, prune=settings.prune)
             if settings.prune:
                 check_loss(compared, settings, listed.failed, remaining=outcome.ready + outcome.failed)
+            carried = identity.verdicts(compared)
             del compared
             with store.commit("ingest") as commit:
+                commit.append("verdicts", carried)
                 if examined or outcome.pruned:
                     commit.replace_stream("files", wanted().stream("steps/ingest/files"))
                     commit.replace_stream("facts", wanted().stream("steps/ingest/facts"))
@@ -138,14 +140,14 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                     rows_in=outcome.ready + outcome.failed,
                     rows_out=outcome.ready,
                 )
-            return replace(outcome, notes=(*outcome.notes, *notes))
+            return replace(outcome, notes=(*outcome.notes, *notes, *identity.told_of(carried)))
 
         return _with_remarks(_sparingly(finish), store.snapshot())
 
 
 def _with_remarks(outcome: Outcome, now: Snapshot) -> Outcome:
     """The same with what a person may want to know of the store as it is now."""
-    remarks = (*identity.notes(now, moved=True), *inspection.labels_alike(now), *read_otherwise(now))
+    remarks = (*identity.notes(now), *inspection.labels_alike(now), *read_otherwise(now))
     return replace(outcome, notes=(*outcome.notes, *remarks))
 
 
@@ -270,6 +272,7 @@ def _wanted(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, pr
     now.show("listed_for_failures", failure_columns(listed.rows))
     now.register("reasons", reasons)
     now.register("options", pa.table({"prune": [prune]}))
+    now.materialise("moved", "steps/ingest/moved")
     # views: tables would hold the catalogue four times
     now.define("ready", "steps/ingest/ready")
     now.define("failed", "steps/ingest/failed")

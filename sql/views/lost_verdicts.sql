@@ -26,7 +26,6 @@ from latest as l
 left join decided as d using (content_id)
 where l.verdict <> 'unset'
     and l.image_id not in (select image_id from pictures)
-    and l.image_id not in (select given_for from judgements)
     and (d.created_at is null or d.created_at < l.created_at)
 union all
 select image_id, 'relabel', label, why, created_at, content_id, 0

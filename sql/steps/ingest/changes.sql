@@ -12,4 +12,4 @@ select
     added, updated,
     ready + failed - added - updated - if((select prune from options), 0, gone) as unchanged,
     gone, ready, failed
-from counts, (select count(*) as gone from rows_before anti join listed using (image_id))
+from counts, (select count(*) as gone from rows_before anti join listed using (image_id) anti join moved using (image_id))

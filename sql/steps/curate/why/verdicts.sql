@@ -1,9 +1,6 @@
--- One row per verdict on one image, or on the id that it had before, oldest first.
+-- One row per verdict on one image, oldest first; given_for is an id that it had before.
 with own as (
-    select v.*
-    from verdict_history as v
-    where v.image_id = $image_id
-        or v.image_id in (select given_for from judgements where image_id = $image_id)
+    select * from verdict_history where image_id = $image_id
 )
 select
     v.verdict, v.why, v.created_at,
@@ -14,7 +11,7 @@ select
         from corrections as c where c.image_id = v.image_id and c.content_id = v.content_id and c.created_at = v.created_at
     )) as stands,
     v.label,
-    nullif(v.image_id, $image_id) as given_for
+    nullif(v.given_for, $image_id) as given_for
 from own as v
 left join images as i on i.image_id = $image_id
 order by v.created_at
