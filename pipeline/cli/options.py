@@ -89,7 +89,7 @@ class Range(click.FloatRange):
 
 def _finite(kind: click.ParamType, number: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # type: ignore[type-arg]
     if not math.isfinite(number):
-        kind.fail(f"{number!r} is not a number.", param, ctx)
+        kind.fail(f"{number!r} is not a finite number.", param, ctx)
     return number
 
 

@@ -133,10 +133,10 @@ class RunPredictor(Predictor):
         """
 
     def taxonomy(self, asked: Iterable[str]) -> Mapping[str, taxonomy.ByValue]:
-        """Classes by value of each catalogue column; filled only for those asked for."""
-        columns = dict.fromkeys(asked)
+        """Classes by value of each catalogue column; filled only for those asked for, case ignored."""
+        columns = set(map(taxonomy.key, asked))
         return {
-            name: taxonomy.of_column(self._snapshot, self._run, name) if name in columns else {}
+            name: taxonomy.of_column(self._snapshot, self._run, name) if taxonomy.key(name) in columns else {}
             for name in self._snapshot.columns("images")
         }
 

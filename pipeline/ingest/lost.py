@@ -22,6 +22,10 @@ URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")  # a byte of a name that is not UTF-8, as ingest writes it
 
 
+def _unquoted(path: str) -> str:
+    return path[1:-1] if len(path) > 1 and path[0] == path[-1] and path[0] in "\"'" else path
+
+
 def _stripped(path: str) -> str:
     return "/".join(part.strip() for part in path.split("/"))
 
@@ -29,6 +33,7 @@ def _stripped(path: str) -> str:
 ROWS_AT_ONCE = 4096  # as Python objects
 # What people and programs do to a path, the cause in words, and what undoes it, one after the other.
 CAUSES: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("it has quotation marks around it", _unquoted),
     ("it has backslashes", lambda path: path.replace("\\", "/")),
     ("it is percent-encoded", unquote),
     ("it has a blank at an end", _stripped),
@@ -89,7 +94,7 @@ class Lost:
     def _meant(self, path: str) -> str | None:
         """The path below the image folder of a file that ``path`` may mean."""
         for wanted in _beginnings(path, self._root.name):
-            for plain in (wanted, *(undo(wanted) for _, undo in CAUSES[:4])):
+            for plain in (wanted, *(undo(wanted) for _, undo in CAUSES[:-1])):
                 if plain and plain != path and self._is_file(plain):
                     return plain
             found = self._alike(wanted.split("/"))

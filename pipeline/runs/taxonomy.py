@@ -73,11 +73,12 @@ def allowed(
     """
     mask = np.ones(len(classes), bool)
     for column, value in asked:
-        if column not in by_column:
+        by_value = by_column.get(column) or by_column.get(next((one for one in by_column if key(one) == key(column)), ""))
+        if by_value is None:
             raise ColdframeError(f"--where {column}={value}: no such column; columns: {', '.join(by_column) or 'none'}")
-        labels = folded(by_column[column]).get(key(value))
+        labels = folded(by_value).get(key(value))
         if not labels:
-            shown = ", ".join(list(by_column[column])[:20]) + (", …" if len(by_column[column]) > 20 else "")
+            shown = ", ".join(list(by_value)[:20]) + (", …" if len(by_value) > 20 else "")
             raise ColdframeError(f"--where {column}={value}: not among the training rows, whose values are: {shown}")
         mask &= np.isin(classes, labels)
     if not mask.any():

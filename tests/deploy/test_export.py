@@ -237,7 +237,7 @@ def test_what_is_known_of_a_picture_rules_classes_out(exported: Coldframe, catal
     photo = catalogue_.images / "moth" / "moth-00.png"
     for model in (of(exported, "openvino"), "mlp"):
         asked = json.loads(
-            exported.forked("predict", model, photo, "--where", "phylum=CHORDATA", "--format", "json").stdout
+            exported.forked("predict", model, photo, "--where", "Phylum=CHORDATA", "--format", "json").stdout
         )
         assert {one["label"] for one in asked} == {"finch", "heron"}
         assert sum(one["probability"] for one in asked) == pytest.approx(1)

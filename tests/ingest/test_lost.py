@@ -17,6 +17,7 @@ E_ACUTE = "\u00e9"
 # the path in the catalogue, the file on disk, and what the reason says beside "did you mean"
 MEANT = {
     "backslashes": ("moth\\owl moth.png", "moth/owl moth.png", "It has backslashes"),
+    "quotation marks": ("'moth/m.png'", "moth/m.png", "It has quotation marks around it"),
     "percent-encoded": ("moth/owl%20moth.png", "moth/owl moth.png", "It is percent-encoded"),
     "percent-encoded on disk": ("moth/fly 1.png", "moth/fly%201.png", "It is percent-encoded"),
     "NFC": (f"moth/{E_ACUTE}.png", unicodedata.normalize("NFD", f"moth/{E_ACUTE}.png"), "NFC or NFD"),

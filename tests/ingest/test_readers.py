@@ -84,7 +84,7 @@ def parquet(folder: Path) -> Path:
         "half": np.array([1, 2, 3], np.float16),
         "uuid": pa.array([b"0" * 16, None, b"1" * 16], pa.uuid()),
         "vast": pa.array([Decimal("1.5"), None, Decimal(2)], pa.decimal256(60, 3)),
-        "took": pa.array([1, None, 2], pa.duration("ns")),
+        "took": pa.array([1, None, 90_000_000_000_002], pa.duration("ns")),
         "lists": pa.array([[1], [None], None], pa.list_(pa.duration("s"))),
         "halves": pa.array([{"x": [np.float16(1)]}, None, {"x": []}], pa.struct([("x", pa.list_(pa.float16()))])),
     }
@@ -100,7 +100,7 @@ KINDS: dict[Callable[[Path], Path], tuple[str, Any, str]] = {
     lines: ("box.x", 1, "moth heron None"),
     dwca: ("rightsHolder || occurrence_license || publisher", '"Anncc0GBIF', '"moth "moth heron'),
     coco: ("license || categories[1] || annotations", "CC BYmoth2", "moth heron None"),
-    parquet: ("vast", "1.500", "moth heron None"),
+    parquet: ("vast || ' ' || took", "1.500 0:00:00.000000001", "moth heron None"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -192,8 +193,8 @@ def _is_plain(kind: pa.DataType) -> bool:
 def _said(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
     """Values as text, and whether failed rows would show the unconverted values with the same text."""
     kind = values.type
-    if pa.types.is_duration(kind) and kind.unit == "ns":  # neither Python nor SQL can hold it
-        values = values.cast(pa.duration("us"), safe=False)
+    if pa.types.is_duration(kind) and kind.unit == "ns":
+        return _said_to_the_nanosecond(values), True
     try:
         return as_text(values), True
     except (pa.ArrowException, ValueError, OverflowError):  # bytes, or a value that Python cannot hold
@@ -203,6 +204,20 @@ def _said(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, bool]:
         return _by_duckdb(values), False
     said = [None if one is None else str(one) for one in values.to_pylist()]
     return pa.chunked_array([pa.array(said, pa.string())]), False
+
+
+def _said_to_the_nanosecond(durations: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Durations as text in Python's notation, with three further digits where there are any: Python's own end at microseconds."""
+    texts: list[str | None] = []
+    for count in durations.cast(pa.int64()).to_pylist():
+        if count is None:
+            texts.append(None)
+            continue
+        text = str(timedelta(microseconds=count // 1000))
+        if count % 1000:
+            text += f"{'' if '.' in text else '.000000'}{count % 1000:03d}"
+        texts.append(text)
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def _fits(values: pa.ChunkedArray, text: pa.ChunkedArray) -> bool:

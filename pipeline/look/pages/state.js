@@ -2,8 +2,8 @@
 
 import { announce, get, reachable } from "./api.js";
 
-const EVERY = 4000;
-const EVERY_WHEN_GONE = 2000;
+const EVERY = 2000;
+const EVERY_WHEN_GONE = 1000;
 
 export const changes = new EventTarget();
 export let state = null;

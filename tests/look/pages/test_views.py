@@ -49,7 +49,7 @@ def test_a_server_that_is_killed_costs_no_verdict(opened: Open, tmp_path: Path) 
         soon(lambda: len(verdicts(cf)), 60)
         for _ in range(10):  # as fast as a person who looks at each
             window.press("d")
-            window.page.wait_for_timeout(300)
+            window.page.wait_for_timeout(150)
         first.process.kill()
         first.process.wait()
         stored = len(verdicts(cf))
