@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -34,6 +35,8 @@ from store import digests
 from store.errors import TooLittleMemory
 from store.schemas import SCHEMAS, as_text, failure_columns
 from store.store import Snapshot, Store
+
+SMALL_BYTES = 4_000_000  # of a store and its catalogue: one connection answers all, as it holds little
 
 Result = TypeVar("Result")
 
@@ -98,10 +101,12 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
         listed = listed.called_as([*theirs, *known.columns("given_images")])
         found, refused = look_up(root, listed.rows["path"].unique(), listed.failed)
 
+        is_small = known.manifest.bytes() + listed.rows.nbytes < SMALL_BYTES
+        least = known.value("steps/steps/next_time")
         new = _sparingly(partial(_look_for_new, store, found, settings))
         del found  # it is as large as the catalogue
         pa.default_memory_pool().release_unused()
-        unreadable = _examine(store, root, new, settings, quiet=quiet)
+        unreadable = _examine(store, root, new, settings, least=least, quiet=quiet)
         examined = len(new)
         del new
         pa.default_memory_pool().release_unused()
@@ -110,7 +115,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
 
         def finish(hold_little: bool) -> Outcome:
             def wanted() -> Snapshot:
-                # a new connection for each large query: a connection keeps the memory of the queries it has answered
+                # a connection of its own: it keeps the memory of the queries it has answered
                 now = _wanted(Snapshot(store.root, moment), listed, reasons, prune=settings.prune)
                 if hold_little:
                     now.hold_little(listed.rows)
@@ -122,15 +127,20 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
             if settings.prune:
                 check_loss(compared, settings, listed.failed, remaining=outcome.ready + outcome.failed)
             carried = identity.verdicts(compared)
+            kept = compared if is_small else None
             del compared
+
+            def now() -> Snapshot:
+                return kept or wanted()
+
             with store.commit("ingest") as commit:
                 commit.append("verdicts", carried)
                 if examined or outcome.pruned:
-                    commit.replace_stream("files", wanted().stream("steps/ingest/files"))
-                    commit.replace_stream("facts", wanted().stream("steps/ingest/facts"))
+                    commit.replace_stream("files", now().stream("steps/ingest/files"))
+                    commit.replace_stream("facts", now().stream("steps/ingest/facts"))
                 if outcome.added or outcome.updated or outcome.pruned:
-                    commit.replace_stream("images", wanted().stream("steps/ingest/images"))
-                    commit.replace("failures", wanted().query("steps/ingest/failures"), key="ingest")
+                    commit.replace_stream("images", now().stream("steps/ingest/images"))
+                    commit.replace("failures", now().query("steps/ingest/failures"), key="ingest")
                 commit.record_step(
                     STEP,
                     "",
@@ -211,8 +221,13 @@ def _look_for_new(store: Store, found: pa.Table, settings: Settings, hold_little
     return to_examine(moment, found, max_pixels=settings.max_pixels, rehash=settings.rehash)
 
 
-def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Settings, *, quiet: bool) -> pa.Table:
-    """Commit the facts of files every few seconds; return ``path, reason`` of those that give no picture."""
+def _examine(
+    store: Store, root: Path, paths: pa.ChunkedArray, settings: Settings, *, least: datetime, quiet: bool
+) -> pa.Table:
+    """Commit the facts of files every few seconds; return ``path, reason`` of those that give no picture.
+
+    None counts as examined before ``least``.
+    """
     unreadable: list[tuple[str | None, str]] = []
     pending: list[Facts] = []
     tables: dict[str, list[pa.Table]] = {"files": [], "facts": []}
@@ -229,7 +244,6 @@ def _examine(store: Store, root: Path, paths: pa.ChunkedArray, settings: Setting
                 commit.append(dataset, pa.concat_tables(packed))
                 packed.clear()
 
-    least = store.snapshot().value("steps/steps/next_time")
     last_commit = time.monotonic()
     examining = examine(
         root,

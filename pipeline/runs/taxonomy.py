@@ -73,7 +73,9 @@ def allowed(
     """
     mask = np.ones(len(classes), bool)
     for column, value in asked:
-        by_value = by_column.get(column) or by_column.get(next((one for one in by_column if key(one) == key(column)), ""))
+        by_value = by_column.get(column) or by_column.get(
+            next((one for one in by_column if key(one) == key(column)), "")
+        )
         if by_value is None:
             raise ColdframeError(f"--where {column}={value}: no such column; columns: {', '.join(by_column) or 'none'}")
         labels = folded(by_value).get(key(value))
