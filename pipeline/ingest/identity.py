@@ -9,8 +9,10 @@ import pyarrow as pa
 from pipeline.ingest.settings import STEP, Settings
 from pipeline.steps.records import Record
 from store.errors import ColdframeError
+from store.schemas import SCHEMAS
 from store.store import Snapshot
 
+WITHDRAWN = "unset"  # what the command of that name records
 SENTENCES = {
     "lost": (
         "{count_verdicts} verdicts apply to no image any more, such as {verdict} of {image_id}: 'coldframe sql \"from "
@@ -57,20 +59,22 @@ def _told(column: object) -> str:
     return "the path (no --id)" if column is None else f"{column!r} (--id)"
 
 
-def verdicts(now: Snapshot) -> pa.Table:
-    """The verdicts to record for pictures that come to other ids: ``now`` has the views of the wanted catalogue."""
-    return now.query("steps/ingest/moved_verdicts", now=now.value("steps/steps/next_time"))
+def verdicts(now: Snapshot) -> tuple[pa.Table, list[str]]:
+    """The verdicts to record for pictures that come to other ids, and a sentence on those that hold, if there are any.
 
-
-def told_of(carried: pa.Table) -> list[str]:
-    """A sentence on verdicts that were recorded for other ids, if there are any."""
-    if not carried.num_rows:
-        return []
-    one = carried.slice(0, 1).to_pylist()[0]
-    return [
-        f"{carried.num_rows} verdicts follow their pictures to other ids, such as {one['verdict']} of {one['given_for']} to "
+    Args:
+        now: a moment with the views of the wanted catalogue.
+    """
+    if not any(part.rows for part in now.manifest.parts("verdicts")):
+        return SCHEMAS["verdicts"].empty_table(), []
+    found = now.query("steps/ingest/moved_verdicts", now=now.value("steps/steps/next_time"))
+    holding = [row for row in found.to_pylist() if row["verdict"] != WITHDRAWN]
+    told = [
+        f"{len(holding)} verdicts follow their pictures to other ids, such as {one['verdict']} of {one['old_id']} to "
         f"{one['image_id']}"
+        for one in holding[:1]
     ]
+    return found.drop_columns(["old_id"]), told
 
 
 def notes(moment: Snapshot) -> list[str]:

@@ -126,7 +126,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
             outcome = _compare(compared, listed, examined=examined, prune=settings.prune)
             if settings.prune:
                 check_loss(compared, settings, listed.failed, remaining=outcome.ready + outcome.failed)
-            carried = identity.verdicts(compared)
+            carried, told = identity.verdicts(compared)
             kept = compared if is_small else None
             del compared
 
@@ -150,7 +150,7 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
                     rows_in=outcome.ready + outcome.failed,
                     rows_out=outcome.ready,
                 )
-            return replace(outcome, notes=(*outcome.notes, *notes, *identity.told_of(carried)))
+            return replace(outcome, notes=(*outcome.notes, *notes, *told))
 
         return _with_remarks(_sparingly(finish), store.snapshot())
 

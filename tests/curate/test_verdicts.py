@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -245,6 +247,105 @@ def test_verdicts_follow_where_ids_change_places(cf: Coldframe, catalogue: Catal
     }
     assert now == {new[3]: "drop", new[4]: "keep"}
     assert cf.rows("select path from images where label <> given_label") == [{"path": new[5]}]
+
+
+class Moving:
+    """A catalogue of pictures by content, each a letter, at ids that are their paths, in a store that is asked for verdicts."""
+
+    def __init__(self, folder: Path, cf: Coldframe) -> None:
+        self.folder, self.cf = folder / "pictures", cf
+        self.contents: dict[str, str] = {}
+
+    def now(self, *options: str, **pictures: str) -> str:
+        """What is said when these pictures are there, and others that stay as they are."""
+        there = {f"class/{name}.png": content for name, content in pictures.items()}
+        for name in [*there, *(f"rest/{at}.png" for at in range(4))]:
+            file = self.folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            content = there.get(name, name)
+            if self.contents.get(name) != content:
+                picture("moth", zlib.crc32(content.encode())).save(file)
+            self.contents[name] = content
+        for name in [name for name in self.contents if name not in there and name.startswith("class/")]:
+            (self.folder / name).unlink()
+            del self.contents[name]
+        return self.cf("ingest", self.folder, *options).stderr
+
+    def say(self, verdict: str, *names: str) -> None:
+        """Judge some of them."""
+        self.cf(verdict, *(f"class/{name}.png" for name in names), "--why", "looked")
+
+    def judged(self, query: str = "select image_id, verdict from judgements where not is_stale") -> dict[str, str]:
+        """The verdicts in force, by name."""
+        return {Path(row["image_id"]).stem: row["verdict"] for row in self.cf.rows(query)}
+
+    def lost(self) -> dict[str, str]:
+        """Those that apply to no image."""
+        return self.judged("select image_id, verdict from lost_verdicts")
+
+    def known(self) -> set[tuple[str, str]]:
+        """All that can be seen of them: of which bytes, what was said."""
+        query = "select content_id, verdict from judgements join last_verdicts using (image_id, created_at, verdict)"
+        seen = self.cf.rows(f"{query} union select content_id, verdict from lost_verdicts")
+        return {(row["content_id"], row["verdict"]) for row in seen}
+
+
+def test_verdicts_where_pictures_change_places_and_come_back(cf: Coldframe, tmp_path: Path) -> None:
+    world = Moving(tmp_path, cf)
+    world.now(c="Z", d="W")
+    world.say("drop", "c")
+    world.say("keep", "d")
+    assert "1 verdicts apply to no image any more, such as drop of class/c.png" in world.now(c="W")
+    assert (world.judged(), world.lost()) == ({"c": "keep"}, {"c": "drop"})
+    assert "such as drop of class/c.png to class/g.png" in world.now(c="W", g="Z")
+    assert (world.judged(), world.lost()) == ({"c": "keep", "g": "drop"}, {})
+    world.now(d="W", c="Z")  # as at the beginning
+    assert (world.judged(), world.lost()) == ({"c": "drop", "d": "keep"}, {})
+    world.now(d="W", c="Z", e="Z")  # a copy that nobody judged
+    assert (world.judged(), world.lost()) == ({"c": "drop", "d": "keep"}, {})
+
+
+def test_verdicts_of_files_that_are_numbered_anew(cf: Coldframe, tmp_path: Path) -> None:
+    world = Moving(tmp_path, cf)
+    world.now(n1="A", n2="B", n3="C")
+    world.say("drop", "n2")
+    for pictures, dropped in (
+        ({"n1": "new", "n2": "A", "n3": "B", "n4": "C"}, "n3"),
+        ({"n1": "A", "n2": "B", "n3": "C"}, "n2"),
+    ):
+        world.now(**pictures)
+        assert world.judged("select image_id, verdict from judgements") == {dropped: "drop"}
+
+
+def test_verdicts_of_copies_go_where_it_is_clear(cf: Coldframe, tmp_path: Path) -> None:
+    world = Moving(tmp_path, cf)
+    world.now(a="X", b="X")
+    world.say("drop", "a")
+    world.say("keep", "b")
+    (tmp_path / "pictures" / "other").mkdir()
+    for name in ("a", "c", "d"):  # of these, one has the name of a copy that was judged
+        picture("moth", zlib.crc32(b"X")).save(tmp_path / "pictures" / "other" / f"{name}.png")
+    assert "1 verdicts apply to no image any more, such as keep of class/b.png" in world.now()
+    assert (world.judged(), world.lost()) == ({"a": "drop"}, {"b": "keep"})
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("seed", range(12))
+def test_no_verdict_is_lost_in_silence_or_lands_on_another_picture(cf: Coldframe, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    world = Moving(tmp_path, cf)
+    said: set[tuple[str, str]] = set()  # of which bytes, what
+    for _ in range(6):
+        before = world.known() if said else set()
+        there = dict(zip(chance.sample("abcde", 4), chance.choices("XYZ", k=4), strict=True))
+        world.now("--new-ids", *(["--prune", "--prune-limit", "9"] if chance.random() < 0.5 else []), **there)
+        assert all((there[name], verdict) in said for name, verdict in world.judged().items() if name in there)
+        after = world.known()
+        assert all((content, verdict) in after or content in dict(after) for content, verdict in before)
+        for name in chance.sample(sorted(there), 2):
+            verdict = chance.choice(["keep", "drop"])
+            said.add((there[name], verdict))
+            world.say(verdict, name)
 
 
 def test_a_verdict_that_applies_to_nothing_is_said_and_listed(cf: Coldframe, tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+-- One row per image and bytes of it that a person judged: the last that was said of them. It stands unless it was withdrawn;
+-- is_carried_on where ingest has recorded it for the picture's new id (given_for is the id that a person gave it for);
+-- is_replaced_here where a person has judged the image since, with other bytes, is_replaced_elsewhere where another of these bytes.
+with said as (
+    select image_id, content_id, verdict, why, created_at, coalesce(given_for, image_id) as given_for,
+        given_for is null as by_person
+    from data.verdicts
+    where verdict <> 'relabel'
+),
+dated as (
+    select *,
+        max(created_at) filter (by_person and verdict = 'unset') over (partition by image_id) as withdrawn_at,
+        max(created_at) filter (by_person) over (partition by image_id) as judged_at,
+        max(created_at) filter (not by_person) over (partition by given_for, content_id) as carried_at
+    from said
+    qualify row_number() over (partition by image_id, content_id order by created_at desc) = 1
+),
+there as (
+    -- of bytes that an image has: when a person last judged that image
+    select content_id, max(created_at) as judged_at
+    from said
+    join (select image_id, content_id from data.images) using (image_id, content_id)
+    where by_person
+    group by content_id
+)
+select d.image_id, d.content_id, d.verdict, d.why, d.created_at, d.given_for,
+    d.verdict <> 'unset' and (d.withdrawn_at > d.created_at) is not true as stands,
+    (d.carried_at > d.created_at) is true as is_carried_on,
+    (d.judged_at > d.created_at) is true as is_replaced_here,
+    (t.judged_at > d.created_at) is true as is_replaced_elsewhere
+from dated as d
+left join there as t using (content_id)
