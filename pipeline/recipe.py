@@ -15,6 +15,7 @@ from pipeline.embed.settings import Settings
 from pipeline.evaluate import evaluate
 from pipeline.finetune import finetune
 from pipeline.ingest import ingest
+from pipeline.steps import names
 from pipeline.steps.config import Config
 from pipeline.steps.records import Record
 from pipeline.train import from_pixels, train, tune
@@ -110,23 +111,34 @@ def steps(config: Config) -> Iterator[Step]:
     """The steps that the sections of a ``coldframe.toml`` ask for; each can tell its state at a moment of the store."""
     if config.section("ingest"):
         yield Step("ingest", (), partial(ingest.out_of_date, config=config))
-    with_views = {name: views for name in config.section("embed") if (views := _views(config, name))}
-    for name in config.section("embed"):
+    with_views = {name: views for name in _names(config, "embed") if (views := _views(config, name))}
+    for name in _names(config, "embed"):
         arguments = (name, "--views", "0") if name in with_views else (name,)  # views wait for the training rows
         yield Step("embed", arguments, partial(embed.out_of_date, config=config, name=name))
-    for name in config.section("score"):
+    for name in _names(config, "score"):
         yield _score_step(config, name)
     if copies.STEP in config.tables:  # its section may be empty
         yield _copies_step(config)
-    for name in config.section("plans"):
+    for name in _names(config, "plans"):
         yield _curate_step(config, name)
     for name, views in with_views.items():
         yield Step("embed", (name, "--views", str(views)), partial(embed.views_out_of_date, config=config, name=name))
     for section, step in (("train", None), ("tune", tune), ("finetune", finetune)):
-        for name in config.section(section):
+        for name in _names(config, section):
             made_by = step or (from_pixels if "from_scratch" in config.section(section, name) else train)
             yield Step(section, ("--as", name), partial(made_by.out_of_date, config=config, name=name))
             yield Step("evaluate", (name,), partial(evaluate.out_of_date, config=config, name=name))
+
+
+def _names(config: Config, section: str) -> Iterator[str]:
+    """The names of the tables in a section.
+
+    Raises:
+        ColdframeError: a name is none that a command would take; it could be taken for an option.
+    """
+    for name in config.section(section):
+        names.check(f"{config.path}: [{section}]: something", name)
+        yield name
 
 
 def _views(config: Config, name: str) -> int:

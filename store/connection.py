@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -20,6 +20,9 @@ from store.memory import memory_bytes
 from store.part_files import STORE, PartFiles
 from store.parts import Part
 from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS, is_like
+
+if TYPE_CHECKING:
+    from duckdb.sqltypes import DuckDBPyType
 
 # The kinds of error that Parquet files cause; DuckDB has no kind of its own for a file that makes no sense.
 _DAMAGE = (duckdb.IOException, duckdb.InvalidInputException, duckdb.Error)
@@ -34,6 +37,8 @@ HELD_BYTES = (
 HELD_MEMORY = 64  # MB that such a dataset may take: what takes more was made to
 SMALL_BYTES = 16_000_000  # of parts: about what one core reads in the time that several take to share it
 MESSAGE_CHARACTERS = 2000
+MOST_LEVELS = 16  # of types within types: ingest writes no more than half of them
+NESTED = ("list", "array", "struct", "map", "union")
 
 
 def opened(files: PartFiles, spill_to: str | None = None, *, size: int | None = None) -> duckdb.DuckDBPyConnection:
@@ -133,6 +138,7 @@ class Views:
     def _show_dataset(self, dataset: str) -> None:
         live = self._manifest.parts(dataset)
         select = _parts(self.con, dataset, [f"{STORE}{part.path}" for part in live])
+        _check_levels(self.con, self._root, dataset, select)
         is_small = 0 < sum(part.bytes for part in live) <= HELD_BYTES
         if not (self._hold and is_small and _held(self.con, dataset, select, self._memory)):
             self.con.execute(f"create or replace view data.{dataset} as {select}")
@@ -178,6 +184,27 @@ def _held(con: duckdb.DuckDBPyConnection, dataset: str, select: str, memory: int
         con.execute(f"set memory_limit = '{memory}MB'")
         con.execute("reset max_temp_directory_size")
     return True
+
+
+def _check_levels(con: duckdb.DuckDBPyConnection, root: Path, dataset: str, select: str) -> None:
+    """Raises:
+    StoreDamaged: a column has types within types that go too deep: reading takes twice as long for each level.
+    """
+    found = con.sql(select)
+    for name, kind in zip(found.columns, found.types, strict=True):
+        if _levels(kind, MOST_LEVELS + 1) > MOST_LEVELS:
+            raise StoreDamaged(
+                f"{root}: the column {name!r} of {dataset} has types within types in more than {MOST_LEVELS} levels: coldframe "
+                "did not write it; 'coldframe verify' says more"
+            )
+
+
+def _levels(kind: DuckDBPyType, most: int) -> int:
+    """How deep types lie within a type, 1 for a plain one; counted up to ``most``."""
+    if most <= 1 or kind.id not in NESTED:
+        return 1
+    inner = (one for _, one in kind.children if not isinstance(one, int | list))
+    return 1 + max((_levels(one, most - 1) for one in inner), default=0)
 
 
 def _check_types(con: duckdb.DuckDBPyConnection, root: Path, dataset: str) -> None:

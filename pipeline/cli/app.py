@@ -11,6 +11,7 @@ import importlib
 import math
 import os
 import re
+import reprlib
 import shlex
 import signal
 import subprocess
@@ -116,7 +117,7 @@ class Common:
         """The store's folder: flag, environment, file, default."""
         given = self.config.tables.get("store")
         if self.store is None and given is not None and not isinstance(given, str):
-            raise ColdframeError(f"{self.config.path}: store = {given!r}, expected the path of a folder")
+            raise ColdframeError(f"{self.config.path}: store = {reprlib.repr(given)}, expected the path of a folder")
         if self.store is not None or given:
             return self.store or Path(self.config.locate(given or ""))
         if Path(DEFAULT_STORE).is_symlink():  # it may have come with the other files in the working folder

@@ -12,6 +12,7 @@ from pipeline.cli.options import Name, settings_options, words_of
 from pipeline.embed import embed as step
 from pipeline.embed.settings import STEP, Settings
 from pipeline.runtime import terminal
+from pipeline.steps import hints
 
 
 @command("embed")
@@ -64,7 +65,7 @@ def embed(common: Common, names: tuple[str, ...], as_name: str | None, dry_run: 
     if outcome.failed_before:
         common.say(f"{outcome.failed_before} failed before and were not tried: --retry takes them again")
     if outcome.failed or outcome.failed_before:
-        common.say(f"see: coldframe sql \"select path, reason from failures where name = '{name}'\"")
+        common.say("see: " + hints.sql("select path, reason from failures where name = {name}", name=name))
         sys.exit(SOME_FAILED)
 
 

@@ -17,6 +17,7 @@ from pipeline.embed.made import Made, copy_of_set
 from pipeline.embed.settings import STEP, VIEWS_STEP, Settings, resolved
 from pipeline.embed.work import Work
 from pipeline.ingest import images
+from pipeline.steps import hints
 from pipeline.steps.config import Config
 from pipeline.steps.records import NEVER, Record
 from store.compaction import compact
@@ -100,7 +101,7 @@ def embed(store: Store, name: str, settings: Settings, *, quiet: bool = False) -
         raise ColdframeError(
             f"embed {name}: {len(filling.failed)} of {filling.tried} pictures failed, more than --max-failure-rate "
             f"{settings.max_failure_rate:g} allows: stopped. The {filling.embedded} vectors made are kept; the reasons: "
-            f"coldframe sql \"select path, reason from failures where step = 'embed' and name = '{name}'\""
+            + hints.sql("select path, reason from failures where step = 'embed' and name = {name}", name=name)
         )
     return Outcome(
         embedder=name,

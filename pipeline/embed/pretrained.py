@@ -64,7 +64,9 @@ class Pretrained:
                 raise ColdframeError(_not_had(self.name, self.weights, f" ({file}: {_short(error)})")) from error
         try:
             return kind.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False, **options)
-        except Exception as error:  # safetensors, JSON and transformers each raise their own kinds
+        except BaseException as error:  # safetensors, JSON and transformers each raise their own kinds
+            if not is_fault(error):
+                raise
             where = "the local folder" if Path(self.weights).is_dir() else f"the hub's copy in {self.folder}"
             raise ColdframeError(_not_had(self.name, self.weights, f" from {where} ({_short(error)})")) from error
 
@@ -329,5 +331,10 @@ def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or _short(error)
 
 
-def _short(error: Exception) -> str:
+def is_fault(error: BaseException) -> bool:
+    """Whether an error says that something is wrong with what a library was given. A panic of Rust's is no ``Exception``."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def _short(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]

@@ -19,6 +19,7 @@ from pipeline.embed.made import Made, copy_of, set_settings
 from pipeline.embed.settings import STEP, STORE_TYPES, Settings, check, resolved
 from pipeline.ingest.pictures import image_root, ingested_max_pixels
 from pipeline.runtime import openvino
+from pipeline.steps import hints
 from store import digests
 from store.errors import ColdframeError
 from store.rows import json_of
@@ -87,7 +88,7 @@ class Work:
         if plan not in replayed:
             raise ColdframeError(
                 f"embed {self.name}: views are for training rows, and plan {plan!r} was never replayed, so nobody knows them "
-                f"(replayed: {', '.join(replayed) or 'none'}): run 'coldframe curate --plan {plan}' first, with --views 0 "
+                f"(replayed: {', '.join(replayed) or 'none'}): run {hints.replay(plan)} first, with --views 0 "
                 "here meanwhile, or ask for views of --view-rows all"
             )
 

@@ -104,7 +104,7 @@ def _made(session: Session, digest: str, unit: Points, method: str) -> Points:
     session.maps.begin(digest, f"{len(unit):,} vectors are made shorter")
     low = PCA(min(COMPONENTS, *unit.shape), svd_solver="randomized", random_state=0).fit_transform(unit)
     has_spread = low[:, 0].std() > LEAST_SPREAD  # t-SNE divides by it
-    if method == "pca" or len(low) < 4 or not has_spread:
+    if method == "pca" or len(low) < 4 or low.shape[1] < 2 or not has_spread:
         found = _scaled(low[:, :2])
     else:
         laid = min(len(low), MOST_TSNE)

@@ -55,6 +55,7 @@ class Thumbnails:
         except ColdframeError as error:  # what is kept can be shown all the same
             self._reason = str(error)
         self._in_use: set[Path] = set()
+        self._decoding = threading.BoundedSemaphore(max(2, cores()))  # whole pictures in memory at once
 
     def thumbnail(self, content_id: str) -> bytes:
         """A picture of at most 256 pixels a side, made now if it is not there.
@@ -123,13 +124,15 @@ class Thumbnails:
         if self._reason:
             raise PictureUnreadable(self._reason)
         paths = self._paths[content_id]
+        made = io.BytesIO()
         try:
-            found = decoding.decode_content(
-                self._images, content_id, paths, max_pixels=self._max_pixels, at_least=ENOUGH * side
-            )
-            image = found.image
-            image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-            made = io.BytesIO()
+            with self._decoding:
+                found = decoding.decode_content(
+                    self._images, content_id, paths, max_pixels=self._max_pixels, at_least=ENOUGH * side
+                )
+                image = found.image
+                del found
+                image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
             image.save(made, "WEBP", quality=quality, method=effort)
         except decoding.UnreadableImage as error:
             raise PictureUnreadable(f"{paths[0]}: {error}") from error

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 
+from pipeline.steps import hints
 from store.errors import ColdframeError
 
 NOT_OURS = "coldframe did not write its record"
@@ -36,7 +36,7 @@ def command_line(make: Callable[[], list[str] | None], flags: Sequence[str] = ()
     """
     try:
         words = make()
-        return shlex.join(["coldframe", *flags, *words]) if words else None
+        return hints.joined([*flags, *words]) if words else None
     except LookupError as error:
         raise NotKnown(str(error.args[0] if error.args else error)) from error
     except (ValueError, TypeError, AttributeError, RecursionError, ColdframeError) as error:

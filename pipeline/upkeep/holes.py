@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from pipeline.embed.settings import STEP as EMBED
 from pipeline.embed.settings import VIEWS_STEP
 from pipeline.ingest import ingest
 from pipeline.ingest.settings import STEP as INGEST
+from pipeline.steps import hints
 from pipeline.steps.config import Config
 from pipeline.upkeep.commands import Commands
 from pipeline.upkeep.lost_runs import LostRuns
@@ -67,9 +67,7 @@ class Holes:
             if self._rest.rows("steps/steps/step", step=INGEST, name=""):
                 self._commands.say(partial(ingest.again, self._rest, self._config), "the catalogue")
             else:
-                mending.outcome.commands.append(
-                    shlex.join(["coldframe", *self._flags, INGEST]) + " METADATA --images DIR"
-                )
+                mending.outcome.commands.append(hints.joined([*self._flags, INGEST]) + " METADATA --images DIR")
             mending.mark(INGEST, "")
         if mending.lost_keys("images"):
             mending.outcome.lost.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shlex
 import signal
@@ -337,6 +338,46 @@ def test_hints_work_when_they_are_pasted(tmp_path: Path, catalogue: Catalogue) -
         result = CliRunner().invoke(cli, words)
         assert result.exit_code == 0, f"{words}: {result.output}"
     cf("evaluate", "--plan", "nope")
+
+
+@pytest.mark.slow
+def test_no_name_in_a_hint_is_a_command(tmp_path: Path, catalogue: Catalogue) -> None:
+    cf = Coldframe(tmp_path / "st;touch owned;#")
+    cf.ingest(catalogue)
+    (catalogue.images / "moth" / "moth-00.png").write_bytes(b"")
+    said = []
+    for name in ("$(touch owned)", "a coldframe look b", "it's `touch owned`"):
+        said.append(cf("embed", "mean-colour", "--as", name, code=3).stderr)
+        said.append(cf("train", "--head", "centroid", "--embedder", f"no {name}", code=1).stderr)
+    plan = "p; touch owned; coldframe look"
+    Path("coldframe.toml").write_text(f"[embed.x]\nembedder = 'mean-colour'\nviews = 1\nplan = '{plan}'\n")
+    said.append(cf("embed", "x", code=1).stderr)
+    told = tmp_path / "told"
+    (tmp_path / "tools").mkdir()
+    ours = tmp_path / "tools" / "coldframe"
+    ours.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >> {told}\n")
+    ours.chmod(0o755)
+    lines = [found for text in said for found in re.findall(r"coldframe (?:sql|curate|embed) --store .*", text)]
+    assert len(lines) == 7
+    for line in lines:
+        found = re.match(r"(?:[^'\"]|'[^']*'|\"[^\"]*\")*", line)  # as far as quotation marks are closed
+        assert found
+        subprocess.run(["sh", "-c", found[0]], env={"PATH": f"{ours.parent}:{os.environ['PATH']}"}, check=False)
+    assert not list(tmp_path.rglob("owned"))
+    assert told.read_text().splitlines().count(str(cf.path)) == 7
+
+
+@pytest.mark.parametrize("section", ["embed", "score", "plans", "train", "tune", "finetune"])
+def test_no_name_in_a_recipe_is_an_option(tmp_path: Path, section: str) -> None:
+    Path("coldframe.toml").write_text(f'[{section}."--help"]\n')
+    assert "called '--help': expected a name" in Coldframe(tmp_path / "store")("run", code=1).stderr
+
+
+def test_a_store_named_without_end_is_a_sentence() -> None:
+    Path("coldframe.toml").write_text(f"store.{'.'.join('a' * 500)} = 1\n")
+    result = CliRunner().invoke(cli, ["status"])
+    assert result.exit_code == 1
+    assert "expected the path of a folder" in result.stderr
 
 
 @pytest.mark.slow

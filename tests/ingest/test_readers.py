@@ -202,6 +202,27 @@ def test_an_imagefolder_as_hugging_face_has_it(cf: Coldframe, tmp_path: Path, en
     assert "changed since: metadata" in str(cf_status(cf, "data"))
 
 
+def test_a_folder_reads_no_metadata_elsewhere_and_says_little_of_what_it_leaves_out(
+    cf: Coldframe, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    (folder / "x").mkdir(parents=True)
+    picture("moth", 7).save(folder / "x" / "a.png")
+    for number in range(500):
+        (folder / "x" / f"b.{number:080d}").touch()
+    said = cf("ingest", folder).stderr
+    assert "490 others" in said
+    assert len(said) < 3000
+    (tmp_path / "own.csv").write_text("file_name,secret\nx/a.png,mine\n")
+    (folder / "metadata.csv").symlink_to(tmp_path / "own.csv")
+    assert "a link that leads out of the folder is not followed" in cf("ingest", folder, code=1).stderr
+    (folder / "metadata.csv").unlink()
+    (folder / "x" / "own.csv").write_text("file_name,origin\nx/a.png,here\n")
+    (folder / "metadata.csv").symlink_to(folder / "x" / "own.csv")
+    cf("ingest", folder)
+    assert cf.value("select origin from images") == "here"
+
+
 def cf_status(cf: Coldframe, source: str) -> str:
     Path("coldframe.toml").write_text(f'[ingest]\nmetadata = "{source}"\n')
     return cf("status").output

@@ -1027,12 +1027,18 @@ def test_a_time_that_no_calendar_has_gives_a_sentence(foreign: Coldframe, datase
         assert said in foreign("keep", "finch-00", "--why", "y", code=1).stderr
 
 
-def test_a_column_nested_without_end_gives_a_sentence(foreign: Coldframe) -> None:
+@pytest.mark.variants
+@pytest.mark.parametrize(("kind", "levels"), [("lists", 40), ("structures", 90), ("lists", 17), ("structures", 400)])
+def test_a_column_nested_without_end_gives_a_sentence(foreign: Coldframe, kind: str, levels: int) -> None:
 
     def nested(table: pa.Table) -> pa.Table:
-        deep = pa.array([1] * len(table))
-        for _ in range(90):
-            deep = pa.StructArray.from_arrays([deep], ["x"])
+        deep: Any = pa.array([1] * len(table))
+        for _ in range(levels):
+            deep = (
+                pa.StructArray.from_arrays([deep], ["x"])
+                if kind == "structures"
+                else pa.ListArray.from_arrays(range(len(table) + 1), deep)
+            )
         return table.append_column("z", deep)
 
     with_tables(foreign, "images", nested)

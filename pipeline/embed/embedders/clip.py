@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.embed import architecture, pretrained
 from pipeline.embed.embedders import Embedder, FloatArray, Options, Run, weights_digest
-from pipeline.embed.pretrained import Pretrained
+from pipeline.embed.pretrained import Pretrained, is_fault
 from pipeline.runtime import openvino, quiet
 from store.errors import ColdframeError
 from store.matrices import unit_length
@@ -309,7 +309,7 @@ def _unprepared(place: Pretrained, why: str) -> ColdframeError:
     return ColdframeError(f"{place.name}: {place.weights}: preprocessor_config.json: {why}")
 
 
-def _short(error: Exception) -> str:
+def _short(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
 
 
@@ -325,9 +325,9 @@ def _tokens(place: Pretrained, texts: Sequence[str], side: Any) -> Any:
         tokens = tokenizer(list(texts), return_tensors="pt", padding=True, truncation=True, max_length=most)
         if not 0 <= int(tokens["input_ids"].min()) <= int(tokens["input_ids"].max()) < words:
             raise ValueError(f"it gives words beyond the {words} of the network")
-    except MemoryError:
-        raise
-    except Exception as error:  # wrong settings raise many kinds
+    except BaseException as error:  # wrong settings raise many kinds
+        if isinstance(error, MemoryError) or not is_fault(error):
+            raise
         raise ColdframeError(
             f"{place.name}: {place.weights}: its tokenizer cannot read texts ({_short(error)})"
         ) from error

@@ -15,6 +15,7 @@ from pipeline.ingest.listed import Listed
 from pipeline.ingest.readers import darwin_core
 from pipeline.ingest.readers.delimited import Dialect
 from pipeline.ingest.tables import read_table
+from store import places
 from store.errors import ColdframeError
 from store.names import folded, unique_names
 from store.schemas import as_text
@@ -23,7 +24,7 @@ METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 NAMED_BY = "file_name"  # the column of a metadata file that names pictures from its own folder
 SPLITS = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing"))
 SPLIT = "subset"  # a column called split would hide ours
-MOST_SAID = 10  # kinds of folders that a sentence names
+MOST_SAID, MOST_SHOWN = 10, 60  # kinds of folders or files that a sentence names, and characters of each
 KINDS = "expected folders named after the classes, with images"
 
 
@@ -58,7 +59,7 @@ def read(folder: Path, how: Dialect | None = None) -> Listed:
         raise ColdframeError(f"{folder}: its folders are nested too deeply: name one further down") from None
     if darwin_core.META in os.listdir(folder):
         return darwin_core.read_folder(folder)
-    tables = [(path, read_table(folder / path, how)) for path in found.metadata]
+    tables = [(path, read_table(_inside(folder, path), how)) for path in found.metadata]
     named = [(path, table) for path, table in tables if NAMED_BY in map(folded, table.table.column_names)]
     listed = _of_metadata(folder, found, named) if named else _of_classes(folder, found)
     unused = [path for path, _ in tables if path not in [one for one, _ in named]]
@@ -68,6 +69,19 @@ def read(folder: Path, how: Dialect | None = None) -> Listed:
     return replace(
         listed, notes=(*listed.notes, *notes, *(f"{folder}: {one}" for one in _left_out(found))), failed=found.failed
     )
+
+
+def _inside(folder: Path, path: str) -> Path:
+    """Raises:
+    ColdframeError: a link leads out of the folder, which may be from somebody else.
+    """
+    file = folder / path
+    if file.is_symlink() and not places.is_inside(file, folder):
+        raise ColdframeError(
+            f"{file}: a link that leads out of the folder is not followed: name what it leads to as the catalogue yourself, with "
+            f"--images {folder}"
+        )
+    return file
 
 
 def _walk(folder: Path) -> _Walk:
@@ -206,18 +220,30 @@ def _together(tables: Sequence[pa.Table]) -> pa.Table:
 def _left_out(found: _Walk) -> list[str]:
     notes = []
     if found.junk:
-        most = found.junk.most_common(MOST_SAID)
-        others = found.junk.total() - sum(count for _, count in most)
-        kinds = ", ".join([*(f"{count} {_said(name)}" for name, count in most), *[f"{others} others"] * bool(others)])
-        notes.append(f"left out folders that hold no class: {kinds}")
-    kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(found.skipped.items()) if count)
+        notes.append(f"left out folders that hold no class: {_kinds(found.junk)}")
+    kinds = _kinds(found.skipped)
     if kinds:
         notes.append(f"left out what is no image by its name: {kinds}")
     return notes
 
 
+def _kinds(found: Counter[str]) -> str:
+    most = [(name, count) for name, count in found.most_common(MOST_SAID) if count]
+    others = found.total() - sum(count for _, count in most)
+    return ", ".join(
+        [*(f"{count} {_shown(_said(name))}" for name, count in most), *[f"{others} others"] * bool(others)]
+    )
+
+
 def _some(names: Iterator[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
+    given = list(dict.fromkeys(names))
+    return ", ".join(
+        [*map(_shown, given[:MOST_SAID]), *[f"{len(given) - MOST_SAID} others"] * (len(given) > MOST_SAID)]
+    )
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}…"
 
 
 def _said(name: str) -> str:
