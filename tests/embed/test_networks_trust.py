@@ -587,6 +587,18 @@ def test_a_tokenizer_that_makes_no_sense(tiny: Path, tmp_path: Path, settings: d
         network.embed_texts(["a moth"])  # type: ignore[attr-defined]
 
 
+def test_a_tokenizer_that_panics(tiny: Path, tmp_path: Path) -> None:
+    """An error of the library in Rust is no ``Exception``."""
+    folder = changed(tiny, tmp_path / "wrong", "tokenizer_config.json", tokenizer_class="X")
+    said = json.loads((folder / "tokenizer.json").read_text())
+    said["normalizer"] = {"type": "Replace", "pattern": {"Regex": "(\\w+\\s?)+$"}, "content": ""}
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").write_text(json.dumps(said))
+    network = embedders.load("clip", Options(str(folder)))
+    with pytest.raises(ColdframeError, match=r"clip: .*its tokenizer cannot read texts"):
+        network.embed_texts(["a" * 42 + "!"])  # type: ignore[attr-defined]
+
+
 def test_words_that_a_network_has_not(tiny: Path, tmp_path: Path) -> None:
     folder = changed(tiny, tmp_path / "wrong", "tokenizer.json", added_tokens=[])
     said = json.loads((folder / "tokenizer.json").read_text())
