@@ -18,8 +18,8 @@ demo: install
 test: install
 	$(BIN)/python -m pytest tests -m "not exhaustive"
 
-# The other tests: every variant of each attack and of each damage, every point at which a process may die, all that pages do
-# (half an hour).
+# The other tests: every variant of each attack and of each damage, every point at which a process may die, what comes at the same
+# moment, odd values, all that pages do (half an hour).
 exhaustive: install
 	$(BIN)/python -m pytest tests -m exhaustive
 

@@ -255,6 +255,7 @@ def test_quiet_and_verbose(ready: Coldframe) -> None:
     assert "Traceback" in ready("-v", "embed", "nosuch", code=1).stderr
 
 
+@pytest.mark.exhaustive
 def test_an_interrupt_is_exit_code_130(cf: Coldframe, catalogue: Catalogue) -> None:
     cf.ingest(catalogue)
     query = "select count(*) from range(1000000000) a, range(1000000) b"
@@ -340,6 +341,7 @@ def test_hints_work_when_they_are_pasted(tmp_path: Path, catalogue: Catalogue) -
     cf("evaluate", "--plan", "nope")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_no_name_in_a_hint_is_a_command(tmp_path: Path, catalogue: Catalogue) -> None:
     cf = Coldframe(tmp_path / "st;touch owned;#")

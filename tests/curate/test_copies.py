@@ -192,6 +192,7 @@ def test_a_picture_that_cannot_be_read_any_more_is_a_failure(cf: Coldframe) -> N
         assert reason == "changed since it was ingested: run 'coldframe ingest' again"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("names", "moved"),
     [
@@ -257,6 +258,7 @@ def test_flat_pictures_are_no_copies_and_why_names_the_original(tmp_path: Path) 
     assert "like" not in cf("why", "finch-large").stdout
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "without",
     ["0-%", pytest.param("%-crop%", marks=pytest.mark.variants), pytest.param("%", marks=pytest.mark.variants)],

@@ -179,6 +179,7 @@ def test_the_rule_reads_training_rows_alone(tmp_path: Path, changed: str) -> Non
     assert out(labels, vectors) == before
 
 
+@pytest.mark.exhaustive
 def test_a_correction_that_cannot_be_placed_hides_no_doubt(ready: Coldframe, catalogue: Catalogue) -> None:
     mislabelled(ready, catalogue)
     ready("filter", "label-doubt", "--deviations", 4)
@@ -201,6 +202,7 @@ def test_test_rows_stay_and_do_not_vote(ready: Coldframe, catalogue: Catalogue) 
     assert ready.value("select count(*) from exclusions") == 0
 
 
+@pytest.mark.exhaustive
 def test_equal_files_do_not_vouch_for_each_other(ready: Coldframe, catalogue: Catalogue) -> None:
     catalogue.add("finch-00-again", "moth", picture("finch", 0))
     catalogue.rows[0]["label"] = "moth"
@@ -211,6 +213,7 @@ def test_equal_files_do_not_vouch_for_each_other(ready: Coldframe, catalogue: Ca
     assert doubted == [{"image_id": one, "suggested": "finch"} for one in ("finch-00", "finch-00-again")]
 
 
+@pytest.mark.exhaustive
 def test_equal_files_under_two_labels_speak_against_each_other(ready: Coldframe, catalogue: Catalogue) -> None:
     catalogue.add("finch-00-as-moth", "moth", picture("finch", 0))
     catalogue.write()
@@ -287,6 +290,7 @@ def test_suspects_begin_with_the_most_suspicious(ready: Coldframe, catalogue: Ca
     assert ready.rows("select verdict from suspects where image_id = 'finch-00'") == [{"verdict": "relabel"}]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("by", ["a person", pytest.param("the catalogue", marks=pytest.mark.variants)])
 def test_a_score_of_another_label_is_not_shown(ready: Coldframe, catalogue: Catalogue, by: str) -> None:
     mislabelled(ready, catalogue)

@@ -98,6 +98,7 @@ def test_a_file_of_classes_counts_by_its_content(small: Coldframe, catalogue: Ca
     assert "larger than 1048576 bytes" in said
 
 
+@pytest.mark.exhaustive
 def test_what_cannot_be_scored(small: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
     said = small("score", "imagenet", "--embedder", "mean-colour", "--weights", WHOLE, code=1).stderr
     assert "'mean-colour': mean-colour is no network of Keras Applications" in said
@@ -162,6 +163,7 @@ def test_a_top_that_reads_more_than_the_average_is_said(small: Coldframe, tmp_pa
     )
 
 
+@pytest.mark.exhaustive
 def test_what_keras_cannot_fetch(small: Coldframe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_network(*_: object, **__: object) -> None:
         raise Exception("URL fetch failure")

@@ -126,6 +126,7 @@ def test_a_label_that_nobody_had_is_remarked_on(ready: Coldframe, label: str, me
     assert f"note: {label!r} is a new label: no image had it{told}\n" in said
 
 
+@pytest.mark.exhaustive
 def test_long_labels_and_many_are_not_compared(cf: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
     """A stranger's labels may be made to be slow to compare."""
     for row in catalogue.rows[:2]:
@@ -293,6 +294,7 @@ def test_a_list_may_have_a_million_rows_below_its_first_line(monkeypatch: pytest
     assert [one.image for one in found] == ["a", "b", "c"]
 
 
+@pytest.mark.exhaustive
 def test_a_name_with_a_space_is_not_that_without(cf: Coldframe, catalogue: Catalogue, tmp_path: Path) -> None:
     for seed, (image_id, label) in enumerate(
         [("x", "moth"), ("x ", "moth "), ("y", "moth"), ("z", "moth"), (" z", "moth")]

@@ -115,6 +115,7 @@ def test_a_split_is_stratified_by_largest_remainder(rows: Rows, share: float, se
     assert total == min(wanted, room)
 
 
+@pytest.mark.exhaustive
 @some_catalogues
 @given(catalogues(), st.randoms(use_true_random=False))
 def test_row_order_does_not_matter(rows: Rows, shuffler: random.Random) -> None:
@@ -156,6 +157,7 @@ def test_adding_rows_moves_no_row_in_many(rows: Rows, more: Rows, copied: int) -
     test_adding_rows_moves_no_row.hypothesis.inner_test(rows, more, copied)  # type: ignore[attr-defined]
 
 
+@pytest.mark.exhaustive
 @some_catalogues
 @given(catalogues(), st.integers(0, 1000))
 def test_a_rule_tightened_and_loosened_leaves_no_trace(rows: Rows, seed: int) -> None:
@@ -503,6 +505,7 @@ def test_what_is_said_of_divided_copies_is_where_they_are(places: str, said: lis
         assert note.startswith(f"split {words}")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.variants
 @pytest.mark.parametrize(
     "where",
@@ -536,6 +539,7 @@ ENDLESS = "(select count(*) from range(100000000000) a, range(100000000) b where
 ALL_ROWS = "1 = 1) union all (select 'x' from range(30)"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.variants
 @pytest.mark.parametrize(
     ("where", "said"),
@@ -611,6 +615,7 @@ def test_groups_of_several_labels_are_told_in_one_line(cf: Coldframe, catalogue:
     assert "several labels" not in cf("curate", "--plan", "other").stderr
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("times", [1, 2, 9])
 def test_a_verdict_that_comes_while_a_plan_is_replayed_is_obeyed_or_waits(ready: Coldframe, times: int) -> None:
     """A page gives verdicts without the lock of a replay."""

@@ -57,6 +57,7 @@ def test_a_verdict_on_bytes_that_changed_is_shown_as_stale(cf: Coldframe, catalo
     assert "(stale: the bytes have changed since)" in cf("why", "grey-0").stdout
 
 
+@pytest.mark.exhaustive
 def test_a_verdict_is_to_be_obeyed_whatever_its_date(cf: Coldframe, catalogue: Catalogue) -> None:
     """A clock may have been ahead when it was given."""
     grey_catalogue(cf, catalogue)
@@ -305,6 +306,7 @@ def test_verdicts_where_pictures_change_places_and_come_back(cf: Coldframe, tmp_
     assert (world.judged(), world.lost()) == ({"c": "drop", "d": "keep"}, {})
 
 
+@pytest.mark.exhaustive
 def test_verdicts_of_files_that_are_numbered_anew(cf: Coldframe, tmp_path: Path) -> None:
     world = Moving(tmp_path, cf)
     world.now(n1="A", n2="B", n3="C")
@@ -317,6 +319,7 @@ def test_verdicts_of_files_that_are_numbered_anew(cf: Coldframe, tmp_path: Path)
         assert world.judged("select image_id, verdict from judgements") == {dropped: "drop"}
 
 
+@pytest.mark.exhaustive
 def test_verdicts_of_copies_go_where_it_is_clear(cf: Coldframe, tmp_path: Path) -> None:
     world = Moving(tmp_path, cf)
     world.now(a="X", b="X")

@@ -1237,6 +1237,7 @@ TRAPS = (
 )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("place", ["another", "the same"])
 @pytest.mark.parametrize("decoder", ["of the folder", "of coldframe"])
 @pytest.mark.parametrize("name", FORMATS)

@@ -59,6 +59,7 @@ def of(exported: Coldframe, name: str) -> Path:
     return exported.path.parent / name
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_artefact_gives_what_the_run_gives(exported: Coldframe, catalogue_: Catalogue, name: str) -> None:
     card = json.loads((of(exported, name) / "card.json").read_text())
@@ -157,6 +158,7 @@ def test_an_openvino_artefact_needs_no_framework(exported: Coldframe, catalogue_
     assert done.stdout.strip() in ("finch", "heron", "moth")
 
 
+@pytest.mark.exhaustive
 def test_a_run_is_asked_as_its_artefact_is(exported: Coldframe, catalogue_: Catalogue, tmp_path: Path) -> None:
     new = tmp_path / "new.png"
     picture("heron", 77).save(new)
@@ -194,6 +196,7 @@ def test_a_head_is_asked_through_the_cache(exported: Coldframe, catalogue_: Cata
     assert not row or row[0]["predicted"] == label
 
 
+@pytest.mark.exhaustive
 def test_answers_in_every_format_and_from_everywhere(
     exported: Coldframe, catalogue_: Catalogue, tmp_path: Path
 ) -> None:

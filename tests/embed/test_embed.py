@@ -81,6 +81,7 @@ def test_a_file_that_changed_or_went_away_fails_alone(cf: Coldframe, catalogue: 
     assert cf.value("select phylum from failures limit 1") == "chordata"
 
 
+@pytest.mark.exhaustive
 def test_any_of_equal_files_will_do(cf: Coldframe, catalogue: Catalogue) -> None:
     catalogue.add("a-copy", "moth", picture("moth", 2000), "a.png")
     catalogue.write()
@@ -150,6 +151,7 @@ def test_a_keras_application_from_random_and_from_its_own_file(ready: Coldframe,
     assert "takes pictures of (48, 64), asked for (32, 32)" in said
 
 
+@pytest.mark.exhaustive
 def test_weights_that_cannot_be_had(ready: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
     said = ready("embed", "efficientnet-b0", "--weights", "gone.h5", code=1).stderr
     assert "no weights at 'gone.h5'; expected a local .h5 or .keras file, 'imagenet'" in said
@@ -237,6 +239,7 @@ def test_pictures_as_large_as_ingest_took_are_embedded(cf: Coldframe, catalogue:
     assert "24 embedded, 1 failed" in cf("embed", "mean-colour", "--as", "low", "--max-pixels", 10_000, code=3).stderr
 
 
+@pytest.mark.exhaustive
 def test_vectors_of_nothing_but_zeros_are_the_same(cf: Coldframe, catalogue: Catalogue) -> None:
     catalogue.add("black", "moth", Image.new("RGB", (40, 30)))
     catalogue.write()
@@ -261,6 +264,7 @@ def test_a_dry_run_says_what_there_is_to_do_and_stores_nothing(cf: Coldframe, ca
     assert cf.store.snapshot().manifest.number == before
 
 
+@pytest.mark.exhaustive
 def test_recomputed_vectors_are_compared_with_the_stored_ones(ready: Coldframe, catalogue: Catalogue) -> None:
     said = ready("verify", "--recompute", 10, "--embedder", "mean-colour").stdout
     assert "worst cosine to the reference in float32 1.000000 of 10 images" in said

@@ -27,7 +27,7 @@ from tests.support import artefacts, small_network, tiny_clip
 from tests.support.artefacts import packed
 from tests.support.coldframe import Coldframe, picture
 
-pytestmark = [pytest.mark.slow, pytest.mark.variants]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.slow, pytest.mark.variants]
 
 SIZE = (8, 6)
 SMALL = ("--size", "8x6")

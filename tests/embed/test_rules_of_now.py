@@ -39,6 +39,7 @@ def aged(cf: Coldframe) -> None:
         commit.replace("facts", SCHEMAS["facts"].empty_table())
 
 
+@pytest.mark.exhaustive
 def test_a_store_of_earlier_rules_keeps_its_vectors_until_pictures_are_read_again(
     cf: Coldframe, catalogue: Catalogue
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_store_of_earlier_rules_keeps_its_vectors_until_pictures_are_read_agai
     assert "FAILED" not in cf("verify", "--deep").stdout
 
 
+@pytest.mark.exhaustive
 def test_an_artefact_of_earlier_rules_is_read(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"model")
     for version in (1, 2):

@@ -161,6 +161,7 @@ def test_a_dry_run_counts_views(split: Coldframe) -> None:
     assert split.value("select count(*) from embeddings where view > 1") == 0
 
 
+@pytest.mark.exhaustive
 def test_one_view_that_fails_costs_the_others_nothing(split: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
     content = split.value("select content_id from kept where split = 'train' order by image_id limit 1")
     plain = augmentation.draw
@@ -191,6 +192,7 @@ def test_one_view_that_fails_costs_the_others_nothing(split: Coldframe, monkeypa
     assert split.value("select count(*) from failures") == 0
 
 
+@pytest.mark.exhaustive
 def test_a_file_that_went_away_is_one_failure_for_all_its_views(split: Coldframe, catalogue: Catalogue) -> None:
     row = split.rows("select path from kept where split = 'train' limit 1")[0]
     (catalogue.images / row["path"]).unlink()

@@ -67,6 +67,7 @@ def ingest(cf: Coldframe, catalogue: Catalogue) -> Ingest:
     return ingest
 
 
+@pytest.mark.exhaustive
 def test_the_same_catalogue_again_changes_no_type_and_no_value(cf: Coldframe, ingest: Ingest) -> None:
     """Neither where nothing else changes, nor where all is written again, beside rows that are no longer there."""
 

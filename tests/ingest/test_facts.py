@@ -160,6 +160,7 @@ def test_without_times_there_are_no_bursts(ready: Coldframe) -> None:
     assert "--rehash" in said
 
 
+@pytest.mark.exhaustive
 def test_a_column_called_burst_comes_first(cf: Coldframe, catalogue: Catalogue) -> None:
     for number, row in enumerate(catalogue.rows):
         row["burst"] = str(number // 4)

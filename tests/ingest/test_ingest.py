@@ -52,6 +52,7 @@ def test_every_row_is_an_image_or_a_failure_with_its_reason(cf: Coldframe, catal
     assert "ok     catalogue-is-ready-or-failed" in cf("verify").stdout
 
 
+@pytest.mark.exhaustive
 def test_links_that_stand_for_millions_of_steps_fail_alone(cf: Coldframe, catalogue: Catalogue) -> None:
     """The system follows some forty; following them ourselves would take hours."""
     (catalogue.images / "here").symlink_to(".")
@@ -96,6 +97,7 @@ def test_a_nested_column_whose_type_changes_becomes_text(
             assert cf.value("select more from images") == shown
 
 
+@pytest.mark.exhaustive
 def test_a_clock_that_was_ahead_hides_nothing(cf: Coldframe, catalogue: Catalogue) -> None:
     cf.ingest(catalogue)
     cf("keep", "moth-01", "--why", "ahead")
@@ -159,6 +161,7 @@ def test_rehash_looks_into_files_of_equal_size_and_time(cf: Coldframe, catalogue
     assert "1 updated" in cf.ingest(catalogue, "--rehash").stderr
 
 
+@pytest.mark.exhaustive
 def test_what_a_later_step_finds_changed_is_read_by_the_next_ingest(cf: Coldframe, catalogue: Catalogue) -> None:
     ingest_and_replace(cf, catalogue)
     assert "run 'coldframe ingest' again" in cf("embed", "mean-colour", code=3).stderr + str(cf.rows("from failures"))
@@ -326,6 +329,7 @@ def test_a_wrong_name_leaves_no_store_behind(cf: Coldframe, catalogue: Catalogue
     assert not cf.path.exists()
 
 
+@pytest.mark.exhaustive
 def test_two_ingests_do_not_run_at_once(cf: Coldframe, catalogue: Catalogue) -> None:
     cf.ingest(catalogue)
     with cf.store.lock("ingest"):
@@ -340,6 +344,7 @@ def test_a_file_that_claims_what_cannot_be_kept_fails_alone(cf: Coldframe, catal
     assert "out of range" in cf.value("select reason from failures")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.variants
 @pytest.mark.parametrize("years", [400, -400])
 def test_a_file_of_any_date_is_read_once(cf: Coldframe, catalogue: Catalogue, years: int) -> None:
@@ -352,6 +357,7 @@ def test_a_file_of_any_date_is_read_once(cf: Coldframe, catalogue: Catalogue, ye
     cf("status")
 
 
+@pytest.mark.exhaustive
 def test_a_file_that_takes_too_long_fails_alone(cf: Coldframe, catalogue: Catalogue) -> None:
     catalogue.add("slow", "moth", Image.new("L", (9000, 9000)), "slow.png")
     catalogue.write()

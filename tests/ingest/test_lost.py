@@ -103,6 +103,7 @@ def test_what_lies_outside_is_neither_looked_for_nor_named(cf: Coldframe, catalo
     assert not any("did you mean" in reason or "Secret" in reason for reason in reasons), reasons
 
 
+@pytest.mark.exhaustive
 def test_a_name_that_is_not_utf_8_is_said_to_be_one(cf: Coldframe, tmp_path: Path) -> None:
     put(tmp_path / "images" / "moth" / "a.png")
     os.rename(tmp_path / "images" / "moth" / "a.png", os.fsencode(tmp_path / "images" / "moth") + b"/caf\xe9.png")

@@ -179,6 +179,7 @@ def test_an_image_of_coco_that_is_listed_twice(tmp_path: Path) -> None:
         catalogue.read(source)
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_an_imagefolder_as_hugging_face_has_it(cf: Coldframe, tmp_path: Path, ending: str) -> None:
     for split in ("train", "test"):
@@ -524,6 +525,7 @@ def test_rows_that_name_one_file_are_said(tmp_path: Path) -> None:
     assert not any("name a file" in one for one in catalogue.read(tmp_path / "n.csv").notes)
 
 
+@pytest.mark.exhaustive
 def test_a_folder_that_cannot_be_listed_fails_alone(
     cf: Coldframe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def test_every_section_is_there(full: tuple[Coldframe, Catalogue]) -> None:
     assert f"of which {kept} are left" in page
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
     ("rule", "setting"), [("label-doubt", ("--deviations", 0)), ("centroid", ("--percentile", 80))]
 )
@@ -243,6 +244,7 @@ def test_a_link_in_place_of_the_folder_is_refused(full: tuple[Coldframe, Catalog
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.exhaustive
 def test_what_is_no_report_stays(full: tuple[Coldframe, Catalogue], tmp_path: Path) -> None:
     cf, _ = full
     file = tmp_path / "page.html"
@@ -260,6 +262,7 @@ def test_what_is_no_report_stays(full: tuple[Coldframe, Catalogue], tmp_path: Pa
     assert (tmp_path / "target").read_text() == "mine"
 
 
+@pytest.mark.exhaustive
 def test_names_that_are_refused(full: tuple[Coldframe, Catalogue], tmp_path: Path) -> None:
     cf, _ = full
     assert "expected a name ending in .html" in cf("report", tmp_path / "report.pdf", code=1).stderr
@@ -272,6 +275,7 @@ def test_names_that_are_refused(full: tuple[Coldframe, Catalogue], tmp_path: Pat
         report(cf.path, everything=True, file="a.html").save(tmp_path / "b.html")
 
 
+@pytest.mark.exhaustive
 def test_a_full_disk_is_a_sentence(
     full: tuple[Coldframe, Catalogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -196,6 +196,7 @@ def test_a_body_that_is_no_json_is_refused(served: Looking) -> None:
         assert served.send("POST", "/api/undo", body).status == 400
 
 
+@pytest.mark.exhaustive
 def test_a_query_that_takes_too_long_is_ended(served: Looking) -> None:
     slow = {"sql": "select levenshtein(repeat('ab', 2000000), repeat('ba', 2000000))"}
     answers: list[int] = []
@@ -229,6 +230,7 @@ def test_verdicts_are_in_the_store_and_can_be_taken_back(cf: Coldframe) -> None:
     cf("verify")
 
 
+@pytest.mark.exhaustive
 def test_an_act_that_is_sent_again_is_done_once(cf: Coldframe) -> None:
     """As by a page that lost the answer."""
     with looking(cf) as served:
@@ -260,6 +262,7 @@ def test_details_say_of_what_a_picture_is_a_copy() -> None:
     assert told["finch-00"].startswith("Near copy of it: finch-01: ")
 
 
+@pytest.mark.exhaustive
 def test_undo_leaves_what_somebody_else_has_said_since(cf: Coldframe) -> None:
     with looking(cf) as served:
         served.post("/api/judge", {"ids": ["finch-01", "finch-02"], "verdict": "drop"})
@@ -268,6 +271,7 @@ def test_undo_leaves_what_somebody_else_has_said_since(cf: Coldframe) -> None:
     assert cf.rows("select image_id, verdict from judgements") == [{"image_id": "finch-01", "verdict": "keep"}]
 
 
+@pytest.mark.exhaustive
 def test_a_replay_is_of_the_plan_that_was_previewed(cf: Coldframe) -> None:
     cf("split", "other", 0.2, "--plan", "another")
     with looking(cf) as served:
@@ -279,6 +283,7 @@ def test_a_replay_is_of_the_plan_that_was_previewed(cf: Coldframe) -> None:
         )
 
 
+@pytest.mark.exhaustive
 def test_all_of_a_list_is_judged_if_it_is_the_list_that_was_seen(cf: Coldframe) -> None:
     with looking(cf) as served:
         whole = {"list": {"queue": "all", "label": "heron"}, "verdict": "keep"}
@@ -330,6 +335,7 @@ def test_a_replay_is_shown_before_it_is_done(cf: Coldframe) -> None:
         assert served.get("/api/list?queue=all&rule=verdict")["rows"][0]["id"] == "finch-03"
 
 
+@pytest.mark.exhaustive
 def test_two_pages_and_a_command_line_lose_nothing(cf: Coldframe) -> None:
     ids = [f"{label}-{number:02d}" for label in ("finch", "heron", "moth") for number in range(8)]
     with looking(cf) as one, looking(cf) as other:
@@ -349,6 +355,7 @@ def test_two_pages_and_a_command_line_lose_nothing(cf: Coldframe) -> None:
             assert served.get("/api/list?queue=judged")["total"] == 24
 
 
+@pytest.mark.exhaustive
 def test_what_was_answered_is_there_after_a_kill(cf: Coldframe) -> None:
     ids = [f"{label}-{number:02d}" for label in ("finch", "heron", "moth") for number in range(8)]
     answered = []
@@ -375,6 +382,7 @@ def test_another_address_comes_with_a_warning_and_a_port_in_use_is_said(cf: Cold
     assert "no plan 'x'" in cf.process("look", "--no-browser", "--plan", "x", code=1).stderr
 
 
+@pytest.mark.exhaustive
 def test_equal_pictures_have_a_map(tmp_path: Path) -> None:
     """t-SNE divides by the spread of what it is given."""
     catalogue = Catalogue(tmp_path / "catalogue", [])
@@ -397,6 +405,7 @@ def test_equal_pictures_have_a_map(tmp_path: Path) -> None:
             assert np.isfinite(points).all()
 
 
+@pytest.mark.exhaustive
 def test_another_store_in_the_same_folder_is_noticed(cf: Coldframe, tmp_path: Path) -> None:
     """A backup that is put back has as many moments, and other verdicts."""
     other = Coldframe(tmp_path / "other")

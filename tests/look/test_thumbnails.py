@@ -117,6 +117,7 @@ def test_a_picture_that_is_gone_says_why(ingested: Ingested) -> None:
 BROKEN = {"ones": b"\xff" * 600, "words": b"junk" * 150, "few": b"\0" * 9}
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("damage", ["cut", "zeros", "text", "huge", "link", "folder", *BROKEN])
 def test_what_is_no_thumbnail_is_made_again(ingested: Ingested, tmp_path: Path, damage: str) -> None:
     cf, _ = ingested

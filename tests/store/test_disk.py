@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.coldframe import Catalogue, Coldframe
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.exhaustive, pytest.mark.slow]
 
 DISK_BYTES = 4 * 2**20
 

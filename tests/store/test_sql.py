@@ -17,6 +17,7 @@ from pipeline.runtime import output
 from tests.support.coldframe import Coldframe
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
     ("query", "word"),
     [

@@ -206,6 +206,7 @@ def test_what_training_needs_is_said() -> None:
     assert "cnn: 0 training pictures of 0 classes" in said(rows=array[:0], classes=targets[:0])
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("memory_share", [pictures.MEMORY_SHARE, 0.0])
 def test_pictures_are_those_of_the_decoding_rules(cf: Coldframe, catalogue: Catalogue, memory_share: float) -> None:
     cf.ingest(catalogue)

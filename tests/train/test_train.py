@@ -505,6 +505,7 @@ def test_a_diverged_run_is_not_stored(ready: Coldframe) -> None:
         ready("evaluate", run["run_id"])
 
 
+@pytest.mark.exhaustive
 def test_what_is_not_finite_is_checked_before_the_commit(ready: Coldframe, monkeypatch: pytest.MonkeyPatch) -> None:
     ready("split", "test", 0.2)
     real = fitting.fit
@@ -526,6 +527,7 @@ def test_what_is_not_finite_is_checked_before_the_commit(ready: Coldframe, monke
     assert ready.value("select count(*) from runs") == 0
 
 
+@pytest.mark.exhaustive
 def test_case_is_alike_in_masks_and_unseen_classes_are_named(cf: Coldframe, catalogue: Catalogue) -> None:
     for row in catalogue.rows:
         is_test = row["id"].endswith(("6", "7"))

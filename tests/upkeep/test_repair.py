@@ -303,6 +303,7 @@ def test_a_recipe_does_again_what_was_lost(cf: Coldframe, whole: Coldframe) -> N
     assert "ingest: up to date" in cf("run", "--dry-run").stderr
 
 
+@pytest.mark.exhaustive
 @pytest.mark.variants
 @pytest.mark.parametrize("which", ["newest", "older"])
 def test_a_torn_manifest_is_put_aside(cf: Coldframe, which: str) -> None:

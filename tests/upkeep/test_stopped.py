@@ -20,7 +20,7 @@ from store.compaction import compact
 from store.store import Store
 from tests.support.coldframe import Coldframe
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.exhaustive, pytest.mark.slow]
 
 EVERY = pytest.mark.parametrize("every", [15, pytest.param(1, marks=pytest.mark.exhaustive)])
 OPERATIONS = ("write", "sync", "sync_folder", "make_folder", "rename", "link", "remove")

@@ -124,6 +124,7 @@ def test_a_step_that_stops_is_said_and_run_goes_on_from_there(recipe: Coldframe,
     assert recipe.value("select count(*) from kept") > 0
 
 
+@pytest.mark.exhaustive
 def test_some_rows_failed_is_exit_code_3(recipe: Coldframe, catalogue: Catalogue) -> None:
     catalogue.add("cut", "moth").write_bytes(b"\xff\xd8\xff")
     catalogue.write()

@@ -151,6 +151,7 @@ def test_the_recorder_sees_what_a_process_does(watched: Watched) -> None:
         seen.is_nothing()
 
 
+@pytest.mark.exhaustive
 @needs_compiler
 def test_libraries_imported_by_us_send_nothing_whatever_the_variables_say(watched: Watched) -> None:
     """As in somebody else's process: without the command line, and with nothing changed beside the switches."""

@@ -57,6 +57,7 @@ def known(trapped: Path) -> Path:
     return trapped
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("pythonpath", [None, "", ".", os.pathsep, "elsewhere"])
 def test_the_console_script(trapped: Path, pythonpath: str | None) -> None:
     if pythonpath in (
