@@ -115,7 +115,6 @@ def test_a_split_is_stratified_by_largest_remainder(rows: Rows, share: float, se
     assert total == min(wanted, room)
 
 
-@pytest.mark.exhaustive
 @some_catalogues
 @given(catalogues(), st.randoms(use_true_random=False))
 def test_row_order_does_not_matter(rows: Rows, shuffler: random.Random) -> None:
@@ -157,7 +156,6 @@ def test_adding_rows_moves_no_row_in_many(rows: Rows, more: Rows, copied: int) -
     test_adding_rows_moves_no_row.hypothesis.inner_test(rows, more, copied)  # type: ignore[attr-defined]
 
 
-@pytest.mark.exhaustive
 @some_catalogues
 @given(catalogues(), st.integers(0, 1000))
 def test_a_rule_tightened_and_loosened_leaves_no_trace(rows: Rows, seed: int) -> None:
