@@ -8,21 +8,18 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from store import parts, queries, spill
+from store import part_columns, parts, queries, spill
 from store.errors import ColdframeError, QueryRefused, StoreDamaged, TooLittleMemory
 from store.manifest import Manifest
 from store.memory import memory_bytes
 from store.part_files import STORE, PartFiles
 from store.parts import Part
-from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS, is_like
-
-if TYPE_CHECKING:
-    from duckdb.sqltypes import DuckDBPyType
+from store.schemas import GROWN_DATASETS, OPEN_DATASETS, SCHEMAS
 
 # The kinds of error that Parquet files cause; DuckDB has no kind of its own for a file that makes no sense.
 _DAMAGE = (duckdb.IOException, duckdb.InvalidInputException, duckdb.Error)
@@ -30,15 +27,12 @@ _DAMAGE = (duckdb.IOException, duckdb.InvalidInputException, duckdb.Error)
 _NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), spill.PREFIX)
 _TOO_MANY_OPEN = (os.strerror(errno.EMFILE), os.strerror(errno.ENFILE))
 STREAMED_ROWS = 4096
-FIRST_TIME, LAST_TIME = "0001-01-01", "9999-12-31 23:59:59.9"
 HELD_BYTES = (
     100_000  # of the parts of a dataset: reading all of it once takes less time than opening them for each query
 )
 HELD_MEMORY = 64  # MB that such a dataset may take: what takes more was made to
 SMALL_BYTES = 16_000_000  # of parts: about what one core reads in the time that several take to share it
 MESSAGE_CHARACTERS = 2000
-MOST_LEVELS = 16  # of types within types: ingest writes no more than half of them
-NESTED = ("list", "array", "struct", "map", "union")
 
 
 def opened(files: PartFiles, spill_to: str | None = None, *, size: int | None = None) -> duckdb.DuckDBPyConnection:
@@ -138,12 +132,12 @@ class Views:
     def _show_dataset(self, dataset: str) -> None:
         live = self._manifest.parts(dataset)
         select = _parts(self.con, dataset, [f"{STORE}{part.path}" for part in live])
-        _check_levels(self.con, self._root, dataset, select)
+        part_columns.check_levels(self.con, self._root, dataset, select)
         is_small = 0 < sum(part.bytes for part in live) <= HELD_BYTES
         if not (self._hold and is_small and _held(self.con, dataset, select, self._memory)):
             self.con.execute(f"create or replace view data.{dataset} as {select}")
-        _check_types(self.con, self._root, dataset)
-        _check_times(self.con, self._root, dataset)
+        part_columns.check_types(self.con, self._root, dataset)
+        part_columns.check_times(self.con, self._root, dataset)
 
 
 def _check_places(root: Path, live: tuple[Part, ...]) -> None:
@@ -184,57 +178,6 @@ def _held(con: duckdb.DuckDBPyConnection, dataset: str, select: str, memory: int
         con.execute(f"set memory_limit = '{memory}MB'")
         con.execute("reset max_temp_directory_size")
     return True
-
-
-def _check_levels(con: duckdb.DuckDBPyConnection, root: Path, dataset: str, select: str) -> None:
-    """Raises:
-    StoreDamaged: a column has types within types that go too deep: reading takes twice as long for each level.
-    """
-    found = con.sql(select)
-    for name, kind in zip(found.columns, found.types, strict=True):
-        if _levels(kind, MOST_LEVELS + 1) > MOST_LEVELS:
-            raise StoreDamaged(
-                f"{root}: the column {name!r} of {dataset} has types within types in more than {MOST_LEVELS} levels: coldframe "
-                "did not write it; 'coldframe verify' says more"
-            )
-
-
-def _levels(kind: DuckDBPyType, most: int) -> int:
-    """How deep types lie within a type, 1 for a plain one; counted up to ``most``."""
-    if most <= 1 or kind.id not in NESTED:
-        return 1
-    inner = (one for _, one in kind.children if not isinstance(one, int | list))
-    return 1 + max((_levels(one, most - 1) for one in inner), default=0)
-
-
-def _check_types(con: duckdb.DuckDBPyConnection, root: Path, dataset: str) -> None:
-    """Raises:
-    StoreDamaged: a column of ours holds values of another kind, as none that we wrote does.
-    """
-    found = con.sql(f"select * from data.{dataset} limit 0").to_arrow_table().schema
-    for wanted in SCHEMAS[dataset]:
-        place = found.get_field_index(wanted.name)
-        if place >= 0 and not is_like(found.field(place).type, wanted.type):
-            raise StoreDamaged(
-                f"{root}: the column {wanted.name!r} of {dataset} holds {found.field(place).type}, expected {wanted.type}: "
-                "coldframe did not write it; 'coldframe verify' says more"
-            )
-
-
-def _check_times(con: duckdb.DuckDBPyConnection, root: Path, dataset: str) -> None:
-    """Raises:
-    StoreDamaged: a time of ours is none that Python's calendar has, or leaves no room for a later one.
-    """
-    known = set(con.view(f"data.{dataset}").columns)
-    times = [one.name for one in SCHEMAS[dataset] if pa.types.is_timestamp(one.type) and one.name in known]
-    if not times:
-        return
-    beyond = " or ".join(f"{name} not between '{FIRST_TIME}' and '{LAST_TIME}'" for name in times)
-    if con.sql(f"select 1 from data.{dataset} where {beyond} limit 1").fetchall():
-        raise StoreDamaged(
-            f"{root}: {dataset} holds a time before the year 1 or at the end of 9999 or later: coldframe did not write it, and a "
-            "store with it cannot be used"
-        )
 
 
 def run(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> pa.Table:

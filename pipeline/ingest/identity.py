@@ -9,7 +9,6 @@ import pyarrow as pa
 from pipeline.ingest.settings import STEP, Settings
 from pipeline.steps.records import Record
 from store.errors import ColdframeError
-from store.schemas import SCHEMAS
 from store.store import Snapshot
 
 WITHDRAWN = "unset"  # what the command of that name records
@@ -65,8 +64,6 @@ def verdicts(now: Snapshot) -> tuple[pa.Table, list[str]]:
     Args:
         now: a moment with the views of the wanted catalogue.
     """
-    if not any(part.rows for part in now.manifest.parts("verdicts")):
-        return SCHEMAS["verdicts"].empty_table(), []
     found = now.query("steps/ingest/moved_verdicts", now=now.value("steps/steps/next_time"))
     holding = [row for row in found.to_pylist() if row["verdict"] != WITHDRAWN]
     told = [

@@ -110,49 +110,77 @@ def ingest(store: Store, settings: Settings, reading: Reading, *, quiet: bool = 
         examined = len(new)
         del new
         pa.default_memory_pool().release_unused()
-        moment = store.snapshot().manifest
         reasons = lost.explained(root, pa.concat_tables([refused, unreadable]))
+        update = _Update(store, settings, reading.inputs, listed, reasons, examined, is_small, started)
+        return _with_remarks(_sparingly(update.commit), store.snapshot())
 
-        def finish(hold_little: bool) -> Outcome:
-            def wanted() -> Snapshot:
-                # a connection of its own: it keeps the memory of the queries it has answered
-                now = _wanted(Snapshot(store.root, moment), listed, reasons, prune=settings.prune)
-                if hold_little:
-                    now.hold_little(listed.rows)
-                return now
 
-            compared = wanted()
-            notes = identity.check(compared, settings)
-            outcome = _compare(compared, listed, examined=examined, prune=settings.prune)
-            if settings.prune:
-                check_loss(compared, settings, listed.failed, remaining=outcome.ready + outcome.failed)
-            carried, told = identity.verdicts(compared)
-            kept = compared if is_small else None
-            del compared
+@dataclass(frozen=True)
+class _Update:
+    """The last commit of an ingest, for which all files have been examined.
 
-            def now() -> Snapshot:
-                return kept or wanted()
+    Attributes:
+        reasons: ``path, reason`` of each file that gives no picture.
+        examined: how many files were examined now.
+        is_small: whether one connection answers all.
+        started: when the ingest began, on the monotonic clock.
+    """
 
-            with store.commit("ingest") as commit:
+    store: Store
+    settings: Settings
+    inputs: dict[str, str]
+    listed: catalogue.Catalogue
+    reasons: pa.Table
+    examined: int
+    is_small: bool
+    started: float
+
+    def commit(self, hold_little: bool) -> Outcome:
+        """Compare the catalogue with the store's, and commit what differs.
+
+        Raises:
+            TooLittleMemory: with ``hold_little``, it takes more than little memory.
+        """
+        prune = self.settings.prune
+        compared = self._wanted(hold_little)
+        notes = identity.check(compared, self.settings)
+        outcome = _compare(compared, self.listed, examined=self.examined, prune=prune)
+        if prune:
+            check_loss(compared, self.settings, self.listed.failed, remaining=outcome.ready + outcome.failed)
+        kept = compared if self.is_small else None
+        del compared
+
+        def now() -> Snapshot:
+            return kept or self._wanted(hold_little)
+
+        with self.store.commit("ingest") as commit:
+            if self.examined or outcome.pruned:
+                commit.replace_stream("files", now().stream("steps/ingest/files"))
+                commit.replace_stream("facts", now().stream("steps/ingest/facts"))
+            if outcome.added or outcome.updated or outcome.pruned:
+                commit.replace_stream("images", now().stream("steps/ingest/images"))
+                commit.replace("failures", now().query("steps/ingest/failures"), key="ingest")
+            if any(part.rows for part in self.store.snapshot().manifest.parts("verdicts")):
+                carried, told = identity.verdicts(self._wanted(hold_little))  # last: persons judge meanwhile
                 commit.append("verdicts", carried)
-                if examined or outcome.pruned:
-                    commit.replace_stream("files", now().stream("steps/ingest/files"))
-                    commit.replace_stream("facts", now().stream("steps/ingest/facts"))
-                if outcome.added or outcome.updated or outcome.pruned:
-                    commit.replace_stream("images", now().stream("steps/ingest/images"))
-                    commit.replace("failures", now().query("steps/ingest/failures"), key="ingest")
-                commit.record_step(
-                    STEP,
-                    "",
-                    settings=asdict(resolved(settings)),
-                    inputs=reading.inputs,
-                    seconds=time.monotonic() - started,
-                    rows_in=outcome.ready + outcome.failed,
-                    rows_out=outcome.ready,
-                )
-            return replace(outcome, notes=(*outcome.notes, *notes, *told))
+                notes += told
+            commit.record_step(
+                STEP,
+                "",
+                settings=asdict(resolved(self.settings)),
+                inputs=self.inputs,
+                seconds=time.monotonic() - self.started,
+                rows_in=outcome.ready + outcome.failed,
+                rows_out=outcome.ready,
+            )
+        return replace(outcome, notes=(*outcome.notes, *notes))
 
-        return _with_remarks(_sparingly(finish), store.snapshot())
+    def _wanted(self, hold_little: bool) -> Snapshot:
+        # a connection of its own: it keeps the memory of the queries it has answered
+        now = _wanted(self.store.snapshot(), self.listed, self.reasons, prune=self.settings.prune)
+        if hold_little:
+            now.hold_little(self.listed.rows)
+        return now
 
 
 def _with_remarks(outcome: Outcome, now: Snapshot) -> Outcome:
