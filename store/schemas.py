@@ -113,7 +113,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("why", pa.string()),
             ("created_at", TIMESTAMP),
             ("label", pa.string()),  # the right one, of the verdict relabel
-            ("given_for", pa.string()),  # the id that it was given for, where ingest carried it to the picture's new id
+            # the id that a person gave it for, where ingest recorded it for the picture's new id; its own, where a lost one was
+            # withdrawn: no label goes with it
+            ("given_for", pa.string()),
         ]
     ),
     # One row per stage of a plan, as it was last replayed.

@@ -94,7 +94,8 @@ def _lost(snapshot: Snapshot, given: Sequence[Judged]) -> list[dict[str, Any]]:
     known = set(snapshot.select("images", "image_id")["image_id"].to_pylist())
     return [
         {**{name: row[name] for name in ("image_id", "content_id")}, "verdict": UNSET, "label": None}
-        | {"why": why[row["image_id"]], "created_at": now}
+        # a label belongs to the bytes, which another image may have: it stays where only a keep or drop is lost
+        | {"given_for": None if row["is_label"] else row["image_id"], "why": why[row["image_id"]], "created_at": now}
         for row in snapshot.rows("steps/curate/lost")
         if row["image_id"] in why and row["image_id"] not in known
     ]

@@ -1,5 +1,6 @@
--- One row per image and bytes of it that a person judged: the last that was said of them. It stands unless it was withdrawn;
--- is_carried_on where ingest has recorded it for the picture's new id (given_for is the id that a person gave it for);
+-- One row per image and bytes of it that a person judged: the last that was said of them. It stands unless it was withdrawn
+-- here or, where ingest has carried it from one id of the picture to another, there. given_for is the id that a person gave it
+-- for; is_carried_on where ingest has recorded it for a later id;
 -- is_replaced_here where a person has judged the image since, with other bytes, is_replaced_elsewhere where another of these bytes.
 with said as (
     select image_id, content_id, verdict, why, created_at, coalesce(given_for, image_id) as given_for,
@@ -11,8 +12,10 @@ dated as (
     select *,
         max(created_at) filter (by_person and verdict = 'unset') over (partition by image_id) as withdrawn_at,
         max(created_at) filter (by_person) over (partition by image_id) as judged_at,
-        max(created_at) filter (not by_person) over (partition by given_for, content_id) as carried_at
+        max(created_at) filter (not by_person) over carried as carried_at,
+        arg_max(image_id, created_at) filter (not by_person) over carried as carried_to
     from said
+    window carried as (partition by given_for, content_id)
     qualify row_number() over (partition by image_id, content_id order by created_at desc) = 1
 ),
 there as (
@@ -24,9 +27,17 @@ there as (
     group by content_id
 )
 select d.image_id, d.content_id, d.verdict, d.why, d.created_at, d.given_for,
-    d.verdict <> 'unset' and (d.withdrawn_at > d.created_at) is not true as stands,
+    d.verdict <> 'unset'
+    and (d.withdrawn_at > d.created_at) is not true
+    and (o.by_person and o.created_at > d.created_at) is not true
+    and (
+        (d.carried_at > d.created_at) is not true
+        or (n.created_at = d.carried_at and n.verdict <> 'unset' and (n.withdrawn_at > n.created_at) is not true)
+    ) as stands,
     (d.carried_at > d.created_at) is true as is_carried_on,
     (d.judged_at > d.created_at) is true as is_replaced_here,
     (t.judged_at > d.created_at) is true as is_replaced_elsewhere
 from dated as d
-left join there as t using (content_id)
+left join dated as o on o.image_id = d.given_for and o.content_id = d.content_id -- the one that a person gave
+left join dated as n on n.image_id = d.carried_to and n.content_id = d.content_id -- the one that ingest recorded last
+left join there as t on t.content_id = d.content_id

@@ -307,6 +307,36 @@ def test_verdicts_where_pictures_change_places_and_come_back(cf: Coldframe, tmp_
 
 
 @pytest.mark.exhaustive
+def test_what_was_said_of_a_picture_later_holds_where_it_was_before(cf: Coldframe, tmp_path: Path) -> None:
+    world = Moving(tmp_path, cf)
+    world.now(a="X")
+    world.say("drop", "a")
+    world.now(b="X")
+    world.say("unset", "b")
+    world.now(a="X", b="X")
+    assert (world.judged(), world.lost()) == ({}, {})
+    world.say("keep", "b")
+    world.now(a="Y", q="X", r="X", b="Z")  # which of the two is b is not clear
+    assert (world.judged(), world.lost()) == ({}, {"b": "keep"})
+    cf("relabel", "class/q.png", "fox", "--why", "red")
+    world.say("unset", "b")
+    assert world.lost() == {}
+    assert cf.value("select label from images where image_id = 'class/q.png'") == "fox"
+
+
+@pytest.mark.exhaustive
+def test_a_word_is_not_lost_that_applies_where_it_was_given(cf: Coldframe, tmp_path: Path) -> None:
+    world = Moving(tmp_path, cf)
+    world.now(a="X")
+    world.say("drop", "a")
+    world.now("--prune", a="Z", b="X")
+    assert world.judged() == {"b": "drop"}
+    world.now("--prune", a="X", c="X")
+    assert (world.judged(), world.lost()) == ({"a": "drop"}, {})
+    world.now("--prune", a="W")
+    assert (world.judged(), world.lost()) == ({}, {"b": "drop"})
+
+
 def test_verdicts_of_files_that_are_numbered_anew(cf: Coldframe, tmp_path: Path) -> None:
     world = Moving(tmp_path, cf)
     world.now(n1="A", n2="B", n3="C")
