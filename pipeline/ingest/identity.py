@@ -49,8 +49,8 @@ def check(now: Snapshot, settings: Settings) -> list[str]:
         why = f"The id column was {before} and is now {now_told}. Give the one that it was"
     raise ColdframeError(
         f"{Path(settings.metadata).name}: {other} pictures of the store have another id here, such as "
-        f"{found['image_id']!r}, which is now {found['new_id']!r}. {why}; or --new-ids, if all of this is meant: the new rows "
-        "replace the old ones, and what persons said follows its picture"
+        f"{found['image_id']!r}, which is now {found['new_id']!r}. {why}; or --new-ids (or --prune), if all of this is "
+        "meant: the new rows replace the old ones, and what persons said follows its picture"
     )
 
 

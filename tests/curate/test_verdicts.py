@@ -316,7 +316,7 @@ def test_what_was_said_of_a_picture_later_holds_where_it_was_before(cf: Coldfram
     world.now(a="X", b="X")
     assert (world.judged(), world.lost()) == ({}, {})
     world.say("keep", "b")
-    world.now(a="Y", q="X", r="X", b="Z")  # which of the two is b is not clear
+    world.now(a="Y", q="X", r="X")  # which of the two is b is not clear
     assert (world.judged(), world.lost()) == ({}, {"b": "keep"})
     cf("relabel", "class/q.png", "fox", "--why", "red")
     world.say("unset", "b")
@@ -329,11 +329,11 @@ def test_a_word_is_not_lost_that_applies_where_it_was_given(cf: Coldframe, tmp_p
     world = Moving(tmp_path, cf)
     world.now(a="X")
     world.say("drop", "a")
-    world.now("--prune", a="Z", b="X")
+    world.now("--prune", "--prune-limit", "9", a="Z", b="X")
     assert world.judged() == {"b": "drop"}
-    world.now("--prune", a="X", c="X")
+    world.now("--prune", "--prune-limit", "9", a="X", c="X")
     assert (world.judged(), world.lost()) == ({"a": "drop"}, {})
-    world.now("--prune", a="W")
+    world.now("--prune", "--prune-limit", "9", a="W")
     assert (world.judged(), world.lost()) == ({}, {"b": "drop"})
 
 

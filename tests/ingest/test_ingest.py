@@ -422,7 +422,7 @@ def test_another_id_column_is_noticed(cf: Coldframe, catalogue: Catalogue) -> No
         said = cf(*ways, *other, code=1).stderr
         assert "24 pictures of the store have another id here, such as 'finch-00'" in said
         assert "The id column was 'id' (--id) and is now " in said
-        assert "--new-ids" in said
+        assert "--new-ids (or --prune)" in said
     assert cf.value("select count(*) from images") == 24
     cf(*ways, "--id", "number", "--new-ids")  # nothing is in twice, and the verdict follows
     assert cf.value("select count(*) from images") == 24
