@@ -28,7 +28,7 @@ def check_levels(con: duckdb.DuckDBPyConnection, root: Path, dataset: str, selec
         if _levels(kind, MOST_LEVELS + 1) > MOST_LEVELS:
             raise StoreDamaged(
                 f"{root}: the column {name!r} of {dataset} has types within types in more than {MOST_LEVELS} levels: coldframe "
-                "did not write it; 'coldframe verify' says more"
+                "did not write it; get the store again from where you got it"
             )
 
 

@@ -102,7 +102,7 @@ class Ledger:
         self._note_moment()
         self._latest = moment
         self._stood = stood | self._stood
-        self._show(entries, moment)
+        self._show(entries, [row["created_at"] for row in listed])
         self._commits += 1
         if self._commits % MERGE_EVERY == 0:
             compaction.compact(self._store, "verdicts", "", more_to_come=True)
@@ -114,8 +114,10 @@ class Ledger:
         if found[0] == self.newest + 1:
             self.newest_file = found
 
-    def _show(self, entries: Sequence[Entry], moment: datetime) -> None:
+    def _show(self, entries: Sequence[Entry], given_at: Sequence[datetime]) -> None:
         board = self._board
+        at_image = {one.position: moment for one, moment in zip(entries, given_at, strict=True)}
+        at_content = {board.contents[at]: moment for at, moment in at_image.items()}
         judgements: dict[int, str | None] = {}
         reasons: dict[int, str | None] = {}
         for one in entries:
@@ -134,6 +136,7 @@ class Ledger:
             judgement = judgements.get(at, before)
             corrected = self._corrected.get(board.contents[at])
             board.verdicts[at] = judgement or (RELABEL if corrected is not None else None)
+            moment = at_image.get(at, at_content[board.contents[at]])
             board.judged_at[at] = moment if board.verdicts[at] is not None else None
             board.labels[at] = board.given[at] if corrected is None else corrected
             board.reasons[at] = reasons.get(at, board.reasons[at])

@@ -126,7 +126,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(128)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, OverflowError, UnicodeError, TypeError) as error:  # a name that cannot be one of a host, too
         listening.close()
         reason = getattr(error, "strerror", None) or error
         raise ColdframeError(

@@ -137,8 +137,15 @@ class Session:
             self._renew()
 
     def _keep_up(self) -> None:
-        """Go on with a newer moment if something other than this session has made one."""
-        if manifest.newest_file(self.store.root) != self.desk.ledger.newest_file:
+        """Go on with a newer moment if something other than this session has made one.
+
+        Raises:
+            ColdframeError: the store is gone.
+        """
+        newest = manifest.newest_file(self.store.root)
+        if newest != self.desk.ledger.newest_file:
+            if not newest[0]:
+                raise ColdframeError(f"{self.store.root}: the store is gone: put it back, or end 'coldframe look'")
             self._renew()
 
     def _renew(self) -> None:

@@ -578,13 +578,13 @@ def test_a_processor_that_makes_no_sense(tiny: Path, tmp_path: Path, settings: d
     assert "\n" not in str(found.value)
 
 
-@pytest.mark.parametrize("settings", [{"model_max_length": "x"}, {"model_max_length": [1]}, {"model_max_length": -1}])
+@pytest.mark.parametrize("settings", [{"model_max_length": one} for one in ("x", [1], -1, 1, 0, True)])
 def test_a_tokenizer_that_makes_no_sense(tiny: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     folder = changed(tiny, tmp_path / "wrong", "tokenizer_config.json", **settings)
     network = embedders.load("clip", Options(str(folder)))
     network.embed([network.prepare(picture("moth", 0))])
     with pytest.raises(ColdframeError, match=r"clip: .*(its tokenizer cannot read texts|not available)"):
-        network.embed_texts(["a moth"])  # type: ignore[attr-defined]
+        network.embed_texts(["a moth " * 90])  # type: ignore[attr-defined]
 
 
 def test_a_tokenizer_that_panics(tiny: Path, tmp_path: Path) -> None:

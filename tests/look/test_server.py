@@ -268,7 +268,18 @@ def test_undo_leaves_what_somebody_else_has_said_since(cf: Coldframe) -> None:
         served.post("/api/judge", {"ids": ["finch-01", "finch-02"], "verdict": "drop"})
         cf("keep", "finch-01", "--why", "a good one")
         assert "but for 1 judged by somebody else" in served.post("/api/undo", {})["what"]
-    assert cf.rows("select image_id, verdict from judgements") == [{"image_id": "finch-01", "verdict": "keep"}]
+        served.post("/api/judge", {"ids": ["finch-03", "finch-04"], "verdict": "keep"})
+        cf("keep", "finch-03", "--why", "by an expert")  # the same, with a reason
+        assert "but for 1 judged by somebody else" in served.post("/api/undo", {})["what"]
+        served.post("/api/judge", {"ids": ["moth-03"], "verdict": "relabel", "label": "heron"})
+        cf("drop", "moth-04", "--why", "another picture")  # the page reads the store anew
+        assert "but for" not in served.post("/api/undo", {})["what"]
+    assert cf.rows("select image_id, verdict, why from judgements order by image_id") == [
+        {"image_id": "finch-01", "verdict": "keep", "why": "a good one"},
+        {"image_id": "finch-03", "verdict": "keep", "why": "by an expert"},
+        {"image_id": "moth-04", "verdict": "drop", "why": "another picture"},
+    ]
+    assert cf.value("select count(*) from images where label <> given_label") == 0
 
 
 @pytest.mark.exhaustive
@@ -416,3 +427,5 @@ def test_another_store_in_the_same_folder_is_noticed(cf: Coldframe, tmp_path: Pa
         assert [row["id"] for row in served.get("/api/list?queue=judged")["rows"]] == ["heron-01"]
         shutil.copytree(other.path, cf.path, dirs_exist_ok=True)
         assert [row["id"] for row in served.get("/api/list?queue=judged")["rows"]] == ["heron-02"]
+        shutil.rmtree(cf.path / "manifests")
+        assert "the store is gone" in served.get("/api/state", code=400)["error"]
