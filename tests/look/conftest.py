@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Coldframe, Catalogue]:
-    """A store with vectors, doubts and a plan; one finch is filed as a moth, and one class and file have names of HTML."""
+    """A store with vectors, doubts and a plan, of which tests take copies.
+
+    One finch is filed as a moth, and one class and file have names of HTML.
+    """
     folder = tmp_path_factory.mktemp("made")
     catalogue = drawn(folder)
     catalogue.rows[0]["label"] = "moth"
@@ -38,9 +41,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Coldframe, Catalogue
     return cf, catalogue
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """A browser for the tests of a file."""
+    """A browser for all tests of a process."""
     if reason := browsing.missing():
         pytest.skip(reason)
     with browsing.browsing() as one:

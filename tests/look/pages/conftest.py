@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="module")
-def cf(made: tuple[Coldframe, Catalogue], tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
+@pytest.fixture(scope="session")
+def shown(made: tuple[Coldframe, Catalogue], tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
     """That store with a rule of a percentile, two runs that were evaluated, and a CLIP set."""
-    folder = tmp_path_factory.mktemp("pages")
+    folder = tmp_path_factory.mktemp("shown")
     shutil.copytree(made[0].path, folder / "store")
     cf = Coldframe(folder / "store")
     cf("filter", "centroid", "--percentile", 80, "--embedder", "mean-colour")
@@ -31,6 +31,14 @@ def cf(made: tuple[Coldframe, Catalogue], tmp_path_factory: pytest.TempPathFacto
         cf("evaluate", run)
     cf("embed", "clip", "--weights", tiny_clip.save(folder / "clip"))
     return cf
+
+
+@pytest.fixture(scope="module")
+def cf(shown: Coldframe, tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
+    """A copy of it for the tests of a file."""
+    folder = tmp_path_factory.mktemp("pages")
+    shutil.copytree(shown.path, folder / "store")
+    return Coldframe(folder / "store")
 
 
 @pytest.fixture(scope="module")

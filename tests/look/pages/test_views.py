@@ -33,7 +33,7 @@ def number_in(text: str) -> int:
 
 def test_a_server_that_is_killed_costs_no_verdict(opened: Open, tmp_path: Path) -> None:
     """200 pictures are judged; the server dies by SIGKILL on the way, and comes back at the same port."""
-    catalogue = drawn(tmp_path, per_class=70)
+    catalogue = drawn(tmp_path, per_class=67)
     cf = Coldframe(tmp_path / "store")
     cf.ingest(catalogue)
     with looking(cf) as first:
