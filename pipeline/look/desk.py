@@ -10,7 +10,6 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import pyarrow as pa
 
@@ -30,13 +29,12 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Act:
-    """One act of this session: what stood before it and after it, by image, the content that was judged, and when."""
+    """One act of this session: what stood before it and after it, by image, and the content that was judged."""
 
     what: str
     before: dict[str, Standing]
     after: dict[str, Standing]
     contents: dict[str, str]
-    judged_at: dict[str, datetime | None]
 
 
 class Desk:
@@ -88,8 +86,7 @@ class Desk:
             self._errors |= {board.ids[at] for at in erred}
             after = {board.ids[at]: self.ledger.standing(at) for at in chosen}
             contents = {board.ids[at]: board.contents[at] for at in chosen}
-            judged_at = {board.ids[at]: board.judged_at[at] for at in chosen}
-            self.acts.append(Act(f"{verdict} of {_pictures(len(before))}", before, after, contents, judged_at))
+            self.acts.append(Act(f"{verdict} of {_pictures(len(before))}", before, after, contents))
         if not erred:
             return ""
         return (
@@ -124,11 +121,11 @@ class Desk:
         return what, list(was_of)
 
     def _stands(self, act: Act, image_id: str) -> bool:
-        """Whether an image still has the content that was judged, and what this act said of it, not somebody else the same."""
+        """Whether an image still has the content that was judged, and what was said of it; nobody else said the same since."""
         at = self.board.place.get(image_id)
         if at is None or self.board.contents[at] != act.contents[image_id]:
             return False
-        return self.ledger.standing(at) == act.after[image_id] and self.board.judged_at[at] == act.judged_at[image_id]
+        return self.ledger.standing(at) == act.after[image_id] and self.ledger.is_ours(at)
 
     def preview(self) -> tuple[replay.Replay, pa.Table]:
         """What a replay of the plan would give now, and its changes by class; nothing is committed.

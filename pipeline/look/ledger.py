@@ -48,6 +48,7 @@ class Ledger:
         self._commits = 0
         self._replayed: datetime | None = None
         self._stood: dict[str, Standing | None] = {}
+        self._given_at: set[datetime] = set()  # of verdicts of this session
         self.turn_to(board)
 
     def turn_to(self, board: Board) -> None:
@@ -80,6 +81,11 @@ class Ledger:
         verdict, content = self._board.verdicts[position], self._board.contents[position]
         return Standing(verdict if verdict in JUDGEMENTS else None, self._corrected.get(content))
 
+    def is_ours(self, position: int) -> bool:
+        """Whether what was last said of an image was said in this session, or has been withdrawn."""
+        judged_at = self._board.judged_at[position]
+        return judged_at is None or judged_at in self._given_at
+
     def record(self, entries: Sequence[Entry]) -> None:
         """Commit verdicts, each later than the one before, and show them."""
         board = self._board
@@ -102,7 +108,9 @@ class Ledger:
         self._note_moment()
         self._latest = moment
         self._stood = stood | self._stood
-        self._show(entries, [row["created_at"] for row in listed])
+        given_at = [row["created_at"] for row in listed]
+        self._given_at.update(given_at)
+        self._show(entries, given_at)
         self._commits += 1
         if self._commits % MERGE_EVERY == 0:
             compaction.compact(self._store, "verdicts", "", more_to_come=True)

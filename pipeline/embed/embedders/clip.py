@@ -323,10 +323,9 @@ def _tokens(place: Pretrained, texts: Sequence[str], side: Any) -> Any:
     try:
         most = min(tokenizer.model_max_length, side.max_position_embeddings)
         tokens = tokenizer(list(texts), return_tensors="pt", padding=True, truncation=True, max_length=most)
-        if not 0 <= int(tokens["input_ids"].min()) <= int(tokens["input_ids"].max()) < words:
-            raise ValueError(f"it gives words beyond the {words} of the network")
-        if tokens["input_ids"].shape[1] > side.max_position_embeddings:
-            raise ValueError(f"it gives more words at once than the {side.max_position_embeddings} of the network")
+        given = tokens["input_ids"]
+        if not 0 <= int(given.min()) <= int(given.max()) < words or given.shape[1] > side.max_position_embeddings:
+            raise ValueError(f"it gives words beyond the {words} of the network, or more at once than it takes")
     except BaseException as error:  # wrong settings raise many kinds
         if isinstance(error, MemoryError) or not is_fault(error):
             raise
