@@ -147,11 +147,11 @@ class _Update:
         outcome = _compare(compared, self.listed, examined=self.examined, prune=prune)
         if prune:
             check_loss(compared, self.settings, self.listed.failed, remaining=outcome.ready + outcome.failed)
-        kept = compared if self.is_small else None
+        kept, moved = compared if self.is_small else None, compared.select("moved", "image_id", "new_id")
         del compared
 
         def now() -> Snapshot:
-            return kept or self._wanted(hold_little)
+            return kept or self._wanted(hold_little, moved)
 
         with self.store.commit("ingest") as commit:
             if self.examined or outcome.pruned:
@@ -161,7 +161,7 @@ class _Update:
                 commit.replace_stream("images", now().stream("steps/ingest/images"))
                 commit.replace("failures", now().query("steps/ingest/failures"), key="ingest")
             if any(part.rows for part in self.store.snapshot().manifest.parts("verdicts")):
-                carried, told = identity.verdicts(self._wanted(hold_little))  # last: persons judge meanwhile
+                carried, told = identity.verdicts(self._wanted(hold_little, moved))  # last: persons judge meanwhile
                 commit.append("verdicts", carried)
                 notes += told
             commit.record_step(
@@ -175,9 +175,9 @@ class _Update:
             )
         return replace(outcome, notes=(*outcome.notes, *notes))
 
-    def _wanted(self, hold_little: bool) -> Snapshot:
+    def _wanted(self, hold_little: bool, moved: pa.Table | None = None) -> Snapshot:
         # a connection of its own: it keeps the memory of the queries it has answered
-        now = _wanted(self.store.snapshot(), self.listed, self.reasons, prune=self.settings.prune)
+        now = _wanted(self.store.snapshot(), self.listed, self.reasons, moved, prune=self.settings.prune)
         if hold_little:
             now.hold_little(self.listed.rows)
         return now
@@ -308,13 +308,21 @@ def _show_rows(now: Snapshot, rows: pa.Table) -> None:
         )
 
 
-def _wanted(now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, *, prune: bool) -> Snapshot:
-    """``now`` with temporary views of the wanted catalogue: ``ready`` rows and ``failed`` rows."""
+def _wanted(
+    now: Snapshot, listed: catalogue.Catalogue, reasons: pa.Table, moved: pa.Table | None, *, prune: bool
+) -> Snapshot:
+    """``now`` with temporary views of the wanted catalogue: ``ready`` rows and ``failed`` rows.
+
+    ``moved`` are the pictures that come to other ids, if they are known already.
+    """
     _show_rows(now, listed.rows)
     now.show("listed_for_failures", failure_columns(listed.rows))
     now.register("reasons", reasons)
     now.register("options", pa.table({"prune": [prune]}))
-    now.materialise("moved", "steps/ingest/moved")
+    if moved is None:
+        now.materialise("moved", "steps/ingest/moved")
+    else:
+        now.register("moved", moved)
     # views: tables would hold the catalogue four times
     now.define("ready", "steps/ingest/ready")
     now.define("failed", "steps/ingest/failed")
