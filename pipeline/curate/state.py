@@ -11,14 +11,13 @@ from pipeline.curate import given_split, rules, scorers, units
 from pipeline.curate.plans import Plan, Stage, from_store, percentiles
 from pipeline.curate.relations import RELATIONS
 from pipeline.embed import feature_sets
-from pipeline.steps import hints
+from pipeline.steps import hints, names
 from store import queries
 from store.errors import ColdframeError
 from store.matrices import Vectors
 from store.rows import json_of
 from store.store import Snapshot
 
-MOST_SHOWN = 60  # characters of a label that a note names
 MIXED_SHOWN = 3  # images whose copies have other labels, of all that there are
 
 
@@ -155,22 +154,18 @@ class State:
         return before is not None and before.seed == self._plan.seed
 
 
-def _shown(name: str) -> str:
-    return name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}…"
-
-
 def _notes_of_split(snapshot: Snapshot, by: str | None) -> Iterator[str]:
     """What to know of a split that was just carved; ``by`` is the column whose values it keeps together."""
     grouped = snapshot.rows("steps/curate/mixed_groups")[0] if by is not None else None
     if grouped is not None and grouped["count_values"]:
-        values = ", ".join(map(_shown, grouped["examples"]))
+        values = ", ".join(map(names.shortened, grouped["examples"]))
         yield (
             f"{grouped['count_values']} values of {by} hold several labels, such as {values}: each group counts for its most "
             "frequent label"
         )
     mixed = snapshot.rows("steps/curate/mixed_units")
     for row in mixed[:MIXED_SHOWN]:
-        labels = ", ".join(_shown(label) for label in row["labels"][:MIXED_SHOWN])
+        labels = ", ".join(names.shortened(label) for label in row["labels"][:MIXED_SHOWN])
         labels += f" and {len(row['labels']) - MIXED_SHOWN} others" if len(row["labels"]) > MIXED_SHOWN else ""
         yield f"{row['image_id']} and its copies have several labels ({labels}) and count for the most frequent"
     if len(mixed) > MIXED_SHOWN:

@@ -38,7 +38,7 @@ def check(now: Snapshot, settings: Settings) -> list[str]:
         if not found["gone"]:
             return []
         return [
-            f"{found['gone']} pictures have another id now: one row each stays, and what persons said follows its picture"
+            f"{found['gone']} pictures have another id now: their new rows replace the old ones, and their verdicts go with them"
         ]
     record = Record.of(now, STEP, "")
     before = _told(record.settings.get("id")) if record is not None else "another"

@@ -131,7 +131,6 @@ class Thumbnails:
                     self._images, content_id, paths, max_pixels=self._max_pixels, at_least=ENOUGH * side
                 )
                 image = found.image
-                del found
                 image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
             image.save(made, "WEBP", quality=quality, method=effort)
         except decoding.UnreadableImage as error:

@@ -1,7 +1,7 @@
 -- One row per image and bytes of it that a person judged: the last that was said of them. It stands unless it was withdrawn
--- here or, where ingest has carried it from one id of the picture to another, there. given_for is the id that a person gave it
--- for; is_carried_on where ingest has recorded it for a later id;
--- is_replaced_here where a person has judged the image since, with other bytes, is_replaced_elsewhere where another of these bytes.
+-- for this id or for another one that ingest carried it to or from. given_for: the id that a person gave it for. is_carried_on:
+-- ingest has recorded it for a later id. is_replaced_here: a person has judged this image since, with other bytes.
+-- is_replaced_elsewhere: a person has since judged another image of these bytes.
 with said as (
     select image_id, content_id, verdict, why, created_at, coalesce(given_for, image_id) as given_for,
         given_for is null as by_person

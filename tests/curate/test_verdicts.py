@@ -174,7 +174,7 @@ def test_verdicts_follow_their_pictures_to_new_ids(
     cf("drop", *(["crow/same.png"] if change is rename_files else []), "bat/p0.png", "--why", "blurred")
     new = change(root)
     said = cf("ingest", root).stderr
-    assert "pictures have another id now: one row each stays" in said
+    assert "pictures have another id now: their new rows replace the old ones" in said
     assert "verdicts follow their pictures to other ids" in said
     assert "verdicts follow" not in cf("ingest", root, "--prune").stderr
     assert cf.value("select count(*) from images") == 19

@@ -15,6 +15,7 @@ from pipeline.ingest.listed import Listed
 from pipeline.ingest.readers import darwin_core
 from pipeline.ingest.readers.delimited import Dialect
 from pipeline.ingest.tables import read_table
+from pipeline.steps.names import shortened
 from store import places
 from store.errors import ColdframeError
 from store.names import folded, unique_names
@@ -24,7 +25,7 @@ METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 NAMED_BY = "file_name"  # the column of a metadata file that names pictures from its own folder
 SPLITS = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing"))
 SPLIT = "subset"  # a column called split would hide ours
-MOST_SAID, MOST_SHOWN = 10, 60  # kinds of folders or files that a sentence names, and characters of each
+MOST_SAID = 10  # kinds of folders or files that a sentence names
 KINDS = "expected folders named after the classes, with images"
 
 
@@ -231,19 +232,15 @@ def _kinds(found: Counter[str]) -> str:
     most = [(name, count) for name, count in found.most_common(MOST_SAID) if count]
     others = found.total() - sum(count for _, count in most)
     return ", ".join(
-        [*(f"{count} {_shown(_said(name))}" for name, count in most), *[f"{others} others"] * bool(others)]
+        [*(f"{count} {shortened(_said(name))}" for name, count in most), *[f"{others} others"] * bool(others)]
     )
 
 
 def _some(names: Iterator[str]) -> str:
     given = list(dict.fromkeys(names))
     return ", ".join(
-        [*map(_shown, given[:MOST_SAID]), *[f"{len(given) - MOST_SAID} others"] * (len(given) > MOST_SAID)]
+        [*map(shortened, given[:MOST_SAID]), *[f"{len(given) - MOST_SAID} others"] * (len(given) > MOST_SAID)]
     )
-
-
-def _shown(name: str) -> str:
-    return name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}…"
 
 
 def _said(name: str) -> str:
