@@ -12,7 +12,7 @@ import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,9 +25,11 @@ from pipeline.look.page import between
 from pipeline.look.reporting import BEGIN, folder_of
 from store.errors import ColdframeError
 from store.schemas import SCHEMAS
-from tests.support import browsing
 from tests.support.coldframe import Catalogue, Coldframe, drawn, environment, picture
 from tests.support.synthetic import fresh_store, image, put_images
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 NASTY = "<script>alert(1)</script>"
 NASTY_PATH = "moth/\"><img src=x onerror=alert(2)>'.png"
@@ -176,33 +178,31 @@ def _copied(store: Path, folder: Path) -> Path:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.skipif(bool(browsing.missing()), reason=browsing.missing())
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_from_disk_in_a_browser_without_a_network(
-    full: tuple[Coldframe, Catalogue], tmp_path: Path, scheme: Any
+    full: tuple[Coldframe, Catalogue], tmp_path: Path, browser: Browser, scheme: Any
 ) -> None:
     said: list[str] = []
     asked: list[str] = []
     file = report(full[0].path).save(tmp_path / "a report.html")
     everything = tmp_path / 'odd #1 "all".html'
     full[0]("report", "--all", everything)
-    with browsing.browsing() as chromium:
-        for one in (file, everything):
-            context = chromium.new_context(viewport={"width": 900, "height": 700}, color_scheme=scheme, offline=True)
-            page = context.new_page()
-            page.on("console", lambda message: said.append(message.text))
-            page.on("pageerror", lambda error: said.append(str(error)))
-            page.on("dialog", lambda dialog: said.append(dialog.message))
-            page.on("request", lambda request: asked.append(request.url))
-            page.goto(one.as_uri())
-            assert page.evaluate(SMALLEST) > 0
-            assert page.evaluate("document.documentElement.scrollWidth") <= 900
-            assert page.locator("h1").inner_text().endswith("coldframe-store")
-            background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-            assert (sum(map(int, re.findall(r"\d+", background)[:3])) > 384) == (scheme == "light")
-            page.locator("nav a", has_text="Runs").click()
-            assert page.evaluate("location.hash") == "#runs"
-            context.close()
+    for one in (file, everything):
+        context = browser.new_context(viewport={"width": 900, "height": 700}, color_scheme=scheme, offline=True)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(dialog.message))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(one.as_uri())
+        assert page.evaluate(SMALLEST) > 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= 900
+        assert page.locator("h1").inner_text().endswith("coldframe-store")
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", background)[:3])) > 384) == (scheme == "light")
+        page.locator("nav a", has_text="Runs").click()
+        assert page.evaluate("location.hash") == "#runs"
+        context.close()
     assert not said
     assert all(one.startswith(("file://", "data:")) for one in asked)
 

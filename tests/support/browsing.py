@@ -44,7 +44,7 @@ def missing() -> str:
 
 @contextmanager
 def browsing() -> Iterator[Browser]:
-    """A browser without a window."""
+    """A browser without a window. A process can have one at a time, so tests ask for the fixture ``browser``."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
