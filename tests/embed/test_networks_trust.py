@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import json
@@ -587,16 +588,83 @@ def test_a_tokenizer_that_makes_no_sense(tiny: Path, tmp_path: Path, settings: d
         network.embed_texts(["a moth " * 90])  # type: ignore[attr-defined]
 
 
-def test_a_tokenizer_that_panics(tiny: Path, tmp_path: Path) -> None:
-    """An error of the library in Rust is no ``Exception``."""
-    folder = changed(tiny, tmp_path / "wrong", "tokenizer_config.json", tokenizer_class="X")
-    said = json.loads((folder / "tokenizer.json").read_text())
-    said["normalizer"] = {"type": "Replace", "pattern": {"Regex": "(\\w+\\s?)+$"}, "content": ""}
+def _another_tokenizer(tiny: Path, folder: Path, **settings: Any) -> Any:
+    """The network with other settings in its ``tokenizer.json``, which are read as they are."""
+    changed(tiny, folder, "tokenizer_config.json", tokenizer_class="X")
+    said = json.loads((folder / "tokenizer.json").read_text()) | settings
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer.json").write_text(json.dumps(said))
-    network = embedders.load("clip", Options(str(folder)))
+    return embedders.load("clip", Options(str(folder)))
+
+
+def test_a_tokenizer_that_panics(tiny: Path, tmp_path: Path) -> None:
+    """An error of the library in Rust is no ``Exception``."""
+    pattern = {"type": "Replace", "pattern": {"Regex": "(\\w+\\s?)+$"}, "content": ""}
+    network = _another_tokenizer(tiny, tmp_path / "wrong", normalizer=pattern)
     with pytest.raises(ColdframeError, match=r"clip: .*its tokenizer cannot read texts"):
-        network.embed_texts(["a" * 42 + "!"])  # type: ignore[attr-defined]
+        network.embed_texts(["a" * 42 + "!"])
+
+
+REPEATED = {"Sequence": {"id": "A", "type_id": 0}}
+BOUNDLESS: dict[str, dict[str, Any]] = {
+    "each letter twice, forty times": {
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [{"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}] * 40,
+        }
+    },
+    "a long text for each letter": {
+        "normalizer": {"type": "Replace", "pattern": {"Regex": "."}, "content": "b" * 10**7},
+    },
+    "a long text before": {"normalizer": {"type": "Prepend", "prepend": "b" * 10**7}},
+    "bytes as letters, again and again": {
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+            ]
+            * 60,
+        }
+    },
+    "the text again and again": {
+        "post_processor": {"type": "TemplateProcessing", "single": [REPEATED] * 10**6, "pair": [], "special_tokens": {}}
+    },
+    "nested, the text again and again": {
+        "post_processor": {
+            "type": "Sequence",
+            "processors": [
+                {"type": "TemplateProcessing", "single": [REPEATED] * 9, "pair": [], "special_tokens": {}},
+            ]
+            * 9,
+        }
+    },
+    "a table of long texts": {
+        "normalizer": {
+            "type": "Precompiled",
+            "precompiled_charsmap": base64.b64encode(bytes(8) + b"b" * 10**7 + bytes(1)).decode(),
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("settings", BOUNDLESS.values(), ids=BOUNDLESS)
+def test_a_tokenizer_that_multiplies_texts(tiny: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
+    """The library would end the process where the memory is not enough."""
+    network = _another_tokenizer(tiny, tmp_path / "wrong", **settings)
+    with pytest.raises(ColdframeError, match=r"clip: .*its tokenizer cannot read texts \(.*expected at most"):
+        network.embed_texts(["a moth"])
+
+
+def test_usual_steps_of_tokenizers_pass(tiny: Path, tmp_path: Path) -> None:
+    steps = [
+        {"type": "NFKC"},
+        {"type": "Lowercase"},
+        {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "},
+        {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+        {"type": "Prepend", "prepend": "\u2581"},
+    ]
+    network = _another_tokenizer(tiny, tmp_path / "usual", normalizer={"type": "Sequence", "normalizers": steps})
+    assert network.embed_texts(["a moth", "a finch"]).shape == (2, network.dimensions)
 
 
 def test_words_that_a_network_has_not(tiny: Path, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.embed import architecture, pretrained
+from pipeline.embed import architecture, pretrained, tokenizing
 from pipeline.embed.embedders import Embedder, FloatArray, Options, Run, weights_digest
-from pipeline.embed.pretrained import Pretrained, is_fault
+from pipeline.embed.pretrained import Pretrained
 from pipeline.runtime import openvino, quiet
 from store.errors import ColdframeError
 from store.matrices import unit_length
@@ -23,7 +23,6 @@ DEFAULT_WEIGHTS = "openai/clip-vit-base-patch32"
 RANDOM = "random"
 MOST_SIDE = 2048  # pixels on one side of a processor's output
 BACKENDS = ("torch", openvino.NAME)
-OWN_TOKENIZERS = (None, "CLIPTokenizer", "CLIPTokenizerFast")
 # Of a longer strip, only the middle is used, as with any picture that is not square: the processor would first enlarge it all.
 LONGEST_SIDES = 32
 Texts = Callable[[Sequence[str]], FloatArray]
@@ -160,7 +159,7 @@ def load(name: str, options: Options) -> Embedder:
 
     def texts(given: Sequence[str]) -> FloatArray:
         assert place is not None
-        tokens = _tokens(place, given, model.config.text_config).to(device)
+        tokens = tokenizing.tokens(place, given, model.config.text_config).to(device)
         with torch.inference_mode():
             text = model.text_model(**{key: tokens[key] for key in ("input_ids", "attention_mask")})
             vectors: FloatArray = model.text_projection(text.pooler_output).float().cpu().numpy()
@@ -311,35 +310,6 @@ def _unprepared(place: Pretrained, why: str) -> ColdframeError:
 
 def _short(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
-
-
-def _tokens(place: Pretrained, texts: Sequence[str], side: Any) -> Any:
-    """The words of some texts as numbers that the network's text ``side`` knows, and no more of them than it takes.
-
-    Raises:
-        ColdframeError: the settings of the tokenizer make no sense, or are not of this network.
-    """
-    tokenizer, words = _tokenizer(place), side.vocab_size
-    try:
-        most = min(tokenizer.model_max_length, side.max_position_embeddings)
-        tokens = tokenizer(list(texts), return_tensors="pt", padding=True, truncation=True, max_length=most)
-        given = tokens["input_ids"]
-        if not 0 <= int(given.min()) <= int(given.max()) < words or given.shape[1] > side.max_position_embeddings:
-            raise ValueError(f"it gives words beyond the {words} of the network, or more at once than it takes")
-    except BaseException as error:  # wrong settings raise many kinds
-        if isinstance(error, MemoryError) or not is_fault(error):
-            raise
-        raise ColdframeError(
-            f"{place.name}: {place.weights}: its tokenizer cannot read texts ({_short(error)})"
-        ) from error
-    return tokens
-
-
-def _tokenizer(place: Pretrained) -> Any:
-    """CLIP's own tokenizer; for another kind, ``tokenizer.json``: other classes read files elsewhere that their settings name."""
-    transformers = _transformers("CLIPTokenizer", "PreTrainedTokenizerFast")
-    is_own = place.says("tokenizer_config.json", "tokenizer_class") in OWN_TOKENIZERS
-    return place.load(transformers.CLIPTokenizer if is_own else transformers.PreTrainedTokenizerFast)
 
 
 def _transformers(*parts: str) -> Any:
