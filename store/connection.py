@@ -33,6 +33,7 @@ HELD_BYTES = (
 HELD_MEMORY = 64  # MB that such a dataset may take: what takes more was made to
 SMALL_BYTES = 16_000_000  # of parts: about what one core reads in the time that several take to share it
 MESSAGE_CHARACTERS = 2000
+_named: dict[str, set[str]] = {}  # the parameters of queries of ours, by their text: finding them parses it
 
 
 def opened(files: PartFiles, spill_to: str | None = None, *, size: int | None = None) -> duckdb.DuckDBPyConnection:
@@ -191,14 +192,14 @@ def run(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> p
 
 def stream(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> Iterator[pa.Table]:
     """Like :func:`run`, but the rows come in tables of :data:`STREAMED_ROWS`, and are never there all at once."""
-    for batch in reader(con, sql, given, STREAMED_ROWS):
+    for batch in reader(con, sql, _values(con, sql, given), STREAMED_ROWS):
         yield pa.Table.from_batches([batch])
 
 
-def reader(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any], rows: int) -> pa.RecordBatchReader:
-    """Like :func:`run`, but the rows come in batches of so many."""
+def reader(con: duckdb.DuckDBPyConnection, sql: str, values: dict[str, Any], rows: int) -> pa.RecordBatchReader:
+    """Like :func:`run`, but the rows come in batches of so many, and the values are those of the parameters exactly."""
     with _decoding():
-        return con.sql(sql, params=_values(con, sql, given) or None).to_arrow_reader(rows)
+        return con.sql(sql, params=values or None).to_arrow_reader(rows)
 
 
 def create_table(con: duckdb.DuckDBPyConnection, table: str, sql: str, values: Mapping[str, Any]) -> None:
@@ -212,7 +213,9 @@ def parameters(con: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
 
 
 def _values(con: duckdb.DuckDBPyConnection, sql: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: given.get(name) for name in parameters(con, sql)}
+    if sql not in _named:
+        _named[sql] = parameters(con, sql)
+    return {name: given.get(name) for name in _named[sql]}
 
 
 @contextmanager
