@@ -83,8 +83,7 @@ def _rows(snapshot: Snapshot, image_ids: list[str], given: Sequence[Judged], ver
     if verdict != UNSET:
         return list(rows.values())
     # a label that an image lost with its bytes is withdrawn with the one that it has
-    relabelled = snapshot.rows("steps/curate/relabelled_as", image_ids=image_ids)
-    lost = [row for row in relabelled if row["content_id"] != content_of[row["image_id"]]]
+    lost = snapshot.rows("steps/curate/lost_labels", image_ids=image_ids)
     return [*rows.values(), *(rows[row["image_id"]] | {"content_id": row["content_id"]} for row in lost)]
 
 

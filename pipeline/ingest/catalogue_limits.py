@@ -107,6 +107,14 @@ def too_large() -> str:
     )
 
 
+def check_bytes(source: Path, taken: int) -> None:
+    """Raises:
+    ColdframeError: so many bytes are more than a catalogue may take.
+    """
+    if taken > most_bytes():
+        raise ColdframeError(f"{source}: {too_large()}")
+
+
 def whole(source: Path) -> bytes:
     """All bytes of a catalogue that has to be parsed at once, as a JSON document, unpacked if need be.
 

@@ -24,7 +24,6 @@ MOST_TSNE = 20_000  # contents: of more, the rest are laid where their nearest a
 LEAST_SPREAD = 1e-6  # along the first component, of vectors of length 1
 VERSION = 1
 FILE = "points.npy"
-MOST_BYTES = 1 << 30
 
 
 def state(session: Session, given: Mapping[str, str]) -> dict[str, Any]:
@@ -87,9 +86,10 @@ def _asked(session: Session, board: Board, given: Mapping[str, str]) -> tuple[Si
 def _kept(session: Session, digest: str, count: int) -> Points | None:
     """A map of an earlier session."""
     file = session.store.root / garbage.MAPS / digest / FILE
+    size = len(_written(np.zeros((0, 2), np.float32))) + 8 * count
     try:
-        data = opening.read_regular(file, most=MOST_BYTES)
-        if len(data) != len(_written(np.zeros((0, 2), np.float32))) + 8 * count:  # a header may claim any size
+        data = opening.read_regular(file, most=size)
+        if len(data) != size:  # a header may claim any
             return None
         found = np.load(io.BytesIO(data), allow_pickle=False)
     except (OSError, ValueError, EOFError):

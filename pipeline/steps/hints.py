@@ -26,7 +26,12 @@ def line(verb: str, name: str, *options: object) -> str:
 
 def command(verb: str, name: str, *options: object) -> str:
     """Such a command in quotation marks."""
-    return f"'{line(verb, name, *options)}'"
+    return _in_marks(line(verb, name, *options))
+
+
+def _in_marks(line: str) -> str:
+    """A command in quotation marks, of which a shell takes none for the end of one that is within it."""
+    return f"“{line}”" if "'" in line else f"'{line}'"
 
 
 def split(plan: str, name: str, share: str) -> str:
@@ -36,7 +41,7 @@ def split(plan: str, name: str, share: str) -> str:
 
 def replay(plan: str) -> str:
     """The command that replays a plan."""
-    return f"'{joined(['curate', *([] if plan == DEFAULT_PLAN else [f'--plan={plan}'])])}'"
+    return _in_marks(joined(["curate", *([] if plan == DEFAULT_PLAN else [f"--plan={plan}"])]))
 
 
 def sql(query: str, **names: str) -> str:

@@ -19,11 +19,15 @@ dated as (
     qualify row_number() over (partition by image_id, content_id order by created_at desc) = 1
 ),
 there as (
-    -- of bytes that an image has: when a person last judged that image
+    -- of bytes that an image has: when a person last judged that image, and did not take it back
     select content_id, max(created_at) as judged_at
-    from said
+    from (
+        select *, max(created_at) filter (verdict = 'unset') over (partition by image_id) as withdrawn_at
+        from said
+        where by_person
+    )
     join (select image_id, content_id from data.images) using (image_id, content_id)
-    where by_person
+    where verdict <> 'unset' and (withdrawn_at > created_at) is not true
     group by content_id
 )
 select d.image_id, d.content_id, d.verdict, d.why, d.created_at, d.given_for,

@@ -6,10 +6,11 @@ with relabelled as (
         from data.images as i
         join corrections as c using (content_id)
         union all
-        -- an image whose bytes have changed since has lost its label
+        -- an image whose bytes have changed since has lost its label, but if another image has those bytes, it is that one's
         select i.image_id, c.label, c.why, c.created_at, true as is_stale
         from data.images as i
-        join corrections as c on c.image_id = i.image_id and c.content_id is distinct from i.content_id
+        join corrections as c using (image_id)
+        where c.content_id not in (select content_id from data.images)
     )
     qualify row_number() over (partition by image_id order by is_stale, created_at desc) = 1
 )

@@ -427,3 +427,5 @@ def test_a_name_of_a_stranger_is_one_word_of_a_hint_and_no_option(name: str) -> 
     words = shlex.split(hints.line("embed", name, "--views", 4))
     found = command_of("embed").make_context("embed", words[2:], resilient_parsing=True).params
     assert (found["names"], found["views"]) == ((name,), 4)
+    shown = hints.command("embed", name)
+    assert shown[0] not in shown[1:-1]  # so the command is one, though its marks are pasted with it

@@ -151,7 +151,7 @@ HIDDEN = st.deferred(lambda: st.sampled_from(every_hidden()[:1000]))
 
 
 @given(st.lists(st.one_of(ANY, HIDDEN)).map("".join))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_nothing_hidden_is_left_and_nothing_else_changes(text: str) -> None:
     shown = terminal.escaped(text, keep="")
     assert {one for one in shown if is_hidden(one)} <= {"\u200c", "\u200d"}

@@ -22,7 +22,7 @@ from tests.support.coldframe import Catalogue, Coldframe, parts_of, picture
 from tests.support.synthetic import fresh_store, image, put_images, put_scores, put_vectors
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 9999), st.integers(2, 40), st.integers(1, 60))
 def test_nearest_are_the_most_similar_others(seed: int, count: int, k: int) -> None:
     rng = np.random.default_rng(seed)
@@ -110,7 +110,7 @@ def by_definition(matrix: np.ndarray, classes: np.ndarray) -> Any:
     return values((weight * trust * same).sum(axis=1), (weight * trust * ~same).sum(axis=1)) / 16
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 9999), st.integers(2, 8), st.integers(1, 3))
 def test_doubt_is_what_its_definition_says(seed: int, largest: int, others: int) -> None:
     rng = np.random.default_rng(seed)

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 Rows = list[dict[str, Any]]
 
-some_catalogues = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+some_catalogues = settings(max_examples=4, suppress_health_check=list(HealthCheck))
 many_catalogues = settings(some_catalogues, max_examples=20)
 
 

@@ -17,7 +17,7 @@ from store.matrices import FloatMatrix, Vectors, to_matrix
 from tests.support.coldframe import Catalogue, Coldframe, picture
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 9999), st.integers(1, 30), st.integers(1, 12))
 def test_knn_is_the_mean_cosine_distance_to_the_nearest_others(seed: int, count: int, k: int) -> None:
     matrix = np.random.default_rng(seed).normal(size=(count, 5)).astype(np.float32)

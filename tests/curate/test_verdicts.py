@@ -337,6 +337,35 @@ def test_a_word_is_not_lost_that_applies_where_it_was_given(cf: Coldframe, tmp_p
     assert (world.judged(), world.lost()) == ({}, {"b": "drop"})
 
 
+def test_a_word_that_was_taken_back_at_a_copy_replaces_no_other(cf: Coldframe, tmp_path: Path) -> None:
+    world = Moving(tmp_path, cf)
+    world.now(a="X", b="X")
+    world.say("drop", "a")
+    world.say("keep", "b")
+    world.say("unset", "b")
+    assert "1 verdicts apply to no image any more, such as drop of class/a.png" in world.now("--prune", b="X")
+    assert (world.judged(), world.lost()) == ({}, {"a": "drop"})
+    world.now("--prune", b="X", c="X")
+    assert world.judged() == {"c": "drop"}
+
+
+def test_a_label_that_went_with_its_picture_stays_with_it(cf: Coldframe, tmp_path: Path) -> None:
+    world = Moving(tmp_path, cf)
+    world.now(a="X", b="Y")
+    cf("relabel", "class/a.png", "fox", "--why", "looked")
+    world.say("keep", "b")
+    world.now(a="Y", b="X")
+    shown = "select image_id, verdict, label, is_stale from verdicts order by 1"
+    assert [tuple(row.values()) for row in cf.rows(shown)] == [
+        ("class/a.png", "keep", None, False),
+        ("class/b.png", "relabel", "fox", False),
+    ]
+    world.say("unset", "a")
+    assert [tuple(row.values()) for row in cf.rows(shown)] == [("class/b.png", "relabel", "fox", False)]
+    world.say("unset", "b")
+    assert cf.rows(shown) == []
+
+
 def test_verdicts_of_files_that_are_numbered_anew(cf: Coldframe, tmp_path: Path) -> None:
     world = Moving(tmp_path, cf)
     world.now(n1="A", n2="B", n3="C")

@@ -224,7 +224,7 @@ def test_a_drawing_that_was_killed_goes_on(tmp_path: Path) -> None:
         assert (folder / "images" / row.path).read_bytes() == drawing.encoded(row, 0)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(size=st.integers(120, 1500), seed=st.integers(0, 2**32))
 def test_a_sample_has_its_rows_its_faults_and_a_family_for_each_phylum(size: int, seed: int) -> None:
     plain = planting.sample(size, seed)

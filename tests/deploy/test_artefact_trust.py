@@ -515,7 +515,7 @@ anything = st.recursive(
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_value_anywhere_in_a_card_is_taken_or_refused(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     folder = tmp_path_factory.getbasetemp() / "any"
@@ -1148,7 +1148,7 @@ def as_no_address(name: str) -> str:
     return name.replace("@", "@\u200b")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(st.characters(codec="utf-8") | st.sampled_from("`*_[]()<>!|\\&#~$:/.@\n\t -"), max_size=30))
 def test_any_text_is_shown_as_it_is(name: str) -> None:
     line = model_card.literal(name)

@@ -33,7 +33,6 @@ def pixels(image: Image.Image) -> npt.NDArray[np.int64]:
     return np.asarray(image).astype(np.int64)
 
 
-@settings(deadline=None)
 @given(content=st.text("0123456789abcdef", max_size=32), view=st.integers(1, 1000), seed=st.integers(0, 2**32 - 1))
 def test_a_draw_depends_on_seed_content_and_number_alone_and_keeps_to_its_ranges(
     content: str, view: int, seed: int
@@ -70,7 +69,7 @@ def test_draws_fill_their_ranges_evenly() -> None:
     assert len(set(drawn)) == len(drawn)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(width=sides, height=sides, angle=angles, magnification=magnifications, fill=st.sampled_from(sorted(FILLS)))
 def test_the_same_draw_gives_the_same_pixels_alone_or_among_others(
     width: int, height: int, angle: float, magnification: float, fill: str
@@ -83,7 +82,7 @@ def test_the_same_draw_gives_the_same_pixels_alone_or_among_others(
     assert np.array_equal(pixels(alone), pixels(views(image, [far, one, Draw()], size=SIZE, fill=fill)[1]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(width=sides, height=sides)
 def test_without_turn_and_zoom_it_is_the_plain_resize(width: int, height: int) -> None:
     image = smooth(width, height)
@@ -93,7 +92,7 @@ def test_without_turn_and_zoom_it_is_the_plain_resize(width: int, height: int) -
     assert np.array_equal(pixels(flipped), plain[:, ::-1])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(width=st.integers(20, 300), height=st.integers(20, 300), is_flipped=st.booleans())
 def test_the_least_turn_is_hardly_another_picture(width: int, height: int, is_flipped: bool) -> None:
     image = smooth(width, height)
@@ -103,7 +102,6 @@ def test_the_least_turn_is_hardly_another_picture(width: int, height: int, is_fl
     assert np.abs(turned - plain).mean() < 1
 
 
-@settings(deadline=None)
 @given(angle=angles, magnification=magnifications, aspect=st.floats(0.3, 3), is_flipped=st.booleans())
 def test_a_draw_and_what_undoes_it_are_the_identity(
     angle: float, magnification: float, aspect: float, is_flipped: bool

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.embed import architecture, embedders
+from pipeline.embed import architecture, embedders, tokenizing
 from pipeline.embed.embedders import Options, keras_applications
 from pipeline.runtime import hdf5, keras_files, openvino
 from pipeline.runtime.frameworks import load_keras
@@ -605,54 +605,80 @@ def test_a_tokenizer_that_panics(tiny: Path, tmp_path: Path) -> None:
         network.embed_texts(["a" * 42 + "!"])
 
 
-REPEATED = {"Sequence": {"id": "A", "type_id": 0}}
+TWICE = {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}
+SIXTY = {"pattern": {"String": ""}, "content": "x" * 60}  # without its type, as in early versions
+AGAIN = {"single": [{"Sequence": {"id": "A", "type_id": 0}}] * 60, "pair": [], "special_tokens": {}}
 BOUNDLESS: dict[str, dict[str, Any]] = {
-    "each letter twice, forty times": {
-        "normalizer": {
-            "type": "Sequence",
-            "normalizers": [{"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}] * 40,
-        }
+    "each letter twice, forty times": {"normalizer": {"type": "Sequence", "normalizers": [TWICE] * 40}},
+    "steps without a type": {"normalizer": {"type": "Sequence", "normalizers": [SIXTY] * 6}},
+    "the text again and again": {
+        "post_processor": {"type": "Sequence", "processors": [{"type": "TemplateProcessing", **AGAIN}] * 9}
     },
-    "a long text for each letter": {
-        "normalizer": {"type": "Replace", "pattern": {"Regex": "."}, "content": "b" * 10**7},
-    },
-    "a long text before": {"normalizer": {"type": "Prepend", "prepend": "b" * 10**7}},
-    "bytes as letters, again and again": {
+    "pieces that are marked and taken apart": {
         "pre_tokenizer": {
             "type": "Sequence",
             "pretokenizers": [
-                {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-            ]
-            * 60,
+                one
+                for mark in "bcdefghijklmnopqrstuvwxyzABCDEFGHIJK"
+                for one in (
+                    {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False},
+                    {"type": "Metaspace", "replacement": mark, "prepend_scheme": "always", "split": False},
+                )
+            ],
         }
     },
-    "the text again and again": {
-        "post_processor": {"type": "TemplateProcessing", "single": [REPEATED] * 10**6, "pair": [], "special_tokens": {}}
-    },
-    "nested, the text again and again": {
-        "post_processor": {
-            "type": "Sequence",
-            "processors": [
-                {"type": "TemplateProcessing", "single": [REPEATED] * 9, "pair": [], "special_tokens": {}},
-            ]
-            * 9,
-        }
-    },
-    "a table of long texts": {
+    "a table that says that it is large": {
         "normalizer": {
             "type": "Precompiled",
-            "precompiled_charsmap": base64.b64encode(bytes(8) + b"b" * 10**7 + bytes(1)).decode(),
+            "precompiled_charsmap": base64.b64encode(struct.pack("<I", 2**32 - 4) + b"abc").decode(),
         }
+    },
+    "a word of a million letters, each made sixty": {
+        "normalizer": {"type": "Sequence", "normalizers": [{"type": "Replace", **SIXTY}] * 2},
+        "added_tokens": [
+            {"id": 2, "content": "z" * 10**6, "normalized": True, "special": False}
+            | dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
+        ],
     },
 }
 
 
 @pytest.mark.parametrize("settings", BOUNDLESS.values(), ids=BOUNDLESS)
-def test_a_tokenizer_that_multiplies_texts(tiny: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
-    """The library would end the process where the memory is not enough."""
+def test_a_tokenizer_that_multiplies_texts(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    """The library would end our process where the memory is not enough."""
+    monkeypatch.setattr(tokenizing, "MEMORY", 1 << 30)
     network = _another_tokenizer(tiny, tmp_path / "wrong", **settings)
-    with pytest.raises(ColdframeError, match=r"clip: .*its tokenizer cannot read texts \(.*expected at most"):
+    with pytest.raises(ColdframeError, match=r"clip: .*(its tokenizer cannot read texts|not available)"):
         network.embed_texts(["a moth"])
+
+
+def test_a_tokenizer_that_never_ends(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizing, "SECONDS", 2.0)
+    steps = {"normalizer": {"type": "Sequence", "normalizers": [TWICE] * 31}}
+    network = _another_tokenizer(tiny, tmp_path / "wrong", **steps)
+    with pytest.raises(
+        ColdframeError, match=r"its tokenizer cannot read texts \(it takes (longer than 2 s|more than )"
+    ):
+        network.embed_texts(["a moth"])
+
+
+def test_another_file_that_settings_name_has_the_limits_too(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenizing, "MEMORY", 1 << 30)
+    other = "tokenizer.4.0.0.json"
+    folder = changed(
+        tiny, tmp_path / "wrong", "tokenizer_config.json", tokenizer_class="X", fast_tokenizer_files=[other]
+    )
+    said = json.loads((folder / "tokenizer.json").read_text())
+    (folder / other).write_text(json.dumps(said | BOUNDLESS["steps without a type"]))
+    network = embedders.load("clip", Options(str(folder)))
+    with pytest.raises(
+        ColdframeError, match=r"its tokenizer cannot read texts \(it takes more than 1 GB of memory, or crashes"
+    ):
+        network.embed_texts(["a moth"])  # type: ignore[attr-defined]
 
 
 def test_usual_steps_of_tokenizers_pass(tiny: Path, tmp_path: Path) -> None:

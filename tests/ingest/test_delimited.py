@@ -170,7 +170,7 @@ def written(draw: st.DrawFn) -> tuple[dict[str, Any], list[list[str]], list[int]
     return dialect, [["path", "b", "c", "d"][:width], *rows], blanks
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(written())
 def test_what_csv_writes_is_read_back_or_refused_by_its_line(
     tmp_path: Path, sample: tuple[dict[str, Any], list[list[str]], list[int]]
@@ -196,7 +196,7 @@ def test_what_csv_writes_is_read_back_or_refused_by_its_line(
 
 
 test_what_csv_writes_is_read_back_or_refused_by_its_line_often = pytest.mark.exhaustive(
-    settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])(
+    settings(max_examples=3000, suppress_health_check=[HealthCheck.function_scoped_fixture])(
         given(written())(test_what_csv_writes_is_read_back_or_refused_by_its_line.hypothesis.inner_test)  # type: ignore[attr-defined]
     )
 )

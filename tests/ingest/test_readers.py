@@ -163,6 +163,63 @@ def test_pictures_within_a_table_are_refused_with_the_way_out(tmp_path: Path) ->
         catalogue.read(tmp_path / "m.parquet")
 
 
+MANY_MEDIA = "id\ti\tl\tr\n" + "".join(f"k1\t{at}.png\tby\tBo\n" for at in range(2000))
+
+
+def long_name_of_coco(folder: Path) -> Path:
+    images = [{"id": at, "file_name": f"{at}.png"} for at in range(2000)]
+    found = {
+        "images": images,
+        "annotations": [{"image_id": one["id"], "category_id": 1} for one in images],
+        "categories": [{"id": 1, "name": "x" * 50_000}],
+    }
+    (folder / "coco.json").write_text(json.dumps(found))
+    return folder / "coco.json"
+
+
+def long_licence_of_coco(folder: Path) -> Path:
+    found = {
+        "images": [{"id": at, "file_name": f"{at}.png", "license": 1} for at in range(2000)],
+        "licenses": [{"id": 1, "name": ["x" * 50_000]}],
+    }
+    (folder / "coco.json").write_text(json.dumps(found))
+    return folder / "coco.json"
+
+
+def many_pictures_of_a_row(folder: Path) -> Path:
+    return dwca(
+        folder,
+        occurrences=b"id\tf\tl\nk1\tx\t" + b"r" * 50_000 + b"\n",
+        media=MANY_MEDIA,
+    )
+
+
+def long_value_for_each_row(folder: Path) -> Path:
+    field = f'<field term="http://rs.tdwg.org/dwc/terms/license" default="{"x" * 50_000}"/></extension>'
+    return dwca(
+        folder,
+        meta=META.replace("</extension>", field),
+        media=MANY_MEDIA,
+    )
+
+
+def many_keys(folder: Path) -> Path:
+    rows = [{"file_name": f"{at}.png", f"c{at}": 1} for at in range(1500)] + [{}] * 3000
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "rows.jsonl"
+
+
+@pytest.mark.parametrize(
+    "make", [long_name_of_coco, long_licence_of_coco, many_pictures_of_a_row, long_value_for_each_row, many_keys]
+)
+def test_what_a_file_says_once_and_its_rows_repeat_takes_no_more_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Path]
+) -> None:
+    monkeypatch.setattr(catalogue_limits, "memory_bytes", lambda: 120 * 10**6)
+    with pytest.raises(ColdframeError, match=r"it takes more than the 0.1 GB of memory that a catalogue may"):
+        catalogue.read(make(tmp_path))
+
+
 def test_an_image_of_coco_that_is_listed_twice(tmp_path: Path) -> None:
     found = json.loads(coco(tmp_path).read_text())
     source = tmp_path / "twice.json"
@@ -741,7 +798,7 @@ def ingested_or_refused(tmp_path: Path, columns: list[pa.Array], which: str) -> 
     cf("sql", "select * from failures", "--format", "csv")
 
 
-ANY = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+ANY = {"suppress_health_check": list(HealthCheck)}
 
 
 @settings(max_examples=4, **ANY)  # type: ignore[arg-type]

@@ -171,7 +171,7 @@ def agrees(data: bytes) -> None:
         assert theirs in (ours, ours[::-1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MODES, CHUNKS, st.sampled_from([b"IDAT", b"IEND"]))
 def test_any_png_that_opencv_reads_is_read(mode: str, more: list[Chunk], before: bytes) -> None:
     data = with_chunks(encoded(drawn(mode)), more, before)
@@ -181,7 +181,7 @@ def test_any_png_that_opencv_reads_is_read(mode: str, more: list[Chunk], before:
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(MODES, CHUNKS, st.integers(0, 10_000), st.binary(max_size=8), st.sampled_from(["PNG", "JPEG"]))
 def test_any_damaged_file_that_opencv_reads_is_read_or_refused_with_the_reason(
     mode: str, more: list[Chunk], at: int, noise: bytes, kind: str

@@ -26,7 +26,7 @@ def test_f1_is_over_the_classes_present() -> None:
     assert found.loss_capped == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("abcdef")), min_size=1, max_size=40))
 def test_f1_is_that_of_scikit_learn(rows: list[tuple[str, str]]) -> None:
     labels, predicted = (np.array(column) for column in zip(*rows, strict=True))
@@ -80,7 +80,7 @@ def outcomes(rows: int, seed: int, classes: int = 5) -> tuple[np.ndarray, np.nda
 
 
 @given(st.integers(2, 60), st.integers(0, 1000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_an_interval_is_around_what_was_measured(rows: int, seed: int) -> None:
     labels, predicted = outcomes(rows, seed)
     found = metrics.intervals(labels, predicted, np.arange(rows))

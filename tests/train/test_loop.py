@@ -54,7 +54,7 @@ def forward(layers: list[Layer], weights: dict[str, torch.Tensor], values: torch
     return values
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.booleans(), st.sampled_from([0.0, 0.2]), st.integers(0, 2))
 def test_a_step_follows_the_gradient_that_autograd_finds(seed: int, weighted: bool, smooth: float, hidden: int) -> None:
     wanted = task(seed=seed, weighted=weighted)

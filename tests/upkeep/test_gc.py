@@ -153,7 +153,7 @@ ACTIONS = st.tuples(
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(ACTIONS, max_size=12))
 def test_any_sequence_of_changes_compactions_and_collections_keeps_every_row_in_order(
     actions: list[tuple[str, str, int]],

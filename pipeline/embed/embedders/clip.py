@@ -157,11 +157,13 @@ def load(name: str, options: Options) -> Embedder:
             vectors: FloatArray = features.float().cpu().numpy()
             return vectors
 
+    tokenizer = None if place is None else tokenizing.Tokenizer(place, model.config.text_config)
+
     def texts(given: Sequence[str]) -> FloatArray:
-        assert place is not None
-        tokens = tokenizing.tokens(place, given, model.config.text_config).to(device)
+        assert tokenizer is not None
+        words, mask = (torch.from_numpy(one).to(device) for one in tokenizer(given))
         with torch.inference_mode():
-            text = model.text_model(**{key: tokens[key] for key in ("input_ids", "attention_mask")})
+            text = model.text_model(input_ids=words, attention_mask=mask)
             vectors: FloatArray = model.text_projection(text.pooler_output).float().cpu().numpy()
             return vectors
 
@@ -172,7 +174,7 @@ def load(name: str, options: Options) -> Embedder:
         options,
         backend="torch",
         precision=precision,
-        texts=None if place is None else texts,
+        texts=None if tokenizer is None else texts,
     )
 
 

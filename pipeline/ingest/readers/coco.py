@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.ingest import catalogue_limits
 from pipeline.ingest.listed import Listed
 from pipeline.ingest.readers import json_rows
 from store.errors import ColdframeError
@@ -53,12 +55,16 @@ def read(source: Path, found: Mapping[str, Any]) -> Listed:
         of_image[image][names[category]] = None
         counts[image] += 1
     rows: list[dict[str, Any]] = []
+    taken, sizes = 0, {key: len(json.dumps(one)) for key, one in licences.items()}
     for image, (key, all_names) in zip(images, of_image.items(), strict=True):
         own = dict(image)
         licence = licences.get(_hashable(own.get("license")))
         if licence is not None:
+            taken += sizes[_hashable(own.get("license"))]
             own |= {"license": licence.get("name"), "license_url": licence.get("url")}
         several = list(all_names)
+        taken += 2 * sum(map(len, several))
+        catalogue_limits.check_bytes(source, taken)  # a table repeats what many images share
         rows.append(own | {LABEL: several[0] if len(several) == 1 else None, ALL: several, "annotations": counts[key]})
     listed = json_rows.read_list(source, rows)
     ambiguous = sum(len(one) > 1 for one in of_image.values())

@@ -149,8 +149,11 @@ def _read(source: Path, archive: Archive) -> Listed:
         notes.append(f"{source}: left out {without} rows of {core.name} that have no picture")
     if at.null_count:
         notes.append(f"{source}: {at.null_count} pictures in {pictures[0].name} belong to no row of {core.name}")
-    theirs = {name.lower() for name in media.column_names}
+    theirs, taken = {name.lower() for name in media.column_names}, media.nbytes
     said = [f"{core.kind}_{name}" if name.lower() in theirs else name for name in rows.column_names]
+    for column in rows.columns:  # a row is repeated for each of its pictures
+        taken += pc.sum(pc.binary_length(column).take(at)).as_py() or 0
+        catalogue_limits.check_bytes(source, taken)
     joined = rows.rename_columns(said).take(at)
     table = pa.table(media.columns + joined.columns, names=unique_names([*media.column_names, *said]))
     table, path, more = addresses.paths_of(source, table)
@@ -178,6 +181,8 @@ def _rows(source: Path, archive: Archive, part: Part) -> tuple[pa.Table, list[in
     with _as_described(inside, part):
         _, parsed = delimited.read_as(inside, member, part.encoding, reading, is_free=part.is_free)
     columns = {name: parsed.table.column(position) for name, position in part.columns.items()}
+    repeated = sum(map(len, part.defaults.values()))
+    catalogue_limits.check_bytes(inside, parsed.table.nbytes + repeated * len(parsed.table))
     for name, value in part.defaults.items():
         columns.setdefault(name, pa.chunked_array([pa.repeat(pa.scalar(value, pa.string()), len(parsed.table))]))
     table = pa.table(columns)

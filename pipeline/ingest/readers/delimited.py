@@ -262,8 +262,7 @@ def _parsed(source: Path, reading: Reading, rows: Iterator[Row]) -> Parsed:
         columns = [pa.array([one or None for one in column], pa.string()) for column in zip(*pending, strict=True)]
         pieces.append(pa.RecordBatch.from_arrays(columns, schema=schema))
         taken += pieces[-1].nbytes
-        if taken > catalogue_limits.most_bytes():
-            raise ColdframeError(f"{source}: {catalogue_limits.too_large()}")
+        catalogue_limits.check_bytes(source, taken)
         pending.clear()
         size = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipeline.ingest.listed import Listed
 from pipeline.ingest.readers import parquet
 from store.errors import ColdframeError
 
+CELL_BYTES = 16  # of a row in a column at least, though it has no value there: in a list, and in the table
 Numbered = Iterator[tuple[int, Mapping[str, Any]]]
 
 
@@ -82,12 +84,13 @@ def _listed(source: Path, rows: Numbered, kind: str) -> Listed:
         for name, value in row.items():
             if name not in columns:
                 catalogue_limits.check_columns(source, len(columns) + 1)
-                columns[name] = [None] * len(numbers)
-            columns[name].append(value)
+            values = columns.setdefault(name, [])
+            values.extend(repeat(None, len(numbers) - len(values)))
+            values.append(value)
         numbers.append(number)
-        for values in columns.values():
-            if len(values) < len(numbers):
-                values.append(None)
+        catalogue_limits.check_bytes(source, CELL_BYTES * len(numbers) * len(columns))
+    for values in columns.values():
+        values.extend(repeat(None, len(numbers) - len(values)))
     return Listed(table_of(source, columns, numbers), numbers, (f"{source}: read as {kind}",))
 
 

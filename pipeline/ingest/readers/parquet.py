@@ -77,8 +77,7 @@ def _check_count(source: Path, said: pq.FileMetaData) -> None:
     chunks = (
         said.row_group(group).column(at) for group in range(said.num_row_groups) for at in range(said.num_columns)
     )
-    if VALUE_BYTES * sum(chunk.num_values for chunk in chunks) > catalogue_limits.most_bytes():
-        raise ColdframeError(f"{source}: {catalogue_limits.too_large()}")
+    catalogue_limits.check_bytes(source, VALUE_BYTES * sum(chunk.num_values for chunk in chunks))
 
 
 def _rows_at_once(schema: pq.ParquetSchema) -> int:
@@ -95,11 +94,10 @@ def _held(source: Path, coded: pq.ParquetFile, kinds: pa.Schema, rows: int) -> p
         ColdframeError: the rows take more memory than a catalogue may.
     """
     schema = pa.schema([(field.name, _of_each(field.type)) for field in kinds])
-    batches, taken, most = [], 0, catalogue_limits.most_bytes()
+    batches, taken = [], 0
     for batch in coded.iter_batches(rows):
         taken += sum(map(_bytes_of, batch.columns)) + ROW_BYTES * batch.num_rows
-        if taken > most:
-            raise ColdframeError(f"{source}: {catalogue_limits.too_large()}")
+        catalogue_limits.check_bytes(source, taken)
         columns = [_decoded(one, field.type) for one, field in zip(batch.columns, schema, strict=True)]
         batches.append(pa.RecordBatch.from_arrays(columns, schema=schema))
     return pa.Table.from_batches(batches, schema)
