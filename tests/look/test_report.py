@@ -121,9 +121,9 @@ def test_every_section_is_there(full: tuple[Coldframe, Catalogue]) -> None:
     ("rule", "setting"), [("label-doubt", ("--deviations", 0)), ("centroid", ("--percentile", 80))]
 )
 def test_what_a_rule_over_vectors_nearly_took_is_shown(
-    made: tuple[Coldframe, Catalogue], tmp_path: Path, rule: str, setting: tuple[object, ...]
+    made: Coldframe, tmp_path: Path, rule: str, setting: tuple[object, ...]
 ) -> None:
-    shutil.copytree(made[0].path, tmp_path / "store")
+    shutil.copytree(made.path, tmp_path / "store")
     cf = Coldframe(tmp_path / "store")
     cf("split", "test", 0.2, "--plan", "strict")
     cf("filter", rule, *setting, "--embedder", "mean-colour", "--plan", "strict")

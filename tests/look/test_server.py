@@ -29,16 +29,17 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def cf(made: tuple[Coldframe, Catalogue], tmp_path: Path) -> Coldframe:
+def cf(made: Coldframe, tmp_path: Path) -> Coldframe:
     """A copy of that store."""
-    shutil.copytree(made[0].path, tmp_path / "store")
+    shutil.copytree(made.path, tmp_path / "store")
     return Coldframe(tmp_path / "store")
 
 
 @pytest.fixture(scope="module")
-def served(made: tuple[Coldframe, Catalogue]) -> Iterator[Looking]:
-    """A server that nothing is said to."""
-    with looking(made[0]) as one:
+def served(made: Coldframe, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looking]:
+    """A server that nothing is said to. What it keeps is in a copy: other processes copy that store meanwhile."""
+    store = shutil.copytree(made.path, tmp_path_factory.mktemp("served") / "store")
+    with looking(Coldframe(store)) as one:
         yield one
 
 
@@ -64,8 +65,8 @@ def test_what_a_page_needs_is_there(served: Looking) -> None:
     assert [row["id"] for row in served.get("/api/list?text=HERON-03")["rows"]] == ["heron-03"]
 
 
-def test_typical_pictures_are_those_of_the_report(served: Looking, made: tuple[Coldframe, Catalogue]) -> None:
-    snapshot = Store.open(made[0].path).snapshot()
+def test_typical_pictures_are_those_of_the_report(served: Looking, made: Coldframe) -> None:
+    snapshot = Store.open(made.path).snapshot()
     try:
         expected = typical(snapshot, "mean-colour", "default")
     finally:

@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support import browsing, tiny_clip
 from tests.support.browsing import Open, Window
-from tests.support.coldframe import Catalogue, Coldframe
+from tests.support.coldframe import Coldframe
 from tests.support.looking import Looking, looking
+from tests.support.once import once
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
-def shown(made: tuple[Coldframe, Catalogue], tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
+def shown(made: Coldframe, tmp_path_factory: pytest.TempPathFactory) -> Coldframe:
     """That store with a rule of a percentile, two runs that were evaluated, and a CLIP set."""
-    folder = tmp_path_factory.mktemp("shown")
-    shutil.copytree(made[0].path, folder / "store")
-    cf = Coldframe(folder / "store")
-    cf("filter", "centroid", "--percentile", 80, "--embedder", "mean-colour")
-    cf("filter", "greyscale", "--plan", "other")
-    cf("train", "--head", "centroid", "--embedder", "mean-colour")
-    cf("train", "--head", "linear", "--epochs", 2, "--embedder", "mean-colour")
-    for run in ("centroid", "linear"):
-        cf("evaluate", run)
-    cf("embed", "clip", "--weights", tiny_clip.save(folder / "clip"))
-    return cf
+
+    def make(folder: Path) -> None:
+        shutil.copytree(made.path, folder / "store")
+        cf = Coldframe(folder / "store")
+        cf("filter", "centroid", "--percentile", 80, "--embedder", "mean-colour")
+        cf("filter", "greyscale", "--plan", "other")
+        cf("train", "--head", "centroid", "--embedder", "mean-colour")
+        cf("train", "--head", "linear", "--epochs", 2, "--embedder", "mean-colour")
+        for run in ("centroid", "linear"):
+            cf("evaluate", run)
+        cf("embed", "clip", "--weights", tiny_clip.save(folder / "clip"))
+
+    return Coldframe(once(tmp_path_factory, "shown", make) / "store")
 
 
 @pytest.fixture(scope="module")
