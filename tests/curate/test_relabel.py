@@ -62,6 +62,9 @@ def test_a_correction_follows_the_content(ready: Coldframe, catalogue: Catalogue
     ready.ingest(catalogue)  # another picture now
     assert [row["image_id"] for row in ready.rows(LABELS)] == ["again"]
     assert ready.value("select is_stale from verdicts where image_id = 'finch-00'") is True
+    ready("unset", "finch-00")
+    assert [row["image_id"] for row in ready.rows(LABELS)] == ["again"]
+    assert ready.rows("select * from verdicts where image_id = 'finch-00'") == []
     catalogue.rows[-1]["id"] = "renamed"
     catalogue.write()
     ready.ingest(catalogue, "--prune")
