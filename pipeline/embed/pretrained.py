@@ -83,17 +83,9 @@ class Pretrained:
         Raises:
             ColdframeError: the file cannot be read.
         """
-        said = self.settings(file)
-        return said.get(entry) if isinstance(said, dict) else None
-
-    def settings(self, file: str) -> Any:
-        """What a settings file says; None if there is none.
-
-        Raises:
-            ColdframeError: the file cannot be read.
-        """
         place = self.folder / file
-        return self._settings(place) if place.is_file() else None
+        said = self._settings(place) if place.is_file() else None
+        return said.get(entry) if isinstance(said, dict) else None
 
     def _settings(self, file: Path) -> Any:
         try:

@@ -21,10 +21,8 @@ from store.errors import ColdframeError
 from store.worker import Died, TookTooLong, Worker
 
 OWN = (None, "CLIPTokenizer", "CLIPTokenizerFast")  # classes that are CLIP's own
-MEMORY, MEMORY_A_CORE = (
-    4 << 30,
-    128 << 20,
-)  # bytes of address space; libraries reserve some for each core, mostly unused
+# Bytes of address space. Libraries reserve some for each core, mostly unused.
+MEMORY, MEMORY_A_CORE = 4 << 30, 128 << 20
 SECONDS, SECONDS_A_TEXT = 60.0, 0.1
 
 Numbers = npt.NDArray[np.int64]

@@ -55,15 +55,16 @@ def read(source: Path, found: Mapping[str, Any]) -> Listed:
         of_image[image][names[category]] = None
         counts[image] += 1
     rows: list[dict[str, Any]] = []
-    taken, sizes = 0, {key: len(json.dumps(one)) for key, one in licences.items()}
+    taken, of_licence = 0, {key: _bytes(one) for key, one in licences.items()}
+    of_name = {name: _bytes(name) for name in names.values()}
     for image, (key, all_names) in zip(images, of_image.items(), strict=True):
         own = dict(image)
         licence = licences.get(_hashable(own.get("license")))
         if licence is not None:
-            taken += sizes[_hashable(own.get("license"))]
+            taken += of_licence[_hashable(own.get("license"))]
             own |= {"license": licence.get("name"), "license_url": licence.get("url")}
         several = list(all_names)
-        taken += 2 * sum(map(len, several))
+        taken += 2 * sum(of_name[name] for name in several)
         catalogue_limits.check_bytes(source, taken)  # a table repeats what many images share
         rows.append(own | {LABEL: several[0] if len(several) == 1 else None, ALL: several, "annotations": counts[key]})
     listed = json_rows.read_list(source, rows)
@@ -125,6 +126,11 @@ def _id(source: Path, part: str, number: int, one: Mapping[str, Any]) -> Any:
     if "id" not in one:
         raise ColdframeError(f"{source}: object {number} of {part!r} has no 'id', as COCO JSON has it")
     return _hashable(one["id"])
+
+
+def _bytes(value: Any) -> int:
+    """How many bytes a value takes as text."""
+    return len(json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass"))
 
 
 def _hashable(value: Any) -> Any:

@@ -181,7 +181,7 @@ def _rows(source: Path, archive: Archive, part: Part) -> tuple[pa.Table, list[in
     with _as_described(inside, part):
         _, parsed = delimited.read_as(inside, member, part.encoding, reading, is_free=part.is_free)
     columns = {name: parsed.table.column(position) for name, position in part.columns.items()}
-    repeated = sum(map(len, part.defaults.values()))
+    repeated = sum(len(value.encode()) for value in part.defaults.values())
     catalogue_limits.check_bytes(inside, parsed.table.nbytes + repeated * len(parsed.table))
     for name, value in part.defaults.items():
         columns.setdefault(name, pa.chunked_array([pa.repeat(pa.scalar(value, pa.string()), len(parsed.table))]))
