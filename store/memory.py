@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Of the control groups, second and first version; a container sees its own here.
 GPUS = ("/dev/nvidiactl", "/dev/kfd")  # of drivers
+SET_ASIDE = 1 << 30  # bytes that libraries take at once and mostly do not use: arenas, and stacks of threads
+_TAKEN = Path("/proc/self/statm")
 _MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -19,6 +22,27 @@ def memory_bytes() -> int:
         with suppress(OSError, ValueError):  # no such file, or "max"
             sizes.append(int(file.read_text()))
     return min(sizes)
+
+
+@contextmanager
+def at_most(more: int) -> Iterator[None]:
+    """Let this process take ``more`` bytes beyond what it has now, and some that libraries set aside. What needs more raises a
+    :class:`MemoryError`, of the system's own finding: nobody has to add up what is taken.
+
+    There is no limit where the system does not tell how much a process has.
+    """
+    try:
+        taken = int(_TAKEN.read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")  # data and stacks
+        before = resource.getrlimit(resource.RLIMIT_DATA)
+    except (OSError, AttributeError):
+        yield
+        return
+    most, (soft, hard) = taken + more + SET_ASIDE, before
+    resource.setrlimit(resource.RLIMIT_DATA, (most if soft == resource.RLIM_INFINITY else min(most, soft), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def leave_some_to_others() -> None:

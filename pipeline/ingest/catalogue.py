@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.ingest import excluding, tables
+from pipeline.ingest import catalogue_limits, excluding, tables
 from pipeline.ingest.listed import Listed
 from pipeline.ingest.readers import folders
 from pipeline.ingest.readers.delimited import Dialect
@@ -79,14 +79,15 @@ def read(
         ColdframeError: ``source`` does not exist, is not readable as the type its name says, or lacks a named column; a row
             has no id, or two rows have the same id (both are named).
     """
-    listed = read_listed(source, how)
-    if listed.ours:
-        for option, value in (("--id", id_column), ("--path", path_column), ("--label", label_column)):
-            if value:
-                raise ColdframeError(
-                    f"{source}: a folder has no column {value!r}: leave out {option}, or give a CSV, TSV or Parquet file"
-                )
-    return _of(source, listed, id_column, path_column, label_column, exclude)
+    with catalogue_limits.within(source):
+        listed = read_listed(source, how)
+        if listed.ours:
+            for option, value in (("--id", id_column), ("--path", path_column), ("--label", label_column)):
+                if value:
+                    raise ColdframeError(
+                        f"{source}: a folder has no column {value!r}: leave out {option}, or give a CSV, TSV or Parquet file"
+                    )
+        return _of(source, listed, id_column, path_column, label_column, exclude)
 
 
 def read_listed(source: Path, how: Dialect | None = None) -> Listed:

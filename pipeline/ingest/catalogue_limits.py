@@ -6,12 +6,14 @@ import gzip
 import io
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from store import opening
 from store.errors import ColdframeError
-from store.memory import memory_bytes
+from store.memory import at_most, memory_bytes
 
 KINDS = "a CSV, TSV or Parquet file, JSON, a Darwin Core archive, or a folder of class folders"
 MOST_COLUMNS = 2000
@@ -105,6 +107,20 @@ def too_large() -> str:
         f"it takes more than the {most_bytes() / 1e9:.1f} GB of memory that a catalogue may take: leave out columns that no "
         "query needs, or divide it among several stores"
     )
+
+
+@contextmanager
+def within(source: Path) -> Iterator[None]:
+    """Read a catalogue within its share of the memory. What a reader adds up itself is only the sooner refused.
+
+    Raises:
+        ColdframeError: it takes more.
+    """
+    try:
+        with at_most(most_bytes()):
+            yield
+    except MemoryError as error:
+        raise ColdframeError(f"{source}: {too_large()}") from error
 
 
 def check_bytes(source: Path, taken: int) -> None:

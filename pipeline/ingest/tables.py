@@ -68,8 +68,6 @@ def read_table(source: Path, how: Dialect | None = None) -> Listed:
     how = how or Dialect()
     try:
         found = _read(source, how)
-    except MemoryError as error:
-        raise ColdframeError(f"{source}: {catalogue_limits.too_large()}") from error
     except OSError as error:
         raise ColdframeError(f"{source}: cannot be read: {error}") from error
     asked = [name for name in ("delimiter", "quote", "escape") if getattr(how, name) is not None]

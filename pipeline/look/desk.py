@@ -82,7 +82,8 @@ class Desk:
             chosen = list(dict.fromkeys(positions))
             before = {board.ids[at]: self.ledger.standing(at) for at in chosen}
             reason = why or LOOKED_AT
-            self.ledger.record([Entry(at, verdict, label, ERROR_OF_TEST if at in erred else reason) for at in chosen])
+            reasons = {at: ERROR_OF_TEST if at in erred else reason for at in chosen}
+            self.ledger.record([Entry(at, verdict, label, reasons[at], board.contents[at]) for at in chosen])
             self._errors |= {board.ids[at] for at in erred}
             after = {board.ids[at]: self.ledger.standing(at) for at in chosen}
             contents = {board.ids[at]: board.contents[at] for at in chosen}
@@ -107,12 +108,13 @@ class Desk:
                 )
             act = self.acts[-1]
             was_of = {self.board.place[one]: was for one, was in act.before.items() if self._stands(act, one)}
-            entries = [Entry(at, UNSET, None, "taken back") for at in was_of]
+            contents = self.board.contents
+            entries = [Entry(at, UNSET, None, "taken back", contents[at]) for at in was_of]
             for at, was in was_of.items():
                 if was.label is not None:
-                    entries.append(Entry(at, RELABEL, was.label, "as before"))
+                    entries.append(Entry(at, RELABEL, was.label, "as before", contents[at]))
                 if was.judgement is not None:
-                    entries.append(Entry(at, was.judgement, None, "as before"))
+                    entries.append(Entry(at, was.judgement, None, "as before", was.content))
             if entries:  # none where the images are gone from the catalogue
                 self.ledger.record(entries)
             self.acts.pop()

@@ -20,20 +20,22 @@ MERGE_EVERY = 32  # commits: a small part each
 
 @dataclass(frozen=True)
 class Entry:
-    """A verdict on the image at a position of the board."""
+    """A verdict on the image at a position of the board, and on the content that it has or had."""
 
     position: int
     verdict: str
     label: str | None
     why: str
+    content: str
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What was said of an image: ``keep`` or ``drop``, and the label that a person gave its content."""
+    """What was said of an image: ``keep`` or ``drop``, the label that a person gave its content, and the content judged."""
 
     judgement: str | None
     label: str | None
+    content: str
 
 
 class Ledger:
@@ -56,6 +58,7 @@ class Ledger:
         self._board, number = board, board.snapshot.manifest.number
         found = manifest.newest_file(self._store.root)
         self.newest_file = found if found[0] == number else (number, 0, 0)  # there is a newer one already
+        self._stale = {row["image_id"]: row["content_id"] for row in board.snapshot.rows("steps/look/stale_judgements")}
         self._corrected = {row["content_id"]: row["label"] for row in board.snapshot.rows("steps/look/corrections")}
         last = board.snapshot.rows("steps/look/last_verdict", plan=board.plan or "")[0]
         self._latest: datetime | None = last["latest"]
@@ -79,7 +82,8 @@ class Ledger:
     def standing(self, position: int) -> Standing:
         """What stands of an image."""
         verdict, content = self._board.verdicts[position], self._board.contents[position]
-        return Standing(verdict if verdict in JUDGEMENTS else None, self._corrected.get(content))
+        judged = self._stale.get(self._board.ids[position], content)
+        return Standing(verdict if verdict in JUDGEMENTS else None, self._corrected.get(content), judged)
 
     def is_ours(self, position: int) -> bool:
         """Whether what was last said of an image was said in this session, or has been withdrawn."""
@@ -97,7 +101,7 @@ class Ledger:
         for one in entries:
             given = {
                 "image_id": board.ids[one.position],
-                "content_id": board.contents[one.position],
+                "content_id": one.content,
                 "label": one.label,
             }
             listed.append(given | {"verdict": one.verdict, "why": one.why, "created_at": moment})
@@ -131,8 +135,12 @@ class Ledger:
         for one in entries:
             content = board.contents[one.position]
             reasons[one.position] = None if one.verdict == UNSET else one.why
+            if one.verdict != RELABEL:
+                self._stale.pop(board.ids[one.position], None)
             if one.verdict in JUDGEMENTS:
                 judgements[one.position] = one.verdict
+                if one.content != content:
+                    self._stale[board.ids[one.position]] = one.content
             elif one.verdict == RELABEL:
                 self._corrected[content] = one.label
             else:

@@ -7,6 +7,7 @@ import random
 import shutil
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.look import judging
+from pipeline.look.session import Session
+from pipeline.steps.config import Config
 from tests.support.coldframe import Catalogue, Coldframe, date_later, parts_of, picture
 
 pytestmark = pytest.mark.slow
@@ -347,6 +351,36 @@ def test_a_word_that_was_taken_back_at_a_copy_replaces_no_other(cf: Coldframe, t
     assert (world.judged(), world.lost()) == ({}, {"a": "drop"})
     world.now("--prune", b="X", c="X")
     assert world.judged() == {"c": "drop"}
+
+
+def test_a_word_that_was_taken_back_where_it_was_carried_replaces_no_other(cf: Coldframe, tmp_path: Path) -> None:
+    world = Moving(tmp_path, cf)
+    world.now(a="X", b="X")
+    world.say("keep", "a")
+    world.say("drop", "b")
+    world.now(a="X", c="X")
+    assert world.judged() == {"a": "keep", "c": "drop"}
+    world.say("unset", "c")
+    assert "1 verdicts apply to no image any more, such as keep of class/a.png" in world.now("--prune", b="X")
+    assert world.lost() == {"a": "keep"}
+
+
+@pytest.mark.parametrize("act", [{"verdict": "keep"}, {"verdict": "relabel", "label": "owl"}])
+def test_undo_on_a_page_leaves_a_word_on_other_bytes_as_it_was(
+    cf: Coldframe, tmp_path: Path, act: dict[str, str]
+) -> None:
+    world = Moving(tmp_path, cf)
+    world.now(b="Y")
+    world.say("drop", "b")
+    world.now(b="X")
+    with closing(Session(cf.store, Config())) as session:
+        judging.judge(session, {"ids": ["class/b.png"], **act})
+        judging.undo(session, {})
+        judging.judge(session, {"ids": ["class/b.png"], **act})
+        judging.undo(session, {})
+    assert cf.rows("select verdict, is_stale from judgements") == [{"verdict": "drop", "is_stale": True}]
+    world.now("--new-ids", b="Y", q="X")
+    assert world.judged() == {"b": "drop"}
 
 
 def test_a_label_that_went_with_its_picture_stays_with_it(cf: Coldframe, tmp_path: Path) -> None:

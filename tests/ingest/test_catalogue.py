@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import resource
 import tracemalloc
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.ingest import catalogue, catalogue_limits, decoding, ingest, tables
+from store import memory
 from store.errors import ColdframeError
 from tests.support.coldframe import picture
 
@@ -234,6 +237,17 @@ def test_rows_that_memory_cannot_hold_are_refused(
         ColdframeError, match=r"m.parquet: it takes more than the 0.1 GB of memory that a catalogue may"
     ):
         catalogue.read(file)
+
+
+def test_what_no_reader_adds_up_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue_limits, "memory_bytes", lambda: 200 * 10**6)
+    monkeypatch.setattr(memory, "SET_ASIDE", 100 * 10**6)
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    file = tmp_path / "m.jsonl"  # a structure of all keys in each row
+    file.write_text("".join(json.dumps({"path": "x.png", "more": {f"key {at}": 1}}) + "\n" for at in range(9000)))
+    with pytest.raises(ColdframeError, match=r"m.jsonl: it takes more than the 0.1 GB of memory that a catalogue may"):
+        catalogue.read(file)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
 def test_the_digest_of_a_file_is_taken_in_pieces(tmp_path: Path) -> None:

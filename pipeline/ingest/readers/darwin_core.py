@@ -154,6 +154,7 @@ def _read(source: Path, archive: Archive) -> Listed:
     for column in rows.columns:  # a row is repeated for each of its pictures
         taken += pc.sum(pc.binary_length(column).take(at)).as_py() or 0
         catalogue_limits.check_bytes(source, taken)
+    catalogue_limits.check_columns(source, len(said) + len(theirs))
     joined = rows.rename_columns(said).take(at)
     table = pa.table(media.columns + joined.columns, names=unique_names([*media.column_names, *said]))
     table, path, more = addresses.paths_of(source, table)
@@ -181,6 +182,7 @@ def _rows(source: Path, archive: Archive, part: Part) -> tuple[pa.Table, list[in
     with _as_described(inside, part):
         _, parsed = delimited.read_as(inside, member, part.encoding, reading, is_free=part.is_free)
     columns = {name: parsed.table.column(position) for name, position in part.columns.items()}
+    catalogue_limits.check_columns(inside, len(part.columns) + len(part.defaults))
     repeated = sum(len(value.encode()) for value in part.defaults.values())
     catalogue_limits.check_bytes(inside, parsed.table.nbytes + repeated * len(parsed.table))
     for name, value in part.defaults.items():
