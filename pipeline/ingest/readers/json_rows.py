@@ -115,6 +115,8 @@ def _column(source: Path, name: str, values: list[Any], numbers: Sequence[int]) 
         found = pa.array(values, pa.float64(), safe=True)  # whole numbers among others
         if found.to_pylist() == values:
             return pa.chunked_array([found])
+    except MemoryError:  # which is one of Arrow's, too, and says nothing of the values
+        raise
     except (pa.ArrowException, OverflowError, ValueError):
         pass
     said = [_as_text(one) for one in values]
